@@ -1,0 +1,1 @@
+"""The StreamingEndpoint operator: LLM endpoints on Kubernetes that provably stream."""
