@@ -1,0 +1,187 @@
+"""
+The kopf edge: it watches the endpoints, logs in, and is started again whenever it leaves.
+
+kopf ends itself on a long 5xx, a 404 or a cut line, and cancels every task of its loop when it stops: hence a
+thread and a loop of its own (docs/decisions/0003-kopf-in-its-own-thread.md). It writes nothing, holds no
+finalizer and decides nothing; all it does is hand bodies over to the main loop.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import kopf
+
+from streaming_operator.api.endpoint import GROUP, PLURAL, VERSION
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+Body = Mapping[str, Any]
+
+RESTART_PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""Seconds before kopf is started again, growing while it does not stay up."""
+
+STOP_PATIENCE = 15.0
+"""Seconds that kopf's thread gets to end; it is a daemon thread, so that it cannot hold the process."""
+
+
+class ForEver:
+    """Endless pauses for kopf's own retries of a request: 5xx must not end the watch (kopf leaves after 54 s)."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        while True:
+            yield 30
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Keeps nothing: only `on.event` is used, and nothing may be written to the resource."""
+
+    def fetch(self, **_: Any) -> None:
+        """Know of no progress."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Have nothing to purge."""
+
+    def touch(self, **_: Any) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Leave the body as it is."""
+        return essence
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing, and builds nothing: the default copies every body three times an event."""
+
+    def build(self, **_: Any) -> Any:
+        """Build no essence."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Know of no last-handled configuration."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+class KopfEdge:
+    """Runs kopf beside the main loop; `seen` and `gone` are called in the main loop."""
+
+    def __init__(
+        self,
+        namespaces: Collection[str],
+        seen: Callable[[Key, Body], None],
+        gone: Callable[[Key], None],
+        listed: Callable[[], None],
+    ) -> None:
+        self._namespaces = tuple(namespaces)
+        self._seen, self._gone, self._listed = seen, gone, listed
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+
+    async def run(self) -> None:
+        """Keep kopf running until this task is cancelled; each ending is logged with its cause."""
+        ended = 0
+        try:
+            while True:
+                started = self._loop.time()
+                await self._once()
+                ended = 0 if self._loop.time() - started > 60 else ended + 1
+                pause = RESTART_PAUSES[min(ended, len(RESTART_PAUSES) - 1)]
+                log.warning("kopf ended and is started again", extra={"pause_seconds": pause})
+                await asyncio.sleep(pause)
+        finally:
+            self._stop.set()
+
+    async def _once(self) -> None:
+        """One life of kopf, in a daemon thread."""
+        done = asyncio.Event()
+
+        def live() -> None:
+            try:
+                asyncio.run(
+                    kopf.operator(
+                        registry=self._registry(),
+                        settings=operator_settings(),
+                        clusterwide=not self._namespaces,
+                        namespaces=self._namespaces,
+                        standalone=True,
+                        stop_flag=self._stop,
+                    )
+                )
+            except Exception as error:  # whatever ended it: it is logged, and kopf is started again
+                log.warning("kopf failed", extra={"cause": f"{type(error).__name__}: {error}"})
+            finally:
+                if not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(done.set)
+
+        thread = threading.Thread(target=live, name="kopf", daemon=True)
+        thread.start()
+        try:
+            await done.wait()
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.to_thread(thread.join, STOP_PATIENCE)
+            raise
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        """The only two handlers: log in, and hand an event over."""
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+            return kopf.login_via_client(**kwargs)
+
+        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        async def endpoint_event(event: Mapping[str, Any], name: str, namespace: str, **_: Any) -> None:
+            self._loop.call_soon_threadsafe(self._hand_over, (namespace, name), event)
+
+        return registry
+
+    def _hand_over(self, key: Key, event: Mapping[str, Any]) -> None:
+        """In the main loop: keep the body, or forget the endpoint."""
+        if event.get("type") == "DELETED":
+            self._gone(key)
+            return
+        if event.get("type") is None:  # from a list: what vanished before it is not told (kopf.md, fact 2)
+            self._listed()
+        self._seen(key, event["object"])
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """kopf told to watch and to do nothing else."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.persistence.progress_storage = NoProgress()
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.networking.request_timeout = 15
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = ForEver()
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.process.ultimate_exiting_timeout = STOP_PATIENCE
+    return settings
+
+
+async def roll_call(
+    known: Callable[[], Collection[Key]],
+    listing: Callable[[], Awaitable[Collection[Key]]],
+    gone: Callable[[Key], None],
+    missed: Callable[[Key], Awaitable[None]],
+) -> None:
+    """Compare what is known with one list of names: what a gap hid from kopf is found here."""
+    before = frozenset(known())
+    there = frozenset(await listing())
+    for key in before - there:
+        log.info("endpoint is gone, its deletion went unseen", extra={"endpoint": "/".join(key)})
+        gone(key)
+    for key in there - frozenset(known()):
+        await missed(key)

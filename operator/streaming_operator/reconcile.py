@@ -1,0 +1,274 @@
+"""
+One pass over one endpoint: the only file that knows the order.
+
+Read it top to bottom: parse, render, apply, observe, verify, summarize, write. A pass is told only *which*
+endpoint to look at, never what happened; it waits for the API server but never for a stream.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from streaming_operator import metrics, probe, render, status
+from streaming_operator.api.conditions import Reason
+from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
+from streaming_operator.cluster import Cluster, Key
+from streaming_operator.errors import ClusterError, Forbidden, Gone, OperatorError
+from streaming_operator.facts import Manifest, Observed, ProbeResult, Trouble
+from streaming_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+JITTER = 0.1
+"""Intervals differ by up to this share, so that endpoints applied together are not probed together for ever."""
+
+
+class Retry(Exception):
+    """The pass did what it could; the key is tried again with its own backoff."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of one endpoint between passes; all of it can be read back or learnt again."""
+
+    uid: str
+    standing: status.Standing
+    told: status.Status
+    """The last status that we wrote or read."""
+    echoed: bool = True
+    """The watch has shown `told` to us; a different status after that was written by somebody else."""
+    jitter: float = field(default_factory=lambda: 1 + random.uniform(-JITTER, JITTER))  # noqa: S311 - not a secret
+
+
+class Reconciler:
+    """Keeps every endpoint as its spec says; `process` is what the work queue calls."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        wake: Callable[[Key], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._now = now
+        self._bodies: dict[Key, Mapping[str, Any]] = {}
+        self._memories: dict[Key, Memory] = {}
+        self._verifier = probe.Verifier(settings.concurrent_probes, wake)
+
+    # ---- what the edge tells -------------------------------------------------------------------------------
+
+    def seen(self, key: Key, body: Mapping[str, Any]) -> None:
+        """Keep the newest body of an endpoint."""
+        self._bodies[key] = body
+
+    def gone(self, key: Key) -> None:
+        """Forget an endpoint: its children are owned and go by themselves."""
+        self._bodies.pop(key, None)
+        self._memories.pop(key, None)
+        self._verifier.drop(key)
+        self._cluster.forget(key)
+        metrics.forget(*key)
+
+    def known(self) -> frozenset[Key]:
+        """Keys of all endpoints that have been seen and are not gone."""
+        return frozenset(self._bodies)
+
+    async def close(self) -> None:
+        """End the verifications that run."""
+        await self._verifier.close()
+
+    # ---- one pass ------------------------------------------------------------------------------------------
+
+    async def process(self, key: Key) -> float | None:
+        """Make one pass; returns the seconds until the next one, None for "when something happens"."""
+        body = self._bodies.get(key)
+        if body is None:
+            return None
+        try:
+            endpoint = StreamingEndpoint.from_body(body)
+        except InvalidEndpoint as invalid:
+            await self._tell_invalid(key, body, invalid)
+            return None
+        if endpoint.deleting:
+            return None
+        memory = self._memory(endpoint)
+        world = await self._pass(endpoint, memory)
+        await self._tell(endpoint, memory, world)
+        if world.error is not None:
+            raise Retry(f"{type(world.error).__name__}: {world.error}") from world.error
+        return self._pause(endpoint, memory, world)
+
+    async def _pass(self, endpoint: StreamingEndpoint, memory: Memory) -> status.World:
+        """Render, apply, observe, verify; whatever goes wrong becomes part of the world that is summarized."""
+        capabilities = self._cluster.capabilities()
+        note = render.engine_note(endpoint)
+        observed: Observed | None = None
+        failure: OperatorError | None = None
+        hindrance: Trouble | None = None
+        try:
+            children = render.children(endpoint, capabilities)
+            try:
+                if not endpoint.spec.suspend:
+                    await self._cluster.apply(endpoint, children)
+            except Gone:
+                raise
+            except ClusterError as error:  # what already runs is still observed and told
+                failure = error
+            observed = self._cluster.observe(endpoint, children)
+            hindrance = await self._verify(endpoint, memory, children, observed)
+        except OperatorError as error:
+            failure = error
+        except Exception as error:
+            log.exception("pass failed", extra={"endpoint": "/".join(endpoint.key)})
+            failure = OperatorError(f"{type(error).__name__} in the operator; its log has the details")
+            failure.__cause__ = error
+        return status.World(
+            observed=observed,
+            capabilities=capabilities,
+            standing=memory.standing,
+            hindrance=hindrance,
+            error=failure,
+            note=note,
+        )
+
+    # ---- verification, beside the passes -------------------------------------------------------------------
+
+    async def _verify(
+        self, endpoint: StreamingEndpoint, memory: Memory, children: tuple[Manifest, ...], observed: Observed
+    ) -> Trouble | None:
+        """Take the latest result, and start the next verification when it is due; says what hinders it."""
+        verification = endpoint.spec.verification
+        result = self._verifier.take(endpoint.key)
+        if result is not None:
+            self._learn(endpoint, memory, result, observed)
+        if verification.mode == "Disabled" or endpoint.spec.suspend or not _can_be_asked(observed):
+            return None
+        interval = timedelta(seconds=verification.interval_seconds) * memory.jitter
+        due = status.pause_until_due(memory.standing, observed, self._now(), interval)
+        if due > timedelta(0) or self._verifier.running(endpoint.key):
+            return None
+        plan = await self._plan(endpoint, memory, observed)
+        if isinstance(plan, Trouble):
+            return plan
+        self._verifier.start(endpoint.key, plan)
+        return None
+
+    def _learn(
+        self, endpoint: StreamingEndpoint, memory: Memory, result: ProbeResult, observed: Observed
+    ) -> None:
+        """Fold a result into the standing, unless it speaks of something that no longer runs."""
+        probe.count(endpoint.key, result)
+        if (result.pod_template_hash, result.route_hash) != (observed.pod_template_hash, observed.route_hash):
+            return
+        memory.standing = status.after(
+            memory.standing,
+            result,
+            threshold=endpoint.spec.verification.failure_threshold,
+            route_written=observed.route.written_at if observed.route else None,
+        )
+
+    async def _plan(
+        self, endpoint: StreamingEndpoint, memory: Memory, observed: Observed
+    ) -> "probe.Plan | Trouble":
+        """Gather what a verification needs; a Trouble names what is missing."""
+        edge = None
+        if endpoint.spec.exposure is not None:
+            if observed.route is None or not observed.route.admitted:
+                return Trouble(Reason.PENDING, "The edge has not accepted the route yet")
+            edge = self._cluster.edge_address(endpoint)
+        try:
+            api_key = await self._api_key(endpoint)
+            ca = await self._ca(endpoint)
+        except Forbidden as error:
+            return Trouble(
+                Reason.SECRET_NOT_READABLE,
+                f"{error}. The chart's value rbac.readSecrets=false takes this right away: set it to true, or "
+                "spec.verification.mode to Disabled",
+            )
+        except Gone as error:
+            return Trouble(Reason.SECRET_NOT_READABLE, str(error))
+        return probe.plan(
+            endpoint,
+            observed,
+            edge=edge,
+            api_key=api_key,
+            ca=ca,
+            first=not memory.standing.streams,
+            forbidden=self._settings.forbidden_addresses,
+            at=self._now,
+        )
+
+    async def _api_key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
+        """The key that clients send, read only now and kept nowhere."""
+        ref = endpoint.spec.engine.api_key_secret_ref
+        if ref is None:
+            return None
+        return probe.ApiKey(await self._cluster.read_secret_key(endpoint.namespace, ref.name, ref.key), ref.name)
+
+    async def _ca(self, endpoint: StreamingEndpoint) -> str | None:
+        """The CA bundle that the edge's certificate is checked with; None for the system's."""
+        ref = endpoint.spec.verification.tls.ca_config_map_ref
+        if ref is None:
+            return None
+        return await self._cluster.read_config_map_key(endpoint.namespace, ref.name, ref.key)
+
+    # ---- telling -------------------------------------------------------------------------------------------
+
+    async def _tell(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> None:
+        """Write the status if it says something new, and events for what changed; the only writer."""
+        if isinstance(world.error, Gone):
+            return
+        told = status.summarize(endpoint, world, memory.told, self._now())
+        metrics.READY.labels(*endpoint.key).set(status.is_true(told, "Ready"))
+        if not status.worth_writing(memory.told, told, self._now()):
+            return
+        changes = status.changes(memory.told, told)
+        await self._cluster.write_status(endpoint, told)
+        memory.told, memory.echoed = told, False
+        for change in changes:
+            await self._cluster.publish(endpoint, change.type, change.reason, change.message)
+
+    async def _tell_invalid(self, key: Key, body: Mapping[str, Any], invalid: InvalidEndpoint) -> None:
+        """An unreadable spec stalls until its generation moves; the children that work are left alone."""
+        previous = body.get("status") or {}
+        generation = int(body["metadata"].get("generation") or 1)
+        told = status.unreadable(generation, invalid.problems, previous, self._now())
+        if status.worth_writing(previous, told, self._now()):
+            await self._cluster.write_status_of(key, str(body["metadata"].get("uid") or ""), told)
+
+    def _memory(self, endpoint: StreamingEndpoint) -> Memory:
+        """What we know of this endpoint; read back from its status at the first pass."""
+        memory = self._memories.get(endpoint.key)
+        if memory is None or memory.uid != endpoint.uid:
+            memory = Memory(endpoint.uid, status.recall(endpoint.previous_status), dict(endpoint.previous_status))
+            self._memories[endpoint.key] = memory
+        elif endpoint.previous_status == memory.told:
+            memory.echoed = True
+        elif memory.echoed:
+            memory.told = dict(endpoint.previous_status)
+        return memory
+
+    def _pause(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> float:
+        """Seconds until this endpoint should be looked at although nothing happened."""
+        resync = self._settings.resync_seconds * memory.jitter
+        observed = world.observed
+        if observed is None or endpoint.spec.verification.mode == "Disabled" or not _can_be_asked(observed):
+            return resync
+        if world.hindrance is not None:
+            return min(resync, status.FAILING_PAUSE.total_seconds())
+        if self._verifier.running(endpoint.key):
+            return resync  # its result wakes this endpoint
+        interval = timedelta(seconds=endpoint.spec.verification.interval_seconds) * memory.jitter
+        due = status.pause_until_due(memory.standing, observed, self._now(), interval)
+        return min(resync, max(due.total_seconds(), 0.5))
+
+
+def _can_be_asked(observed: Observed) -> bool:
+    """Whether the newest pod template is up, so that a verdict would be about it."""
+    return observed.rolled_out and observed.ready_replicas > 0 and observed.pod_template_hash is not None

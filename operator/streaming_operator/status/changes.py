@@ -1,0 +1,58 @@
+"""
+What is worth an event: the difference between two statuses, pure.
+
+Events tell of changes only; an endpoint that stays as it is stays silent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from streaming_operator.api.conditions import ConditionType
+
+WATCHED = (
+    ConditionType.STALLED,
+    ConditionType.WORKLOAD_AVAILABLE,
+    ConditionType.EXPOSED,
+    ConditionType.STREAMING_VERIFIED,
+    ConditionType.READY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event to publish."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def changes(previous: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Events for conditions whose status or reason moved; waiting states of a start are no news."""
+    before = _by_type(previous)
+    found = []
+    for kind in WATCHED:
+        new, old = _by_type(told).get(kind), before.get(kind)
+        if new is None or (old and (old["status"], old["reason"]) == (new["status"], new["reason"])):
+            continue
+        if kind is ConditionType.STALLED:
+            if new["status"] == "True":
+                found.append(Change("Warning", new["reason"], f"Stalled: {new['message']}"))
+        elif new["status"] == "True":
+            found.append(Change("Normal", new["reason"], f"{kind}: {new['message']}"))
+        elif new["status"] == "False" and kind is not ConditionType.READY:
+            found.append(Change("Warning", new["reason"], f"{kind}: {new['message']}"))
+        elif kind is ConditionType.READY and old and old["status"] == "True":
+            found.append(Change("Warning", "NotReady", f"{new['reason']}: {new['message']}"))
+    return tuple(found)
+
+
+def is_true(status: Mapping[str, Any], kind: str) -> bool:
+    """Whether the condition of this type is True."""
+    return bool(_by_type(status).get(kind, {}).get("status") == "True")
+
+
+def _by_type(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Conditions by their type."""
+    return {entry.get("type", ""): entry for entry in status.get("conditions") or ()}
