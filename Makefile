@@ -1,0 +1,68 @@
+# The project's commands; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help venv demo test check bench clean generate golden lock lint typecheck
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$name && break; done)
+endif
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE := 1
+
+# auto: one short pull decides; registry: pull; build: make every image here from Debian, Go and PyPI.
+export IMAGES ?= auto
+# Options for pytest, e.g. make test PYTEST='-k sse -x'
+PYTEST ?=
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## Make .venv from the lock file (about 30 s, then at once)
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) hack/venv.py
+
+demo: venv ## Cluster, ingress-nginx, operator, a real vLLM; then watch it stream
+	@$(BIN)/python -m tests.cluster.demo
+
+test: venv ## Run every test, those on the cluster too
+	@cluster=0; $(BIN)/python -m tests.cluster up || cluster=$$?; \
+	if [ $$cluster -ne 0 ]; then echo "no cluster (the reason is above): tests that need one are skipped" >&2; fi; \
+	$(BIN)/python -m pytest $(PYTEST); \
+	if [ -n "$${CI:-}" ]; then exit $$cluster; fi
+
+check: lint typecheck ## Lint, types, import arrows, generated files
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m hack.generate --check
+
+lint: venv ## Ruff, rules and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+typecheck: venv ## mypy --strict
+	@$(BIN)/mypy
+
+bench: venv ## The operator against a bare loop of writes on a real control plane
+	@$(BIN)/python -m tests.bench
+
+generate: venv ## Write the CRD, the plain manifests and docs/conditions.md from the code
+	@$(BIN)/python -m hack.generate
+
+golden: venv ## Write the golden files from the renderer; read the diff before you commit it
+	@GOLDEN=write $(BIN)/python -m pytest -q tests/golden
+
+lock: venv ## Resolve the dependencies anew into the two lock files (needs uv)
+	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
+	@uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
+		pyproject.toml --output-file requirements.lock
+	@uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
+		--group dev pyproject.toml --output-file requirements-dev.lock
+
+clean: ## Remove the cluster and what was started for it; the cache stays
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -m tests.cluster clean
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@echo "kept: built images and tools in $${STREAMING_CACHE:-$$HOME/.cache/streaming-operator} (rm -rf it to remove those too)"
