@@ -1,0 +1,123 @@
+"""Owns the container engine: uses the one that runs, or installs Debian's and starts it for this user.
+
+What we started is known by a pid file, and only that is ever stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from . import cache, steps
+from .versions import HERE
+
+PID_FILE = cache.STATE / "dockerd.pid"
+LOG = cache.LOGS / "dockerd.log"
+PACKAGES = ("docker.io", "containerd", "runc", "iptables")
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+_CAP_SYS_RESOURCE = 24  # its bit in the kernel's capability sets
+
+
+def running() -> bool:
+    """Whether a container engine answers."""
+    return shutil.which("docker") is not None and steps.succeeds(["docker", "info"], seconds=20)
+
+
+def ensure() -> None:
+    """Leave with a container engine that answers."""
+    if running():
+        return
+    if os.geteuid() != 0:
+        raise steps.Failure(
+            "no container engine answers (docker info)", remedy="start Docker, or run this as root on Debian"
+        )
+    _install()
+    if running():
+        return
+    with steps.step("start dockerd"):
+        _start()
+
+
+def _install() -> None:
+    if shutil.which("docker") and shutil.which("dockerd"):
+        return
+    install(PACKAGES, "the container engine")
+
+
+def install(packages: tuple[str, ...], about: str) -> None:
+    """Install Debian packages on this machine."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise steps.Failure(
+            f"{about} is missing and this is not root on Debian", remedy=f"install {' '.join(packages)}"
+        )
+    with steps.step(f"install {about} from Debian ({' '.join(packages)})"):
+        log = cache.log(f"apt-{packages[0]}")
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        steps.run(["apt-get", "update"], log, env=env, remedy="the Debian mirror of this machine must be reachable")
+        steps.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], log, env=env)
+
+
+def _start() -> None:
+    cache.STATE.mkdir(parents=True, exist_ok=True)
+    argv = ["dockerd", "--pidfile", str(cache.STATE / "dockerd-own.pid")]
+    if not _has_sys_resource():
+        argv += ["--add-runtime", f"lesscaps={HERE / 'files' / 'runc-lesscaps'}", "--default-runtime", "lesscaps"]
+    with cache.log("dockerd").open("ab") as log:
+        # A session of its own: the engine outlives this command and the terminal's Ctrl-C.
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
+    PID_FILE.write_text(f"{process.pid}\n")
+    deadline = time.monotonic() + START_SECONDS
+    while not running():
+        if process.poll() is not None or time.monotonic() > deadline:
+            PID_FILE.unlink(missing_ok=True)
+            process.kill()
+            raise steps.Failure("dockerd did not start", where=LOG)
+        time.sleep(0.2)
+
+
+def _has_sys_resource() -> bool:
+    """kind runs its node privileged; where this capability is out of bounds, the runtime must not ask for it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return True
+
+
+def stop() -> bool:
+    """Stop the engine if it is ours; whether there was one to stop."""
+    pid = _own_pid()
+    if pid is None:
+        PID_FILE.unlink(missing_ok=True)
+        return False
+    with steps.step("stop the dockerd that we started"):
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _alive(pid):
+            if time.monotonic() > deadline:
+                raise steps.Failure(f"dockerd (pid {pid}) did not stop in {STOP_SECONDS:.0f} s", where=LOG)
+            time.sleep(0.2)
+    PID_FILE.unlink(missing_ok=True)
+    return True
+
+
+def _own_pid() -> int | None:
+    try:
+        pid = int(PID_FILE.read_text())
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if name == "dockerd" else None  # a number can be used again by another program
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

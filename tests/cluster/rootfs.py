@@ -1,0 +1,93 @@
+"""Makes Debian root file systems from packages, and layers from folders; both kept in the cache."""
+
+from __future__ import annotations
+
+import glob
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from . import archive, cache, docker, steps
+from .versions import VERSIONS
+
+# What no container needs. perl comes with debconf; nothing of ours calls it.
+PRUNED = (
+    "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/perl*", "usr/share/lintian",
+    "usr/share/bash-completion", "usr/share/zsh", "usr/share/mime", "usr/share/common-licenses",
+    "usr/bin/perl*", "usr/lib/*/perl*", "var/cache/apt/*", "var/cache/debconf/*", "var/lib/apt/lists/*", "var/log/*",
+)  # fmt: skip
+_KEPT_OPTIONS = ("Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
+
+
+def debian(name: str, packages: tuple[str, ...], *, variant: str = "essential") -> Path:
+    """The tar file of a Debian root file system with these packages, made by mmdebstrap if need be."""
+    digest = cache.key(VERSIONS.debian, variant, *sorted(packages))
+
+    def build(draft: Path) -> None:
+        if not shutil.which("mmdebstrap"):
+            docker.install(("mmdebstrap",), "mmdebstrap")
+        with steps.step(f"make the Debian root file system {name!r} (about 40 s, once)"):
+            argv = [
+                "mmdebstrap", f"--variant={variant}", "--mode=root", f"--include={','.join(packages)}",
+                '--aptopt=APT::Install-Recommends "false"',
+                *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("man", "doc", "locale")),
+                *(f"--aptopt={option}" for option in _apt_options()),
+                VERSIONS.debian, str(draft / "root.tar"), *_sources(),
+            ]  # fmt: skip
+            steps.run(argv, cache.log(f"mmdebstrap-{name}"), remedy="the Debian mirror must be reachable")
+
+    return cache.folder("rootfs", name, digest, build) / "root.tar"
+
+
+def _sources() -> list[str]:
+    """The package sources of this machine that hold Debian itself, whatever mirror they name."""
+    found = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    mine = [
+        str(path)
+        for path in found
+        if path.suffix in (".list", ".sources") and path.is_file() and f"{VERSIONS.debian}-" in path.read_text()
+    ]
+    if not mine:
+        raise steps.Failure(
+            f"no package source of Debian {VERSIONS.debian} under /etc/apt", remedy=f"run on Debian {VERSIONS.debian}"
+        )
+    return mine
+
+
+def _apt_options() -> list[str]:
+    """This machine's settings for reaching its mirror; mmdebstrap does not take them over by itself."""
+    dump = steps.output(["apt-config", "dump"]).splitlines()
+    return [line for line in dump if line.split(" ")[0] in _KEPT_OPTIONS]
+
+
+def unpack(tar: Path, target: Path) -> None:
+    """Unpack a root file system with its owners and modes."""
+    steps.output(["tar", "-C", target, "--xattrs", "--xattrs-include=*", "-xpf", tar])
+
+
+def prune(root: Path, patterns: Iterable[str] = PRUNED) -> None:
+    """Remove what the patterns name below a root file system."""
+    for pattern in patterns:
+        for found in glob.glob(str(root / pattern)):
+            path = Path(found)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def layer(name: str, digest: str, fill: Callable[[Path], None], *, keep_owners: bool = False, prefix: str = "") -> archive.Layer:
+    """A cached layer: `fill(folder)` makes what the image shall hold below `prefix`."""
+
+    def build(draft: Path) -> None:
+        content = draft / "content"
+        content.mkdir()
+        fill(content)
+        packed = archive.write_layer(content, draft / "layer.tar", keep_owners=keep_owners, prefix=prefix)
+        cache.remove(content)
+        (draft / "layer.json").write_text(json.dumps({"digest": packed.digest, "size": packed.size}))
+
+    place = cache.folder("layers", name, digest, build)
+    facts = json.loads((place / "layer.json").read_text())
+    return archive.Layer(place / "layer.tar", facts["digest"], facts["size"])
