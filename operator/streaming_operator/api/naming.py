@@ -73,10 +73,12 @@ def child_name(endpoint: StreamingEndpoint, suffix: str = "") -> str:
 
 
 def metadata(endpoint: StreamingEndpoint, suffix: str = "") -> dict[str, Any]:
-    """`metadata` of a child: name, namespace, labels and owner."""
-    return {
+    """`metadata` of a child: name, namespace, labels, and the owner unless it came from a file (no uid)."""
+    found: dict[str, Any] = {
         "name": child_name(endpoint, suffix),
         "namespace": endpoint.namespace,
         "labels": labels(endpoint),
-        "ownerReferences": [owner_reference(endpoint)],
     }
+    if endpoint.uid:
+        found["ownerReferences"] = [owner_reference(endpoint)]
+    return found

@@ -1,0 +1,48 @@
+"""
+From an endpoint to its children: pure, the same input always gives the same objects.
+
+Only fields that we own are rendered; the API server is their type checker. Talks to nobody and asks nobody:
+what the cluster has comes in as `Capabilities`.
+"""
+
+from streaming_operator import engines
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.render.config import config_map
+from streaming_operator.render.deployment import deployment
+from streaming_operator.render.disruption import disruption_budget
+from streaming_operator.render.monitoring import SERVICE_MONITOR, service_monitor
+from streaming_operator.render.route import route, route_hash, route_kinds
+from streaming_operator.render.service import internal_url, service
+from streaming_operator.routes.base import ChildKind
+
+__all__ = ["CHILD_KINDS", "ChildKind", "children", "engine_note", "internal_url", "route_hash"]
+
+CHILD_KINDS: tuple[ChildKind, ...] = (
+    ChildKind("v1", "ConfigMap", "configmaps"),
+    ChildKind("v1", "Service", "services"),
+    ChildKind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    ChildKind("apps/v1", "Deployment", "deployments"),
+    *route_kinds(),
+    SERVICE_MONITOR,
+)
+"""Every kind ever rendered, in apply order: what to watch, to prune, and to ask rights for."""
+
+
+def engine_note(endpoint: StreamingEndpoint) -> str | None:
+    """One sentence on what the engine's image keeps the operator from switching on; else None."""
+    return engines.select(endpoint).note(endpoint)
+
+
+def children(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Manifest, ...]:
+    """All children in apply order: what a Deployment mounts comes before it, what serves it after it."""
+    engine = engines.select(endpoint)
+    rendered = (
+        config_map(endpoint),
+        service(endpoint),
+        disruption_budget(endpoint),
+        deployment(endpoint, engine),
+        route(endpoint, capabilities),
+        service_monitor(endpoint, engine, capabilities),
+    )
+    return tuple(manifest for manifest in rendered if manifest is not None)

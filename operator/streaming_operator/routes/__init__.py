@@ -1,0 +1,69 @@
+"""The registry of routes: every module here that offers `ROUTE`, by name; and which one serves an endpoint."""
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Edge
+from streaming_operator.plugins import DuplicateMemberError, members
+from streaming_operator.routes.base import ExposureKind, Route
+
+GENERIC = "generic"
+
+
+@cache
+def registry() -> Mapping[str, Route]:
+    """All routes by name; raises when two offer the same name, or claim the same edges."""
+    found = members(sys.modules[__name__], "ROUTE")
+    claims = [(route.exposure, route.profile) for route in found.values()]
+    for claim in claims:
+        if claims.count(claim) > 1:
+            raise DuplicateMemberError(f"two routes claim {claim[0]} with profile {claim[1]}")
+    return found
+
+
+def exposure_kind(endpoint: StreamingEndpoint) -> ExposureKind | None:
+    """Which member of `spec.exposure` is set; None when the endpoint stays inside the cluster."""
+    exposure = endpoint.spec.exposure
+    if exposure is None:
+        return None
+    return "ingress" if exposure.ingress is not None else "httpRoute"
+
+
+def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | None:
+    """What stands behind the endpoint's class or its first Gateway; None if the cluster does not tell."""
+    exposure = endpoint.spec.exposure
+    if exposure is None:
+        return None
+    if exposure.ingress is not None:
+        return capabilities.ingress_classes.get(exposure.ingress.class_name)
+    if exposure.http_route is None:
+        return None
+    parent = exposure.http_route.parent_refs[0]
+    gateway_class = capabilities.gateways.get(f"{parent.namespace or endpoint.namespace}/{parent.name}")
+    return None if gateway_class is None else capabilities.gateway_classes.get(gateway_class)
+
+
+def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | None:
+    """The route made for the endpoint's edge, else the portable one; None when nothing is exposed."""
+    kind = exposure_kind(endpoint)
+    if kind is None:
+        return None
+    edge = edge_of(endpoint, capabilities)
+    by_claim = {(route.exposure, route.profile): route for route in registry().values()}
+    special = by_claim.get((kind, edge.profile)) if edge is not None else None
+    return special or by_claim[(kind, GENERIC)]
+
+
+def users_url(endpoint: StreamingEndpoint) -> str | None:
+    """
+    The origin that users call, `scheme://host`; None when nothing is exposed.
+
+    Plain http for an HTTPRoute: it does not say whether a listener of its Gateway serves TLS.
+    """
+    exposure = endpoint.spec.exposure
+    if exposure is None:
+        return None
+    tls = exposure.ingress is not None and exposure.ingress.tls is not None
+    return f"{'https' if tls else 'http'}://{exposure.host}"

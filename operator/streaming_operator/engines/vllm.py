@@ -1,0 +1,188 @@
+"""
+vLLM: told to stream and to drain.
+
+The table of optional flags claims only versions whose source was read. An unknown version gets none of
+them: a flag that a server does not know ends it at start, and a missing one only costs a nicety.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from streaming_operator.api.endpoint import EnvVar, StreamingEndpoint
+from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, HOME, Engine, model_path
+from streaming_operator.facts import Manifest
+
+SHUTDOWN_TIMEOUT = "--shutdown-timeout"
+PER_REQUEST_METRICS = "--enable-per-request-metrics"
+KEEP_ALIVE = "--sse-keep-alive-interval"
+
+OPTIONAL_FLAGS: Mapping[tuple[int, int], frozenset[str]] = MappingProxyType(
+    {
+        (0, 32): frozenset({SHUTDOWN_TIMEOUT, PER_REQUEST_METRICS, KEEP_ALIVE}),
+        (0, 33): frozenset({SHUTDOWN_TIMEOUT, PER_REQUEST_METRICS, KEEP_ALIVE}),
+    }
+)
+"""Flags by minor version, read in the sources of 0.32.0 and 0.33.0."""
+
+BUSY_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+"""Both 0, over all engines of the pod: no stream would be cut."""
+
+_TAG_VERSION = re.compile(r"^v?(\d+\.\d+\.\d+)(?:[-.+_].*)?$")
+
+
+def version(endpoint: StreamingEndpoint) -> str | None:
+    """`engine.version`, else the image's tag (`v0.33.0`, `0.33.0`, `v0.33.0-cu130`), else None."""
+    engine = endpoint.spec.engine
+    if engine.version is not None:
+        return engine.version
+    _, _, tag = engine.image.partition("@")[0].rpartition("/")[2].partition(":")
+    match = _TAG_VERSION.match(tag)
+    return match.group(1) if match else None
+
+
+def optional_flags(endpoint: StreamingEndpoint) -> frozenset[str]:
+    """The optional flags that this endpoint's server is known to take."""
+    known = version(endpoint)
+    if known is None:
+        return frozenset()
+    major, minor, _ = known.split(".")
+    return OPTIONAL_FLAGS.get((int(major), int(minor)), frozenset())
+
+
+def note(endpoint: StreamingEndpoint) -> str | None:
+    """Say why optional flags are left off, and what to set; None when they are on."""
+    if optional_flags(endpoint):
+        return None
+    flags_known = "flags are known for " + ", ".join(
+        f"{major}.{minor}" for major, minor in sorted(OPTIONAL_FLAGS)
+    )
+    off = "server timings and keep-alive are off"
+    known = version(endpoint)
+    if known is None:
+        return f"engine version unknown, set engine.version: {off} ({flags_known})"
+    return f"engine version {known}: {off} ({flags_known})"
+
+
+class Vllm:
+    """`vllm serve` as the image's entrypoint."""
+
+    name = "vllm"
+    health_path = "/health"
+    metrics_path = "/metrics"
+
+    def args(self, endpoint: StreamingEndpoint) -> list[str]:
+        """The model, what the operator owns, then the user's own: argparse lets the last one win."""
+        spec = endpoint.spec
+        engine = spec.engine
+        hub = spec.model.source.hugging_face
+        args = [hub.repo if hub else str(model_path(endpoint))]
+        if hub and hub.revision:
+            args += ["--revision", hub.revision]
+        # 0.0.0.0, since the kubelet and the edge come from outside of the pod.
+        args += ["--host", "0.0.0.0", "--port", str(engine.port), "--served-model-name", endpoint.served_name]
+        if engine.max_model_len is not None:
+            args += ["--max-model-len", str(engine.max_model_len)]
+        if endpoint.tensor_parallel_size > 1:
+            args += ["--tensor-parallel-size", str(endpoint.tensor_parallel_size)]
+        if engine.pipeline_parallel_size > 1:
+            args += ["--pipeline-parallel-size", str(engine.pipeline_parallel_size)]
+        if engine.streaming_headers:
+            args += ["--middleware", "streaming_headers.StreamingHeaders"]
+        return args + _optional_args(endpoint) + list(engine.args)
+
+    def env(self, endpoint: StreamingEndpoint) -> list[Manifest]:
+        """Our defaults, then the user's variables, which win over them where they are not reserved."""
+        own = _own_env(endpoint)
+        given = {variable.name: _given(variable) for variable in endpoint.spec.engine.env}
+        python_path = given.pop("PYTHONPATH", None) if endpoint.spec.engine.streaming_headers else None
+        kept = [variable for name, variable in own.items() if name not in given]
+        return kept + list(given.values()) + _python_path(endpoint, python_path)
+
+    def drain_command(self, endpoint: StreamingEndpoint) -> list[str]:
+        """The packaged script; times and names as arguments, so that its content never changes."""
+        rollout = endpoint.spec.rollout
+        return [
+            "python3",
+            f"{FILES_PATH}/drain.py",
+            f"--port={endpoint.spec.engine.port}",
+            f"--pre-stop-seconds={rollout.pre_stop_seconds}",
+            f"--drain-seconds={rollout.drain_seconds}",
+            f"--health-path={self.health_path}",
+            f"--metrics-path={self.metrics_path}",
+            *(f"--busy-gauge={gauge}" for gauge in BUSY_GAUGES),
+        ]
+
+    def note(self, endpoint: StreamingEndpoint) -> str | None:
+        """See `note` of the module."""
+        return note(endpoint)
+
+
+def _optional_args(endpoint: StreamingEndpoint) -> list[str]:
+    """Flags that only known versions take."""
+    known = optional_flags(endpoint)
+    keep_alive = endpoint.spec.engine.sse_keep_alive_seconds
+    args: list[str] = []
+    if SHUTDOWN_TIMEOUT in known:
+        # preStop drains: the server's own drain leaves a stream hanging without an end when it runs out.
+        args += [SHUTDOWN_TIMEOUT, "0"]
+    if PER_REQUEST_METRICS in known:
+        args += [PER_REQUEST_METRICS]
+    if KEEP_ALIVE in known and keep_alive > 0:
+        args += [KEEP_ALIVE, str(keep_alive)]
+    return args
+
+
+def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
+    """What the operator sets: caches on their volume, limits, no telemetry, secrets by reference."""
+    values = {
+        "HOME": HOME,
+        # torch asks for the user's name; an arbitrary uid has none in /etc/passwd.
+        "USER": "vllm",
+        "HF_HOME": f"{CACHE_PATH}/huggingface",
+        "VLLM_CACHE_ROOT": f"{CACHE_PATH}/vllm",
+        "TRITON_CACHE_DIR": f"{CACHE_PATH}/triton",
+        # vLLM gives up by itself after 600 s, whatever the startup probe allows.
+        "VLLM_ENGINE_READY_TIMEOUT_S": str(endpoint.spec.startup.timeout_seconds),
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    env: dict[str, Manifest] = {name: {"name": name, "value": value} for name, value in values.items()}
+    hub = endpoint.spec.model.source.hugging_face
+    if hub and hub.token_secret_ref:
+        env["HF_TOKEN"] = _from_secret("HF_TOKEN", hub.token_secret_ref.name, hub.token_secret_ref.key)
+    key = endpoint.spec.engine.api_key_secret_ref
+    if key:
+        env["VLLM_API_KEY"] = _from_secret("VLLM_API_KEY", key.name, key.key)
+    return env
+
+
+def _python_path(endpoint: StreamingEndpoint, given: Manifest | None) -> list[Manifest]:
+    """PYTHONPATH with our middleware first and the user's own behind it."""
+    if not endpoint.spec.engine.streaming_headers:
+        return []
+    if given is None:
+        return [{"name": "PYTHONPATH", "value": FILES_PATH}]
+    if "valueFrom" not in given:
+        behind = given.get("value", "")
+        return [{"name": "PYTHONPATH", "value": f"{FILES_PATH}:{behind}" if behind else FILES_PATH}]
+    # A value that only the kubelet can read is joined by the kubelet.
+    return [
+        {"name": "USER_PYTHONPATH", "valueFrom": given["valueFrom"]},
+        {"name": "PYTHONPATH", "value": f"{FILES_PATH}:$(USER_PYTHONPATH)"},
+    ]
+
+
+def _given(variable: EnvVar) -> Manifest:
+    """One variable of the user as core/v1 wants it."""
+    if variable.value_from is not None:
+        return {"name": variable.name, "valueFrom": variable.value_from}
+    # The API server drops an empty value, and what it drops would look like drift for ever.
+    return {"name": variable.name, "value": variable.value} if variable.value else {"name": variable.name}
+
+
+def _from_secret(name: str, secret: str, key: str) -> Manifest:
+    """A variable whose value the kubelet reads; the operator never sees it."""
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+ENGINE: Engine = Vllm()

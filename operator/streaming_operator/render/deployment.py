@@ -1,0 +1,162 @@
+"""
+The Deployment of the model servers.
+
+Every field is one that we own. The pod template depends on the spec alone: whatever else slipped in (a
+version, a time, a capability) would restart GPUs for nothing.
+"""
+
+import math
+
+from streaming_operator.api import naming
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.engines.base import Engine, grace_seconds
+from streaming_operator.facts import Manifest
+from streaming_operator.render import volumes
+
+CONTAINER_NAME = "engine"
+PORT_NAME = "http"
+
+STARTUP_PERIOD_SECONDS = 5
+PROGRESS_MARGIN_SECONDS = 120
+"""Scheduling and the image's pull, on top of the old pod's grace and the new one's start."""
+
+
+def deployment(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
+    """One Deployment, its replicas always ours."""
+    spec = endpoint.spec
+    start = spec.startup.timeout_seconds
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": naming.metadata(endpoint),
+        "spec": {
+            "replicas": spec.replicas,
+            "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": grace_seconds(endpoint) + start + PROGRESS_MARGIN_SECONDS,
+            "strategy": _strategy(endpoint),
+            "selector": {"matchLabels": naming.selector(endpoint)},
+            "template": {"metadata": _pod_metadata(endpoint), "spec": _pod_spec(endpoint, engine)},
+        },
+    }
+
+
+def _strategy(endpoint: StreamingEndpoint) -> Manifest:
+    """How pods are replaced: in place unless the user asks for surge, since a surge pod needs a free GPU."""
+    rollout = endpoint.spec.rollout
+    if rollout.strategy == "Recreate":
+        return {"type": "Recreate"}
+    if rollout.strategy == "Auto":
+        surge, unavailable = 0, 1
+    else:
+        surge = 1 if rollout.max_surge is None else rollout.max_surge
+        # The API server refuses both at 0.
+        least = 0 if surge else 1
+        unavailable = least if rollout.max_unavailable is None else rollout.max_unavailable
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
+
+
+def _pod_metadata(endpoint: StreamingEndpoint) -> Manifest:
+    """The user's labels below ours, and the user's annotations."""
+    given = endpoint.spec.pod_metadata
+    metadata: Manifest = {"labels": given.labels | naming.labels(endpoint)}
+    if given.annotations:
+        metadata["annotations"] = dict(given.annotations)
+    return metadata
+
+
+def _pod_spec(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
+    """Everything of the pod but its scheduling."""
+    spec = endpoint.spec
+    pod: Manifest = {
+        # A Service named vllm would inject VLLM_PORT=tcp://..., and vLLM dies of it.
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_seconds(endpoint),
+        "securityContext": spec.pod_security_context or _pod_security_context(),
+        "containers": [_container(endpoint, engine)],
+        "volumes": volumes.volumes(endpoint),
+    }
+    if spec.service_account_name is None:
+        pod["automountServiceAccountToken"] = False
+    else:
+        pod["serviceAccountName"] = spec.service_account_name
+    if spec.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
+    return pod | _scheduling(endpoint)
+
+
+def _scheduling(endpoint: StreamingEndpoint) -> Manifest:
+    """Where the pods may run; only what the user set."""
+    spec = endpoint.spec
+    own_pods = {"labelSelector": {"matchLabels": naming.selector(endpoint)}}
+    fields: Manifest = {
+        "runtimeClassName": spec.runtime_class_name,
+        "priorityClassName": spec.priority_class_name,
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": list(spec.tolerations),
+        "affinity": spec.affinity,
+        "topologySpreadConstraints": [own_pods | given for given in spec.topology_spread_constraints],
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _pod_security_context() -> Manifest:
+    """The user that vLLM's image is prepared for; a group of 0 makes its files writable."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": 2000,
+        "runAsGroup": 0,
+        "fsGroup": 0,
+        # A claim full of weights must not be walked through at every start.
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _container(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
+    """The model server."""
+    spec = endpoint.spec
+    container: Manifest = {
+        "name": CONTAINER_NAME,
+        "image": spec.engine.image,
+        "imagePullPolicy": spec.engine.image_pull_policy,
+        "args": engine.args(endpoint),
+        "env": engine.env(endpoint),
+        "ports": [{"name": PORT_NAME, "containerPort": spec.engine.port, "protocol": "TCP"}],
+        **_probes(endpoint, engine),
+        "lifecycle": {"preStop": {"exec": {"command": engine.drain_command(endpoint)}}},
+        # So that a condition can quote the last line of a server that crashed.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": spec.security_context
+        or {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": volumes.mounts(endpoint),
+    }
+    if spec.engine.env_from:
+        container["envFrom"] = list(spec.engine.env_from)
+    resources = _resources(endpoint)
+    if resources:
+        container["resources"] = resources
+    return container
+
+
+def _probes(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
+    """
+    The health path for all three: the port refuses connections until the model is loaded.
+
+    Liveness is slow on purpose: a saturated engine answers late, and a kill cuts its streams.
+    """
+    get = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}}
+    budget = math.ceil(endpoint.spec.startup.timeout_seconds / STARTUP_PERIOD_SECONDS)
+    startup = {"periodSeconds": STARTUP_PERIOD_SECONDS, "timeoutSeconds": 5, "failureThreshold": budget}
+    return {
+        "startupProbe": get | startup,
+        "readinessProbe": get | {"periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 6},
+        "livenessProbe": get | {"periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 30},
+    }
+
+
+def _resources(endpoint: StreamingEndpoint) -> Manifest:
+    """The user's amounts, and the GPUs in both: an extended resource cannot be overcommitted."""
+    spec = endpoint.spec
+    gpus = {spec.gpu.resource_name: str(spec.gpu.count)} if spec.gpu.count else {}
+    amounts = {"requests": spec.resources.requests | gpus, "limits": spec.resources.limits | gpus}
+    return {key: value for key, value in amounts.items() if value}

@@ -1,0 +1,40 @@
+"""The ServiceMonitor: how a prometheus-operator finds the engine's metrics, TTFT among them."""
+
+from streaming_operator.api import naming
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.engines.base import Engine
+from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.render.deployment import PORT_NAME
+from streaming_operator.routes.base import ChildKind
+
+SERVICE_MONITOR = ChildKind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True)
+
+
+def service_monitor(
+    endpoint: StreamingEndpoint, engine: Engine, capabilities: Capabilities
+) -> Manifest | None:
+    """Scrape every pod behind the Service; None by decision: switched off, or the cluster lacks the kind."""
+    wanted = endpoint.spec.monitoring.service_monitor
+    if not wanted.enabled or not capabilities.service_monitors:
+        return None
+    metadata = naming.metadata(endpoint)
+    metadata["labels"] = wanted.labels | metadata["labels"]
+    return {
+        "apiVersion": SERVICE_MONITOR.api_version,
+        "kind": SERVICE_MONITOR.kind,
+        "metadata": metadata,
+        "spec": {
+            # The Service carries all labels of a child; its pods' Service is the only one with this pair.
+            "selector": {"matchLabels": naming.selector(endpoint)},
+            # `job` becomes the endpoint's name.
+            "jobLabel": naming.INSTANCE_LABEL,
+            "endpoints": [
+                {
+                    "port": PORT_NAME,
+                    "path": engine.metrics_path,
+                    "scheme": "http",
+                    "interval": f"{wanted.interval_seconds}s",
+                }
+            ],
+        },
+    }

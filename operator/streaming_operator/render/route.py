@@ -1,0 +1,39 @@
+"""The route object of an endpoint, made by the member of `routes` that fits its edge, and its hash."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+from streaming_operator import routes
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.routes.base import ChildKind
+from streaming_operator.routes.gateway_api import HTTP_ROUTE
+
+
+def route_kinds() -> tuple[ChildKind, ...]:
+    """Every kind that a registered route renders, each once, in the registry's order."""
+    return tuple(dict.fromkeys(route.child for route in routes.registry().values()))
+
+
+def route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest | None:
+    """The route; None by decision, where nothing is exposed or the cluster lacks the kind."""
+    chosen = routes.select(endpoint, capabilities)
+    if chosen is None or (chosen.child == HTTP_ROUTE and not capabilities.http_routes):
+        return None
+    return chosen.render(endpoint, capabilities)
+
+
+def route_hash(manifests: Iterable[Manifest]) -> str:
+    """
+    8 hex digits of what the edge is told; "" when nothing is exposed.
+
+    A verdict speaks of one route: name, annotations and spec count, labels and owners do not.
+    """
+    kinds = {(kind.api_version, kind.kind) for kind in route_kinds()}
+    told = [
+        (found["kind"], found["metadata"]["name"], found["metadata"].get("annotations"), found["spec"])
+        for found in manifests
+        if (found["apiVersion"], found["kind"]) in kinds
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8] if told else ""

@@ -1,0 +1,26 @@
+"""The Service: port 80 inside the cluster, so that its URL needs no port, to the engine's named port."""
+
+from streaming_operator.api import naming
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Manifest
+from streaming_operator.render.deployment import PORT_NAME
+from streaming_operator.routes.base import SERVICE_PORT
+
+
+def service(endpoint: StreamingEndpoint) -> Manifest:
+    """A ClusterIP Service over the endpoint's pods; its address is the API server's to give."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": naming.metadata(endpoint),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": naming.selector(endpoint),
+            "ports": [{"name": PORT_NAME, "port": SERVICE_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
+        },
+    }
+
+
+def internal_url(endpoint: StreamingEndpoint) -> str:
+    """The origin inside the cluster."""
+    return f"http://{naming.child_name(endpoint)}.{endpoint.namespace}.svc"

@@ -1,0 +1,62 @@
+"""Volumes of the model server's pod and where they are mounted: own files, caches, weights, shared memory."""
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, MODEL_PATH, world_size
+from streaming_operator.facts import Manifest
+from streaming_operator.render.config import config_map_name
+
+DEFAULT_SHARED_MEMORY = "2Gi"
+"""From vLLM's own Kubernetes guide; it counts against the memory limit."""
+
+
+def volumes(endpoint: StreamingEndpoint) -> list[Manifest]:
+    """The pod's volumes."""
+    found: list[Manifest] = [
+        {"name": "files", "configMap": {"name": config_map_name(endpoint)}},
+        {"name": "cache", **_cache(endpoint)},
+    ]
+    claim = endpoint.spec.model.source.persistent_volume_claim
+    if claim is not None:
+        source = {"claimName": claim.claim_name}
+        found.append({"name": "model", "persistentVolumeClaim": source | _read_only(claim.read_only)})
+    size = _shared_memory(endpoint)
+    if size is not None:
+        found.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
+    return found
+
+
+def mounts(endpoint: StreamingEndpoint) -> list[Manifest]:
+    """The container's mounts, in the order of `volumes`."""
+    found: list[Manifest] = [
+        {"name": "files", "mountPath": FILES_PATH, "readOnly": True},
+        {"name": "cache", "mountPath": CACHE_PATH},
+    ]
+    claim = endpoint.spec.model.source.persistent_volume_claim
+    if claim is not None:
+        found.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(claim.read_only)})
+    if _shared_memory(endpoint) is not None:
+        found.append({"name": "shm", "mountPath": "/dev/shm"})
+    return found
+
+
+def _read_only(wanted: bool) -> Manifest:
+    """Only when true: the API server drops a false, and what it drops would look like drift for ever."""
+    return {"readOnly": True} if wanted else {}
+
+
+def _cache(endpoint: StreamingEndpoint) -> Manifest:
+    """A claim that outlives the pod, else an emptyDir."""
+    cache = endpoint.spec.cache
+    if cache.persistent_volume_claim is not None:
+        return {"persistentVolumeClaim": {"claimName": cache.persistent_volume_claim.claim_name}}
+    if cache.empty_dir is not None and cache.empty_dir.size_limit is not None:
+        return {"emptyDir": {"sizeLimit": cache.empty_dir.size_limit}}
+    return {"emptyDir": {}}
+
+
+def _shared_memory(endpoint: StreamingEndpoint) -> str | None:
+    """Size of /dev/shm: the runtime's 64 MiB are too small for processes that share a model."""
+    wanted = endpoint.spec.engine.shared_memory_size
+    if wanted is not None:
+        return wanted
+    return DEFAULT_SHARED_MEMORY if world_size(endpoint) > 1 else None

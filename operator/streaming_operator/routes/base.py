@@ -1,0 +1,57 @@
+"""
+What the operator must know of an edge to make it carry a stream.
+
+A route turns an endpoint into the one object that the edge reads. One file an edge (docs/adding-a-route.md),
+pure: it decides from `Capabilities` and asks nobody.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from streaming_operator.api.endpoint import Exposure, StreamingEndpoint
+from streaming_operator.facts import Capabilities, Manifest
+
+SERVICE_PORT = 80
+"""Port of the endpoint's Service, so that its URL inside the cluster needs none."""
+
+ExposureKind = Literal["ingress", "httpRoute"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKind:
+    """One kind of object that the operator makes: what to watch, to prune, and to ask rights for."""
+
+    api_version: str
+    kind: str
+    plural: str
+    optional: bool = False
+    """Whether the kind is a CRD that a cluster may lack."""
+
+
+class Route(Protocol):
+    """One kind of edge."""
+
+    name: str
+    """Key in the registry."""
+    exposure: ExposureKind
+    """The member of `spec.exposure` it serves."""
+    profile: str
+    """The edge's profile it is made for; `generic` serves every edge that no other claims."""
+    child: ChildKind
+    """The kind of the one object it renders."""
+
+    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
+        """
+        Make the route object, only fields we own.
+
+        A class that the cluster lacks is no error: the portable fields are rendered, and the observer tells.
+        """
+        ...
+
+
+def exposure_of(endpoint: StreamingEndpoint) -> Exposure:
+    """`spec.exposure` of an endpoint that has one; a route is never asked otherwise."""
+    exposure = endpoint.spec.exposure
+    if exposure is None:
+        raise ValueError(f"{endpoint.namespace}/{endpoint.name} is not exposed")
+    return exposure

@@ -1,0 +1,61 @@
+"""
+An Ingress of portable fields only, for edges that nobody described: the probe is the judge.
+
+`portable_ingress` is also the ground that annotation-driven edges build on.
+"""
+
+from streaming_operator.api import naming
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.routes.base import SERVICE_PORT, ChildKind, ExposureKind, Route, exposure_of
+
+INGRESS = ChildKind("networking.k8s.io/v1", "Ingress", "ingresses")
+
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+"""Deprecated, and it would fight `ingressClassName`."""
+
+
+def passable(annotations: dict[str, str]) -> dict[str, str]:
+    """The user's annotations without snippets (text in a proxy's configuration) and without the old class."""
+    return {
+        key: value
+        for key, value in annotations.items()
+        if not key.endswith(("-snippet", "-snippets")) and key != CLASS_ANNOTATION
+    }
+
+
+def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -> Manifest:
+    """Class, host, paths and TLS; `annotations` win over the user's."""
+    exposure = exposure_of(endpoint)
+    ingress = exposure.ingress
+    if ingress is None:
+        raise ValueError(f"{endpoint.namespace}/{endpoint.name} is not exposed by an Ingress")
+    backend = {"service": {"name": naming.child_name(endpoint), "port": {"number": SERVICE_PORT}}}
+    paths = [{"path": prefix, "pathType": "Prefix", "backend": backend} for prefix in exposure.path_prefixes]
+    metadata = naming.metadata(endpoint)
+    merged = passable(ingress.annotations) | annotations
+    if merged:
+        metadata["annotations"] = merged
+    spec: Manifest = {
+        "ingressClassName": ingress.class_name,
+        "rules": [{"host": exposure.host, "http": {"paths": paths}}],
+    }
+    if ingress.tls is not None:
+        spec["tls"] = [{"hosts": [exposure.host], "secretName": ingress.tls.secret_name}]
+    return {"apiVersion": INGRESS.api_version, "kind": INGRESS.kind, "metadata": metadata, "spec": spec}
+
+
+class GenericIngress:
+    """Any Ingress controller, told nothing special."""
+
+    name = "ingress-generic"
+    exposure: ExposureKind = "ingress"
+    profile = "generic"
+    child = INGRESS
+
+    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
+        """Portable fields and the user's annotations."""
+        return portable_ingress(endpoint, {})
+
+
+ROUTE: Route = GenericIngress()

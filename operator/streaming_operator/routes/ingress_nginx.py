@@ -1,0 +1,55 @@
+"""
+ingress-nginx: annotations that stop buffering and long silences from hurting a stream.
+
+All of them are of low or medium risk, so the controller's default risk level lets them pass; snippets, never.
+Every value survives the controller's validators: a time with a unit or `Off` instead of `off` would be
+replaced by the default without a word, so times are bare integers (seconds) and switches are lower case.
+"""
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Edge, Manifest
+from streaming_operator.routes.base import ExposureKind, Route, exposure_of
+from streaming_operator.routes.ingress_generic import INGRESS, portable_ingress
+
+BODY_SIZE = "64m"
+"""Room for prompts with images in them; nginx' own default is 1m. The user's annotation wins."""
+
+
+def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
+    """What the controller is told; `prefix` is the one its flag `--annotations-prefix` names."""
+    exposure = exposure_of(endpoint)
+    idle = str(exposure.timeouts.idle_seconds)
+    values = {
+        "proxy-buffering": "off",
+        # 1.0 would make the upstream's answer end with the connection: bursts, and truncation unseen.
+        "proxy-http-version": "1.1",
+        # The gap between two reads, not the total: it must outlast queueing and prefill.
+        "proxy-read-timeout": idle,
+        "proxy-send-timeout": idle,
+        "proxy-connect-timeout": str(exposure.timeouts.connect_seconds),
+        # Nothing less beats an administrator's `retry-non-idempotent`, which sends a POST to the next pod.
+        "proxy-next-upstream": "off",
+    }
+    given = exposure.ingress.annotations if exposure.ingress else {}
+    if f"{prefix}/proxy-body-size" not in given:
+        values["proxy-body-size"] = BODY_SIZE
+    return {f"{prefix}/{key}": value for key, value in values.items()}
+
+
+class IngressNginx:
+    """The community's ingress-nginx controller."""
+
+    name = "ingress-nginx"
+    exposure: ExposureKind = "ingress"
+    profile = "ingress-nginx"
+    child = INGRESS
+
+    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
+        """A portable Ingress with the annotations above."""
+        ingress = exposure_of(endpoint).ingress
+        edge = capabilities.ingress_classes.get(ingress.class_name) if ingress else None
+        prefix = (edge or Edge(profile="ingress-nginx")).annotations_prefix
+        return portable_ingress(endpoint, annotations(endpoint, prefix))
+
+
+ROUTE: Route = IngressNginx()
