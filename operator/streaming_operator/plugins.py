@@ -19,7 +19,8 @@ def members(package: ModuleType, attribute: str) -> Mapping[str, Any]:
     """
     Import every module of `package` and key the value of its `attribute` by that value's `name`.
 
-    Modules without the attribute (the protocol's own) are no members. Raises `DuplicateMemberError` on doubles.
+    Modules without the attribute (the protocol's own) are no members.
+    Raises `DuplicateMemberError` on doubles.
     """
     found: dict[str, Any] = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
