@@ -57,9 +57,6 @@ class Reason(StrEnum):
     # Ready
     READY = "Ready"
     NOT_VERIFIED = "NotVerified"
-    WORKLOAD_UNAVAILABLE = "WorkloadUnavailable"
-    NOT_EXPOSED = "NotExposed"
-    NOT_STREAMING = "NotStreaming"
     SCALED_TO_ZERO = "ScaledToZero"
     SUSPENDED = "Suspended"
     # Reconciling and Stalled
@@ -109,3 +106,113 @@ class Explained:
 
     means: str
     remedy: str
+
+
+EXPLAINED: dict[Reason | Verdict, Explained] = {
+    Reason.READY: Explained("The endpoint serves, as far as the mode of verification demands proof.", "Nothing to do."),
+    Reason.NOT_VERIFIED: Explained(
+        "The endpoint serves; nobody has checked that it streams.", "Set `spec.verification.mode` to `Required`."
+    ),
+    Reason.SCALED_TO_ZERO: Explained("`spec.replicas` is 0.", "Scale up: `kubectl scale sep NAME --replicas=1`."),
+    Reason.SUSPENDED: Explained("`spec.suspend` is true: no child is written, no probe runs.", "Set it to false."),
+    Reason.PROGRESSING: Explained("The operator works towards the spec.", "Wait; `Ready` says what for."),
+    Reason.UP_TO_DATE: Explained("Everything is as wanted.", "Nothing to do."),
+    Reason.INVALID_SPEC: Explained("The spec breaks a rule; the message has path and rule.", "Edit that field."),
+    Reason.NAME_TAKEN: Explained(
+        "An object of a child's name belongs to somebody else; nothing was written.",
+        "Rename or delete that object, or name the endpoint otherwise.",
+    ),
+    Reason.VERIFICATION_FAILING: Explained(
+        "The endpoint does not stream, `failureThreshold` times in a row.", "See `StreamingVerified`."
+    ),
+    Reason.FORBIDDEN: Explained(
+        "The operator's service account lacks a right.", "Compare its role with the chart's; upgrade the chart."
+    ),
+    Reason.REJECTED: Explained(
+        "The API server, an admission policy or a quota refuses a child.", "The message has the server's words."
+    ),
+    Reason.API_UNREACHABLE: Explained("The API server gave no usable answer.", "It is retried with backoff."),
+    Reason.INTERNAL_ERROR: Explained(
+        "A pass failed inside the operator.", "Report it with the operator's log; it is retried with backoff."
+    ),
+    Reason.NOT_STALLED: Explained("Nothing waits for a person.", "Nothing to do."),
+    Reason.AVAILABLE: Explained("The newest pod template runs and takes requests.", "Nothing to do."),
+    Reason.NOT_APPLIED: Explained("The child has not been written yet.", "See `Stalled` and `Reconciling`."),
+    Reason.PODS_PENDING: Explained("Pods do not run yet.", "Wait."),
+    Reason.UNSCHEDULABLE: Explained(
+        "No node has room; the message has the scheduler's words.",
+        "Free or add GPUs, or change `gpu`, `resources`, `nodeSelector`, `tolerations`.",
+    ),
+    Reason.IMAGE_NOT_PULLED: Explained(
+        "The engine's image cannot be pulled.", "Check `engine.image` and `imagePullSecrets`."
+    ),
+    Reason.CONFIG_MISSING: Explained(
+        "A Secret, ConfigMap or claim that the pod needs does not exist.", "Create what the message names."
+    ),
+    Reason.CRASHING: Explained("The engine ends again and again; the message quotes its last line.", "Fix its cause."),
+    Reason.MODEL_LOADING: Explained("The engine runs and loads the model.", "Wait, at most `startup.timeoutSeconds`."),
+    Reason.STARTUP_TIMED_OUT: Explained(
+        "The model was not loaded in time.", "Raise `startup.timeoutSeconds`, or see the pod's log."
+    ),
+    Reason.ROLLING_OUT: Explained("Pods of an older template are being replaced.", "Wait; streams are drained."),
+    Reason.ADMITTED: Explained("The edge has taken the route.", "Nothing to do."),
+    Reason.CLUSTER_INTERNAL: Explained("Nothing is exposed.", "Set `spec.exposure` to have an address outside."),
+    Reason.CLASS_NOT_FOUND: Explained(
+        "The IngressClass, Gateway or GatewayClass does not exist.", "Correct the name, or install the controller."
+    ),
+    Reason.HOST_CONFLICT: Explained(
+        "Another Ingress already serves this host and path, and wins.", "Change one of the two hosts."
+    ),
+    Reason.KIND_MISSING: Explained("The cluster lacks the kind of the route.", "Install its CRDs."),
+    Reason.ROUTE_PENDING: Explained("The edge has not taken the route yet.", "Wait; then see the edge's log."),
+    Reason.ROUTE_REJECTED: Explained("The edge refuses the route; the message has its words.", "Do as it says."),
+    Reason.PENDING: Explained(
+        "No verification of the present pod template and route has ended yet.", "Wait for the workload and the route."
+    ),
+    Reason.DISABLED: Explained("No probe is sent.", "Set `spec.verification.mode`."),
+    Reason.EDGE_ADDRESS_UNKNOWN: Explained(
+        "Nobody says where the edge listens.", "Set `edges[]` in the operator's chart: class and Service."
+    ),
+    Reason.SECRET_NOT_READABLE: Explained(
+        "The probe cannot read the API key or the CA bundle.", "Create it, or set `rbac.readSecrets=true`."
+    ),
+    Reason.CONFIGURED: Explained("A ServiceMonitor exists.", "Nothing to do."),
+    Reason.SERVICE_MONITOR_MISSING: Explained(
+        "The cluster has no ServiceMonitor kind.", "Install the prometheus-operator's CRDs, or turn it off."
+    ),
+    Reason.TURNED_OFF: Explained("No ServiceMonitor is wanted.", "Nothing to do."),
+    Verdict.STREAMING: Explained("Tokens arrive one after the other, to the end.", "Nothing to do."),
+    Verdict.BUFFERED: Explained(
+        "A hop stores the answer and sends it in one or a few blocks.", "Do what the message says of that hop."
+    ),
+    Verdict.COALESCED: Explained(
+        "A hop holds tokens back and sends them in bursts.", "Do what the message says of that hop."
+    ),
+    Verdict.ENGINE_BATCHED: Explained(
+        "The engine itself puts several tokens into one event; the path is fine.",
+        "Nothing, or lower `--stream-interval`.",
+    ),
+    Verdict.TRUNCATED: Explained("The stream ended early.", "Raise the time limit that the message names."),
+    Verdict.IDLE_TIMEOUT: Explained("The stream was cut during a silence.", "Raise the hop's read time-out."),
+    Verdict.ERROR_IN_STREAM: Explained("The engine sent an error inside the stream.", "See the engine's log."),
+    Verdict.NO_DONE_MARKER: Explained("The stream ended without `[DONE]`.", "See the engine's log."),
+    Verdict.ABORTED: Explained("The engine ended the answer with `abort`.", "It was shutting down or overloaded."),
+    Verdict.TTFT_EXCEEDED: Explained(
+        "No token came in time.", "Raise `verification.firstRequestTimeoutSeconds`, or see the engine's load."
+    ),
+    Verdict.AUTH_REJECTED: Explained(
+        "The key was refused.", "The engine reads its key at start: restart the pods after changing the Secret."
+    ),
+    Verdict.TLS_ERROR: Explained(
+        "The edge's certificate is not trusted, or for another name.",
+        "Set `verification.tls.caConfigMapRef`, or correct `exposure.ingress.tls`.",
+    ),
+    Verdict.DNS_UNRESOLVED: Explained("The host has no address.", "Create the DNS record, or set `edges[]`."),
+    Verdict.ROUTE_NOT_FOUND: Explained("The edge answers 404.", "Check class, host and path; another route may win."),
+    Verdict.UPSTREAM_ERROR: Explained("A hop answers with a 5xx or an unexpected status.", "See that hop's log."),
+    Verdict.UNREACHABLE: Explained("No connection could be made.", "Check address, port and network policies."),
+    Verdict.INCONCLUSIVE: Explained(
+        "The streams were too short or too unsteady to judge.", "Raise `verification.request.maxTokens`."
+    ),
+}
+"""One entry for every reason and verdict (a test holds it complete); docs/conditions.md is made of it."""
