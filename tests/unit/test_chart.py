@@ -1,0 +1,200 @@
+"""The chart, rendered by helm: what it sets is what the operator reads, and it grants no more than it says."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streaming_operator.settings import PREFIX, EdgeSetting, Settings
+from tests.cluster import steps, tools
+
+CHART = Path(__file__).resolve().parent.parent.parent / "charts" / "streaming-operator"
+EDGE = {
+    "className": "nginx",
+    "profile": "ingress-nginx",
+    "service": "ingress-nginx/ingress-nginx-controller",
+    "httpPort": 8081,
+    "httpsPort": 8443,
+    "annotationsPrefix": "edge.example.com",
+}
+
+
+@pytest.fixture(scope="module")
+def helm() -> Path:
+    """The pinned helm of the test cluster."""
+    try:
+        return tools.build("helm")["helm"]
+    except steps.Failure as failure:
+        pytest.skip(f"no helm: {failure}")
+
+
+def template(helm: Path, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    words = [helm, "template", "streaming-operator", CHART, "--namespace", "streaming-system", "--values", "-"]
+    return subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
+
+
+def documents(helm: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
+    done = template(helm, values)
+    assert 0 == done.returncode, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def settings(helm: Path, values: dict[str, Any]) -> Settings:
+    """What the operator would read from the Deployment's environment."""
+    deployment = next(doc for doc in documents(helm, values) if doc["kind"] == "Deployment")
+    variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return Settings.from_environment({variable["name"]: variable["value"] for variable in variables})
+
+
+def rules(docs: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The rules that the operator itself gets."""
+    return [
+        rule
+        for doc in docs
+        if doc["kind"] == kind and doc["metadata"]["name"] == "streaming-operator"
+        for rule in doc["rules"]
+    ]
+
+
+def test_default_values_are_the_default_settings(helm: Path) -> None:
+    """The chart's defaults and the operator's are the same, so that neither lies about the other."""
+    assert Settings() == settings(helm, {})
+
+
+def test_every_value_arrives(helm: Path) -> None:
+    """Each value of the chart that is a setting reaches the operator as it was written."""
+    values = {
+        "edges": [EDGE, {"gatewayClass": "envoy", "profile": "generic"}],
+        "watchNamespaces": ["team-a", "team-b"],
+        "clusterDomain": "k8s.example.com",
+        "rbac": {"readSecrets": False},
+        "log": {"level": "DEBUG", "format": "text"},
+        "settings": {
+            "workers": 8,
+            "connections": 9,
+            "requestsPerSecond": 12.5,
+            "requestBurst": 1_000_000,
+            "concurrentProbes": 2,
+            "resyncSeconds": 60,
+            "rollCallSeconds": 30,
+            "forbiddenAddresses": ["10.9.0.0/16", "fd00::/8"],
+        },
+    }
+    expected = Settings(
+        edges=(
+            EdgeSetting(
+                class_name="nginx",
+                profile="ingress-nginx",
+                service="ingress-nginx/ingress-nginx-controller",
+                http_port=8081,
+                https_port=8443,
+                annotations_prefix="edge.example.com",
+            ),
+            EdgeSetting(gateway_class="envoy"),
+        ),
+        watch_namespaces=("team-a", "team-b"),
+        cluster_domain="k8s.example.com",
+        read_secrets=False,
+        log_level="DEBUG",
+        log_format="text",
+        workers=8,
+        connections=9,
+        requests_per_second=12.5,
+        request_burst=1_000_000,
+        concurrent_probes=2,
+        resync_seconds=60,
+        roll_call_seconds=30,
+        forbidden_addresses=("10.9.0.0/16", "fd00::/8"),
+    )
+    assert expected == settings(helm, values)
+
+
+def test_chart_knows_every_setting(helm: Path) -> None:
+    """A setting that the chart cannot set does not exist: each has a variable or a place under `settings`."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    deployment = (CHART / "templates" / "deployment.yaml").read_text()
+    written = {name for name in Settings.__dataclass_fields__ if f"{PREFIX}{name.upper()}," in deployment}
+    tunable = {_snake(name) for name in schema["properties"]["settings"]["properties"]}
+    assert set(Settings.__dataclass_fields__) == written | tunable
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"edges": [{"profile": "generic"}]}, "/edges/0"),
+        ({"edges": [{"className": "a", "gatewayClass": "b", "profile": "generic"}]}, "/edges/0"),
+        ({"edges": [{"className": "nginx"}]}, "profile"),
+        ({"edges": [{"className": "nginx", "profile": "traefik"}]}, "/edges/0/profile"),
+        ({"edges": [{"className": "nginx", "profile": "generic", "service": "controller"}]}, "/edges/0/service"),
+        ({"edges": [{"className": "nginx", "profile": "generic", "httpPort": 0}]}, "/edges/0/httpPort"),
+        ({"watchNamespaces": ["Team"]}, "/watchNamespaces/0"),
+        ({"log": {"level": "info"}}, "/log/level"),
+        ({"settings": {"workerz": 1}}, "workerz"),
+        ({"replicas": 2}, "replicas"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(helm: Path, values: dict[str, Any], named: str) -> None:
+    """A wrong value stops helm before anything is installed, and the message names it."""
+    done = template(helm, values)
+    assert 0 != done.returncode
+    assert named in done.stderr
+
+
+def test_secrets_can_be_taken_away(helm: Path) -> None:
+    """Secrets are readable one by one and never listed; with rbac.readSecrets=false not at all."""
+
+    def verbs(values: dict[str, Any]) -> list[list[str]]:
+        return [rule["verbs"] for rule in rules(documents(helm, values), "ClusterRole") if "secrets" in rule["resources"]]
+
+    assert ([["get"]], []) == (verbs({}), verbs({"rbac": {"readSecrets": False}}))
+
+
+def test_no_wildcards_and_no_writes_to_spec(helm: Path) -> None:
+    """The operator's role has no `*`, and no verb that could change an endpoint's spec."""
+    for rule in rules(documents(helm, {}), "ClusterRole"):
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        if "streamingendpoints" in rule["resources"]:
+            assert {"get", "list", "watch"} >= set(rule["verbs"])
+
+
+def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
+    """With watchNamespaces, what lies in namespaces is granted there only; cluster-wide stays what is no tenant's."""
+    docs = documents(helm, {"watchNamespaces": ["team-a", "team-b"]})
+    assert ["team-a", "team-b"] == [doc["metadata"]["namespace"] for doc in docs if doc["kind"] == "Role"]
+    cluster_wide = {resource for rule in rules(docs, "ClusterRole") for resource in rule["resources"]}
+    assert {"ingressclasses", "gatewayclasses", "gateways"} == cluster_wide
+
+
+def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:
+    """The CRD comes with the chart unless crds.install is false, and an uninstall leaves it."""
+    docs = documents(helm, {})
+    crds = [doc for doc in docs if doc["kind"] == "CustomResourceDefinition"]
+    assert ["keep"] == [crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in crds]
+    without = documents(helm, {"crds": {"install": False}})
+    assert "CustomResourceDefinition" not in {doc["kind"] for doc in without}
+
+
+def test_pod_is_locked_down(helm: Path) -> None:
+    """The operator's pod meets the restricted Pod Security Standard with a read-only root file system."""
+    deployment = next(doc for doc in documents(helm, {}) if doc["kind"] == "Deployment")
+    assert "Recreate" == deployment["spec"]["strategy"]["type"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    } == pod["securityContext"]
+    assert {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    } == pod["containers"][0]["securityContext"]
+    assert pod["enableServiceLinks"] is False
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -1,0 +1,41 @@
+"""Derived files: fresh, and the same object in each place it is written to. (`make check` also renders by helm.)"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hack import generate
+from streaming_operator.api import schema
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.parametrize("name", [name for name in generate.FILES if name != "manifests/install.yaml"])
+def test_fresh(name: str) -> None:
+    """A generated file is what `make generate` would write now."""
+    assert generate.FILES[name]() == (ROOT / name).read_text()
+
+
+def test_one_crd_everywhere() -> None:
+    """The plain manifests carry the CRD of crds/, and keep it when the chart goes."""
+    expected: dict[str, Any] = yaml.safe_load(schema.crd_yaml())
+    found = [doc for doc in _install() if doc["kind"] == "CustomResourceDefinition"]
+    assert 1 == len(found)
+    assert "keep" == found[0]["metadata"]["annotations"].pop("helm.sh/resource-policy")
+    if not found[0]["metadata"]["annotations"]:
+        found[0]["metadata"].pop("annotations")
+    assert expected == found[0]
+
+
+def test_plain_manifests_install_everything() -> None:
+    """manifests/install.yaml is complete: namespace first, then account, CRD, roles and the operator."""
+    kinds = [doc["kind"] for doc in _install()]
+    assert "Namespace" == kinds[0]
+    assert {"ServiceAccount", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "Deployment"} <= set(kinds)
+
+
+def _install() -> list[dict[str, Any]]:
+    documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+    return [document for document in documents if document]
