@@ -2,8 +2,8 @@
 Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
 manifests, docs/conditions.md.
 
-`python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. The manifests are
-rendered from the chart by helm, so helm is needed: the pinned one of the test cluster, built once.
+`python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. The manifests
+are rendered from the chart by helm, so helm is needed: the pinned one of the test cluster, built once.
 """
 
 import subprocess
@@ -52,8 +52,8 @@ def chart_crd() -> str:
     """
     The CRD as a template of the chart.
 
-    Helm never upgrades what lies in a chart's crds/ folder; a template it does. The annotation keeps the CRD, and
-    with it every endpoint, when the chart is uninstalled.
+    Helm never upgrades what lies in a chart's crds/ folder; a template it does. The annotation keeps the CRD,
+    and with it every endpoint, when the chart is uninstalled.
     """
     manifest: dict[str, Any] = yaml.safe_load(schema.crd_yaml())
     manifest["metadata"].setdefault("annotations", {})["helm.sh/resource-policy"] = "keep"
@@ -67,7 +67,8 @@ def install() -> str:
     words = [_helm(), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
     rendered = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     namespace = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n"
-    return f"# {NOTE}\n# kubectl apply --server-side -f manifests/install.yaml\n{namespace}{rendered.rstrip()}\n"
+    head = f"# {NOTE}\n# kubectl apply --server-side -f manifests/install.yaml\n"
+    return f"{head}{namespace}{rendered.rstrip()}\n"
 
 
 def conditions_page() -> str:

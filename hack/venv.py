@@ -1,9 +1,9 @@
 """
 Makes .venv from requirements-dev.lock, hashes checked, with the project itself installed for editing.
 
-Runs on the system's Python with its standard library only. What it made is remembered by the hash of what it was
-made from, so a second run returns at once. It installs nothing outside .venv, save Debian's python3-venv where
-that is missing and we are root.
+Runs on the system's Python with its standard library only. What it made is remembered by the hash of what it
+was made from, so a second run returns at once. It installs nothing outside .venv, save Debian's python3-venv
+where that is missing and we are root.
 """
 
 import hashlib
@@ -40,7 +40,8 @@ def main() -> int:
 def make() -> None:
     """Bring .venv to what the lock file says; nothing to do when its stamp matches."""
     if sys.version_info < NEEDED:
-        raise Failure(f"Python {sys.version.split()[0]} is too old; install Python 3.11 or newer, or `make PYTHON=...`")
+        version = sys.version.split()[0]
+        raise Failure(f"Python {version} is too old; install 3.11 or newer, or name one: make PYTHON=...")
     stamp = VENV / "made-from"
     wanted = _digest()
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -53,8 +54,9 @@ def make() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(VENV)], "the virtual environment could not be made")
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)], "a package could not be installed; is the index reachable?")
-    _run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "the project could not be installed")
+    _run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)], "a package could not be installed")
+    own = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+    _run([*pip, *own], "the project could not be installed")
     stamp.write_text(wanted)
     print(f"venv: done in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
@@ -70,7 +72,8 @@ def _usable() -> bool:
     """Whether .venv has a Python of this version that starts, with pip; a moved or half-made one has not."""
     probe = "import pip, sys; print(sys.version)"
     try:
-        done = subprocess.run([VENV / "bin" / "python", "-c", probe], capture_output=True, text=True, check=False)
+        words = [VENV / "bin" / "python", "-c", probe]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
     except OSError:
         return False
     return done.returncode == 0 and done.stdout.strip() == sys.version.strip()
@@ -85,13 +88,16 @@ def _require_ensurepip() -> None:
         raise Failure(f"this Python cannot make virtual environments; install {package}")
     print(f"venv: installing {package} (about 10 s, once)", file=sys.stderr, flush=True)
     for words in (["update"], ["install", "-y", "--no-install-recommends", package]):
-        _run(["apt-get", "-qq", *words], f"{package} could not be installed", {"DEBIAN_FRONTEND": "noninteractive"})
+        _run(["apt-get", "-qq", *words], f"{package} could not be installed")
 
 
-def _run(words: list[str], trouble: str, environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})}, check=False)
+def _run(words: list[str], trouble: str) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, env=environment, check=False)
     if done.returncode != 0:
-        raise Failure(f"{trouble} ({Path(words[0]).name} ended with {done.returncode}, its own words are above)")
+        raise Failure(
+            f"{trouble}: {Path(words[0]).name} ended with {done.returncode}, its own words are above"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The chart, rendered by helm: what it sets is what the operator reads, and it grants no more than it says."""
+"""The chart, rendered by helm: its values are what the operator reads, its role grants no more than it says."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def helm() -> Path:
 
 
 def template(helm: Path, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    words = [helm, "template", "streaming-operator", CHART, "--namespace", "streaming-system", "--values", "-"]
+    words = [helm, "template", "streaming-operator", CHART, "-n", "streaming-system", "--values", "-"]
     return subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
 
 
@@ -128,7 +128,7 @@ def test_chart_knows_every_setting(helm: Path) -> None:
         ({"edges": [{"className": "a", "gatewayClass": "b", "profile": "generic"}]}, "/edges/0"),
         ({"edges": [{"className": "nginx"}]}, "profile"),
         ({"edges": [{"className": "nginx", "profile": "traefik"}]}, "/edges/0/profile"),
-        ({"edges": [{"className": "nginx", "profile": "generic", "service": "controller"}]}, "/edges/0/service"),
+        ({"edges": [{"className": "nginx", "profile": "generic", "service": "x"}]}, "/edges/0/service"),
         ({"edges": [{"className": "nginx", "profile": "generic", "httpPort": 0}]}, "/edges/0/httpPort"),
         ({"watchNamespaces": ["Team"]}, "/watchNamespaces/0"),
         ({"log": {"level": "info"}}, "/log/level"),
@@ -147,7 +147,8 @@ def test_secrets_can_be_taken_away(helm: Path) -> None:
     """Secrets are readable one by one and never listed; with rbac.readSecrets=false not at all."""
 
     def verbs(values: dict[str, Any]) -> list[list[str]]:
-        return [rule["verbs"] for rule in rules(documents(helm, values), "ClusterRole") if "secrets" in rule["resources"]]
+        granted = rules(documents(helm, values), "ClusterRole")
+        return [rule["verbs"] for rule in granted if "secrets" in rule["resources"]]
 
     assert ([["get"]], []) == (verbs({}), verbs({"rbac": {"readSecrets": False}}))
 
@@ -161,7 +162,7 @@ def test_no_wildcards_and_no_writes_to_spec(helm: Path) -> None:
 
 
 def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
-    """With watchNamespaces, what lies in namespaces is granted there only; cluster-wide stays what is no tenant's."""
+    """With watchNamespaces, access is granted there only; cluster-wide stays what is no tenant's."""
     docs = documents(helm, {"watchNamespaces": ["team-a", "team-b"]})
     assert ["team-a", "team-b"] == [doc["metadata"]["namespace"] for doc in docs if doc["kind"] == "Role"]
     cluster_wide = {resource for rule in rules(docs, "ClusterRole") for resource in rule["resources"]}

@@ -14,7 +14,7 @@ LINES_AT_MOST = 400
 
 @pytest.mark.parametrize("name", ["__init__.py", "operator.py"])
 def test_operator_stays_a_source_root(name: str) -> None:
-    """`operator/` is never a package: `operator` is a standard-library module, and shadowing it breaks Python."""
+    """`operator/` is never a package: `operator` is a standard-library module, and hiding it breaks Python."""
     assert not (SOURCES / name).exists()
 
 
@@ -26,7 +26,7 @@ def test_python_starts_in_the_repository_root() -> None:
 
 
 def test_modules_are_small_and_say_what_they_own() -> None:
-    """Every module of the package begins with a docstring and stays within 400 lines; endpoint.py is one table."""
+    """Every module of the package begins with a docstring and stays within 400 lines (but for one table)."""
     too_long, silent = [], []
     for path in sorted(SOURCES.rglob("*.py")):
         text = path.read_text()
@@ -39,7 +39,7 @@ def test_modules_are_small_and_say_what_they_own() -> None:
 
 
 def test_lock_files_name_no_index() -> None:
-    """Lock files hold names, versions and hashes, and every package has a hash: no registry's address is pinned."""
+    """Lock files hold names, versions and hashes, and every package has a hash; no index is pinned."""
     for name in ("requirements.lock", "requirements-dev.lock"):
         text = (ROOT / name).read_text()
         assert "://" not in text, name
