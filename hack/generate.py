@@ -2,8 +2,8 @@
 Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
 manifests, docs/conditions.md.
 
-`python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. The manifests
-are rendered from the chart by helm, so helm is needed: the pinned one of the test cluster, built once.
+`python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. The
+manifests are rendered from the chart by helm, so helm is needed: the pinned one of the test cluster, built once.
 """
 
 import subprocess

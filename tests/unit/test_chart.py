@@ -1,4 +1,4 @@
-"""The chart, rendered by helm: its values are what the operator reads, its role grants no more than it says."""
+"""The chart, rendered by helm: its values are what the operator reads, its role is what the chart says."""
 
 import json
 import subprocess

@@ -14,7 +14,7 @@ LINES_AT_MOST = 400
 
 @pytest.mark.parametrize("name", ["__init__.py", "operator.py"])
 def test_operator_stays_a_source_root(name: str) -> None:
-    """`operator/` is never a package: `operator` is a standard-library module, and hiding it breaks Python."""
+    """`operator/` is never a package: `operator` is in the standard library, and hiding it breaks Python."""
     assert not (SOURCES / name).exists()
 
 
