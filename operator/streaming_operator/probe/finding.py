@@ -1,0 +1,76 @@
+"""
+The words between judging and telling: what one attempt brought, what was seen, what was concluded.
+
+Values only; the rules are in `verdict` and `refusal`, the advice in `remedies`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.timeline import Timeline, Trouble
+
+
+class Symptom(StrEnum):
+    """What was seen, finer than the verdict: the key of the table of remedies."""
+
+    FINE = "fine"
+    CONTENT_LENGTH = "length known beforehand"
+    NOT_A_STREAM = "one JSON answer"
+    GZIP_BLOCK = "one gzip block"
+    BLOCK = "one block"
+    SIZED_BURSTS = "bursts of a buffer's size"
+    TIMED_BURSTS = "bursts of a timer"
+    HELD_HEAD = "beginning held back"
+    BUNDLED = "several tokens an event"
+    CUT = "cut"
+    HANGS = "hangs"
+    IDLE_CUT = "cut after silence"
+    IN_STREAM = "error event"
+    NO_DONE = "no end marker"
+    ABORTED = "aborted"
+    NO_TOKEN = "no first token"  # noqa: S105 - words, not a secret
+    KEY_MISSING = "no key sent"
+    KEY_REFUSED = "key refused"
+    CERTIFICATE = "certificate"
+    HANDSHAKE = "handshake"
+    NAME = "name"
+    FORBIDDEN_ADDRESS = "address not allowed"
+    NO_CONNECTION = "no connection"
+    NO_ROUTE = "no route"
+    REDIRECT = "redirect"
+    WRONG_PATH = "wrong path"
+    UNKNOWN_MODEL = "unknown model"
+    BAD_REQUEST = "refused request"
+    GATEWAY_TIMEOUT = "gateway timeout"
+    UNAVAILABLE = "unavailable"
+    BUSY = "busy"
+    UNCLEAR = "unclear"
+
+
+class Needs(Enum):
+    """What would make a finding firmer."""
+
+    NOTHING = "nothing"
+    MORE_TOKENS = "more tokens"
+    CONTROL = "the same request nearer to the engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one hop: a timeline, or why there is none."""
+
+    timeline: Timeline | None = None
+    trouble: Trouble | None = None
+    detail: str = ""
+    with_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was concluded, with the evidence in one sentence."""
+
+    verdict: Verdict
+    symptom: Symptom
+    evidence: str
+    needs: Needs = Needs.NOTHING

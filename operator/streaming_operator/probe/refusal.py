@@ -1,0 +1,101 @@
+"""
+Answers that are no event stream: no connection, an HTTP error, a page of somebody else. Pure.
+
+Whose error it is matters here: the engine's JSON 404 for an unknown model is no missing route.
+"""
+
+import json
+from typing import Any
+
+from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.timeline import Ending, Timeline, Trouble
+
+
+def no_answer(attempt: Attempt) -> Finding:
+    known = {
+        Trouble.DNS: (Verdict.DNS_UNRESOLVED, Symptom.NAME),
+        Trouble.REFUSED_BY_US: (Verdict.UNREACHABLE, Symptom.FORBIDDEN_ADDRESS),
+        Trouble.TLS: (Verdict.TLS_ERROR, Symptom.HANDSHAKE),
+    }
+    trouble = attempt.trouble or Trouble.CONNECT
+    verdict, symptom = known.get(trouble, (Verdict.UNREACHABLE, Symptom.NO_CONNECTION))
+    if trouble is Trouble.TLS and "certificate" in attempt.detail:
+        symptom = Symptom.CERTIFICATE
+    return Finding(verdict, symptom, attempt.detail)
+
+
+def no_head(t: Timeline) -> Finding:
+    if t.ending in (Ending.SILENT, Ending.TOO_LONG, Ending.STALLED):
+        return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no answer within {t.ended_at:.0f} s")
+    why = f"is not HTTP: {t.broken}" if t.broken and t.reads else "ended before an answer"
+    return Finding(Verdict.UNREACHABLE, Symptom.NO_CONNECTION, f"the connection {why}")
+
+
+def refused(t: Timeline, with_key: bool) -> Finding:
+    status, said = t.status or 0, _said(t.body)
+    by = f"HTTP {status} from {answered_by(t)}" + (f": {said}" if said else "")
+    if status in (401, 403):
+        symptom = Symptom.KEY_REFUSED if with_key else Symptom.KEY_MISSING
+        return Finding(Verdict.AUTH_REJECTED, symptom, by if with_key else f"{by}; no key was sent")
+    if 300 <= status < 400:
+        where = (t.head.header("location") or "nowhere")[:200] if t.head else "nowhere"
+        return Finding(
+            Verdict.ROUTE_NOT_FOUND, Symptom.REDIRECT, f"{by}: redirects to {where}, which is not followed"
+        )
+    if status in (404, 405):
+        if said and "model" in said.lower():
+            return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNKNOWN_MODEL, by)
+        symptom = Symptom.WRONG_PATH if _json(t.body) is not None else Symptom.NO_ROUTE
+        return Finding(Verdict.ROUTE_NOT_FOUND, symptom, by)
+    if status in (408, 504):
+        after = f"{by}, after {t.head_at or 0:.1f} s"
+        return Finding(Verdict.UPSTREAM_ERROR, Symptom.GATEWAY_TIMEOUT, after)
+    if status == 429 or (status == 503 and _json(t.body) is not None):
+        return Finding(Verdict.UPSTREAM_ERROR, Symptom.BUSY, by)
+    return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNAVAILABLE if status >= 500 else Symptom.BAD_REQUEST, by)
+
+
+def answered_by(t: Timeline) -> str:
+    """
+    Who seems to have written an answer, by its headers and its body; for sentences, never for a decision.
+    """
+    server = (t.head.header("server") or "").lower() if t.head else ""
+    if "<center>nginx" in t.body or "nginx" in server:
+        return "nginx"
+    if "envoy" in server or t.body.startswith(
+        ("upstream request timeout", "upstream connect error", "stream timeout")
+    ):
+        return "Envoy"
+    if "The server didn't respond in time." in t.body or "No server is available to handle" in t.body:
+        return "HAProxy"
+    if _json(t.body) is not None:
+        return "the model server" if not server else f"the model server ({server[:40]})"
+    return server[:40] or "a server that does not tell its name"
+
+
+def _json(body: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _said(body: str) -> str:
+    """The message of an error body in the usual JSON shapes, in one line."""
+    found = _json(body) or {}
+    error = found.get("error", found.get("detail", found.get("message", "")))
+    text = error.get("message", "") if isinstance(error, dict) else error
+    return " ".join(str(text).split())[:200]
+
+
+def not_a_stream(t: Timeline) -> Finding | None:
+    if t.is_event_stream:
+        return None
+    kind = (t.head.header("content-type") or "no content type")[:60] if t.head else ""
+    if ("choices" in t.body and _json(t.body) is not None) or '"chat.completion"' in t.body:
+        said = f"one whole answer ({kind}) after {t.ended_at:.1f} s instead of a stream"
+        return Finding(Verdict.BUFFERED, Symptom.NOT_A_STREAM, said)
+    by = f"HTTP 200 with {kind} from {answered_by(t)} instead of an event stream"
+    return Finding(Verdict.ROUTE_NOT_FOUND, Symptom.WRONG_PATH, by)

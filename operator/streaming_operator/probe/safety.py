@@ -1,0 +1,69 @@
+"""
+Where a probe may connect. Pure: addresses are given, already resolved.
+
+A resource's author chooses host names, and DNS can answer anything; so every address is judged after
+resolution and the judged address is the one that is connected to.
+"""
+
+import ipaddress
+from dataclasses import dataclass, field
+
+_METADATA = frozenset(
+    ipaddress.ip_address(address)
+    # Metadata and host services of clouds that are not link-local: AWS over IPv6, Alibaba, Azure's wire
+    # server, Oracle.
+    for address in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is allowed beyond the rules that always hold."""
+
+    local: bool = False
+    """A person at a terminal may probe their own machine; the operator may not."""
+    refused: tuple[str, ...] = ()
+    """Addresses and networks never connected to, e.g. the API server's."""
+    refused_by_dns: tuple[str, ...] = field(default=())
+    """Networks refused when only DNS named the address, e.g. the cluster's own pods and Services."""
+
+
+def forbidden(address: str, guard: Guard, *, by_dns: bool = False) -> str | None:
+    """Why this address must not be connected to; None when it may be."""
+    try:
+        ip = _plain(ipaddress.ip_address(address.partition("%")[0]))
+    except ValueError:
+        return f"{address!r} is not an IP address"
+    for network in guard.refused + (guard.refused_by_dns if by_dns else ()):
+        if ip in ipaddress.ip_network(network, strict=False):
+            return f"{address} belongs to the cluster itself ({network})"
+    if guard.local:
+        return None
+    if ip in _METADATA:
+        return f"{address} is a metadata service"
+    for name in ("unspecified", "loopback", "link_local", "multicast"):
+        if getattr(ip, f"is_{name}"):
+            return f"{address} is a {name.replace('_', '-')} address"
+    if ip.is_reserved:
+        return f"{address} is a reserved address"
+    return None
+
+
+def key_refused(address: str, scheme: str) -> str | None:
+    """Why a key must not be sent there; None when it may be."""
+    if scheme == "http" and _plain(ipaddress.ip_address(address.partition("%")[0])).is_global:
+        return f"the API key is not sent over plain http to the public address {address}"
+    return None
+
+
+def _plain(ip: Address) -> Address:
+    """The IPv4 address inside an IPv6 one: it is the one that is reached."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return ip.ipv4_mapped
+        if ip in _NAT64:
+            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip

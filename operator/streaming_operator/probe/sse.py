@@ -1,0 +1,120 @@
+"""
+Server-sent events by the WHATWG text (HTML Living Standard, 9.2.6), incrementally: bytes in, events and
+comments out.
+
+Pure; it keeps what it needs between two calls, so any split of the same bytes gives the same result. It
+knows nothing of JSON, HTTP or time.
+"""
+
+from dataclasses import dataclass
+
+_BOM = b"\xef\xbb\xbf"
+_LF, _CR = 0x0A, 0x0D
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One dispatched event: its data lines joined by a line feed, and its type (`message` unless named)."""
+
+    data: str
+    type: str = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A line that begins with a colon; servers send them to keep an idle connection alive."""
+
+    text: str
+
+
+Item = Event | Comment
+
+
+class Parser:
+    """
+    One stream.
+
+    Lines are cut on bytes before they are decoded: CR and LF never occur inside a multi-byte UTF-8 character,
+    so a split character needs no state of its own. Invalid UTF-8 becomes U+FFFD, as the text asks.
+    """
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+        self._swallow_lf = False
+        self._at_start = True
+        self._data: list[str] = []
+        self._type = ""
+
+    def feed(self, data: bytes) -> list[Item]:
+        """Take the next bytes; give what they completed, in order."""
+        items: list[Item] = []
+        start = 0
+        if self._swallow_lf and data:
+            start = 1 if data[0] == _LF else 0
+            self._swallow_lf = False
+        while True:
+            end = _line_end(data, start)
+            if end < 0:
+                self._line += data[start:]
+                return items
+            self._line += data[start:end]
+            line = bytes(self._line)
+            self._line.clear()
+            start = end + 1
+            if data[end] == _CR:
+                # CR alone ends a line: the event must not wait for an LF that may come with the next read.
+                if start < len(data):
+                    start += data[start] == _LF
+                else:
+                    self._swallow_lf = True
+            item = self._take(line)
+            if item is not None:
+                items.append(item)
+
+    def unfinished(self) -> str | None:
+        """
+        Data of an event whose final blank line never came.
+
+        The text says to discard it at the end of the stream, and `feed` never gives it; but a `[DONE]` that
+        lacks only its blank line must not be reported as a missing one.
+        """
+        data = list(self._data)
+        name, _, value = _decode(bytes(self._line)).partition(":")
+        if name == "data":
+            data.append(value.removeprefix(" "))
+        return "\n".join(data) if data else None
+
+    def _take(self, raw: bytes) -> Item | None:
+        if self._at_start:
+            self._at_start = False
+            raw = raw.removeprefix(_BOM)
+        if not raw:
+            return self._dispatch()
+        line = _decode(raw)
+        if line.startswith(":"):
+            return Comment(line[1:].removeprefix(" "))
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._type = value
+        # `id` and `retry` steer reconnection, which a probe never does; other fields are ignored by the text.
+        return None
+
+    def _dispatch(self) -> Event | None:
+        data, kind = self._data, self._type
+        self._data, self._type = [], ""
+        # The text sends nothing when the data buffer is the empty string, and `data:` alone leaves a lone
+        # line feed.
+        return Event("\n".join(data), kind or "message") if data else None
+
+
+def _line_end(data: bytes, start: int) -> int:
+    lf = data.find(b"\n", start)
+    cr = data.find(b"\r", start, lf if lf >= 0 else len(data))
+    return cr if cr >= 0 else lf
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
