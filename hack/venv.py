@@ -72,7 +72,7 @@ def _usable() -> bool:
     """Whether .venv has a Python of this version that starts, with pip; a moved or half-made one has not."""
     probe = "import pip, sys; print(sys.version)"
     try:
-        words = [VENV / "bin" / "python", "-c", probe]
+        words = [str(VENV / "bin" / "python"), "-c", probe]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except OSError:
         return False

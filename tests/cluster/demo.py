@@ -1,0 +1,204 @@
+"""
+`make demo`: the cluster, the operator from its chart, a sample endpoint with the real vLLM, and its stream.
+
+Every step is a command a person could type, and what is there already is used again. This file only tells
+the story: the cluster comes from `up`, the operator from charts/, the endpoint from manifests/samples/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from . import cache, kind, steps, tools
+from .versions import IMAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "streaming-operator"
+SAMPLE = ROOT / "manifests" / "samples" / "demo.yaml"
+SYSTEM, NAMESPACE, NAME, HOST = "streaming-system", "demo", "tiny", "tiny.example.com"
+EDGE = {
+    "className": "nginx",
+    "profile": "ingress-nginx",
+    "service": "ingress-nginx/ingress-nginx-controller",
+}
+READY_SECONDS = 900  # a slow machine needs three minutes; what is longer is stuck
+QUESTION = "Count from one upwards, one number a line."
+
+
+def main() -> int:
+    """Run the whole story; 1 with a way out when a step fails, 130 when interrupted."""
+    try:
+        start = time.monotonic()
+        _cluster()
+        _operator()
+        _endpoint()
+        _show()
+        _stream()
+        _farewell(time.monotonic() - start)
+    except steps.Failure as failure:
+        steps.say(f"\nthe demo stopped: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        steps.say("\nstopped; `make demo` goes on from here, `make clean` removes everything")
+        return 130
+    return 0
+
+
+def _cluster() -> None:
+    """Leave with kind and ingress-nginx running and the images in the node."""
+    done = subprocess.run([sys.executable, "-m", "tests.cluster", "up"], cwd=ROOT, check=False)
+    if done.returncode != 0:
+        raise steps.Failure("the cluster is not up, the reason is above")
+
+
+def _operator() -> None:
+    """Install or upgrade the chart; a newly built image of the same name restarts the operator."""
+    image, _, tag = IMAGES["build"]["operator"].rpartition(":")
+    identity = steps.output(["docker", "image", "inspect", "--format", "{{.Id}}", f"{image}:{tag}"]).strip()
+    values = {
+        "image": {"repository": image, "tag": tag, "pullPolicy": "Never"},
+        "edges": [EDGE],
+        "podAnnotations": {"streamingendpoints.dev/image-id": identity},
+    }
+    path = cache.STATE / "demo-values.json"
+    path.write_text(json.dumps(values, indent=1))
+    with steps.step("helm upgrade --install streaming-operator charts/streaming-operator (about 10 s)"):
+        helm = tools.build("helm")["helm"]
+        steps.run(
+            [helm, "upgrade", "--install", "streaming-operator", CHART, "--kubeconfig", kind.KUBECONFIG,
+             "--namespace", SYSTEM, "--create-namespace", "--values", path, "--wait", "--timeout", "3m"],
+            cache.log("helm"),
+            env={f"HELM_{name}_HOME": str(cache.STATE / "helm") for name in ("CACHE", "CONFIG", "DATA")},
+            remedy=f"kubectl -n {SYSTEM} logs deployment/streaming-operator",
+        )  # fmt: skip
+
+
+def _endpoint() -> None:
+    """Apply the sample and wait for Ready, telling what it waits for."""
+    kind.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n")
+    with steps.step(f"kubectl apply -n {NAMESPACE} -f manifests/samples/demo.yaml"):
+        kind.kubectl("apply", "--namespace", NAMESPACE, "-f", str(SAMPLE))
+    title = f"kubectl wait --for=condition=Ready sep/{NAME} (about 90 s: vLLM takes a minute to start)"
+    with steps.step(title):
+        wait = subprocess.Popen(
+            kind.kubectl_argv(
+                "wait", "-n", NAMESPACE, "--for=condition=Ready", f"sep/{NAME}", f"--timeout={READY_SECONDS}s"
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            _narrate(wait)
+        finally:
+            wait.terminate()
+            _, error = wait.communicate()
+    if wait.returncode != 0:
+        _show()
+        raise steps.Failure(
+            f"the endpoint is not Ready: {error.strip()}",
+            remedy=f"the conditions above say why; kubectl -n {NAMESPACE} describe sep/{NAME} has the events",
+        )
+
+
+def _narrate(wait: subprocess.Popen[str]) -> None:
+    """While kubectl waits, print each new message of the Ready condition."""
+    start, last = time.monotonic(), ""
+    while wait.poll() is None:
+        for condition in _endpoint_now().get("status", {}).get("conditions", []):
+            if condition["type"] == "Ready" and condition["message"] != last:
+                last = condition["message"]
+                steps.say(f"    {time.monotonic() - start:4.0f} s  {condition['reason']}: {last}")
+        try:
+            wait.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _endpoint_now() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kind.kubectl("get", "sep", NAME, "-n", NAMESPACE, "-o", "json"))
+    return found
+
+
+def _show() -> None:
+    """`kubectl get sep`, then the conditions."""
+    steps.say(f"\n$ kubectl get sep -n {NAMESPACE}")
+    steps.say(kind.kubectl("get", "sep", "-n", NAMESPACE))
+    for condition in _endpoint_now().get("status", {}).get("conditions", []):
+        head = f"{condition['type']}={condition['status']}"
+        steps.say(f"  {head:<28} {condition['reason']:<16} {condition['message']}")
+
+
+def _stream() -> None:
+    """Ask through the ingress with `curl -N`, and print the answer as it arrives."""
+    if shutil.which("curl") is None:
+        raise steps.Failure("curl is not installed", remedy="apt-get install curl")
+    body = {
+        "model": NAME,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "stream": True,
+        "max_tokens": 64,
+        "ignore_eos": True,
+    }
+    argv = [
+        "curl", "-N", "-sS", "--fail-with-body", "--max-time", "120", "--noproxy", "*",
+        "--resolve", f"{HOST}:80:{kind.address()}", f"http://{HOST}/v1/chat/completions",
+        "-H", "Content-Type: application/json", "-d", json.dumps(body),
+    ]  # fmt: skip
+    steps.say(f"\n$ {shlex.join(argv)}\n")
+    start = time.monotonic()
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as curl:
+        assert curl.stdout is not None
+        stamps: list[float] = []
+        done = False
+        for line in curl.stdout:
+            event = line.decode(errors="replace").strip()
+            done = done or event == "data: [DONE]"
+            text = _token(event)
+            if text:
+                stamps.append(time.monotonic() - start)
+                print(text, end="", flush=True)
+    print(flush=True)
+    if curl.returncode != 0 or not done or not stamps:
+        raise steps.Failure(f"the stream did not end in [DONE] (curl ended with {curl.returncode})")
+    steps.say(
+        f"\n{len(stamps)} events, first at {stamps[0]:.2f} s, last at {stamps[-1]:.2f} s, then [DONE]."
+        "\n(The demo's weights are random, and so is what they say; how it arrives is real.)"
+    )
+
+
+def _token(event: str) -> str:
+    """The text of one `data:` line; errors and anything else are shown as they are."""
+    if event in ("", "data: [DONE]") or event.startswith(":"):
+        return ""
+    try:
+        chunk = json.loads(event.removeprefix("data: "))
+        choices = chunk["choices"]
+        return choices[0]["delta"].get("content") or "" if choices else ""
+    except (ValueError, KeyError, TypeError):
+        return f"\n{event}\n"
+
+
+def _farewell(seconds: float) -> None:
+    place = (
+        ""
+        if os.environ.get("KUBECONFIG") == str(kind.KUBECONFIG)
+        else f"export KUBECONFIG={kind.KUBECONFIG}; "
+    )
+    steps.say(
+        f"\nThe demo took {seconds:.0f} s and stays: {place}kubectl get sep -A -w"
+        "\n`make demo` again reuses it, `make clean` removes it."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
