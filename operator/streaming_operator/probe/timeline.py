@@ -26,7 +26,9 @@ from typing import Any
 from streaming_operator.probe import http1, sse
 
 BURST_PAUSE = 0.005
-"""Seconds: reads closer than this left the hop together, cut only by segments on the way."""BODY_KEPT = 16 * 1024"""
+"""Seconds: reads closer than this left the hop together, cut only by segments on the way."""
+BODY_KEPT = 16 * 1024
+"""
 Bytes kept of a body that is no event stream: enough to tell a proxy's error page from the engine's JSON.
 """
 

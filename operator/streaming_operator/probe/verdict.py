@@ -17,11 +17,13 @@ from streaming_operator.probe.timeline import Ending, Timeline, quantile
 
 FLOOR = 300.0
 """
-Milliseconds of generation below which nothing is alarmed: at 20 to 37 ms the real server gave r 0.72 and
-0.89.
+Milliseconds of generation below which nothing is alarmed: at 20 to 37 ms the real server itself gave
+r of 0.72 and 0.89.
 """
 FLOOR_AT_CAP = 100.0
-"""Milliseconds that are enough to see a very fast model stream; never enough for an alarm."""LOOSE, STRICT = 13.0, 42.0"""
+"""Milliseconds that are enough to see a very fast model stream; never enough for an alarm."""
+LOOSE, STRICT = 13.0, 42.0
+"""
 Generation time over mean jitter for the cuts at r = 0.5 and 0.85: one false alarm in 1,000 (½·exp(-.15·G/j)).
 """
 STORED, HELD, STRETCHED = 0.5, 0.85, 1.15
