@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import cache, kind, steps, tools
+from . import cache, images, kind, steps, tools
 from .versions import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,20 +53,21 @@ def main() -> int:
 
 
 def _cluster() -> None:
-    """Leave with kind and ingress-nginx running and the images in the node."""
+    """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
     done = subprocess.run([sys.executable, "-m", "tests.cluster", "up"], cwd=ROOT, check=False)
     if done.returncode != 0:
         raise steps.Failure("the cluster is not up, the reason is above")
+    images.load("operator")
+    images.load("vllm")
 
 
 def _operator() -> None:
     """Install or upgrade the chart; a newly built image of the same name restarts the operator."""
     image, _, tag = IMAGES["build"]["operator"].rpartition(":")
-    identity = steps.output(["docker", "image", "inspect", "--format", "{{.Id}}", f"{image}:{tag}"]).strip()
     values = {
         "image": {"repository": image, "tag": tag, "pullPolicy": "Never"},
         "edges": [EDGE],
-        "podAnnotations": {"streamingendpoints.dev/image-id": identity},
+        "podAnnotations": {"streamingendpoints.dev/image-digest": images.make("operator").digest},
     }
     path = cache.STATE / "demo-values.json"
     path.write_text(json.dumps(values, indent=1))
