@@ -46,6 +46,16 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeAddress:
+    """Where the edge of one endpoint takes connections."""
+
+    address: str
+    """IP address or DNS name; never loopback or link-local."""
+    http_port: int = 80
+    https_port: int = 443
+
+
+@dataclass(frozen=True, slots=True)
 class PodFact:
     """One pod of the endpoint's Deployment."""
 

@@ -18,7 +18,7 @@ from streaming_operator.api.conditions import Reason
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.cluster import Cluster, Key
 from streaming_operator.errors import ClusterError, Forbidden, Gone, OperatorError
-from streaming_operator.facts import Manifest, Observed, ProbeResult, Trouble
+from streaming_operator.facts import EdgeAddress, Manifest, Observed, ProbeResult, Trouble
 from streaming_operator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Reconciler:
         self._bodies: dict[Key, Mapping[str, Any]] = {}
         self._memories: dict[Key, Memory] = {}
         self._verifier = probe.Verifier(settings.concurrent_probes, wake)
+        self._guard = probe.Guard(refused=cluster.own_addresses(), refused_by_dns=settings.forbidden_addresses)
 
     # ---- what the edge tells -------------------------------------------------------------------------------
 
@@ -175,15 +176,15 @@ class Reconciler:
 
     async def _plan(
         self, endpoint: StreamingEndpoint, memory: Memory, observed: Observed
-    ) -> "probe.Plan | Trouble":
+    ) -> probe.Plan | Trouble:
         """Gather what a verification needs; a Trouble names what is missing."""
         edge = None
         if endpoint.spec.exposure is not None:
             if observed.route is None or not observed.route.admitted:
                 return Trouble(Reason.PENDING, "The edge has not accepted the route yet")
-            edge = self._cluster.edge_address(endpoint)
+            edge = await self._edge(endpoint)
         try:
-            api_key = await self._api_key(endpoint)
+            key = await self._key(endpoint)
             ca = await self._ca(endpoint)
         except Forbidden as error:
             return Trouble(
@@ -196,20 +197,28 @@ class Reconciler:
         return probe.plan(
             endpoint,
             observed,
+            capabilities=self._cluster.capabilities(),
             edge=edge,
-            api_key=api_key,
+            key=key,
             ca=ca,
-            first=not memory.standing.streams,
-            forbidden=self._settings.forbidden_addresses,
-            at=self._now,
+            routine=memory.standing.streams and memory.standing.speaks_of(observed),
+            guard=self._guard,
+            clock=self._now,
         )
 
-    async def _api_key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
+    async def _edge(self, endpoint: StreamingEndpoint) -> EdgeAddress | None:
+        """Where the edge listens; None leaves it to DNS of the host."""
+        found = await self._cluster.edge_addresses(endpoint)
+        if not found.addresses:
+            return None
+        return EdgeAddress(found.addresses[0], found.http_port, found.https_port)
+
+    async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
         """The key that clients send, read only now and kept nowhere."""
         ref = endpoint.spec.engine.api_key_secret_ref
         if ref is None:
             return None
-        return probe.ApiKey(await self._cluster.read_secret_key(endpoint.namespace, ref.name, ref.key), ref.name)
+        return probe.ApiKey(await self._cluster.read_secret_key(endpoint.namespace, ref.name, ref.key))
 
     async def _ca(self, endpoint: StreamingEndpoint) -> str | None:
         """The CA bundle that the edge's certificate is checked with; None for the system's."""

@@ -51,6 +51,10 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "Inconclusive"
 
 
+STREAMS = frozenset({Verdict.STREAMING, Verdict.ENGINE_BATCHED})
+"""Verdicts under which the path is fine: tokens that the engine itself bundles still arrive as they are made."""
+
+
 class Reason(StrEnum):
     """Every reason that is not a verdict."""
 

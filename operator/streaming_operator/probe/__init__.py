@@ -2,6 +2,14 @@
 The streaming probe: bytes with arrival times go in, a verdict with its hop, evidence and remedy comes out.
 
 `sse`, `http1`, `timeline`, `verdict`, `remedies`, `request` and `safety` are pure; `wire` is the only
-importer of sockets; `hops` is the only one that knows the order in which hops are asked. Nothing here knows
-Kubernetes.
+importer of sockets; `hops` is the only one that knows the order in which hops are asked. `plan` turns an
+endpoint into a question, `verifier` asks it beside the passes; nothing here talks to the API server.
 """
+
+from streaming_operator.probe.hops import Plan
+from streaming_operator.probe.plan import plan
+from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.verifier import Verifier, count
+
+__all__ = ["ApiKey", "Guard", "Plan", "Verifier", "count", "plan"]

@@ -10,7 +10,7 @@ event, a fast model, the same bursts without the proxy).
 from collections import Counter
 from collections.abc import Sequence
 
-from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.api.conditions import STREAMS, Hop, Verdict
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.refusal import no_answer, no_head, not_a_stream, refused
 from streaming_operator.probe.timeline import Ending, Timeline, quantile
@@ -39,8 +39,8 @@ IDLE_CUT = 5.0
 
 
 def streams(verdict: Verdict) -> bool:
-    """Whether the path is fine: tokens that the engine itself bundles still arrive as they are made."""
-    return verdict in (Verdict.STREAMING, Verdict.ENGINE_BATCHED)
+    """Whether the path is fine."""
+    return verdict in STREAMS
 
 
 _TIMING = (Verdict.BUFFERED, Verdict.COALESCED)

@@ -117,6 +117,8 @@ def streaming_verified(endpoint: StreamingEndpoint, world: World) -> Condition:
         return say("Unknown", Reason.PENDING, "Not verified yet for the present pod template and route")
     if standing.verdict is Verdict.INCONCLUSIVE:
         return say("Unknown", Verdict.INCONCLUSIVE, standing.message)
+    if standing.verdict is Verdict.DNS_UNRESOLVED:  # DNS is the last way to an address: nothing was asked
+        return say("Unknown", Reason.EDGE_ADDRESS_UNKNOWN, standing.message)
     if world.hindrance is not None and not standing.streams:
         return say("Unknown", world.hindrance.reason, world.hindrance.message)
     if standing.streams:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from streaming_operator.api.conditions import ConditionType, Hop, Reason, Verdict
+from streaming_operator.api.conditions import STREAMS, ConditionType, Hop, Reason, Verdict
 from streaming_operator.facts import HopResult, Observed, ProbeResult
 
 FAILING_PAUSE = timedelta(seconds=10)
@@ -23,9 +23,6 @@ ROUTE_SETTLES = timedelta(seconds=30)
 """A 404 or 503 this soon after a route was written says only that the edge has not loaded it yet."""
 
 SETTLING_PAUSE = timedelta(seconds=2)
-
-STREAMING = frozenset({Verdict.STREAMING, Verdict.ENGINE_BATCHED})
-"""Verdicts under which the path delivers what the engine sends, when the engine sends it."""
 
 UNSETTLED = frozenset({Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR})
 
@@ -51,7 +48,7 @@ class Standing:
     @property
     def streams(self) -> bool:
         """Whether the verdict that holds says that tokens stream."""
-        return self.verdict in STREAMING
+        return self.verdict in STREAMS
 
     def speaks_of(self, observed: Observed) -> bool:
         """Whether the verdict is about the pod template and the route that exist now."""
@@ -82,7 +79,7 @@ def recall(status: Mapping[str, Any]) -> Standing:
         pod_template_hash=noted.get("podTemplateHash", ""),
         route_hash=noted.get("routeHash", ""),
         last_time=last_time,
-        failures=0 if verdict in STREAMING else 1_000_000 if stalled else 1,
+        failures=0 if verdict in STREAMS else 1_000_000 if stalled else 1,
     )
 
 
@@ -127,7 +124,7 @@ def after(standing: Standing, result: ProbeResult, *, threshold: int, route_writ
         settling=False,
     )
     told = replace(noted, verdict=result.verdict, hop=result.hop, message=result.message, hops=result.hops)
-    if result.verdict in STREAMING:
+    if result.verdict in STREAMS:
         return replace(told, failures=0)
     if result.verdict is Verdict.INCONCLUSIVE:
         return noted if before.verdict is not None and before.verdict is not Verdict.INCONCLUSIVE else told
