@@ -1,13 +1,17 @@
 """
-Text files that a person would open: packaged ones word for word, templates filled in.
+Text that a person would open: packaged files word for word, templates filled in, manifests as YAML.
 
-The only importer of jinja2. Manifests are never text here: they are built as data.
+The only importer of jinja2. Manifests are built as data and become text here at the very end.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
 import jinja2
+import yaml
+
+from streaming_operator.facts import Manifest
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("streaming_operator.render", "templates"),
@@ -29,3 +33,26 @@ def packaged(name: str) -> str:
 def filled(template: str, **values: object) -> str:
     """The template `templates/<template>` with its values; a missing one raises."""
     return _ENVIRONMENT.get_template(template).render(**values)
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML as a person writes it: no anchors, and text of several lines as a block."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Repeat what is shared: an anchor is a puzzle to a reader."""
+        return True
+
+
+def _block(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    """A literal block where there are several lines."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _block)
+
+
+def documents(manifests: Iterable[Manifest]) -> str:
+    """The manifests as one YAML stream, in their order, keys as they were built."""
+    return yaml.dump_all(
+        manifests, Dumper=_Dumper, sort_keys=False, explicit_start=True, allow_unicode=True, width=110
+    )

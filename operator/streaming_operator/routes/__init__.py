@@ -1,4 +1,4 @@
-"""The registry of routes (every module here that offers `ROUTE`, by name) and which one serves an endpoint."""
+"""The registry of routes (one for each module that offers `ROUTE`), and which of them serves an endpoint."""
 
 import sys
 from collections.abc import Mapping
