@@ -14,7 +14,6 @@ import yaml
 
 from streaming_operator import render as renderer
 from streaming_operator.api.endpoint import API_VERSION, KIND, InvalidEndpoint, StreamingEndpoint
-from streaming_operator.api.unapplied import broken_rules
 from streaming_operator.facts import Capabilities, Edge, EdgeProfile
 from streaming_operator.render import text
 
@@ -134,7 +133,7 @@ def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEnd
 
 
 def _endpoint(document: Any, namespace: str | None) -> StreamingEndpoint:
-    """One document as an endpoint; `InvalidEndpoint` also where only a rule of the CRD is broken."""
+    """One document as an endpoint; raises `InvalidEndpoint`."""
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (
         API_VERSION,
         KIND,
@@ -146,8 +145,4 @@ def _endpoint(document: Any, namespace: str | None) -> StreamingEndpoint:
         raise InvalidEndpoint(("metadata: must be an object",))
     # A file that was read from a cluster keeps its uid there; elsewhere the owner would not exist.
     body = document | {"metadata": {"namespace": namespace, **metadata, "uid": ""}, "status": {}}
-    endpoint = StreamingEndpoint.from_body(body)
-    broken = broken_rules(endpoint.spec)
-    if broken:
-        raise InvalidEndpoint(broken)
-    return endpoint
+    return StreamingEndpoint.from_body(body)
