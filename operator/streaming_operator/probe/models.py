@@ -1,0 +1,40 @@
+"""
+Which models a server says it serves: for people who name none. One GET of `/v1/models`.
+"""
+
+import json
+from dataclasses import replace
+
+from streaming_operator.probe import wire
+from streaming_operator.probe.finding import Attempt, Finding
+from streaming_operator.probe.refusal import no_answer, no_head, refused
+from streaming_operator.probe.request import ApiKey, get
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.timeline import Recorder
+
+
+async def models(
+    target: wire.Target, key: ApiKey | None, guard: Guard, limits: wire.Limits
+) -> tuple[str, ...] | Finding:
+    """The names, empty where the answer holds none; a Finding where there was no answer to read."""
+    path = target.path.replace("/chat/completions", "/models")
+    recorder = Recorder()
+    try:
+        pinned = await wire.resolve(replace(target, path=path), guard, key)
+        ended = await wire.exchange(pinned, get(path, pinned.host_header, key), recorder, limits)
+    except wire.NoAnswer as error:
+        return no_answer(Attempt(trouble=error.trouble, detail=error.detail))
+    timeline = recorder.timeline(ended.ending, ended.at, ended.clock)
+    if timeline.status is None:
+        return no_head(timeline)
+    if timeline.status in (401, 403):
+        return refused(timeline, key is not None)
+    return _names(timeline.body) if timeline.status == 200 else ()
+
+
+def _names(body: str) -> tuple[str, ...]:
+    try:
+        listed = json.loads(body)["data"]
+        return tuple(entry["id"] for entry in listed if isinstance(entry["id"], str))
+    except (ValueError, TypeError, KeyError):
+        return ()
