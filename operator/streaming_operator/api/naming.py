@@ -51,8 +51,8 @@ def owner_reference(endpoint: StreamingEndpoint) -> dict[str, Any]:
     """
     Make the endpoint the controller of a child, so that the garbage collector deletes it without us.
 
-    `blockOwnerDeletion` is false: true would need the right to update the endpoint's finalizers, and would let
-    a child hold up `kubectl delete --cascade=foreground`.
+    `blockOwnerDeletion` is false: true would need the right to update the endpoint's finalizers, and would
+    let a child hold up `kubectl delete --cascade=foreground`.
     """
     return {
         "apiVersion": API_VERSION,

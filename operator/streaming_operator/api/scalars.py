@@ -1,0 +1,84 @@
+"""
+The small types of the resource: names, paths, amounts, lists without duplicates, free-form objects.
+
+Patterns are written for two engines (the API server's RE2 and Rust's): ASCII classes only, no look-around.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+@dataclass(frozen=True, slots=True)
+class FreeForm:
+    """Marks an object whose inner structure belongs to Kubernetes: its keys are preserved, not described."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """
+    Marks a list without duplicates, told apart by `key` (a `map` to the API server) or by value (a `set`).
+
+    Duplicates would be stored without a word and then make the server-side apply of the children fail.
+    """
+
+    key: str | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found: dict[str, Any] = handler(core)
+        if self.key is None:
+            return found | {"x-kubernetes-list-type": "set"}
+        return found | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
+
+    def _check(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        told = [getattr(item, self.key) for item in items] if self.key else items
+        if len(set(told)) < len(items):
+            raise PydanticCustomError(
+                "duplicate", "entries must differ in {what}", {"what": self.key or "value"}
+            )
+        return items
+
+
+def _amount(value: object) -> object:
+    """Kubernetes takes `cpu: 4` as well as `cpu: "4"`."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
+
+
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+DnsName = Annotated[str, Field(max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
+DnsLabel = Annotated[str, Field(max_length=63, pattern=rf"^{_LABEL}$")]
+ConfigKey = Annotated[str, Field(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""A key of a Secret or a ConfigMap."""
+AbsolutePath = Annotated[str, Field(max_length=1024, pattern=r"^/[-._a-zA-Z0-9/]+$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?)?$")]
+Labels = Annotated[dict[str, LabelValue], Field(max_length=32)]
+FreeObject = Annotated[dict[str, Any], FreeForm()]
+Quantity = Annotated[
+    str,
+    Field(max_length=32, pattern=_QUANTITY),
+    BeforeValidator(_amount),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "maxLength": 32,
+            "minimum": 0,
+            "pattern": _QUANTITY,
+            "x-kubernetes-int-or-string": True,
+        }
+    ),
+]
+"""An amount as Kubernetes writes it, e.g. `4`, `500m`, `2Gi`."""
+
+QUALIFIED_KEY = r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
+"""The key of a label, an annotation or a resource: an optional DNS prefix, then a name."""
+QUALIFIED_KEY_RULE = "keys are [prefix/]name: a DNS name, then at most 63 letters, digits, '-', '_', '.'"

@@ -1,0 +1,107 @@
+"""
+The resource's `status` as pydantic models: its schema in the CRD, which tests hold the operator's writes to.
+
+It constrains little on purpose: a status that the API server refuses would hide the very trouble it tells of.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from streaming_operator.api.rules import Model
+from streaming_operator.api.scalars import Unique
+
+
+class ConditionStatus(Model):
+    """One condition, as in metav1: what is true, since when, and why."""
+
+    type: str
+    """Ready, Reconciling, Stalled, WorkloadAvailable, Exposed, StreamingVerified or MonitoringConfigured."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it is true."""
+    reason: str
+    """One word for machines; docs/conditions.md explains each."""
+    message: str
+    """One sentence for people: what was seen, and what to change."""
+    observed_generation: int | None = None
+    """Generation of the spec that it speaks of."""
+    last_transition_time: datetime
+    """When `status` changed last."""
+
+
+class HopStatus(Model):
+    """What the probe saw at one hop."""
+
+    name: str
+    """Pod, Service or Exposure."""
+    address: str | None = None
+    """Where the probe connected to."""
+    protocol: str | None = None
+    """Protocol spoken, e.g. HTTP/1.1."""
+    verdict: str
+    """What the stream was like."""
+    message: str | None = None
+    """The evidence, with numbers."""
+    ttft_milliseconds: int | None = None
+    """Time to the first token."""
+    p95_gap_milliseconds: int | None = None
+    """95 of 100 gaps between tokens were no longer."""
+    max_gap_milliseconds: int | None = None
+    """Longest gap between tokens."""
+    events: int | None = None
+    """Server-sent events that carried text."""
+    reads: int | None = None
+    """Reads in which they arrived."""
+    tokens: int | None = None
+    """Tokens by the server's own count."""
+    pacing_percent: int | None = None
+    """Time from first to last token in percent of the server's own: about 100 streams, about 0 was stored."""
+    done: bool | None = None
+    """Whether the stream ended in `[DONE]`."""
+    finish_reason: str | None = None
+    """Why the model stopped."""
+
+
+class VerificationStatus(Model):
+    """The last verification; it speaks of one pod template and one route."""
+
+    verdict: str
+    """What the users' stream was like."""
+    hop: str | None = None
+    """The hop that the verdict blames, or the outermost one."""
+    message: str | None = None
+    """The evidence and the remedy."""
+    pod_template_hash: str | None = None
+    """The pod template that was asked."""
+    route_hash: str | None = None
+    """The route that carried it."""
+    last_time: datetime | None = None
+    """When it was written; runs in between that found the same are in the operator's metrics."""
+    hops: tuple[HopStatus, ...] = ()
+    """What was seen hop by hop, from the outside in."""
+
+
+class EndpointStatus(Model):
+    """What the operator saw last."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    conditions: Annotated[tuple[ConditionStatus, ...], Unique("type")] = ()
+    """Every condition, always."""
+    url: str | None = None
+    """Base URL that users call; none when nothing is exposed."""
+    internal_url: Annotated[str | None, Field(alias="internalURL")] = None
+    """Base URL inside the cluster."""
+    model_name: str | None = None
+    """Model name that clients send."""
+    replicas: int | None = None
+    """Pods there are; read by the scale subresource."""
+    ready_replicas: int | None = None
+    """Pods that are ready."""
+    selector: str | None = None
+    """Label selector of the pods; read by the scale subresource."""
+    verification: VerificationStatus | None = None
+    """The last verification."""
+    last_verified_ttft_milliseconds: Annotated[int | None, Field(alias="lastVerifiedTTFTMilliseconds")] = None
+    """Time to the first token in the last verification."""
