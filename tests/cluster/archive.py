@@ -14,13 +14,20 @@ import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _EPOCH = "1970-01-01T00:00:00Z"
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Sink(Protocol):
+    """What takes bytes: a file or a pipe."""
+
+    def write(self, block: bytes, /) -> object:
+        """Take a block."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def _parents(prefix: str) -> list[tarfile.TarInfo]:
     return entries
 
 
-def write_oci(image: Image, out: IO[bytes], present: Collection[str] = ()) -> None:
+def write_oci(image: Image, out: Sink, present: Collection[str] = ()) -> None:
     """Write the image as an OCI layout, leaving out the layers that the receiver has."""
     config, manifest = image.config, image.manifest
     top = _descriptor(_MANIFEST_TYPE, digest(manifest), len(manifest))

@@ -1,0 +1,1 @@
+return require("nginx.cookie") -- Debian packs it under this name

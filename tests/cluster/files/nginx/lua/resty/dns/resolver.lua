@@ -1,0 +1,1 @@
+return require("nginx.dns.resolver") -- Debian packs it under this name

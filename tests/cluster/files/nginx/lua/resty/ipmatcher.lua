@@ -1,0 +1,1 @@
+return {} -- loaded by the controller, used by no annotation here

@@ -1,0 +1,168 @@
+"""Owns the cluster itself: creates, finds and deletes it, and knows what its node and its API server offer.
+
+The kubeconfig lives in the cache, never in ~/.kube, so that no other cluster can be hit by a slip.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from . import cache, docker, network, node_image, steps, tools
+from .versions import HERE, IMAGES, Mode
+
+CLUSTER = "streaming"
+NODE = f"{CLUSTER}-control-plane"
+KUBECONFIG = cache.STATE / "kubeconfig"
+AUDIT_LOG = "/var/log/kubernetes/audit.log"
+GPU = "nvidia.com/gpu"
+GPUS = 8  # what the node advertises unless a test asks for another number
+_FILES = HERE / "files"
+_MARK = "/kind/streaming-digest"  # in the node: what the cluster was made from
+_COREFILE_DROPS = ("forward ", "loop")  # they ask a resolver outside, which nothing can reach
+
+
+def kubectl_argv(*words: str) -> list[str]:
+    """A kubectl command line for this cluster."""
+    return [str(tools.build("apiserver")["kubectl"]), f"--kubeconfig={KUBECONFIG}", *words]
+
+
+def kubectl(*words: str, stdin: str | None = None) -> str:
+    """What kubectl prints; a failure carries its error text."""
+    return steps.output(kubectl_argv(*words), stdin=None if stdin is None else stdin.encode())
+
+
+def apply(manifest: str) -> None:
+    """Server-side apply: some CRDs are too large for the annotation of the client-side kind."""
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
+
+def node(*words: str, stdin: bytes | None = None) -> str:
+    """What a command in the node prints."""
+    return steps.output(["docker", "exec", *(["-i"] if stdin is not None else []), NODE, *words], stdin=stdin)
+
+
+def running() -> bool:
+    """Whether the cluster's API server answers."""
+    return KUBECONFIG.exists() and docker.running() and steps.succeeds(kubectl_argv("get", "--raw", "/readyz"), seconds=10)
+
+
+def exists() -> bool:
+    """Whether the node's container is there, running or not."""
+    return docker.running() and steps.succeeds(["docker", "container", "inspect", NODE])
+
+
+def up(mode: Mode) -> bool:
+    """Leave with a running cluster made from today's sources; whether it had to be created."""
+    docker.ensure()
+    network.close()
+    image = node_image.ensure() if mode == "build" else IMAGES[mode]["node"]
+    config = _config(image)
+    digest = cache.key(config, _FILES / "audit-policy.yaml")
+    if running() and steps.succeeds(["docker", "exec", NODE, "grep", "-qx", digest, _MARK]):
+        return False
+    down()
+    _create(config, digest)
+    return True
+
+
+def _config(image: str) -> str:
+    text = (_FILES / "kind.yaml").read_text()
+    policy = cache.STATE / "audit-policy.yaml"
+    return text.replace("@NAME@", CLUSTER).replace("@IMAGE@", image).replace("@POLICY@", str(policy))
+
+
+def _create(config: str, digest: str) -> None:
+    cache.STATE.mkdir(parents=True, exist_ok=True)
+    (cache.STATE / "audit-policy.yaml").write_text((_FILES / "audit-policy.yaml").read_text())
+    path = cache.STATE / "kind.yaml"
+    path.write_text(config)
+    program = tools.build("node")["kind"]
+    with steps.step("create the kind cluster (about 20 s)"):
+        steps.run(
+            [program, "create", "cluster", "--config", path, "--kubeconfig", KUBECONFIG, "--wait", "180s", "--retain"],
+            cache.log("kind-create"),
+            remedy=f"the node still stands: docker exec {NODE} journalctl -u kubelet | tail",
+        )
+    _settle()
+    node("tee", _MARK, stdin=f"{digest}\n".encode())
+
+
+def _settle() -> None:
+    """Wait until a pod can be made and a name be looked up."""
+    with steps.step("wait for the system pods"):
+        await_true(lambda: _found("default", "serviceaccount/default"), "the default service account")
+        _answer_foreign_names_at_once()
+        for namespace, name in (
+            ("kube-system", "daemonset/kube-proxy"), ("kube-system", "deployment/coredns"),
+            ("local-path-storage", "deployment/local-path-provisioner"),
+        ):  # fmt: skip
+            await_true(lambda ns=namespace, what=name: _found(ns, what), name)  # type: ignore[misc]
+            kubectl("-n", namespace, "rollout", "status", name, "--timeout=120s")
+
+
+def _found(namespace: str, name: str) -> bool:
+    return steps.succeeds(kubectl_argv("-n", namespace, "get", name))
+
+
+def _answer_foreign_names_at_once() -> None:
+    """CoreDNS passes foreign names on to a resolver that nothing reaches: without that they fail at once."""
+    settings = json.loads(kubectl("-n", "kube-system", "get", "configmap", "coredns", "-o", "json"))
+    corefile = without_forwarding(settings["data"]["Corefile"])
+    patch = json.dumps({"data": {"Corefile": corefile}})
+    kubectl("-n", "kube-system", "patch", "configmap", "coredns", "--type=merge", "-p", patch)
+    kubectl("-n", "kube-system", "scale", "deployment", "coredns", "--replicas=1")
+    kubectl("-n", "kube-system", "rollout", "restart", "deployment", "coredns")
+
+
+def without_forwarding(corefile: str) -> str:
+    """The Corefile without the plugins that ask outside."""
+    kept, depth = [], 0
+    for line in corefile.splitlines():
+        word = line.strip()
+        if depth or word.startswith(_COREFILE_DROPS):
+            depth += word.count("{") - word.count("}")
+            continue
+        kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def set_gpus(count: int) -> None:
+    """Make the node advertise this many GPUs; it has none, which the scheduler need not know."""
+    name = GPU.replace("/", "~1")
+    patch = [{"op": "add", "path": f"/status/{part}/{name}", "value": str(count)} for part in ("capacity", "allocatable")]
+    kubectl("patch", "node", NODE, "--subresource=status", "--type=json", "-p", json.dumps(patch))
+
+
+def audit_entries() -> list[dict[str, Any]]:
+    """What the API server noted about the operator's service accounts, oldest first."""
+    text = node("sh", "-c", f"cat {AUDIT_LOG} 2>/dev/null || true")
+    return [json.loads(line) for line in text.splitlines() if line]
+
+
+def address() -> str:
+    """The node's address, which this machine reaches: host ports and NodePorts answer there."""
+    template = f'{{{{(index .NetworkSettings.Networks "{network.NAME}").IPAddress}}}}'
+    return steps.output(["docker", "inspect", "--format", template, NODE]).strip()
+
+
+def down() -> None:
+    """Delete the cluster if there is one."""
+    if exists():
+        with steps.step("delete the kind cluster"):
+            program = tools.build("node")["kind"]
+            steps.run(
+                [program, "delete", "cluster", "--name", CLUSTER, "--kubeconfig", KUBECONFIG], cache.log("kind-delete")
+            )
+    Path(KUBECONFIG).unlink(missing_ok=True)
+
+
+def await_true(ready: Any, what: str, seconds: float = 120) -> None:
+    """Poll until `ready()`; a `Failure` that names what was waited for otherwise."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise steps.Failure(f"waited {seconds:.0f} s in vain for {what}", remedy=f"kubectl --kubeconfig={KUBECONFIG} get pods -A")
+        time.sleep(0.3)

@@ -1,0 +1,137 @@
+"""The images with Python inside: the operator, the engines for tests, and a client for tests.
+
+Base, dependencies and our code are three layers, so that an edit of our code is a layer of kilobytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from . import archive, cache, rootfs, steps
+from .versions import HERE, IMAGES, VERSIONS
+
+REPO = HERE.parents[1]
+SITE = "opt/site"  # installed packages
+CODE = "opt/code"  # ours
+PACKAGES = ("python3", "ca-certificates", "curl", "libgomp1", "libstdc++6", "libnuma1")
+OPERATOR_UID = 65532
+VLLM_UID = 2000  # the uid of the official vLLM images; their group is 0
+_NAMES = IMAGES["build"]
+_PYTHON = {"PYTHONPATH": f"/{CODE}:/{SITE}", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+# Some libraries ask for the name of the user that they run as.
+_USERS = f"operator:x:{OPERATOR_UID}:{OPERATOR_UID}::/tmp:/bin/sh\nvllm:x:{VLLM_UID}:0::/home/vllm:/bin/sh\n"
+_GLIBC = range(36, 16, -1)  # the glibc 2.x of Debian bookworm, down to the oldest that wheels name
+
+
+def base() -> archive.Layer:
+    """Debian with Python and curl: also the image of a plain client."""
+
+    def fill(root: Path) -> None:
+        rootfs.unpack(rootfs.debian("python", PACKAGES), root)
+        rootfs.prune(root)
+        with (root / "etc/passwd").open("a") as users:
+            users.write(_USERS)
+        home = root / "home/vllm"
+        home.mkdir(mode=0o775)
+        shutil.chown(home, VLLM_UID, 0)
+
+    return rootfs.layer("python", cache.key(VERSIONS.debian, _USERS, *PACKAGES, *rootfs.PRUNED), fill, keep_owners=True)
+
+
+def packages(name: str, lock: Path, about: str) -> archive.Layer:
+    """The packages of a lock file with hashes, as wheels for the Python of the base."""
+
+    def fill(root: Path) -> None:
+        with steps.step(f"install {about} (once per lock file)"):
+            pip_install(root, ["--require-hashes", "--requirement", str(lock)], f"pip-{name}")
+            compile_all(root)
+
+    return rootfs.layer(f"packages-{name}", cache.key(lock, "1"), fill, prefix=SITE)
+
+
+def pip_install(target: Path, requirements: list[str], log: str) -> None:
+    """Wheels for the base's Python into a folder, whatever Python runs here."""
+    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in _GLIBC] + ["--platform=manylinux2014_x86_64"]
+    steps.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", target, "--only-binary=:all:",
+         "--implementation=cp", f"--python-version={VERSIONS.python}", *platforms, *requirements],
+        cache.log(log),
+        remedy="pip must reach its package index (pip config list); hashes that do not match mean a changed lock file",
+    )  # fmt: skip
+    cache.remove(target / "bin")
+
+
+def compile_all(root: Path) -> None:
+    """Compile ahead: the containers' file systems are read-only, so every start would compile again.
+
+    Only where this Python is the one of the image; a start is a second slower otherwise.
+    """
+    if f"{sys.version_info.major}.{sys.version_info.minor}" == VERSIONS.python:
+        argv = [sys.executable, "-m", "compileall", "-q", "-j0", "--invalidation-mode=unchecked-hash", "-s", root, root]
+        steps.succeeds([str(word) for word in argv], seconds=600)
+
+
+def code(name: str, source: Path, inside: str) -> archive.Layer:
+    """A folder of this repository, seen in the image as package `inside`."""
+
+    def fill(root: Path) -> None:
+        shutil.copytree(source, root / inside, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        compile_all(root)
+
+    return rootfs.layer(f"code-{name}", cache.key(source, inside), fill, prefix=CODE)
+
+
+def script(name: str, text: str) -> archive.Layer:
+    """One program in /usr/local/bin."""
+
+    def fill(root: Path) -> None:
+        (root / name).write_text(text)
+        (root / name).chmod(0o755)
+
+    return rootfs.layer(f"script-{name}", cache.key(text), fill, prefix="usr/local/bin")
+
+
+def client() -> archive.Image:
+    """Python and curl, for plain clients inside the cluster."""
+    return archive.Image(_NAMES["client"], (base(),), command=("sleep", "infinity"), user=f"{OPERATOR_UID}:{OPERATOR_UID}")
+
+
+def operator() -> archive.Image:
+    """The operator as it stands in this working tree."""
+    return archive.Image(
+        _NAMES["operator"],
+        (
+            base(),
+            packages("operator", REPO / "requirements.lock", "the operator's dependencies"),
+            code("operator", REPO / "operator" / "streaming_operator", "streaming_operator"),
+        ),
+        entrypoint=("python3", "-m", "streaming_operator"),
+        command=("run",),
+        env=_PYTHON,
+        user=f"{OPERATOR_UID}:{OPERATOR_UID}",
+        workdir="/tmp",
+    )
+
+
+def double() -> archive.Image:
+    """The double of the vLLM server; the command `vllm` as in the official image, whose entrypoint is `vllm serve`."""
+    source = REPO / "tests" / "engines" / "double"
+    return archive.Image(
+        _NAMES["double"],
+        (
+            base(),
+            packages("double", source / "requirements.lock", "the test engine's dependencies"),
+            script("vllm", '#!/bin/sh\nexec python3 -m double "$@"\n'),
+            code("double", source, "double"),
+        ),
+        entrypoint=("vllm", "serve"),
+        env={**_PYTHON, "HOME": "/home/vllm"},
+        user=f"{VLLM_UID}:0",
+        workdir="/home/vllm",
+    )
+
+
+RECIPES: dict[str, Callable[[], archive.Image]] = {"operator": operator, "double": double, "client": client}
