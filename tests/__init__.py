@@ -1,0 +1,1 @@
+"""The tests of the project; `from tests...` imports what they share."""

@@ -1,0 +1,1 @@
+"""Contracts between what we rely on and what we test with."""

@@ -1,0 +1,144 @@
+"""Starts a model server as a process of its own and stops it by its pid; knows nothing of what it serves.
+
+    with RunningEngine("double", ["--served-model-name", "tiny"]) as engine:
+        engine.base_url
+
+The real server is installed and started by the same call with "vllm".
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
+
+Kind = Literal["double", "vllm"]
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = {"double": 30.0, "vllm": 300.0}
+"""Longest wait until the port answers; the real server took 63 to 82 s on two busy cores."""
+STOP_SECONDS = 30.0
+MODEL = "tiny"
+"""The served model name when the arguments give none."""
+
+
+class EngineError(Exception):
+    """The server did not start; the message holds the end of its log."""
+
+
+class RunningEngine:
+    """A running server. `.port`, `.pid` and `.base_url` are for its clients, `.log()` for the curious.
+
+    `wait=False` returns as soon as the process runs: for tests of a server that still loads.
+    """
+
+    def __init__(
+        self,
+        kind: Kind = "double",
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        wait: bool = True,
+        port: int | None = None,
+    ) -> None:
+        self.kind, self.port, self._wait = kind, port or free_port(), wait
+        self._args, self._env = list(args), dict(env or {})
+        self._log: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        command, environment = self._command()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        self._process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=self._log, stderr=subprocess.STDOUT
+        )
+        if self._wait:
+            self.wait_until_listening()
+
+    def wait_until_listening(self) -> None:
+        deadline = time.monotonic() + START_SECONDS[self.kind]
+        while not self.listens():
+            if self._running().poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise EngineError(f"{self.kind} does not listen on {self.port}:\n{self.log()[-4000:]}")
+            time.sleep(0.05)
+
+    def listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self._running().send_signal(number)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """The exit code, once the process has ended by itself."""
+        return self._running().wait(seconds)
+
+    def ended(self) -> bool:
+        return self._running().poll() is not None
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL; safe to call again."""
+        process = self._running()
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def log(self) -> str:
+        """Everything the server has written so far."""
+        assert self._log is not None, "not started"
+        with Path(f"/proc/self/fd/{self._log.fileno()}").open(
+            "rb"
+        ) as again:  # a second offset on the same file
+            return again.read().decode(errors="replace")
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "not started"
+        return self._process
+
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        named = [] if "--served-model-name" in self._args else ["--served-model-name", MODEL]
+        bind = ["--host", "127.0.0.1", "--port", str(self.port)]
+        if self.kind == "double":
+            launch = [sys.executable, "-m", "tests.engines.double", "serve", "model"]
+            return [*launch, *bind, *named, *self._args], os.environ | self._env
+        from tests.engines.vllm.installed import launch as launch_vllm
+
+        command, environment = launch_vllm()
+        merged = os.environ | environment | self._env
+        return [*command, *bind, *named, *self._args], merged
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
