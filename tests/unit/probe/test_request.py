@@ -1,0 +1,56 @@
+"""The request a probe sends."""
+
+import json
+
+import pytest
+
+from streaming_operator.probe.request import ApiKey, Ask, chat, post
+
+
+def test_body_asks_for_a_measurable_stream() -> None:
+    """A unique prompt, an exact length, usage at the end and never in every chunk."""
+    body = json.loads(chat(Ask("tiny", "Count.", 128), "abc"))
+    assert {"include_usage": True} == body["stream_options"]
+    assert (128, 0, 1, True, True) == (
+        body["max_tokens"],
+        body["temperature"],
+        body["n"],
+        body["ignore_eos"],
+        body["stream"],
+    )
+    assert body["messages"][0]["content"].startswith("[abc] ")
+
+
+def test_head_carries_host_encoding_and_key() -> None:
+    """What the edge routes by, the encoding asked for, and the bearer token."""
+    head, _, body = post("/v1/x", "llm.example:8443", b"{}", "gzip", ApiKey("s3cret")).partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert "POST /v1/x HTTP/1.1" == lines[0]
+    assert {"Host: llm.example:8443", "Accept-Encoding: gzip", "Authorization: Bearer s3cret", "Content-Length: 2"} <= {
+        *lines
+    }
+    assert b"{}" == body
+
+
+def test_no_key_no_authorization() -> None:
+    """Without a key there is no such header."""
+    assert b"uthorization" not in post("/", "h", b"", "identity", None)
+
+
+@pytest.mark.parametrize("host", ["a\r\nX: y", "a\nb", "a\x00"])
+def test_nothing_is_injected_into_the_head(host: str) -> None:
+    """A host that would start another header is refused."""
+    with pytest.raises(ValueError, match="cannot be sent"):
+        post("/", host, b"", "gzip", None)
+
+
+@pytest.mark.parametrize(("key", "sendable"), [("abc", True), ("", False), ("a\nb", False), ("schlüssel", False)])
+def test_key_that_breaks_the_head_is_known(key: str, sendable: bool) -> None:
+    """A stray line feed in a Secret is told, not sent."""
+    assert sendable == ApiKey(key).is_sendable
+
+
+def test_key_hides_itself() -> None:
+    """No repr, no format shows a key."""
+    key = ApiKey("s3cret")
+    assert "s3cret" not in f"{key!r} {key} {[key]} {(key,)!s}"

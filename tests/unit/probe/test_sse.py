@@ -1,0 +1,100 @@
+"""The event stream parser against the WHATWG text."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming_operator.probe.sse import Comment, Event, Item, Parser
+
+
+def parse(*reads: bytes) -> list[Item]:
+    parser = Parser()
+    return [item for read in reads for item in parser.feed(read)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(b"data: a\n\n", [Event("a")], id="LF"),
+        pytest.param(b"data: a\r\n\r\n", [Event("a")], id="CRLF"),
+        pytest.param(b"data: a\r\r", [Event("a")], id="CR"),
+        pytest.param(b"data: a\r\n\ndata: b\n\r\n", [Event("a"), Event("b")], id="mixed line ends"),
+        pytest.param(b"data:a\n\n", [Event("a")], id="no space"),
+        pytest.param(b"data:  a\n\n", [Event(" a")], id="only one space is dropped"),
+        pytest.param(b"data\n\n", [Event("")], id="field without a colon"),
+        pytest.param(b"data: a\ndata: b\n\n", [Event("a\nb")], id="several data lines"),
+        pytest.param(b"data: a\n\ndata: b\n\n", [Event("a"), Event("b")], id="several events a read"),
+        pytest.param(b": ping\n\n", [Comment("ping")], id="comment"),
+        pytest.param(b":\n:ping\ndata: a\n\n", [Comment(""), Comment("ping"), Event("a")], id="comments and event"),
+        pytest.param(b"event: x\ndata: a\n\ndata: b\n\n", [Event("a", "x"), Event("b")], id="type is for one event"),
+        pytest.param(b"event: x\n\ndata: b\n\n", [Event("b")], id="no data, no event, and its type is forgotten"),
+        pytest.param(b"id: 1\nretry: 5\nfoo: bar\ndata: a\n\n", [Event("a")], id="other fields"),
+        pytest.param(b"\xef\xbb\xbfdata: a\n\n", [Event("a")], id="BOM"),
+        pytest.param(b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [Event("b")], id="only one BOM is dropped"),
+        pytest.param(b"data: \xff\n\n", [Event("\ufffd")], id="invalid UTF-8"),
+        pytest.param(b"data: a", [], id="no final blank line, no event"),
+        pytest.param(b"data: a\n", [], id="one line end is not a blank line"),
+        pytest.param("data: €\n\n".encode(), [Event("€")], id="UTF-8"),
+    ],
+)
+def test_text_of_the_standard(raw: bytes, expected: list[Item]) -> None:
+    """Each rule of the text holds, in one read and byte by byte."""
+    assert expected == parse(raw)
+    assert expected == parse(*(raw[i : i + 1] for i in range(len(raw))))
+
+
+def test_event_does_not_wait_for_lf_after_cr() -> None:
+    """CR ends a line at once: whether an LF follows must not delay what has arrived."""
+    parser = Parser()
+    assert [Event("a")] == parser.feed(b"data: a\r\r")
+    assert [Event("b")] == parser.feed(b"\ndata: b\r\n\r\n")
+
+
+def test_unfinished_event_can_be_seen() -> None:
+    """What a missing final blank line holds back is kept for the question whether [DONE] was sent."""
+    parser = Parser()
+    assert [] == parser.feed(b"data: [DONE]")
+    assert "[DONE]" == parser.unfinished()
+    assert [] == parser.feed(b"\n")
+    assert "[DONE]" == parser.unfinished()
+    assert [Event("[DONE]")] == parser.feed(b"\n")
+    assert parser.unfinished() is None
+
+
+def reference(raw: bytes) -> list[Item]:
+    """The text read literally, over the whole stream at once."""
+    text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
+    lines = re.split(r"\r\n|\r|\n", text)
+    items: list[Item] = []
+    data, kind = "", ""
+    for line in lines[:-1]:  # what follows the last line end is no line yet
+        if line == "":
+            if data:
+                items.append(Event(data[:-1], kind or "message"))
+            data, kind = "", ""
+        elif line.startswith(":"):
+            items.append(Comment(line[1:].removeprefix(" ")))
+        else:
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "data":
+                data += value + "\n"
+            elif name == "event":
+                kind = value
+    return items
+
+
+PIECES = st.sampled_from(
+    [b"data", b"event", b":", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"x", "€🙂".encode(), b"\xef\xbb\xbf", b"\xff", b"id"]
+)
+STREAMS = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
+
+
+@given(raw=STREAMS, cuts=st.lists(st.integers(0, 200), max_size=12))
+def test_any_split_gives_the_same_events(raw: bytes, cuts: list[int]) -> None:
+    """How the network cuts the bytes changes nothing, and what comes out is what the text says."""
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    split = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    assert reference(raw) == parse(*split)
