@@ -46,6 +46,15 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which endpoint, when its spec cannot be read."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeAddress:
     """Where the edge of one endpoint takes connections."""
 

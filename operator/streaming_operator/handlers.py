@@ -140,8 +140,8 @@ class KopfEdge:
             return kopf.login_via_client(**kwargs)
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-        async def endpoint_event(event: Mapping[str, Any], name: str, namespace: str, **_: Any) -> None:
-            self._loop.call_soon_threadsafe(self._hand_over, (namespace, name), event)
+        async def endpoint_event(*, event: Any, name: str, namespace: str | None, **_: Any) -> None:
+            self._loop.call_soon_threadsafe(self._hand_over, (namespace or "", name), event)
 
         return registry
 

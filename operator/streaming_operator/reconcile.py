@@ -5,30 +5,28 @@ Read it top to bottom: parse, render, apply, observe, verify, summarize, write. 
 endpoint to look at, never what happened; it waits for the API server but never for a stream.
 """
 
-import asyncio
+import ipaddress
 import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from streaming_operator import metrics, probe, render, status
 from streaming_operator.api.conditions import Reason
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.cluster import Cluster, Key
-from streaming_operator.errors import ClusterError, Forbidden, Gone, OperatorError
-from streaming_operator.facts import EdgeAddress, Manifest, Observed, ProbeResult, Trouble
+from streaming_operator.errors import ClusterError, Conflict, Forbidden, Gone, OperatorError
+from streaming_operator.facts import EdgeAddress, Identity, Manifest, Observed, ProbeResult, Trouble
 from streaming_operator.settings import Settings
+from streaming_operator.workqueue import Retry
 
 log = logging.getLogger(__name__)
 
 JITTER = 0.1
 """Intervals differ by up to this share, so that endpoints applied together are not probed together for ever."""
-
-
-class Retry(Exception):
-    """The pass did what it could; the key is tried again with its own backoff."""
 
 
 @dataclass(slots=True)
@@ -60,7 +58,10 @@ class Reconciler:
         self._bodies: dict[Key, Mapping[str, Any]] = {}
         self._memories: dict[Key, Memory] = {}
         self._verifier = probe.Verifier(settings.concurrent_probes, wake)
-        self._guard = probe.Guard(refused=cluster.own_addresses(), refused_by_dns=settings.forbidden_addresses)
+        self._guard = probe.Guard(
+            refused=(host,) if _is_ip(host := urlsplit(cluster.server).hostname or "") else (),
+            refused_by_dns=settings.forbidden_addresses,
+        )
 
     # ---- what the edge tells -------------------------------------------------------------------------------
 
@@ -99,8 +100,12 @@ class Reconciler:
         if endpoint.deleting:
             return None
         memory = self._memory(endpoint)
-        world = await self._pass(endpoint, memory)
-        await self._tell(endpoint, memory, world)
+        with metrics.PASS_SECONDS.time():
+            world = await self._pass(endpoint, memory)
+            await self._tell(endpoint, memory, world)
+        metrics.PASSES.labels(type(world.error).__name__ if world.error else "done").inc()
+        if isinstance(world.error, Gone):
+            return None  # its deletion event is on the way
         if world.error is not None:
             raise Retry(f"{type(world.error).__name__}: {world.error}") from world.error
         return self._pause(endpoint, memory, world)
@@ -238,10 +243,21 @@ class Reconciler:
         if not status.worth_writing(memory.told, told, self._now()):
             return
         changes = status.changes(memory.told, told)
-        await self._cluster.write_status(endpoint, told)
+        if not await self._write(endpoint, told):
+            return
         memory.told, memory.echoed = told, False
         for change in changes:
             await self._cluster.publish(endpoint, change.type, change.reason, change.message)
+
+    async def _write(self, endpoint: StreamingEndpoint | Identity, told: status.Status) -> bool:
+        """Write a status; False when the endpoint is gone meanwhile, which its deletion event will tell too."""
+        try:
+            await self._cluster.write_status(endpoint, told)
+        except (Gone, Conflict):  # deleted, or deleted and made again
+            return False
+        except ClusterError as error:
+            raise Retry(f"status not written: {error}") from error
+        return True
 
     async def _tell_invalid(self, key: Key, body: Mapping[str, Any], invalid: InvalidEndpoint) -> None:
         """An unreadable spec stalls until its generation moves; the children that work are left alone."""
@@ -249,7 +265,8 @@ class Reconciler:
         generation = int(body["metadata"].get("generation") or 1)
         told = status.unreadable(generation, invalid.problems, previous, self._now())
         if status.worth_writing(previous, told, self._now()):
-            await self._cluster.write_status_of(key, str(body["metadata"].get("uid") or ""), told)
+            identity = Identity(*key, uid=str(body["metadata"].get("uid") or ""))
+            await self._write(identity, told)
 
     def _memory(self, endpoint: StreamingEndpoint) -> Memory:
         """What we know of this endpoint; read back from its status at the first pass."""
@@ -276,6 +293,15 @@ class Reconciler:
         interval = timedelta(seconds=endpoint.spec.verification.interval_seconds) * memory.jitter
         due = status.pause_until_due(memory.standing, observed, self._now(), interval)
         return min(resync, max(due.total_seconds(), 0.5))
+
+
+def _is_ip(host: str) -> bool:
+    """Whether this is an address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _can_be_asked(observed: Observed) -> bool:

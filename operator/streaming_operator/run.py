@@ -36,7 +36,7 @@ async def run(settings: Settings) -> None:
 
     started = False
     cluster = await Cluster.connect(settings)
-    queue = WorkQueue()
+    queue: WorkQueue[Key] = WorkQueue()
     reconciler = Reconciler(cluster, settings, queue.add)
 
     def live() -> str | None:
@@ -86,7 +86,7 @@ async def _first(*tasks: "asyncio.Task[None]", stop: asyncio.Event) -> None:
         waiter.cancel()
 
 
-async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue, reconciler: Reconciler) -> None:
+async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], reconciler: Reconciler) -> None:
     """Keep the set of known endpoints true: kopf's watch, and the roll call behind it."""
     call = asyncio.Event()
 
@@ -103,6 +103,9 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue, reconci
         if body is not None:
             seen(key, body)
 
+    async def listing() -> frozenset[Key]:
+        return frozenset((entry["namespace"], entry["name"]) for entry in await cluster.list_endpoints())
+
     async def calls() -> None:
         while True:
             try:
@@ -113,7 +116,7 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue, reconci
                 pass
             call.clear()
             try:
-                await roll_call(reconciler.known, cluster.list_endpoint_keys, gone, missed)
+                await roll_call(reconciler.known, listing, gone, missed)
             except ClusterError as error:
                 log.warning("roll call failed", extra={"cause": str(error)})
 

@@ -156,7 +156,7 @@ def _pause(standing: Standing, observed: Observed, interval: timedelta) -> timed
         return FAILING_PAUSE
     if not standing.streams:
         doublings = min(max(standing.failures - 1, 0), 20)
-        return min(FAILING_PAUSE * 2**doublings, interval)
+        return min(FAILING_PAUSE * (1 << doublings), interval)
     changed = standing.ready_pods is not None and standing.ready_pods != ready_pods(observed)
     return FAILING_PAUSE if changed else interval
 
