@@ -169,6 +169,21 @@ def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
     assert {"ingressclasses", "gatewayclasses", "gateways"} == cluster_wide
 
 
+def test_listed_namespaces_still_reach_the_edge(helm: Path) -> None:
+    """With watchNamespaces, the edge's own Service stays readable by name, and nothing else of its namespace."""
+    docs = documents(helm, {"watchNamespaces": ["team-a"], "edges": [EDGE]})
+    edge = next(
+        doc for doc in docs if doc["kind"] == "Role" and doc["metadata"]["namespace"] == "ingress-nginx"
+    )
+    only = {
+        "apiGroups": [""],
+        "resources": ["services"],
+        "resourceNames": ["ingress-nginx-controller"],
+        "verbs": ["get"],
+    }
+    assert [only] == edge["rules"]
+
+
 def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:
     """The CRD comes with the chart unless crds.install is false, and an uninstall leaves it."""
     docs = documents(helm, {})
