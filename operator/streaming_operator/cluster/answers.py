@@ -1,0 +1,44 @@
+"""What an answer of the API server means: its status code and text as one of our errors. Pure."""
+
+from typing import Any
+
+from streaming_operator.errors import ClusterError, Conflict, Expired, Forbidden, Gone, Rejected, Unreachable
+
+LONGEST_MESSAGE = 512
+"""Characters of the API server's text that go into a condition."""
+
+_BY_CODE: dict[int, type[ClusterError]] = {
+    400: Rejected,
+    401: Forbidden,
+    404: Gone,
+    405: Rejected,
+    409: Conflict,
+    410: Expired,
+    413: Rejected,
+    415: Rejected,
+    422: Rejected,
+}
+
+
+def error_of(code: int, body: Any, doing: str) -> ClusterError:
+    """The error that an answer with *code* is; *doing* says what was tried: `write Service demo/chat`."""
+    status = body if isinstance(body, dict) else {}
+    text = str(status.get("message") or body or "no text")[:LONGEST_MESSAGE]
+    kind = _forbidden(status, text) if code == 403 else _BY_CODE.get(code, Unreachable)
+    return kind(f"cannot {doing}: {text} (HTTP {code})")
+
+
+def _forbidden(status: dict[str, Any], text: str) -> type[ClusterError]:
+    """403 is what RBAC says, but also quotas, admission webhooks and a namespace on its way out."""
+    causes = (status.get("details") or {}).get("causes") or ()
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return Gone
+    return Forbidden if " cannot " in text and "User " in text else Rejected
+
+
+def retry_after(header: str | None, longest: float = 30.0) -> float:
+    """Seconds that a Retry-After header asks for, 1 when it cannot be read, at most *longest*."""
+    try:
+        return min(max(float(header or 1), 0.1), longest)
+    except ValueError:
+        return 1.0

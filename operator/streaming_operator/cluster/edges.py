@@ -1,0 +1,55 @@
+"""
+What stands behind a class, and where it listens: the administrator's list first, then the class itself. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streaming_operator.cluster.cached import Cached
+from streaming_operator.facts import Edge
+from streaming_operator.settings import EdgeSetting
+
+INGRESS_NGINX_CONTROLLER = "k8s.io/ingress-nginx"
+"""`IngressClass.spec.controller` of ingress-nginx; one installed under another value is not recognised."""
+REQUEST_TIMEOUT_FEATURE = "HTTPRouteRequestTimeout"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeAddresses:
+    """Where the edge of one endpoint listens, as seen from the operator."""
+
+    addresses: tuple[str, ...]
+    """IPs or host names, the best first; empty when nobody knows: resolve the user's host."""
+    http_port: int = 80
+    https_port: int = 443
+
+
+def edge_of(setting: EdgeSetting) -> Edge:
+    """The administrator's word as a fact."""
+    return Edge(
+        profile=setting.profile,
+        service=setting.service,
+        http_port=setting.http_port,
+        https_port=setting.https_port,
+        annotations_prefix=setting.annotations_prefix,
+    )
+
+
+def ingress_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
+    """Every IngressClass of the cluster with what stands behind it."""
+    told = {setting.class_name: edge_of(setting) for setting in settings if setting.class_name}
+    return {
+        seen.key[1]: told.get(seen.key[1])
+        or Edge(
+            profile="ingress-nginx"
+            if seen.body["spec"]["controller"] == INGRESS_NGINX_CONTROLLER
+            else "generic"
+        )
+        for seen in classes
+    }
+
+
+def gateway_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
+    """Every GatewayClass of the cluster with what stands behind it."""
+    told = {setting.gateway_class: edge_of(setting) for setting in settings if setting.gateway_class}
+    return {seen.key[1]: told.get(seen.key[1]) or Edge(profile="generic") for seen in classes}

@@ -1,0 +1,212 @@
+"""
+The one door to the cluster: what a pass may ask and order, in the words of a pass.
+
+It wires transport, caches, applier and observer together and holds no rule of its own.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
+
+from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
+from streaming_operator.cluster import edges, kinds
+from streaming_operator.cluster.applier import Applied, Applier
+from streaming_operator.cluster.cached import Key
+from streaming_operator.cluster.caches import Caches
+from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.cluster.events import Publisher
+from streaming_operator.cluster.observer import Observer
+from streaming_operator.cluster.transport import METADATA_LIST, Transport
+from streaming_operator.errors import Gone, Rejected
+from streaming_operator.facts import Capabilities, Identity, Manifest, Observed
+from streaming_operator.settings import Settings
+
+PAGE = "500"
+
+
+class Cluster:
+    """The cluster as one pass sees it; lives in one event loop."""
+
+    def __init__(self, transport: Transport, settings: Settings) -> None:
+        self._transport = transport
+        self._settings = settings
+        self._caches = Caches(transport, settings.watch_namespaces)
+        self._applier = Applier(transport, self._caches)
+        self._observer = Observer(self._caches)
+        self._publisher = Publisher(transport)
+
+    @classmethod
+    async def connect(cls, settings: Settings) -> Self:
+        """Read the credentials (service account, else kubeconfig) and open one session."""
+        transport = await Transport.open(
+            per_second=settings.requests_per_second,
+            burst=settings.request_burst,
+            connections=settings.connections,
+        )
+        return cls(transport, settings)
+
+    async def start(self, wake: Callable[[Key], None]) -> None:
+        """
+        Fill the caches, then keep them in step.
+
+        *wake* is called with the key of every endpoint that a change concerns, in this event
+        loop. Returns when all caches are filled; raises what the API server says to discovery.
+        """
+        await self._caches.start(wake)
+
+    async def close(self) -> None:
+        """Stop watching and close the session."""
+        await self._caches.close()
+        await self._transport.close()
+
+    @property
+    def server(self) -> str:
+        """`https://host:port` of the API server, which no probe may ever ask."""
+        return self._transport.server
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """Calls so far by HTTP method."""
+        return self._transport.requests
+
+    def last_event_age(self) -> float:
+        """Seconds since the quietest watch was last heard of; bookmarks come about every minute."""
+        return self._caches.age
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of an endpoint that is gone."""
+        self._caches.keys.discard(key)
+        self._observer.forget(key)
+
+    def capabilities(self) -> Capabilities:
+        """Which optional kinds and which classes there are now."""
+        every, has, told = self._caches.every, self._caches.has, self._settings.edges
+        classes = list(every(kinds.GATEWAY_CLASSES))
+        return Capabilities(
+            service_monitors=has(kinds.SERVICE_MONITORS),
+            http_routes=has(kinds.HTTP_ROUTES),
+            ingress_classes=edges.ingress_classes(every(kinds.INGRESS_CLASSES), told),
+            gateway_classes=edges.gateway_classes(classes, told),
+            gateways={
+                "/".join(seen.key): seen.body["spec"]["gatewayClassName"] for seen in every(kinds.GATEWAYS)
+            },
+            request_timeout_classes=frozenset(
+                seen.key[1] for seen in classes if edges.REQUEST_TIMEOUT_FEATURE in seen.body["features"]
+            ),
+        )
+
+    async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
+        """Make the cluster hold exactly *children*; see `Applier.apply` for what it raises."""
+        self._caches.keys.add(endpoint.key)
+        return await self._applier.apply(endpoint, children)
+
+    def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
+        """What the caches tell of the endpoint's children; talks to nobody."""
+        self._caches.keys.add(endpoint.key)
+        return self._observer.observe(endpoint, children)
+
+    async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
+        """The endpoint as it is now; None when there is none."""
+        try:
+            body = await self._transport.get(
+                kinds.ENDPOINTS.path(*key), f"read StreamingEndpoint {key[0]}/{key[1]}"
+            )
+        except Gone:
+            return None
+        return dict(body)
+
+    async def list_endpoints(self) -> list[dict[str, Any]]:
+        """Metadata of every endpoint, for the roll call."""
+        found: list[dict[str, Any]] = []
+        for namespace in self._settings.watch_namespaces or (None,):
+            query = {"limit": PAGE}
+            while True:
+                page = await self._transport.get(
+                    kinds.ENDPOINTS.path(namespace),
+                    "list StreamingEndpoints",
+                    query=query,
+                    accept=METADATA_LIST,
+                )
+                found.extend(item["metadata"] for item in page.get("items") or ())
+                if not page["metadata"].get("continue"):
+                    break
+                query = {"limit": PAGE, "continue": page["metadata"]["continue"]}
+        return found
+
+    async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> None:
+        """Write the whole status; `Conflict` when another endpoint has the name now, `Gone` when none has."""
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": endpoint.name, "namespace": endpoint.namespace, "uid": endpoint.uid},
+            "status": status,
+        }
+        path = kinds.ENDPOINTS.path(endpoint.namespace, endpoint.name, "status")
+        await self._transport.apply(
+            path, manifest, f"write the status of {endpoint.namespace}/{endpoint.name}"
+        )
+
+    async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
+        """One value of a Secret, for a probe that is about to start; it is kept nowhere."""
+        body = await self._transport.get(
+            kinds.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}"
+        )
+        try:
+            return base64.b64decode((body.get("data") or {})[key], validate=True).decode().strip()
+        except KeyError:
+            raise Gone(f"Secret {namespace}/{name} has no key {key!r}") from None
+        except (binascii.Error, UnicodeDecodeError):  # the cause would quote the secret
+            raise Rejected(f"Secret {namespace}/{name}: the value of {key!r} is not text") from None
+
+    async def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
+        """One value of a ConfigMap, e.g. a CA bundle."""
+        body = await self._transport.get(
+            kinds.CONFIG_MAPS.path(namespace, name), f"read ConfigMap {namespace}/{name}"
+        )
+        try:
+            return str((body.get("data") or {})[key])
+        except KeyError:
+            raise Gone(f"ConfigMap {namespace}/{name} has no key {key!r}") from None
+
+    async def publish(
+        self, endpoint: StreamingEndpoint, kind: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None:
+        """Tell of a change by an Event; one that cannot be written becomes a log line."""
+        await self._publisher.publish(endpoint, kind, reason, message)
+
+    async def edge_addresses(self, endpoint: StreamingEndpoint) -> EdgeAddresses:
+        """
+        Where the endpoint's edge listens: the Service of the administrator's list, else the route's status.
+
+        Empty when nobody knows. Addresses are not judged here: the probe refuses those it must never ask.
+        """
+        exposure = endpoint.spec.exposure
+        if exposure is None:
+            return EdgeAddresses(())
+        known = self.capabilities()
+        if exposure.ingress is not None:
+            edge = known.ingress_classes.get(exposure.ingress.class_name)
+        else:
+            names = (
+                f"{ref.namespace or endpoint.namespace}/{ref.name}"
+                for ref in (exposure.http_route.parent_refs if exposure.http_route else ())
+            )
+            edge = next(
+                (known.gateway_classes.get(known.gateways[name]) for name in names if name in known.gateways),
+                None,
+            )
+        if edge is not None and edge.service is not None:
+            namespace, _, name = edge.service.partition("/")
+            body = await self._transport.get(
+                kinds.SERVICES.path(namespace, name), f"read the edge's Service {edge.service}"
+            )
+            address = (body.get("spec") or {}).get("clusterIP")
+            found = (
+                (address,)
+                if address and address != "None"
+                else (f"{name}.{namespace}.svc.{self._settings.cluster_domain}",)
+            )
+            return EdgeAddresses(found, edge.http_port, edge.https_port)
+        addresses = self._observer.route_addresses(endpoint)
+        return EdgeAddresses(addresses, edge.http_port if edge else 80, edge.https_port if edge else 443)
