@@ -170,7 +170,7 @@ def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
 
 
 def test_listed_namespaces_still_reach_the_edge(helm: Path) -> None:
-    """With watchNamespaces, the edge's own Service stays readable by name, and nothing else of its namespace."""
+    """With watchNamespaces, the edge's own Service is readable by name, nothing else there."""
     docs = documents(helm, {"watchNamespaces": ["team-a"], "edges": [EDGE]})
     edge = next(
         doc for doc in docs if doc["kind"] == "Role" and doc["metadata"]["namespace"] == "ingress-nginx"
