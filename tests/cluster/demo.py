@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import cache, images, kind, steps, tools
+from . import cache, images, kind, lifecycle, steps, tools
 from .versions import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,9 +54,7 @@ def main() -> int:
 
 def _cluster() -> None:
     """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
-    done = subprocess.run([sys.executable, "-m", "tests.cluster", "up"], cwd=ROOT, check=False)
-    if done.returncode != 0:
-        raise steps.Failure("the cluster is not up, the reason is above")
+    lifecycle.up(os.environ.get("IMAGES") or "auto")
     images.load("operator")
     images.load("vllm")
 
@@ -77,7 +75,7 @@ def _operator() -> None:
             [helm, "upgrade", "--install", "streaming-operator", CHART, "--kubeconfig", kind.KUBECONFIG,
              "--namespace", SYSTEM, "--create-namespace", "--values", path, "--wait", "--timeout", "3m"],
             cache.log("helm"),
-            env={f"HELM_{name}_HOME": str(cache.STATE / "helm") for name in ("CACHE", "CONFIG", "DATA")},
+            env={f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")},
             remedy=f"kubectl -n {SYSTEM} logs deployment/streaming-operator",
         )  # fmt: skip
 
