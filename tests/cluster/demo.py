@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import cache, images, kind, lifecycle, steps, tools
+from . import cache, images, kind, steps, tools
 from .versions import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,9 @@ def main() -> int:
 
 def _cluster() -> None:
     """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
-    lifecycle.up(os.environ.get("IMAGES") or "auto")
+    done = subprocess.run([sys.executable, "-m", "tests.cluster", "up"], cwd=ROOT, check=False)
+    if done.returncode != 0:
+        raise steps.Failure("the cluster is not up, the reason is above")
     images.load("operator")
     images.load("vllm")
 
@@ -67,6 +69,9 @@ def _operator() -> None:
         "edges": [EDGE],
         "podAnnotations": {"streamingendpoints.dev/image-digest": images.make("operator").digest},
     }
+    homes = {
+        f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
+    }
     path = cache.STATE / "demo-values.json"
     path.write_text(json.dumps(values, indent=1))
     with steps.step("helm upgrade --install streaming-operator charts/streaming-operator (about 10 s)"):
@@ -75,7 +80,7 @@ def _operator() -> None:
             [helm, "upgrade", "--install", "streaming-operator", CHART, "--kubeconfig", kind.KUBECONFIG,
              "--namespace", SYSTEM, "--create-namespace", "--values", path, "--wait", "--timeout", "3m"],
             cache.log("helm"),
-            env={f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")},
+            env=homes,
             remedy=f"kubectl -n {SYSTEM} logs deployment/streaming-operator",
         )  # fmt: skip
 
