@@ -90,14 +90,17 @@ class Response:
             if isinstance(event, h11.Response):
                 yield self._head(event)
             elif isinstance(event, h11.Data):
-                self._frame += event.chunk_start
                 yield Piece(self._decode(bytes(event.data)), self._frame)
+                # Counted at its end: h11 forgets the start of a chunk whose size line came in an earlier read.
+                self._frame += event.chunk_end
             elif isinstance(event, h11.EndOfMessage):
                 self._over = True
                 yield End()
 
     def _head(self, event: h11.Response) -> Head:
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
+        if any(name == "transfer-encoding" for name, _ in headers):
+            self._frame = 1
         head = Head(event.status_code, headers, "HTTP/" + event.http_version.decode("latin-1"))
         coding = (head.header("content-encoding") or "identity").strip().lower()
         if coding in ("gzip", "x-gzip"):

@@ -281,11 +281,3 @@ def describe(t: Timeline) -> str:
 
 OUTWARDS = (Hop.POD, Hop.SERVICE, Hop.EXPOSURE)
 """Hops from the engine to the users."""
-
-
-def blame(judging: Hop, verdict: Verdict, inner: dict[Hop, Verdict]) -> Hop:
-    """The hop nearest to the engine that already shows the fault."""
-    for hop in OUTWARDS:
-        if hop in inner and same_fault(verdict, inner[hop]):
-            return hop
-    return judging

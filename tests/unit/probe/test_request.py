@@ -26,9 +26,12 @@ def test_head_carries_host_encoding_and_key() -> None:
     head, _, body = post("/v1/x", "llm.example:8443", b"{}", "gzip", ApiKey("s3cret")).partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert "POST /v1/x HTTP/1.1" == lines[0]
-    assert {"Host: llm.example:8443", "Accept-Encoding: gzip", "Authorization: Bearer s3cret", "Content-Length: 2"} <= {
-        *lines
-    }
+    assert {
+        "Host: llm.example:8443",
+        "Accept-Encoding: gzip",
+        "Authorization: Bearer s3cret",
+        "Content-Length: 2",
+    } <= {*lines}
     assert b"{}" == body
 
 
@@ -44,7 +47,9 @@ def test_nothing_is_injected_into_the_head(host: str) -> None:
         post("/", host, b"", "gzip", None)
 
 
-@pytest.mark.parametrize(("key", "sendable"), [("abc", True), ("", False), ("a\nb", False), ("schlüssel", False)])
+@pytest.mark.parametrize(
+    ("key", "sendable"), [("abc", True), ("", False), ("a\nb", False), ("schlüssel", False)]
+)
 def test_key_that_breaks_the_head_is_known(key: str, sendable: bool) -> None:
     """A stray line feed in a Secret is told, not sent."""
     assert sendable == ApiKey(key).is_sendable

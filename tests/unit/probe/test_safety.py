@@ -39,7 +39,9 @@ def test_operator_never_connects_to(address: str) -> None:
     assert forbidden(address, OPERATOR) is not None
 
 
-@pytest.mark.parametrize("address", ["10.244.1.7", "192.168.1.20", "93.184.216.34", "2001:db8:1::1", "fd12::7"])
+@pytest.mark.parametrize(
+    "address", ["10.244.1.7", "192.168.1.20", "93.184.216.34", "2001:db8:1::1", "fd12::7"]
+)
 def test_operator_connects_to_pods_and_edges(address: str) -> None:
     """Private and public unicast addresses are where pods and edges are."""
     assert forbidden(address, OPERATOR) is None

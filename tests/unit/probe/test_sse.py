@@ -1,5 +1,6 @@
 """The event stream parser against the WHATWG text."""
 
+import itertools
 import re
 
 import pytest
@@ -27,12 +28,20 @@ def parse(*reads: bytes) -> list[Item]:
         pytest.param(b"data: a\ndata: b\n\n", [Event("a\nb")], id="several data lines"),
         pytest.param(b"data: a\n\ndata: b\n\n", [Event("a"), Event("b")], id="several events a read"),
         pytest.param(b": ping\n\n", [Comment("ping")], id="comment"),
-        pytest.param(b":\n:ping\ndata: a\n\n", [Comment(""), Comment("ping"), Event("a")], id="comments and event"),
-        pytest.param(b"event: x\ndata: a\n\ndata: b\n\n", [Event("a", "x"), Event("b")], id="type is for one event"),
-        pytest.param(b"event: x\n\ndata: b\n\n", [Event("b")], id="no data, no event, and its type is forgotten"),
+        pytest.param(
+            b":\n:ping\ndata: a\n\n", [Comment(""), Comment("ping"), Event("a")], id="comments and event"
+        ),
+        pytest.param(
+            b"event: x\ndata: a\n\ndata: b\n\n", [Event("a", "x"), Event("b")], id="type is for one event"
+        ),
+        pytest.param(
+            b"event: x\n\ndata: b\n\n", [Event("b")], id="no data, no event, and its type is forgotten"
+        ),
         pytest.param(b"id: 1\nretry: 5\nfoo: bar\ndata: a\n\n", [Event("a")], id="other fields"),
         pytest.param(b"\xef\xbb\xbfdata: a\n\n", [Event("a")], id="BOM"),
-        pytest.param(b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [Event("b")], id="only one BOM is dropped"),
+        pytest.param(
+            b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [Event("b")], id="only one BOM is dropped"
+        ),
         pytest.param(b"data: \xff\n\n", [Event("\ufffd")], id="invalid UTF-8"),
         pytest.param(b"data: a", [], id="no final blank line, no event"),
         pytest.param(b"data: a\n", [], id="one line end is not a blank line"),
@@ -87,7 +96,21 @@ def reference(raw: bytes) -> list[Item]:
 
 
 PIECES = st.sampled_from(
-    [b"data", b"event", b":", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"x", "€🙂".encode(), b"\xef\xbb\xbf", b"\xff", b"id"]
+    [
+        b"data",
+        b"event",
+        b":",
+        b" ",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"x",
+        "€🙂".encode(),
+        b"\xef\xbb\xbf",
+        b"\xff",
+        b"id",
+    ]
 )
 STREAMS = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
 
@@ -96,5 +119,5 @@ STREAMS = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
 def test_any_split_gives_the_same_events(raw: bytes, cuts: list[int]) -> None:
     """How the network cuts the bytes changes nothing, and what comes out is what the text says."""
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
-    split = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    split = [raw[a:b] for a, b in itertools.pairwise(edges)]
     assert reference(raw) == parse(*split)

@@ -1,0 +1,172 @@
+"""What is measured from reads and their arrival times."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming_operator.probe.timeline import Ending, quantile
+from tests.unit.probe.streams import (
+    DONE,
+    HEAD,
+    LAST,
+    chunk,
+    compress,
+    delta,
+    event,
+    healthy,
+    paced,
+    record,
+    token,
+    usage,
+)
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def test_definitions_of_one_healthy_stream() -> None:
+    """TTFT, gaps, spread, events per read, tokens per event and pacing are what their docstrings say."""
+    t = healthy(paced(11, 0.02), generation=200.0)
+    assert (0.001, 200, True, True) == (t.head_at, t.status, t.is_event_stream, t.is_chunked)
+    assert pytest.approx(0.1) == t.ttft
+    assert [pytest.approx(0.02)] * 10 == list(t.gaps)
+    assert pytest.approx(0.2) == t.spread
+    assert (11, 11, 11, 1.0, 1.0) == (
+        t.events,
+        t.token_reads,
+        t.token_frames,
+        t.events_per_read,
+        t.tokens_per_event,
+    )
+    assert pytest.approx(1.0) == t.pacing
+    assert (True, "length", 11, Ending.COMPLETE, None) == (
+        t.done,
+        t.finish_reason,
+        t.tokens,
+        t.ending,
+        t.error,
+    )
+
+
+def test_only_events_with_a_token_count() -> None:
+    """Role, empty text, usage, comments and [DONE] are no tokens; text, reasoning and tool calls are."""
+    events = [
+        delta(role="assistant", content=""),
+        b": keep-alive\n\n",
+        delta(reasoning="hm"),
+        delta(reasoning_content="hm"),
+        delta(content=""),
+        delta(tool_calls=[{"index": 0}]),
+        token("x"),
+        delta("length", content=""),
+        usage(5),
+        DONE,
+    ]
+    t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (20.0, LAST)])
+    assert [3.0, 4.0, 6.0, 7.0] == [arrival.at for arrival in t.arrivals]
+    assert (1, 1, 5) == (t.comments, t.silent_tokens, t.tokens)
+    assert 1.0 == t.tokens_per_event
+
+
+def test_event_has_the_time_of_the_read_that_completed_it() -> None:
+    """Half an event is nothing yet."""
+    data = chunk(token())
+    t = record([(0.0, CHUNKED + data[:20]), (1.0, data[20:-2]), (2.0, data[-2:] + chunk(token()))])
+    assert [1.0, 2.0] == [arrival.at for arrival in t.arrivals]
+    assert [1, 2] == [arrival.frame for arrival in t.arrivals]
+
+
+def test_frames_are_seen_where_reads_merge_them() -> None:
+    """Two frames in one read are two frames and one read."""
+    t = record([(0.0, CHUNKED), (1.0, chunk(token()) + chunk(token())), (2.0, chunk(token() + token()))])
+    assert (4, 2, 3) == (t.events, t.token_reads, t.token_frames)
+
+
+def test_gzip_is_decoded_as_it_comes() -> None:
+    """A compressing proxy that flushes streams, and its events have their own times."""
+    pieces = compress([token(), token(), token(), usage(3) + DONE])
+    head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
+    t = record([(0.0, head), *((1.0 + i, chunk(piece)) for i, piece in enumerate(pieces)), (9.0, LAST)])
+    assert [1.0, 2.0, 3.0] == [arrival.at for arrival in t.arrivals]
+    assert (True, 3, Ending.COMPLETE) == (t.done, t.tokens, t.ending)
+
+
+@pytest.mark.parametrize("coding", [b"br", b"zstd"])
+def test_coding_that_nobody_asked_for(coding: bytes) -> None:
+    """An encoding that was not offered is told, not guessed at."""
+    t = record([(0.0, HEAD + b"content-encoding: " + coding + b"\r\n\r\n")])
+    assert coding.decode() in t.broken
+
+
+def test_small_body_that_inflates_is_capped() -> None:
+    """A compressed bomb does not fill the memory."""
+    bomb = b"".join(compress([b":" + b"x" * (33 * 1024 * 1024) + b"\n"]))
+    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb)
+    assert "larger than" in record([(0.0, head + bomb)]).broken
+
+
+def test_three_ways_to_end() -> None:
+    """Last chunk, Content-Length and close each complete a body in their own way; a cut chunk does not."""
+    body = token() + token(finish="length") + usage(2) + DONE
+    counted = record([(0.0, HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)])
+    closed = record([(0.0, HEAD + b"\r\n" + body), (1.0, b"")])
+    cut = record([(0.0, CHUNKED + chunk(body)[:-9]), (1.0, b"")], ended_at=1.0)
+    assert (Ending.COMPLETE, True, False) == (counted.ending, counted.has_content_length, counted.is_chunked)
+    assert (Ending.COMPLETE, False, False) == (closed.ending, closed.has_content_length, closed.is_chunked)
+    assert (Ending.CLOSED, 1.0, True) == (cut.ending, cut.ended_at, cut.broken != "")
+
+
+def test_done_without_its_blank_line_counts() -> None:
+    """Clients that read lines see that [DONE]."""
+    assert record([(0.0, CHUNKED + chunk(token() + b"data: [DONE]")), (1.0, LAST)]).done
+
+
+def test_error_event_is_kept_in_one_short_line() -> None:
+    """The engine's message, whatever its shape."""
+    assert "a b" == record([(0.0, CHUNKED + chunk(event({"error": {"message": "a\n b"}})))]).error
+    assert 200 == len(record([(0.0, CHUNKED + chunk(event({"error": "x" * 999})))]).error or "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"data: nonsense\n\n", b"data: [1]\n\n", b'data: {"choices": [null, {"delta": 3}], "usage": 7}\n\n'],
+)
+def test_strange_events_are_no_tokens(data: bytes) -> None:
+    """What is no chat chunk neither counts nor breaks anything."""
+    t = record([(0.0, CHUNKED + chunk(data) + chunk(token()))])
+    assert (1, "") == (t.events, t.broken)
+
+
+def test_other_bodies_are_kept_to_tell_who_wrote_them() -> None:
+    """The beginning of an error page."""
+    t = record([(0.0, b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\n<center>!")])
+    assert (404, "<center>!", False) == (t.status, t.body, t.is_event_stream)
+
+
+def test_bytes_that_are_no_http() -> None:
+    """Something else listens there."""
+    t = record([(0.0, b"SSH-2.0-OpenSSH_9\r\n"), (1.0, b"")])
+    assert (None, True) == (t.status, t.broken != "")
+
+
+def test_quantiles_are_nearest_rank() -> None:
+    """A value that was seen, never one between."""
+    values = tuple(float(i) for i in range(1, 101))
+    assert (50.0, 95.0, 99.0, 100.0) == tuple(quantile(values, q) for q in (0.5, 0.95, 0.99, 1.0))
+    assert quantile((), 0.5) is None
+
+
+@given(cuts=st.lists(st.integers(0, 2000), max_size=20))
+def test_any_split_of_the_answer_finds_the_same(cuts: list[int]) -> None:
+    """However the bytes are cut into reads, counts and completeness are the same."""
+    raw = (
+        CHUNKED
+        + b"".join(chunk(token("€", None)) for _ in range(5))
+        + chunk(usage(5, 50.0))
+        + chunk(DONE)
+        + LAST
+    )
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    t = record((float(a), raw[a:b]) for a, b in itertools.pairwise(edges))
+    assert (5, 5, 5, True, Ending.COMPLETE) == (t.events, t.token_frames, t.tokens, t.done, t.ending)

@@ -1,0 +1,364 @@
+"""From timelines to verdicts: what was measured behind real proxies; nobody is blamed without proof."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.timeline import Ending, Timeline, Trouble
+from streaming_operator.probe.verdict import agree, judge, same_fault, streams
+from tests.unit.probe.streams import (
+    DONE,
+    HEAD,
+    LAST,
+    chunk,
+    delta,
+    event,
+    healthy,
+    held,
+    paced,
+    record,
+    token,
+    usage,
+)
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+POD = healthy(paced(64, 0.02), generation=1260.0)
+
+
+def verdict(timeline: Timeline, **more: object) -> Verdict:
+    return judge(Attempt(timeline), **more).verdict  # type: ignore[arg-type]
+
+
+def answer(status: int, body: bytes, headers: bytes = b"", at: float = 0.1) -> Timeline:
+    head = b"HTTP/1.1 %d X\r\n%scontent-length: %d\r\n\r\n" % (status, headers, len(body))
+    return record([(at, head + body)])
+
+
+# ---- pacing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [0.005, 0.02, 0.2])
+def test_one_after_the_other_is_streaming(gap: float) -> None:
+    """Tokens that arrive as they are made."""
+    count = 64 if gap > 0.01 else 128
+    assert verdict(healthy(paced(count, gap), generation=gap * (count - 1) * 1000)) is Verdict.STREAMING
+
+
+def test_one_block_is_buffered() -> None:
+    """All tokens together after a generation that took more than a second."""
+    found = judge(Attempt(healthy([1.36] * 64, generation=1260.0)))
+    assert (Verdict.BUFFERED, Symptom.BLOCK) == (found.verdict, found.symptom)
+    assert "64 tokens in 1 reads" in found.evidence
+    assert "pacing 0.00 of 1260 ms" in found.evidence
+
+
+def test_stored_by_the_server_one_read_an_event() -> None:
+    """A server that logs answers sends 66 events in 12 ms: only pacing finds it, N/R is 1."""
+    assert verdict(healthy(paced(64, 0.0002, 1.35), generation=1260.0)) is Verdict.BUFFERED
+
+
+def test_corked_every_200_ms_is_coalesced() -> None:
+    """HAProxy without http-no-delay: pacing .9, nine events a read, gaps above 200 ms, and a pod that streams."""
+    corked = healthy(held(paced(64, 0.02), 0.2), generation=1260.0)
+    assert 0.85 < (corked.pacing or 0)
+    first = judge(Attempt(corked))
+    assert (Verdict.COALESCED, Needs.CONTROL) == (first.verdict, first.needs)
+    found = judge(Attempt(corked), control=POD)
+    assert (Verdict.COALESCED, Symptom.TIMED_BURSTS, Needs.NOTHING) == (
+        found.verdict,
+        found.symptom,
+        found.needs,
+    )
+
+
+def test_corked_slow_model_needs_the_control() -> None:
+    """At 60 ms a token a 200 ms timer bundles only three: beside the pod it shows all the same."""
+    pod = healthy(paced(64, 0.06), generation=3780.0)
+    corked = healthy(held(paced(64, 0.06), 0.2), generation=3780.0)
+    first = judge(Attempt(corked))
+    assert (Verdict.INCONCLUSIVE, Needs.CONTROL) == (first.verdict, first.needs)
+    assert verdict(corked, control=pod) is Verdict.COALESCED
+
+
+def test_buffer_that_fills_is_buffered() -> None:
+    """nginx with an un-chunked upstream: bursts of 4 KiB, r .81."""
+    size = len(token("x" * 200))
+    times = [0.1 + 0.02 * (size * number // 4096 + 1) * (4096 // size) for number in range(64)]
+    reads = []
+    body = b"".join(token("x" * 200) for _ in times)
+    for number in range(0, len(body) // 4096):
+        reads.append((times[number * 4096 // size], body[number * 4096 : (number + 1) * 4096]))
+    rest = body[len(body) // 4096 * 4096 :] + token(finish="length") + usage(65, 1280.0) + DONE
+    t = record([(0.1, HEAD + b"\r\n"), *reads, (1.4, rest), (1.4, b"")])
+    assert t.events_per_read > 4
+    found = judge(Attempt(t), control=POD)
+    assert (Verdict.BUFFERED, Symptom.SIZED_BURSTS) == (found.verdict, found.symptom)
+
+
+def test_prefix_held_back_is_coalesced() -> None:
+    """Caddy's response_buffers: the first events together and late, then one after the other."""
+    times = [max(at, 0.1 + 14 * 0.02) for at in paced(64, 0.02)]
+    found = judge(Attempt(healthy(times, generation=1260.0)))
+    assert (Verdict.COALESCED, Symptom.HELD_HEAD) == (found.verdict, found.symptom)
+
+
+def test_content_length_on_a_stream_needs_no_timing() -> None:
+    """Somebody held all of it, however short it was."""
+    body = token() + token(finish="length") + usage(2, 1.0) + DONE
+    t = record([(0.1, HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)])
+    assert Symptom.CONTENT_LENGTH == judge(Attempt(t)).symptom
+
+
+def test_whole_json_answer_is_buffered() -> None:
+    """A gateway that turned the stream into one answer."""
+    t = answer(200, b'{"object": "chat.completion", "choices": []}', b"content-type: application/json\r\n")
+    assert (Verdict.BUFFERED, Symptom.NOT_A_STREAM) == (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom)
+
+
+# ---- nobody is blamed without proof ----------------------------------------------------------------------
+
+
+def test_too_short_asks_for_more_then_gives_up() -> None:
+    """63 ms of generation prove nothing: more tokens, and inconclusive at the cap."""
+    short = healthy([0.2] * 64, generation=63.0)
+    assert Needs.MORE_TOKENS == judge(Attempt(short)).needs
+    assert (Verdict.INCONCLUSIVE, Needs.NOTHING) == (
+        judge(Attempt(short), capped=True).verdict,
+        judge(Attempt(short), capped=True).needs,
+    )
+
+
+def test_jittery_path_asks_for_more() -> None:
+    """r of .8 over 630 ms says nothing where the path itself jitters by 30 ms."""
+    uneven = healthy(paced(64, 0.008), generation=630.0)
+    assert Needs.MORE_TOKENS == judge(Attempt(uneven), jitter=30.0).needs
+    assert Verdict.COALESCED is verdict(uneven, jitter=2.0)
+
+
+def test_very_fast_model_is_not_blamed() -> None:
+    """0.2 ms a token at the cap: a reader merges events by itself, and 205 ms are enough to see them come."""
+    times = [0.1 + 0.0002 * (number - number % 8) for number in range(1024)]
+    assert Verdict.STREAMING is verdict(healthy(times, generation=204.6), capped=True)
+
+
+def test_several_tokens_an_event_is_the_engine() -> None:
+    """stream_interval, speculative decoding, overload: K above 1, one read an event."""
+    found = judge(Attempt(healthy(paced(17, 0.08), per_event=4, generation=1280.0)))
+    assert (Verdict.ENGINE_BATCHED, True) == (found.verdict, streams(found.verdict))
+
+
+def test_same_bursts_without_the_proxy_are_the_engine() -> None:
+    """A pod that writes in bursts itself."""
+    bursty = healthy(held(paced(64, 0.02), 0.2), generation=1260.0)
+    assert Verdict.ENGINE_BATCHED is verdict(bursty, control=bursty)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    gap=st.sampled_from([0.0002, 0.001, 0.005, 0.02, 0.2]),
+    jitter=st.sampled_from([0.0, 0.0002, 0.002, 0.01]),
+    count=st.sampled_from([64, 128, 256, 512, 1024]),
+    per_event=st.sampled_from([1, 4]),
+)
+def test_jitter_alone_never_raises_an_alarm(
+    seed: int, gap: float, jitter: float, count: int, per_event: int
+) -> None:
+    """Healthy streams over jittery paths, in order as TCP keeps them: fine, more tokens, or inconclusive."""
+    dice = random.Random(seed)
+    times, last = [], 0.0
+    for at in paced(count // per_event, gap * per_event):
+        last = max(last, at + (dice.expovariate(1 / jitter) if jitter else 0.0))
+        times.append(last)
+    t = healthy(times, per_event=per_event, generation=max(gap * per_event * (len(times) - 1) * 1000, 0.01))
+    pod = healthy(paced(len(times), gap * per_event), per_event=per_event, generation=1000.0)
+    found = judge(Attempt(t), jitter=jitter * 1000, control=pod, capped=count == 1024)
+    assert found.verdict in (Verdict.STREAMING, Verdict.ENGINE_BATCHED, Verdict.INCONCLUSIVE)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    gap=st.floats(0.005, 0.2),
+    jitter=st.floats(0.0, 2.0),
+    count=st.sampled_from([128, 256]),
+)
+def test_stored_and_forwarded_is_always_found(gap: float, jitter: float, count: int) -> None:
+    """Whatever the pace, one block after a valid generation time is Buffered."""
+    t = healthy([0.1 + gap * count] * count, generation=gap * (count - 1) * 1000)
+    assert Verdict.BUFFERED is verdict(t, jitter=jitter)
+
+
+# ---- no server timing ------------------------------------------------------------------------------------
+
+
+def test_without_metrics_arrivals_prove_streaming() -> None:
+    """64 reads over more than a second need no server clock."""
+    assert Verdict.STREAMING is verdict(healthy(paced(64, 0.02)))
+
+
+def test_without_metrics_a_control_proves_buffering() -> None:
+    """The pod spread its tokens over 1.2 s, the edge over nothing."""
+    assert Verdict.BUFFERED is verdict(healthy(paced(64, 0.0001)), control=healthy(paced(64, 0.02)))
+
+
+def test_without_metrics_and_control_only_the_impossible_is_alarmed() -> None:
+    """No engine makes 50,000 tokens a second on one stream; 5,000 it might."""
+    assert Verdict.BUFFERED is verdict(healthy([1.3] * 64))
+    assert Verdict.INCONCLUSIVE is verdict(healthy(paced(64, 0.0002)), capped=True)
+
+
+# ---- completeness ----------------------------------------------------------------------------------------
+
+
+def some(*more: bytes, count: int = 5) -> list[tuple[float, bytes]]:
+    return [
+        (0.0, CHUNKED),
+        *((0.1 + 0.02 * n, chunk(token())) for n in range(count)),
+        *((0.3, m) for m in more),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reads", "ending", "ended_at", "expected"),
+    [
+        pytest.param(some(), Ending.CLOSED, 0.2, Verdict.TRUNCATED, id="closed"),
+        pytest.param(some(), Ending.RESET, 0.2, Verdict.TRUNCATED, id="reset"),
+        pytest.param(some(), Ending.STALLED, 75.0, Verdict.TRUNCATED, id="hangs"),
+        pytest.param(some(), Ending.CLOSED, 60.2, Verdict.IDLE_TIMEOUT, id="cut after 60 s of silence"),
+        pytest.param(some(LAST), Ending.COMPLETE, 0.3, Verdict.NO_DONE_MARKER, id="clean end without [DONE]"),
+        pytest.param(
+            some(chunk(event({"error": {"message": "m"}}) + DONE) + LAST),
+            Ending.COMPLETE,
+            0.3,
+            Verdict.ERROR_IN_STREAM,
+            id="error, then [DONE]",
+        ),
+        pytest.param(
+            some(chunk(delta("abort", content="") + DONE) + LAST),
+            Ending.COMPLETE,
+            0.3,
+            Verdict.ABORTED,
+            id="abort",
+        ),
+        pytest.param(
+            [(0.0, CHUNKED + chunk(DONE) + LAST)], Ending.COMPLETE, 0.3, Verdict.ABORTED, id="only [DONE]"
+        ),
+        pytest.param([(0.0, CHUNKED)], Ending.SILENT, 20.0, Verdict.TTFT_EXCEEDED, id="head, then silence"),
+        pytest.param([], Ending.SILENT, 20.0, Verdict.TTFT_EXCEEDED, id="silence"),
+        pytest.param([], Ending.CLOSED, 0.1, Verdict.UNREACHABLE, id="closed before an answer"),
+        pytest.param(
+            [(0.0, HEAD + b"\r\n" + token()), (0.3, b"")],
+            Ending.CLOSED,
+            0.3,
+            Verdict.TRUNCATED,
+            id="close-delimited, no end marker of any kind",
+        ),
+        pytest.param(some(), Ending.TOO_LONG, 600.0, Verdict.INCONCLUSIVE, id="still going on"),
+    ],
+)
+def test_completeness(
+    reads: list[tuple[float, bytes]], ending: Ending, ended_at: float, expected: Verdict
+) -> None:
+    """How a stream ended is judged before how it was paced."""
+    assert expected is verdict(record(reads, ending, ended_at))
+
+
+# ---- refusals --------------------------------------------------------------------------------------------
+
+NGINX = b"<html><center>nginx</center></html>"
+ENGINE_404 = b'{"error":{"message":"The model `x` does not exist.","type":"NotFoundError"}}'
+
+
+@pytest.mark.parametrize(
+    ("timeline", "expected", "symptom"),
+    [
+        (answer(404, NGINX), Verdict.ROUTE_NOT_FOUND, Symptom.NO_ROUTE),
+        (answer(404, b'{"detail":"Not Found"}'), Verdict.ROUTE_NOT_FOUND, Symptom.WRONG_PATH),
+        (answer(404, ENGINE_404), Verdict.UPSTREAM_ERROR, Symptom.UNKNOWN_MODEL),
+        (answer(308, b"", b"location: https://x/\r\n"), Verdict.ROUTE_NOT_FOUND, Symptom.REDIRECT),
+        (answer(200, b"<html>", b"content-type: text/html\r\n"), Verdict.ROUTE_NOT_FOUND, Symptom.WRONG_PATH),
+        (answer(401, b'{"error":"Unauthorized"}'), Verdict.AUTH_REJECTED, Symptom.KEY_REFUSED),
+        (answer(403, NGINX), Verdict.AUTH_REJECTED, Symptom.KEY_REFUSED),
+        (answer(502, NGINX), Verdict.UPSTREAM_ERROR, Symptom.UNAVAILABLE),
+        (answer(503, NGINX), Verdict.UPSTREAM_ERROR, Symptom.UNAVAILABLE),
+        (answer(503, b'{"error":{"message":"queue full"}}'), Verdict.UPSTREAM_ERROR, Symptom.BUSY),
+        (answer(504, NGINX, at=60.0), Verdict.UPSTREAM_ERROR, Symptom.GATEWAY_TIMEOUT),
+        (answer(413, NGINX), Verdict.UPSTREAM_ERROR, Symptom.BAD_REQUEST),
+    ],
+)
+def test_refusals(timeline: Timeline, expected: Verdict, symptom: Symptom) -> None:
+    """An HTTP error is told by its status and by who wrote it."""
+    found = judge(Attempt(timeline, with_key=True))
+    assert (expected, symptom) == (found.verdict, found.symptom)
+
+
+def test_no_key_is_told_apart_from_a_wrong_one() -> None:
+    """401 without a key: the remedy is another one."""
+    assert Symptom.KEY_MISSING is judge(Attempt(answer(401, b"{}"))).symptom
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected"),
+    [
+        (Trouble.DNS, Verdict.DNS_UNRESOLVED),
+        (Trouble.TLS, Verdict.TLS_ERROR),
+        (Trouble.CONNECT, Verdict.UNREACHABLE),
+        (Trouble.LOST, Verdict.UNREACHABLE),
+        (Trouble.REFUSED_BY_US, Verdict.UNREACHABLE),
+    ],
+)
+def test_no_connection(trouble: Trouble, expected: Verdict) -> None:
+    """Why there was nothing to measure."""
+    assert expected is judge(Attempt(trouble=trouble, detail="d")).verdict
+
+
+# ---- several streams, several hops -----------------------------------------------------------------------
+
+
+def findings(*verdicts: Verdict) -> list[Finding]:
+    return [Finding(one, Symptom.UNCLEAR, one.value) for one in verdicts]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((Verdict.BUFFERED,), Verdict.BUFFERED),
+        ((Verdict.BUFFERED, Verdict.STREAMING, Verdict.STREAMING), Verdict.STREAMING),
+        ((Verdict.TRUNCATED, Verdict.TRUNCATED), Verdict.TRUNCATED),
+        ((Verdict.BUFFERED, Verdict.COALESCED, Verdict.STREAMING), Verdict.COALESCED),
+        ((Verdict.ENGINE_BATCHED, Verdict.STREAMING, Verdict.TRUNCATED), Verdict.ENGINE_BATCHED),
+        ((Verdict.BUFFERED, Verdict.TRUNCATED, Verdict.STREAMING), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_majority_decides(verdicts: tuple[Verdict, ...], expected: Verdict) -> None:
+    """Two of three; where they differ in kind, nothing is claimed."""
+    assert expected is agree(findings(*verdicts)).verdict
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "expected"),
+    [
+        (Verdict.BUFFERED, Verdict.STREAMING, False),
+        (Verdict.BUFFERED, Verdict.BUFFERED, True),
+        (Verdict.COALESCED, Verdict.BUFFERED, True),
+        (Verdict.AUTH_REJECTED, Verdict.AUTH_REJECTED, True),
+        (Verdict.UPSTREAM_ERROR, Verdict.UNREACHABLE, True),
+        (Verdict.UPSTREAM_ERROR, Verdict.ERROR_IN_STREAM, True),
+        (Verdict.TLS_ERROR, Verdict.UNREACHABLE, False),
+        (Verdict.BUFFERED, Verdict.UNREACHABLE, False),
+        (Verdict.TRUNCATED, Verdict.BUFFERED, False),
+    ],
+)
+def test_what_an_inner_hop_explains(outer: Verdict, inner: Verdict, expected: bool) -> None:
+    """A fault belongs to an inner hop only if that hop shows the same kind of it."""
+    assert expected == same_fault(outer, inner)
+
+
+def test_unreadable_clock_changes_no_rule() -> None:
+    """The clock that was used is told, not judged."""
+    assert verdict(replace(POD, clock="monotonic")) is Verdict.STREAMING
