@@ -2,7 +2,7 @@
 The base of every part of the resource, and rules across fields that CEL and Python both know.
 
 Whatever constrains the resource is known twice, to the API server (through `schema.py`) and to pydantic:
-a file given to `streamctl render` and an object stored under an older CRD have passed no check of today's CRD.
+a file given to `streamctl render`, or an object stored under an older CRD, has not passed today's.
 """
 
 import re

@@ -13,7 +13,6 @@ from streaming_operator.api.scalars import (
     DnsLabel,
     DnsName,
     Labels,
-    Unique,
 )
 from streaming_operator.api.workload import RESERVED_LABELS, RESERVED_LABELS_RULE
 
@@ -68,7 +67,7 @@ class Ingress(Model):
             f"(^|/)({'|'.join(OWNED_ANNOTATIONS)})$",
             "use exposure.timeouts.idleSeconds for proxy-read-timeout and proxy-send-timeout, "
             "exposure.timeouts.connectSeconds for proxy-connect-timeout; "
-            "proxy-buffering, proxy-http-version, proxy-next-upstream are the operator's: streams depend on them",
+            "proxy-buffering, proxy-http-version, proxy-next-upstream are the operator's",
         ),
     )
 
@@ -110,7 +109,7 @@ class Exposure(Model):
 
     host: DnsName
     """Host name that users call."""
-    path_prefixes: Annotated[tuple[PathPrefix, ...], Field(min_length=1, max_length=16), Unique()] = ("/v1",)
+    path_prefixes: Annotated[tuple[PathPrefix, ...], Field(min_length=1, max_length=16)] = ("/v1",)
     """Paths that leave the cluster; /metrics and the like stay inside."""
     ingress: Ingress | None = None
     """By an Ingress."""
@@ -133,6 +132,13 @@ class Exposure(Model):
                 p == "/" or f"{PROBED_PATH}/".startswith(f"{p}/") for p in exposure.path_prefixes
             ),
             f"one must cover {PROBED_PATH}, which clients and the probe ask for; or leave exposure out",
+            ".pathPrefixes",
+        ),
+        # A rule and no `set`: under server-side apply a set would keep the default beside what the user gives.
+        CEL(
+            "self.pathPrefixes.all(p, self.pathPrefixes.exists_one(q, q == p))",
+            lambda exposure: len(set(exposure.path_prefixes)) == len(exposure.path_prefixes),
+            "name each prefix once",
             ".pathPrefixes",
         ),
         CEL(

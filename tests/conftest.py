@@ -1,0 +1,31 @@
+"""Fixtures that more than one folder of tests uses: a private control plane and a namespace in it."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.apiserver import control_plane as planes
+from tests.apiserver.control_plane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A real etcd and kube-apiserver with our CRD, ServiceMonitor's and the Gateway API's; started once."""
+    from tests.cluster import Failure, apiserver_binaries
+
+    try:
+        programs = apiserver_binaries()
+        planes.optional_crds()
+    except Failure as reason:
+        pytest.skip(f"no API server: {reason}")
+    with planes.start(tmp_path_factory.mktemp("control-plane"), programs) as plane:
+        yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> str:
+    """A namespace that no other test uses; it goes with the control plane."""
+    name = f"test-{uuid4().hex[:8]}"
+    control_plane.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name
