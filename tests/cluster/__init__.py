@@ -1,7 +1,7 @@
-"""The test cluster: a real kind cluster and the real control plane's programs, made without an image registry.
+"""The test cluster: a real kind cluster and the real control plane's programs, without an image registry.
 
-Tests use what this module offers; the command line is `python -m tests.cluster`. Standard library only: it runs
-before the project's virtual environment exists.
+Tests use what this module offers; the command line is `python -m tests.cluster`. Standard library only:
+it runs before the project's virtual environment exists.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from .versions import IMAGES, VERSIONS
 
 __all__ = [
     "CLUSTER", "GPUS", "IMAGES", "KUBECONFIG", "NODE", "VERSIONS", "Evidence", "Failure", "address",
-    "apiserver_binaries", "audit_entries", "available", "clean", "closed", "crds", "down", "helm", "image_digest",
+    "apiserver_binaries", "audit_entries", "available", "clean", "closed", "crds", "down", "helm",
+    "image_digest",
     "image_name", "ingress_manifest", "kubeconfig", "kubectl", "load", "mode", "node", "prometheus_manifest",
     "running", "set_gpus", "up",
 ]  # fmt: skip
@@ -67,5 +68,5 @@ def image_name(name: str) -> str:
 
 
 def image_digest(name: str) -> str:
-    """The digest of today's image: an annotation with it on a pod template makes new pods when our code changed."""
+    """The digest of today's image: as a pod annotation it makes new pods when our code changed."""
     return _make(name).digest

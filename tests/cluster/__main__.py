@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from . import cache, docker, images, kind, lifecycle, network, steps, tools
+from . import cache, images, kind, lifecycle, steps, tools
 
 INTERRUPTED = 130
 
@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description="The kind cluster for tests and demo.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster", description="The kind cluster for tests and demo."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
@@ -40,17 +42,23 @@ def _parser() -> argparse.ArgumentParser:
     up = add("up", lambda given: lifecycle.up(given.images), "create the cluster, or bring it up to date")
     up.add_argument(
         "--images", choices=("auto", "registry", "build"), default=os.environ.get("IMAGES") or "auto",
-        help="pull third-party images, build all of them here, or try a pull and decide (default: $IMAGES or auto)",
+        help="pull third-party images, build all here, or try a pull and decide (default: $IMAGES or auto)",
     )  # fmt: skip
     add("down", lambda _: lifecycle.down(), "delete the cluster; the container engine and the cache stay")
-    clean = add("clean", lambda given: lifecycle.clean(with_cache=given.cache), "delete all that runs, stop what we started")
+    clean = add(
+        "clean",
+        lambda given: lifecycle.clean(with_cache=given.cache),
+        "delete all that runs, stop what we started",
+    )
     clean.add_argument("--cache", action="store_true", help="remove everything built, too")
     built = add("tools", _tools, "build the programs and print their folder")
     built.add_argument("--only", choices=tuple(tools.BUILDS), help="one group of programs instead of all")
     add("images", _images, "build all images")
     add("status", lambda _: print("\n".join(lifecycle.status())), "what runs and what is built")
     loading = add("load", _load, "load images into the running cluster's node")
-    loading.add_argument("name", nargs="+", choices=tuple(images.RECIPES), metavar="NAME", help=", ".join(images.RECIPES))
+    loading.add_argument(
+        "name", nargs="+", choices=tuple(images.RECIPES), metavar="NAME", help=", ".join(images.RECIPES)
+    )
     add("env", _env, 'shell lines for the running cluster: eval "$(python -m tests.cluster env)"')
     return parser
 

@@ -1,7 +1,7 @@
 """Makes container images without a daemon: layers are plain tar files, an image is a name over layers.
 
-An image travels as an OCI layout on a stream. The receiver tells which blobs it has, so that a change of our code moves
-kilobytes: a push to a registry, without the registry. Nothing here runs a command.
+An image travels as an OCI layout on a stream. The receiver tells which blobs it has, so that a change of our
+code moves kilobytes: a push to a registry, without the registry. Nothing here runs a command.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -54,21 +53,25 @@ class Image:
     @property
     def config(self) -> bytes:
         """The OCI image configuration."""
-        settings: dict[str, Any] = {"Env": [f"{name}={text}" for name, text in {"PATH": PATH, **self.env}.items()]}
+        settings: dict[str, Any] = {
+            "Env": [f"{name}={text}" for name, text in {"PATH": PATH, **self.env}.items()]
+        }
         for word, value in (
             ("Entrypoint", list(self.entrypoint)), ("Cmd", list(self.command)),
             ("User", self.user), ("WorkingDir", self.workdir),
         ):  # fmt: skip
             if value:
                 settings[word] = value
-        return _json({
-            "architecture": "amd64",
-            "os": "linux",
-            "created": _EPOCH,
-            "config": settings,
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
-            "history": [{"created": _EPOCH, "created_by": "tests/cluster"} for _ in self.layers],
-        })
+        return _json(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "created": _EPOCH,
+                "config": settings,
+                "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
+                "history": [{"created": _EPOCH, "created_by": "tests/cluster"} for _ in self.layers],
+            }
+        )
 
     @property
     def manifest(self) -> bytes:
@@ -101,8 +104,8 @@ def write_layer(root: Path, target: Path, *, keep_owners: bool = False, prefix: 
         with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20) as archive:  # type: ignore[call-overload]
             for parent in _parents(prefix):
                 archive.addfile(parent)
-            for name in sorted(os.listdir(root)):
-                archive.add(root / name, arcname=f"{prefix}/{name}".lstrip("/"), filter=plain)
+            for path in sorted(root.iterdir()):
+                archive.add(path, arcname=f"{prefix}/{path.name}".lstrip("/"), filter=plain)
         return Layer(target, f"sha256:{hashed.hash.hexdigest()}", hashed.size)
 
 
@@ -121,7 +124,10 @@ def write_oci(image: Image, out: Sink, present: Collection[str] = ()) -> None:
     config, manifest = image.config, image.manifest
     top = _descriptor(_MANIFEST_TYPE, digest(manifest), len(manifest))
     # The first annotation is the one containerd reads, the second the standard's.
-    top["annotations"] = {"io.containerd.image.name": image.name, "org.opencontainers.image.ref.name": image.name}
+    top["annotations"] = {
+        "io.containerd.image.name": image.name,
+        "org.opencontainers.image.ref.name": image.name,
+    }
     with tarfile.open(fileobj=out, mode="w|", bufsize=1 << 20) as archive:  # type: ignore[call-overload]
         _add_bytes(archive, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
         _add_bytes(archive, "index.json", _json({"schemaVersion": 2, "manifests": [top]}))

@@ -46,8 +46,8 @@ def _pieces(part: str | Path) -> Iterator[bytes]:
 def folder(group: str, name: str, digest: str, build: Callable[[Path], None]) -> Path:
     """The folder `group/name-digest`, made by `build(empty_folder)` if it is not there yet.
 
-    Older folders of the same name are removed once the new one stands. Two processes never build the same name at
-    once: the second waits and finds it made.
+    Older folders of the same name are removed once the new one stands. Two processes never build the same
+    name at once: the second waits and finds it made.
     """
     final = ROOT / group / f"{name}-{digest}"
     if final.is_dir():

@@ -1,15 +1,14 @@
-"""The images that the node carries inside: Kubernetes itself, etcd, CoreDNS, pause, storage. Each is one binary.
+"""The images that the node carries inside: Kubernetes, etcd, CoreDNS, pause, storage; each one binary.
 
 The names are those that kubeadm and kind ask for, so that nothing is pulled.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-from . import archive, cache, rootfs, steps, tools
+from . import archive, cache, steps, tools
 from .versions import VERSIONS
 
 STORAGE_HELPER = "localhost/busybox:bookworm"
@@ -24,7 +23,7 @@ _PROXY_LINKS = {
 
 
 def images(base: Path, scratch: Path) -> list[archive.Image]:
-    """All images of the node. `base` is the node's unpacked root file system, `scratch` a folder for the layers."""
+    """All images of the node. `base` is its unpacked root file system, `scratch` a folder for the layers."""
     programs = tools.build("apiserver") | tools.build("node")
     kubernetes = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
     named = {
@@ -97,7 +96,7 @@ def _busybox(base: Path, scratch: Path) -> archive.Image:
     shutil.copy(base / "usr/bin/busybox", program)
     for name in steps.output([program, "--list"]).split():
         if name != "busybox":
-            os.symlink("busybox", root / "bin" / name)
+            (root / "bin" / name).symlink_to("busybox")
     layer = archive.write_layer(root, root.with_suffix(".tar"))
     cache.remove(root)
     return archive.Image(STORAGE_HELPER, (layer,), command=("sh",))

@@ -58,7 +58,9 @@ def install(packages: tuple[str, ...], about: str) -> None:
     with steps.step(f"install {about} from Debian ({' '.join(packages)})"):
         log = cache.log(f"apt-{packages[0]}")
         env = {"DEBIAN_FRONTEND": "noninteractive"}
-        steps.run(["apt-get", "update"], log, env=env, remedy="the Debian mirror of this machine must be reachable")
+        steps.run(
+            ["apt-get", "update"], log, env=env, remedy="the Debian mirror of this machine must be reachable"
+        )
         steps.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], log, env=env)
 
 
@@ -66,7 +68,12 @@ def _start() -> None:
     cache.STATE.mkdir(parents=True, exist_ok=True)
     argv = ["dockerd", "--pidfile", str(cache.STATE / "dockerd-own.pid")]
     if not _has_sys_resource():
-        argv += ["--add-runtime", f"lesscaps={HERE / 'files' / 'runc-lesscaps'}", "--default-runtime", "lesscaps"]
+        argv += [
+            "--add-runtime",
+            f"lesscaps={HERE / 'files' / 'runc-lesscaps'}",
+            "--default-runtime",
+            "lesscaps",
+        ]
     with cache.log("dockerd").open("ab") as log:
         # A session of its own: the engine outlives this command and the terminal's Ctrl-C.
         process = subprocess.Popen(
@@ -83,7 +90,7 @@ def _start() -> None:
 
 
 def _has_sys_resource() -> bool:
-    """kind runs its node privileged; where this capability is out of bounds, the runtime must not ask for it."""
+    """kind's node is privileged; where this capability is out of bounds, the runtime must not ask for it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapBnd:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)

@@ -1,7 +1,7 @@
-"""The real ingress-nginx controller on Debian's nginx: its image, and a manifest for each class that a test wants.
+"""The real ingress-nginx controller on Debian's nginx: its image, and a manifest for each class wanted.
 
-Routing, annotations, ConfigMap and reloads are the controller's own. Not here: TCP services, HTTP/2 (Debian's nginx is
-older than the `http2` directive of the template), external authentication.
+Routing, annotations, ConfigMap and reloads are the controller's own. Not here: TCP services, HTTP/2
+(Debian's nginx is older than the template's `http2` directive), external authentication.
 """
 
 from __future__ import annotations
@@ -95,13 +95,16 @@ def for_debian(template: str) -> str:
     for pattern, text in edits:
         template, count = re.subn(pattern, text, template, flags=re.MULTILINE | re.DOTALL)
         if not count:
-            raise steps.Failure(f"nothing matches {pattern!r} in the controller's template", remedy="adapt ingress.py")
+            raise steps.Failure(
+                f"nothing matches {pattern!r} in the controller's template", remedy="adapt ingress.py"
+            )
     return template
 
 
 def _give_to_nginx(root: Path) -> None:
     for name, old, new in (
-        ("passwd", "www-data:x:33:33", f"www-data:x:{UID}:{GID}"), ("group", "www-data:x:33", f"www-data:x:{GID}"),
+        ("passwd", "www-data:x:33:33", f"www-data:x:{UID}:{GID}"),
+        ("group", "www-data:x:33", f"www-data:x:{GID}"),
     ):  # fmt: skip
         path = root / "etc" / name
         path.write_text(path.read_text().replace(old, new))
@@ -134,7 +137,8 @@ def manifest(
     text = (_FILES / "ingress.yaml").read_text()
     for name, value in (
         ("NAMESPACE", namespace), ("CLASS", class_name), ("CONTROLLER", controller),
-        ("IMAGE", IMAGES[mode]["ingress-nginx"]), ("CONFIGMAP", json.dumps(settings)), ("PORTS", json.dumps(ports)),
+        ("IMAGE", IMAGES[mode]["ingress-nginx"]), ("CONFIGMAP", json.dumps(settings)),
+        ("PORTS", json.dumps(ports)),
     ):  # fmt: skip
         text = text.replace(f"@{name}@", value)
     return text

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ AUDIT_LOG = "/var/log/kubernetes/audit.log"
 GPU = "nvidia.com/gpu"
 GPUS = 8  # what the node advertises unless a test asks for another number
 _FILES = HERE / "files"
+_SYSTEM = (
+    ("kube-system", "daemonset/kube-proxy"),
+    ("kube-system", "deployment/coredns"),
+    ("local-path-storage", "deployment/local-path-provisioner"),
+)
 _MARK = "/kind/streaming-digest"  # in the node: what the cluster was made from
 _COREFILE_DROPS = ("forward ", "loop")  # they ask a resolver outside, which nothing can reach
 
@@ -46,7 +53,11 @@ def node(*words: str, stdin: bytes | None = None) -> str:
 
 def running() -> bool:
     """Whether the cluster's API server answers."""
-    return KUBECONFIG.exists() and docker.running() and steps.succeeds(kubectl_argv("get", "--raw", "/readyz"), seconds=10)
+    return (
+        KUBECONFIG.exists()
+        and docker.running()
+        and steps.succeeds(kubectl_argv("get", "--raw", "/readyz"), seconds=10)
+    )
 
 
 def exists() -> bool:
@@ -55,7 +66,10 @@ def exists() -> bool:
 
 
 def up(mode: Mode) -> bool:
-    """Leave with a running cluster made from today's sources; whether it had to be created."""
+    """Leave with a running cluster made from today's sources; whether it had to be created.
+
+    A new one counts as made only after `finished()`: an interrupted `up` begins again.
+    """
     docker.ensure()
     network.close()
     image = node_image.ensure() if mode == "build" else IMAGES[mode]["node"]
@@ -64,8 +78,14 @@ def up(mode: Mode) -> bool:
     if running() and steps.succeeds(["docker", "exec", NODE, "grep", "-qx", digest, _MARK]):
         return False
     down()
-    _create(config, digest)
+    _create(config)
+    (cache.STATE / "digest").write_text(digest)
     return True
+
+
+def finished() -> None:
+    """Note in the node what the cluster was made from."""
+    node("tee", _MARK, stdin=(cache.STATE / "digest").read_bytes() + b"\n")
 
 
 def _config(image: str) -> str:
@@ -74,7 +94,7 @@ def _config(image: str) -> str:
     return text.replace("@NAME@", CLUSTER).replace("@IMAGE@", image).replace("@POLICY@", str(policy))
 
 
-def _create(config: str, digest: str) -> None:
+def _create(config: str) -> None:
     cache.STATE.mkdir(parents=True, exist_ok=True)
     (cache.STATE / "audit-policy.yaml").write_text((_FILES / "audit-policy.yaml").read_text())
     path = cache.STATE / "kind.yaml"
@@ -82,12 +102,22 @@ def _create(config: str, digest: str) -> None:
     program = tools.build("node")["kind"]
     with steps.step("create the kind cluster (about 20 s)"):
         steps.run(
-            [program, "create", "cluster", "--config", path, "--kubeconfig", KUBECONFIG, "--wait", "180s", "--retain"],
+            [
+                program,
+                "create",
+                "cluster",
+                "--config",
+                path,
+                "--kubeconfig",
+                KUBECONFIG,
+                "--wait",
+                "180s",
+                "--retain",
+            ],
             cache.log("kind-create"),
             remedy=f"the node still stands: docker exec {NODE} journalctl -u kubelet | tail",
         )
     _settle()
-    node("tee", _MARK, stdin=f"{digest}\n".encode())
 
 
 def _settle() -> None:
@@ -95,11 +125,8 @@ def _settle() -> None:
     with steps.step("wait for the system pods"):
         await_true(lambda: _found("default", "serviceaccount/default"), "the default service account")
         _answer_foreign_names_at_once()
-        for namespace, name in (
-            ("kube-system", "daemonset/kube-proxy"), ("kube-system", "deployment/coredns"),
-            ("local-path-storage", "deployment/local-path-provisioner"),
-        ):  # fmt: skip
-            await_true(lambda ns=namespace, what=name: _found(ns, what), name)  # type: ignore[misc]
+        for namespace, name in _SYSTEM:
+            await_true(partial(_found, namespace, name), name)
             kubectl("-n", namespace, "rollout", "status", name, "--timeout=120s")
 
 
@@ -132,7 +159,10 @@ def without_forwarding(corefile: str) -> str:
 def set_gpus(count: int) -> None:
     """Make the node advertise this many GPUs; it has none, which the scheduler need not know."""
     name = GPU.replace("/", "~1")
-    patch = [{"op": "add", "path": f"/status/{part}/{name}", "value": str(count)} for part in ("capacity", "allocatable")]
+    patch = [
+        {"op": "add", "path": f"/status/{part}/{name}", "value": str(count)}
+        for part in ("capacity", "allocatable")
+    ]
     kubectl("patch", "node", NODE, "--subresource=status", "--type=json", "-p", json.dumps(patch))
 
 
@@ -154,15 +184,19 @@ def down() -> None:
         with steps.step("delete the kind cluster"):
             program = tools.build("node")["kind"]
             steps.run(
-                [program, "delete", "cluster", "--name", CLUSTER, "--kubeconfig", KUBECONFIG], cache.log("kind-delete")
+                [program, "delete", "cluster", "--name", CLUSTER, "--kubeconfig", KUBECONFIG],
+                cache.log("kind-delete"),
             )
     Path(KUBECONFIG).unlink(missing_ok=True)
 
 
-def await_true(ready: Any, what: str, seconds: float = 120) -> None:
+def await_true(ready: Callable[[], bool], what: str, seconds: float = 120) -> None:
     """Poll until `ready()`; a `Failure` that names what was waited for otherwise."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
-            raise steps.Failure(f"waited {seconds:.0f} s in vain for {what}", remedy=f"kubectl --kubeconfig={KUBECONFIG} get pods -A")
+            raise steps.Failure(
+                f"waited {seconds:.0f} s in vain for {what}",
+                remedy=f"kubectl --kubeconfig={KUBECONFIG} get pods -A",
+            )
         time.sleep(0.3)

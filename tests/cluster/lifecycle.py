@@ -1,4 +1,4 @@
-"""The order of things: what `up` leaves behind, what `down` and `clean` take away, whether a cluster can run here."""
+"""What `up` leaves behind, what `down` and `clean` take away, and whether a cluster can run here at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def available() -> str | None:
     if os.geteuid() != 0:
         return "the test cluster needs root (packet filter, root file systems): run as root"
     if not _is_debian():
-        return f"the test cluster is made from Debian {VERSIONS.debian} packages: run on Debian {VERSIONS.debian}"
+        return f"the test cluster is made from the packages of Debian {VERSIONS.debian}: run it there"
     if not docker.running() and not shutil.which("dockerd") and not shutil.which("apt-get"):
         return "no container engine and no apt-get to install one: install Docker"
     if not shutil.which("go") and not (cache.ROOT / "tools").is_dir():
@@ -39,7 +39,7 @@ def _is_debian() -> bool:
 
 
 def up(wish: Wish = "auto") -> None:
-    """Leave with the cluster, its CRDs, its ingress controller and today's images; quick if nothing changed."""
+    """Leave with cluster, CRDs, ingress controller and today's images; quick if nothing changed."""
     reason = available()
     if reason:
         raise steps.Failure(f"no cluster here: {reason}")
@@ -50,11 +50,14 @@ def up(wish: Wish = "auto") -> None:
         if kind.up(mode):
             _install_crds()
             kind.set_gpus(kind.GPUS)
+            kind.finished()
         _MODE_FILE.write_text(mode)
         for name in images.DEFAULT:
             images.load(name, mode)
         _install_ingress(mode)
-    steps.say(f"==> the cluster is up ({time.monotonic() - start:.0f} s): export KUBECONFIG={kind.KUBECONFIG}")
+    steps.say(
+        f"==> the cluster is up ({time.monotonic() - start:.0f} s): export KUBECONFIG={kind.KUBECONFIG}"
+    )
 
 
 def mode() -> Mode:
@@ -84,12 +87,10 @@ def _install_crds() -> None:
 
 def _install_ingress(mode: Mode) -> None:
     """Also after a change of the controller's image; an apply without a change is not seen by the cluster."""
-    kind.apply(ingress.manifest(mode=mode))
-    rollout = ("-n", ingress.NAMESPACE, "rollout", "status", "deployment/ingress-nginx-controller", "--timeout=120s")
-    if not steps.succeeds(kind.kubectl_argv(*rollout[:-1], "--watch=false")):
-        raise steps.Failure("the ingress controller's Deployment is not there")
     with steps.step("wait for ingress-nginx"):
-        kind.kubectl(*rollout)
+        kind.apply(ingress.manifest(mode=mode))
+        kind.kubectl("-n", ingress.NAMESPACE, "rollout", "status", "deployment/ingress-nginx-controller",
+                     "--timeout=120s")  # fmt: skip
 
 
 def down() -> None:
@@ -115,8 +116,8 @@ def status() -> list[str]:
     """What runs and what is built, a line each."""
     lines = [
         f"cache       {cache.ROOT}",
-        f"engine      {'running' if docker.running() else 'not running'}{' (ours)' if docker.PID_FILE.exists() else ''}",
-        f"cluster     {'running' if kind.running() else 'not running'}",
+        f"engine      {_runs(docker.running())}{' (ours)' if docker.PID_FILE.exists() else ''}",
+        f"cluster     {_runs(kind.running())}",
     ]
     for name, build in tools.BUILDS.items():
         built = (cache.ROOT / "tools" / f"{name}-{build.digest}").is_dir()
@@ -127,3 +128,7 @@ def status() -> list[str]:
         lines += [f"image       {name}" for name in sorted(images.loaded()) if name.startswith("localhost/")]
         lines.append(f"network     {'closed' if network.evidence().closed else 'NOT CLOSED: run up again'}")
     return lines
+
+
+def _runs(answer: bool) -> str:
+    return "running" if answer else "not running"

@@ -1,6 +1,6 @@
 """Closes the cluster's network: the node and its pods reach each other and this machine, and nothing else.
 
-It must run before the node exists: until kube-proxy works, traffic to a Service address follows the default route.
+It must run before the node exists: until kube-proxy works, traffic to a Service follows the default route.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def close() -> None:
         ])  # fmt: skip
     if _bridge() != BRIDGE:
         raise steps.Failure(
-            f"a docker network {NAME!r} of another making exists", remedy=f"docker network rm {NAME}, then again"
+            f"a docker network {NAME!r} of another making exists",
+            remedy=f"docker network rm {NAME}, then again",
         )
     for bridge in BRIDGES:
         if not steps.succeeds(["iptables", "-C", *_rule(bridge)]):
@@ -46,7 +47,7 @@ def close() -> None:
 
 def evidence() -> Evidence:
     """Read the packet filter: a test makes a pod try to leave and sees the count of rejected packets rise."""
-    rejected = {}
+    rejected: dict[str, int] = {}
     for line in steps.output(["iptables", "-v", "-x", "-n", "-L", "DOCKER-USER"]).splitlines():
         fields = line.split()  # packets bytes target protocol options in out source destination ...
         if len(fields) > 6 and fields[2] == "REJECT" and fields[6] == f"!{fields[5]}":
@@ -68,5 +69,6 @@ def _rule(bridge: str) -> list[str]:
 
 def _bridge() -> str:
     return steps.output([
-        "docker", "network", "inspect", NAME, "--format", '{{index .Options "com.docker.network.bridge.name"}}',
+        "docker", "network", "inspect", NAME,
+        "--format", '{{index .Options "com.docker.network.bridge.name"}}',
     ]).strip()  # fmt: skip

@@ -1,7 +1,7 @@
 """Makes the image of a kind node from Debian packages and our Go builds, as kind's own Dockerfile would.
 
-The result is one tar file in the cache, handed to the container engine by `docker import`. Single node only: the pod
-network is one static bridge.
+The result is one tar file in the cache, handed to the container engine by `docker import`. Single node only:
+the pod network is one static bridge.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNWANTED_UNITS = (
 def digest() -> str:
     """What decides the image."""
     builds = [tools.BUILDS[name].digest for name in ("apiserver", "node")]
-    scripts = [HERE / name for name in ("node_image.py", "control_plane.py", "archive.py", "rootfs.py")]
+    scripts = [HERE / name for name in ("node_image.py", "control_plane.py")]
     return cache.key(*builds, *scripts, _FILES, *PACKAGES)
 
 
@@ -53,10 +53,22 @@ def ensure() -> str:
         root = archive_path()
         with steps.step("hand the node image to the container engine"):
             steps.output([
-                "docker", "import", "--change", "ENV container=docker", "--change", f"ENV PATH={archive.PATH}",
+                "docker", "import", "--change", "ENV container=docker",
+                "--change", f"ENV PATH={archive.PATH}",
                 "--change", 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]', root, name,
             ])  # fmt: skip
+        _forget_older(name)
     return name
+
+
+def _forget_older(name: str) -> None:
+    """Remove earlier node images, half a gigabyte each; one that a container still uses stays."""
+    repository = NAME.rpartition(":")[0]
+    for other in steps.output(
+        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository]
+    ).split():
+        if other != name:
+            steps.succeeds(["docker", "image", "rm", other])
 
 
 def archive_path() -> Path:
@@ -121,7 +133,9 @@ def _kubernetes(root: Path, programs: dict[str, Path]) -> None:
     manifests.mkdir(exist_ok=True)
     shutil.copyfile(_FILES / "default-cni.yaml", manifests / "default-cni.yaml")
     storage = (_FILES / "default-storage.yaml").read_text()
-    storage = storage.replace("@PROVISIONER@", control_plane.STORAGE).replace("@HELPER@", control_plane.STORAGE_HELPER)
+    storage = storage.replace("@PROVISIONER@", control_plane.STORAGE).replace(
+        "@HELPER@", control_plane.STORAGE_HELPER
+    )
     (manifests / "default-storage.yaml").write_text(storage)
 
 
@@ -134,7 +148,9 @@ def _runtime(root: Path) -> None:
         (root / "usr/local/bin" / name).symlink_to(f"/usr/bin/{name}")
     spec = json.loads(steps.output(["chroot", root, "ctr", "oci", "spec"]))
     spec["process"].pop("rlimits", None)
-    spec.setdefault("hooks", {}).setdefault("createContainer", []).append({"path": "/kind/bin/mount-product-files.sh"})
+    spec.setdefault("hooks", {}).setdefault("createContainer", []).append(
+        {"path": "/kind/bin/mount-product-files.sh"}
+    )
     (root / "etc/containerd/cri-base.json").write_text(json.dumps(spec))
 
 
@@ -158,7 +174,9 @@ def _preload(root: Path, images: list[archive.Image], draft: Path) -> None:
     socket = state / "containerd.sock"
     ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io"]
     with cache.log("preload").open("ab") as log:
-        process = subprocess.Popen(["containerd", "--config", config], stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            ["containerd", "--config", config], stdout=log, stderr=log, start_new_session=True
+        )
         try:
             _await_containerd(process, ctr)
             for image in images:
@@ -176,5 +194,7 @@ def _await_containerd(process: subprocess.Popen[bytes], ctr: list[str]) -> None:
     deadline = time.monotonic() + 20
     while not steps.succeeds([*ctr, "version"], seconds=5):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise steps.Failure("containerd did not start to take the node's images", where=cache.LOGS / "preload.log")
+            raise steps.Failure(
+                "containerd did not start to take the node's images", where=cache.LOGS / "preload.log"
+            )
         time.sleep(0.2)

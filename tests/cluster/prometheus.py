@@ -1,4 +1,4 @@
-"""The Prometheus that a test of monitoring starts: images, the operator's manifest, and the CRDs from the modules."""
+"""The Prometheus that a test of monitoring starts: its images and manifest; and the CRDs from the modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _NAMES = IMAGES["build"]
 _USER = "65534:65534"
 # set -> the module that holds its CRDs, the module's path, the folder inside
 _CRDS = {
-    "monitoring": ("prometheus", "github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd"),
+    "monitoring": (
+        "prometheus",
+        "github.com/prometheus-operator/prometheus-operator",
+        "example/prometheus-operator-crd",
+    ),
     "gateway": ("gateway-api", "sigs.k8s.io/gateway-api", "config/crd/standard"),
 }
 
@@ -57,7 +61,7 @@ def _program(name: str) -> archive.Image:
 
 
 def manifest(mode: Mode = "build") -> str:
-    """prometheus-operator, and one Prometheus that takes every ServiceMonitor and PrometheusRule of the cluster.
+    """prometheus-operator, and one Prometheus that takes every ServiceMonitor and PrometheusRule.
 
     It answers at Service `prometheus-operated`, port 9090, in namespace `monitoring`.
     """

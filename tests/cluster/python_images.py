@@ -38,7 +38,9 @@ def base() -> archive.Layer:
         home.mkdir(mode=0o775)
         shutil.chown(home, VLLM_UID, 0)
 
-    return rootfs.layer("python", cache.key(VERSIONS.debian, _USERS, *PACKAGES, *rootfs.PRUNED), fill, keep_owners=True)
+    return rootfs.layer(
+        "python", cache.key(VERSIONS.debian, _USERS, *PACKAGES, *rootfs.PRUNED), fill, keep_owners=True
+    )
 
 
 def packages(name: str, lock: Path, about: str) -> archive.Layer:
@@ -54,12 +56,15 @@ def packages(name: str, lock: Path, about: str) -> archive.Layer:
 
 def pip_install(target: Path, requirements: list[str], log: str) -> None:
     """Wheels for the base's Python into a folder, whatever Python runs here."""
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in _GLIBC] + ["--platform=manylinux2014_x86_64"]
+    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in _GLIBC] + [
+        "--platform=manylinux2014_x86_64"
+    ]
     steps.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", target, "--only-binary=:all:",
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", target,
+         "--only-binary=:all:",
          "--implementation=cp", f"--python-version={VERSIONS.python}", *platforms, *requirements],
         cache.log(log),
-        remedy="pip must reach its package index (pip config list); hashes that do not match mean a changed lock file",
+        remedy="pip must reach its package index (pip config list)",
     )  # fmt: skip
     cache.remove(target / "bin")
 
@@ -70,7 +75,17 @@ def compile_all(root: Path) -> None:
     Only where this Python is the one of the image; a start is a second slower otherwise.
     """
     if f"{sys.version_info.major}.{sys.version_info.minor}" == VERSIONS.python:
-        argv = [sys.executable, "-m", "compileall", "-q", "-j0", "--invalidation-mode=unchecked-hash", "-s", root, root]
+        argv = [
+            sys.executable,
+            "-m",
+            "compileall",
+            "-q",
+            "-j0",
+            "--invalidation-mode=unchecked-hash",
+            "-s",
+            root,
+            root,
+        ]
         steps.succeeds([str(word) for word in argv], seconds=600)
 
 
@@ -96,7 +111,9 @@ def script(name: str, text: str) -> archive.Layer:
 
 def client() -> archive.Image:
     """Python and curl, for plain clients inside the cluster."""
-    return archive.Image(_NAMES["client"], (base(),), command=("sleep", "infinity"), user=f"{OPERATOR_UID}:{OPERATOR_UID}")
+    return archive.Image(
+        _NAMES["client"], (base(),), command=("sleep", "infinity"), user=f"{OPERATOR_UID}:{OPERATOR_UID}"
+    )
 
 
 def operator() -> archive.Image:
@@ -117,7 +134,7 @@ def operator() -> archive.Image:
 
 
 def double() -> archive.Image:
-    """The double of the vLLM server; the command `vllm` as in the official image, whose entrypoint is `vllm serve`."""
+    """The double of the vLLM server, started as in the official image, whose entrypoint is `vllm serve`."""
     source = REPO / "tests" / "engines" / "double"
     return archive.Image(
         _NAMES["double"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import shutil
 from collections.abc import Callable, Iterable
@@ -13,11 +12,18 @@ from .versions import VERSIONS
 
 # What no container needs. perl comes with debconf; nothing of ours calls it.
 PRUNED = (
-    "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/perl*", "usr/share/lintian",
+    "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/perl*",
+    "usr/share/lintian",
     "usr/share/bash-completion", "usr/share/zsh", "usr/share/mime", "usr/share/common-licenses",
-    "usr/bin/perl*", "usr/lib/*/perl*", "var/cache/apt/*", "var/cache/debconf/*", "var/lib/apt/lists/*", "var/log/*",
+    "usr/bin/perl*", "usr/lib/*/perl*", "var/cache/apt/*", "var/cache/debconf/*", "var/lib/apt/lists/*",
+    "var/log/*",
 )  # fmt: skip
-_KEPT_OPTIONS = ("Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Valid-Until", "Acquire::Check-Date")
+_KEPT_OPTIONS = (
+    "Acquire::http::Proxy",
+    "Acquire::https::Proxy",
+    "Acquire::Check-Valid-Until",
+    "Acquire::Check-Date",
+)
 
 
 def debian(name: str, packages: tuple[str, ...], *, variant: str = "essential") -> Path:
@@ -46,11 +52,14 @@ def _sources() -> list[str]:
     mine = [
         str(path)
         for path in found
-        if path.suffix in (".list", ".sources") and path.is_file() and f"{VERSIONS.debian}-" in path.read_text()
+        if path.suffix in (".list", ".sources")
+        and path.is_file()
+        and f"{VERSIONS.debian}-" in path.read_text()
     ]
     if not mine:
         raise steps.Failure(
-            f"no package source of Debian {VERSIONS.debian} under /etc/apt", remedy=f"run on Debian {VERSIONS.debian}"
+            f"no package source of Debian {VERSIONS.debian} under /etc/apt",
+            remedy=f"run on Debian {VERSIONS.debian}",
         )
     return mine
 
@@ -69,15 +78,16 @@ def unpack(tar: Path, target: Path) -> None:
 def prune(root: Path, patterns: Iterable[str] = PRUNED) -> None:
     """Remove what the patterns name below a root file system."""
     for pattern in patterns:
-        for found in glob.glob(str(root / pattern)):
-            path = Path(found)
+        for path in list(root.glob(pattern)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
 
 
-def layer(name: str, digest: str, fill: Callable[[Path], None], *, keep_owners: bool = False, prefix: str = "") -> archive.Layer:
+def layer(
+    name: str, digest: str, fill: Callable[[Path], None], *, keep_owners: bool = False, prefix: str = ""
+) -> archive.Layer:
     """A cached layer: `fill(folder)` makes what the image shall hold below `prefix`."""
 
     def build(draft: Path) -> None:

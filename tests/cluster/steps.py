@@ -72,7 +72,12 @@ def run(
         out.write(f"$ {' '.join(words)}\n".encode())
         out.flush()
         process = subprocess.Popen(
-            words, cwd=cwd, env={**os.environ, **(env or {})}, stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=out
+            words,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
         )
         try:
             code = _wait(process)
@@ -94,23 +99,33 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
             say(f"    ... {time.monotonic() - start:.0f} s")
 
 
-def output(argv: Sequence[str | Path], *, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+def output(
+    argv: Sequence[str | Path], *, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+) -> str:
     """What a quick command prints; a non-zero exit is a `Failure` with its error text."""
     words = [str(word) for word in argv]
-    done = subprocess.run(words, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False)
+    done = subprocess.run(
+        words, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
+    )
     if done.returncode != 0:
         text = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise Failure(f"{_short(words)} ended with {done.returncode}: {text}")
     return done.stdout.decode()
 
 
-def succeeds(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, seconds: float = 60) -> bool:
+def succeeds(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, seconds: float = 60
+) -> bool:
     """Whether a quick command exits with 0 within the given time."""
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(
-            words, capture_output=True, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
-            timeout=seconds, check=False,
+            words,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            timeout=seconds,
+            check=False,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False

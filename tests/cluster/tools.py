@@ -1,6 +1,7 @@
 """Builds the programs of the test cluster from Go modules whose checksums are committed under go/.
 
-There is no image and no release archive to download: the Go proxy is the only source. Each `Build` is one cache folder.
+There is no image and no release archive to download: the Go proxy is the only source. Each `Build`
+is one cache folder.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Build:
         """Everything that decides what comes out, apart from the Go compiler."""
         folder = GO / self.module
         texts = (self.ldflags, *sorted(f"{name}={package}" for name, package in self.programs.items()))
-        return cache.key(folder / "go.mod", folder / "go.sum", *(folder / name for name in self.extra), *texts)
+        return cache.key(
+            folder / "go.mod", folder / "go.sum", *(folder / name for name in self.extra), *texts
+        )
 
 
 def _kubernetes_flags() -> str:
@@ -53,7 +56,7 @@ def _commands(*names: str) -> dict[str, str]:
 _NGINX = "k8s.io/ingress-nginx/version"
 _PROMETHEUS = "github.com/prometheus-operator/prometheus-operator/cmd"
 
-# etcd, CoreDNS, kind and Kubernetes share one module: built apart, the same client-go would be compiled four times.
+# etcd, CoreDNS, kind and Kubernetes share one module: built apart, each would compile client-go again.
 BUILDS = {
     "apiserver": Build(
         module="kubernetes",
@@ -72,7 +75,7 @@ BUILDS = {
         },
         ldflags=_kubernetes_flags(),
         extra=("coredns", "pause"),
-        about=f"the rest of Kubernetes {VERSIONS.kubernetes}, kind {VERSIONS.kind}, CoreDNS (about 4 minutes, once)",
+        about=f"the rest of Kubernetes, kind {VERSIONS.kind} and CoreDNS (about 4 minutes, once)",
     ),
     "ingress-nginx": Build(
         module="ingress-nginx",
@@ -92,7 +95,7 @@ BUILDS = {
             "prometheus-operator": f"{_PROMETHEUS}/operator",
             "prometheus-config-reloader": f"{_PROMETHEUS}/prometheus-config-reloader",
         },
-        ldflags=f"-X github.com/prometheus/common/version.Version={VERSIONS.prometheus_operator.removeprefix('v')}",
+        ldflags=f"-X github.com/prometheus/common/version.Version={VERSIONS.prometheus_operator[1:]}",
         about=f"prometheus-operator {VERSIONS.prometheus_operator} (about 2 minutes, once)",
     ),
 }
