@@ -1,0 +1,54 @@
+"""Whatever a user may apply as it lies here is taken word for word by a real API server."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.apiserver.client import Object
+from tests.apiserver.control_plane import ControlPlane
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
+
+
+def documents(path: Path) -> list[Object]:
+    """The objects of a file."""
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_sample_applies(path: Path, control_plane: ControlPlane, namespace: str) -> None:
+    """Every sample is accepted with strict field validation, and nothing in it is dropped or changed."""
+    for sample in documents(path):
+        sample["metadata"]["namespace"] = namespace
+        stored = control_plane.apply(sample)
+        assert {} == missing(sample["spec"], stored["spec"])
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_sample_says_what_it_shows(path: Path) -> None:
+    """A sample begins with a comment for the one who chooses among them."""
+    assert path.read_text().startswith("# ")
+
+
+def test_plain_manifests_apply(control_plane: ControlPlane) -> None:
+    """manifests/install.yaml is accepted, in its order, with strict field validation."""
+    for document in documents(MANIFESTS / "install.yaml"):
+        namespace = document["metadata"].get("namespace")
+        if document["kind"] == "Namespace" or namespace is None:
+            control_plane.apply(document)
+        else:
+            assert namespace == control_plane.apply(document)["metadata"]["namespace"]
+
+
+def missing(wanted: Object, found: Object) -> Object:
+    """The fields of *wanted* that *found* has not, or has with another value."""
+    different: Object = {}
+    for key, value in wanted.items():
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            if inner := missing(value, found[key]):
+                different[key] = inner
+        elif value != found.get(key):
+            different[key] = value
+    return different
