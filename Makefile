@@ -39,8 +39,8 @@ check: lint typecheck ## Lint, types, import arrows, generated files
 	@$(BIN)/python -m hack.generate --check
 
 lint: venv ## Ruff, rules and format
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check --quiet --output-format concise
+	@$(BIN)/ruff format --quiet --check
 
 typecheck: venv ## mypy --strict
 	@$(BIN)/mypy
