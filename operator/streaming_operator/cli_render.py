@@ -7,7 +7,7 @@ What is printed, applied, is what the operator makes, less the owner reference: 
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any, get_args
+from typing import Any, get_args
 
 import click
 import yaml
@@ -53,7 +53,14 @@ class BadInput(ValueError):
 
 
 @click.command()
-@click.option("-f", "--file", "file", type=click.File("rb"), required=True, help="YAML file; - reads stdin.")
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    required=True,
+    help="YAML file; - reads stdin.",
+)
 @click.option("-n", "--namespace", help="Namespace of documents that name none.")
 @click.option(
     "--edge-profile",
@@ -77,7 +84,7 @@ class BadInput(ValueError):
     help="The GatewayClass lists HTTPRouteRequestTimeout.",
 )
 def render(
-    file: IO[bytes],
+    file: str,
     namespace: str | None,
     edge_profile: EdgeProfile,
     annotations_prefix: str,
@@ -98,7 +105,8 @@ def render(
         request_timeouts=request_timeout_feature,
     )
     try:
-        endpoints = read(file.read(), file.name, namespace)
+        with click.open_file(file, "rb") as stream:
+            endpoints = read(stream.read(), "<stdin>" if file == "-" else file, namespace)
     except BadInput as error:
         for problem in error.problems:
             click.echo(problem, err=True)

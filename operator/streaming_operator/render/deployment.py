@@ -49,9 +49,7 @@ def _strategy(endpoint: StreamingEndpoint) -> Manifest:
         surge, unavailable = 0, 1
     else:
         surge = 1 if rollout.max_surge is None else rollout.max_surge
-        # The API server refuses both at 0.
-        least = 0 if surge else 1
-        unavailable = least if rollout.max_unavailable is None else rollout.max_unavailable
+        unavailable = rollout.max_unavailable or 0
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 

@@ -11,18 +11,6 @@ from streaming_operator.routes.base import SERVICE_PORT, ChildKind, ExposureKind
 
 INGRESS = ChildKind("networking.k8s.io/v1", "Ingress", "ingresses")
 
-CLASS_ANNOTATION = "kubernetes.io/ingress.class"
-"""Deprecated, and it would fight `ingressClassName`."""
-
-
-def passable(annotations: dict[str, str]) -> dict[str, str]:
-    """The user's annotations without snippets (text in a proxy's configuration) and without the old class."""
-    return {
-        key: value
-        for key, value in annotations.items()
-        if not key.endswith(("-snippet", "-snippets")) and key != CLASS_ANNOTATION
-    }
-
 
 def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -> Manifest:
     """Class, host, paths and TLS; `annotations` win over the user's."""
@@ -33,7 +21,7 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
     backend = {"service": {"name": naming.child_name(endpoint), "port": {"number": SERVICE_PORT}}}
     paths = [{"path": prefix, "pathType": "Prefix", "backend": backend} for prefix in exposure.path_prefixes]
     metadata = naming.metadata(endpoint)
-    merged = passable(ingress.annotations) | annotations
+    merged = ingress.annotations | annotations
     if merged:
         metadata["annotations"] = merged
     spec: Manifest = {

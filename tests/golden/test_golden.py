@@ -1,0 +1,34 @@
+"""The renderer makes exactly the children that the golden files show."""
+
+import pytest
+
+from streaming_operator import render
+from streaming_operator.render import text
+from tests.golden import WRITING, Case, cases
+
+KINDS = {(kind.api_version, kind.kind) for kind in render.CHILD_KINDS}
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_children_are_as_the_golden_file_shows(case: Case) -> None:
+    """The same endpoint and the same cluster give the same objects, in the same order."""
+    rendered = text.documents(case.children())
+
+    if WRITING:
+        case.children_file.write_text(rendered)
+
+    assert rendered == case.children_file.read_text()
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_every_child_is_of_a_kind_that_is_watched(case: Case) -> None:
+    """Nothing is rendered that the informers, the pruning and the role do not know of."""
+    assert {(child["apiVersion"], child["kind"]) for child in case.children()} <= KINDS
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_every_child_is_owned_by_its_endpoint(case: Case) -> None:
+    """The garbage collector can delete all of them without the operator."""
+    owners = [child["metadata"]["ownerReferences"] for child in case.children()]
+
+    assert [[owner["uid"] for owner in found] for found in owners] == [[case.endpoint().uid]] * len(owners)

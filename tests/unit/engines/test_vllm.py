@@ -1,0 +1,141 @@
+"""How vLLM is told to stream: versions, flags, environment."""
+
+from typing import Any
+
+import pytest
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.engines import registry, select, vllm
+
+KNOWN = ["--shutdown-timeout", "--enable-per-request-metrics", "--sse-keep-alive-interval"]
+
+
+def endpoint(**engine: Any) -> StreamingEndpoint:
+    """An endpoint with the given `spec.engine`."""
+    source = {"huggingFace": {"repo": "Qwen/Qwen2.5-0.5B-Instruct"}}
+    return StreamingEndpoint.from_body(
+        {"metadata": {"name": "qwen"}, "spec": {"model": {"source": source}, "engine": engine}}
+    )
+
+
+def environment(**engine: Any) -> dict[str, Any]:
+    """The variables by name; each name must be there once, or server-side apply refuses the Deployment."""
+    variables = vllm.ENGINE.env(endpoint(**engine))
+    assert len({variable["name"] for variable in variables}) == len(variables)
+    return {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in variables}
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("vllm/vllm-openai:v0.33.0", "0.33.0"),
+        ("vllm/vllm-openai:0.32.1", "0.32.1"),
+        ("vllm/vllm-openai:v0.33.0-cu130-ubuntu2404", "0.33.0"),
+        ("registry.example.com:5000/vllm:v0.33.0", "0.33.0"),
+        ("vllm:v0.33.0@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "0.33.0"),
+        ("registry.example.com:5000/vllm", None),
+        ("vllm@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", None),
+        ("vllm/vllm-openai:latest", None),
+        ("vllm/vllm-openai:nightly-0.33.0", None),
+        ("vllm/vllm-openai:v0.33", None),
+        ("vllm/vllm-openai:v0.33.0rc1", None),
+    ],
+)
+def test_the_version_comes_from_the_tag(image: str, version: str | None) -> None:
+    """`v?X.Y.Z`, with or without a suffix, tells the version; anything else does not."""
+    assert vllm.version(endpoint(image=image)) == version
+
+
+def test_the_version_that_the_user_states_wins() -> None:
+    """`engine.version` is asked first."""
+    assert vllm.version(endpoint(image="vllm/vllm-openai:v0.33.0", version="0.32.0")) == "0.32.0"
+
+
+@pytest.mark.parametrize("version", ["0.32.0", "0.33.0", "0.33.4"])
+def test_known_versions_get_every_optional_flag(version: str) -> None:
+    """Server timings and keep-alive are on where the source was read."""
+    known = endpoint(image="vllm:custom", version=version)
+
+    assert [flag for flag in vllm.ENGINE.args(known) if flag in KNOWN] == KNOWN
+    assert vllm.note(known) is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "note"),
+    [
+        (
+            {"image": "vllm:custom"},
+            "engine version unknown, set engine.version: server timings and keep-alive are off "
+            "(flags are known for 0.32, 0.33)",
+        ),
+        (
+            {"image": "vllm:v0.18.0"},
+            "engine version 0.18.0: server timings and keep-alive are off (flags are known for 0.32, 0.33)",
+        ),
+    ],
+)
+def test_other_versions_get_no_optional_flag_and_a_sentence(engine: dict[str, Any], note: str) -> None:
+    """A flag that a server does not know would end it at start; what is missing is told."""
+    assert [flag for flag in vllm.ENGINE.args(endpoint(**engine)) if flag in KNOWN] == []
+    assert vllm.note(endpoint(**engine)) == note
+
+
+def test_no_keep_alive_when_it_is_zero() -> None:
+    """`sseKeepAliveSeconds: 0` turns the comments off."""
+    assert "--sse-keep-alive-interval" not in vllm.ENGINE.args(endpoint(sseKeepAliveSeconds=0))
+
+
+def test_the_users_flags_come_last() -> None:
+    """argparse lets the last one win."""
+    assert vllm.ENGINE.args(endpoint(args=["--tensor-parallel-size=1"]))[-1] == "--tensor-parallel-size=1"
+
+
+def test_secrets_go_by_reference() -> None:
+    """The operator names the Secret; the kubelet reads it."""
+    found = environment(apiKeySecretRef={"name": "key", "key": "value"})
+
+    assert found["VLLM_API_KEY"] == {"secretKeyRef": {"name": "key", "key": "value"}}
+
+
+def test_the_engines_own_patience_is_the_startup_budget() -> None:
+    """vLLM gives up after 600 s by itself, whatever the probe allows."""
+    assert environment()["VLLM_ENGINE_READY_TIMEOUT_S"] == "1800"
+
+
+def test_a_users_variable_replaces_ours() -> None:
+    """Home, caches and telemetry are defaults, no rules."""
+    found = environment(env=[{"name": "HF_HOME", "value": "/data"}, {"name": "VLLM_NO_USAGE_STATS"}])
+
+    assert (found["HF_HOME"], found["VLLM_NO_USAGE_STATS"]) == ("/data", None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "python_path"),
+    [
+        (None, "/etc/streaming-operator"),
+        ({"name": "PYTHONPATH", "value": "/opt/a:/opt/b"}, "/etc/streaming-operator:/opt/a:/opt/b"),
+        ({"name": "PYTHONPATH", "value": ""}, "/etc/streaming-operator"),
+        (
+            {"name": "PYTHONPATH", "valueFrom": {"configMapKeyRef": {"name": "paths", "key": "python"}}},
+            "/etc/streaming-operator:$(USER_PYTHONPATH)",
+        ),
+    ],
+)
+def test_our_module_is_found_before_the_users(variable: dict[str, Any] | None, python_path: str) -> None:
+    """The middleware's folder comes first on PYTHONPATH, and the user's are kept."""
+    assert environment(env=[variable] if variable else [])["PYTHONPATH"] == python_path
+
+
+def test_without_headers_nothing_of_ours_is_on_the_path() -> None:
+    """`streamingHeaders: false` leaves flag and path alone."""
+    own_path = [{"name": "PYTHONPATH", "value": "/opt/a"}]
+    off = endpoint(streamingHeaders=False, env=own_path)
+
+    assert "--middleware" not in vllm.ENGINE.args(off)
+    assert environment(streamingHeaders=False, env=own_path)["PYTHONPATH"] == "/opt/a"
+    assert "PYTHONPATH" not in environment(streamingHeaders=False)
+
+
+def test_the_engine_of_an_endpoint_is_registered() -> None:
+    """The registry is the only way to an engine."""
+    assert select(endpoint()) is registry()["vllm"]

@@ -1,0 +1,81 @@
+"""What must not move between two releases, two moments and two clusters: everything that restarts a GPU."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from streaming_operator import render
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.render import config, text
+from tests.golden import Case, cases
+
+ALL_CASES = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+NOTHING = Capabilities(service_monitors=False, http_routes=False)
+
+
+def pod_template(children: tuple[Manifest, ...]) -> Any:
+    """The pod template: when it changes, every GPU restarts."""
+    return next(child for child in children if child["kind"] == "Deployment")["spec"]["template"]
+
+
+def test_the_files_of_the_engine_are_frozen() -> None:
+    """A change of the drain script or the middleware restarts every engine: make it on purpose, here."""
+    assert config.content_hash() == "b2d30005"
+
+
+@ALL_CASES
+def test_neither_version_nor_clock_is_asked(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade or a restart of the operator changes no object."""
+
+    def refuse(*_: object) -> Any:
+        raise AssertionError("rendering asked for a version or the time")
+
+    monkeypatch.setattr(importlib.metadata, "version", refuse)
+    monkeypatch.setattr(time, "time", refuse)
+    monkeypatch.setattr(time, "monotonic", refuse)
+
+    assert text.documents(case.children()) == case.children_file.read_text()
+
+
+@ALL_CASES
+def test_the_cluster_does_not_reach_into_the_pod(case: Case) -> None:
+    """A CRD or a class that is installed later restarts no GPU."""
+    assert pod_template(render.children(case.endpoint(), NOTHING)) == pod_template(case.children())
+
+
+@ALL_CASES
+def test_the_address_does_not_reach_into_the_pod(case: Case) -> None:
+    """Another host, scrape interval, mode of verification or number of replicas restarts no GPU."""
+    body = case.body()
+    body["spec"] |= {"replicas": 5, "verification": {"mode": "Disabled"}}
+    body["spec"]["monitoring"] = {"serviceMonitor": {"enabled": False}}
+    body["spec"]["exposure"] = {"host": "other.example.com", "ingress": {"className": "other"}}
+    edited = StreamingEndpoint.from_body(body)
+
+    assert pod_template(render.children(edited, NOTHING)) == pod_template(case.children())
+
+
+def test_no_order_depends_on_the_process() -> None:
+    """Two processes with different hash seeds print the same."""
+    program = (
+        "from tests.golden import cases\nfrom streaming_operator.render import text\n"
+        "print(*(text.documents(case.children()) for case in cases()))"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+
+    assert printed[0] == printed[1]

@@ -1,0 +1,55 @@
+"""The route's hash: a verdict speaks of one route, and is asked anew when the edge is told something else."""
+
+from typing import Any
+
+import pytest
+
+from streaming_operator import render
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.facts import Capabilities, Edge
+
+BODY: dict[str, Any] = {
+    "metadata": {"name": "qwen", "namespace": "models", "uid": "1"},
+    "spec": {
+        "model": {"source": {"huggingFace": {"repo": "Qwen/Qwen2.5-0.5B-Instruct"}}},
+        "exposure": {"host": "qwen.example.com", "ingress": {"className": "nginx"}},
+    },
+}
+NGINX = Capabilities(True, True, {"nginx": Edge("ingress-nginx")})
+
+
+def hash_of(body: dict[str, Any], capabilities: Capabilities = NGINX) -> str:
+    """The hash as a pass computes it."""
+    return render.route_hash(render.children(StreamingEndpoint.from_body(body), capabilities))
+
+
+@pytest.mark.parametrize(
+    "exposure",
+    [
+        {"host": "other.example.com", "ingress": {"className": "nginx"}},
+        {"host": "qwen.example.com", "ingress": {"className": "other"}},
+        {"host": "qwen.example.com", "ingress": {"className": "nginx", "tls": {"secretName": "tls"}}},
+        {"host": "qwen.example.com", "ingress": {"className": "nginx"}, "timeouts": {"idleSeconds": 60}},
+        {"host": "qwen.example.com", "httpRoute": {"parentRefs": [{"name": "public"}]}},
+    ],
+)
+def test_another_route_has_another_hash(exposure: dict[str, Any]) -> None:
+    """Host, class, TLS, annotations and the kind of the route count."""
+    assert hash_of({**BODY, "spec": {**BODY["spec"], "exposure": exposure}}) != hash_of(BODY)
+
+
+def test_the_edge_counts() -> None:
+    """A class that turns out to be ingress-nginx changes what is written, so it is verified anew."""
+    assert hash_of(BODY, Capabilities(True, True)) != hash_of(BODY)
+
+
+def test_what_the_edge_does_not_read_does_not_count() -> None:
+    """Model, owner and monitoring are no news to the edge."""
+    spec = {**BODY["spec"], "engine": {"args": ["--enforce-eager"]}, "replicas": 4}
+
+    assert hash_of({"metadata": BODY["metadata"] | {"uid": "2"}, "spec": spec}) == hash_of(BODY)
+
+
+def test_without_exposure_there_is_no_hash() -> None:
+    """Nothing exposed, nothing to tell apart."""
+    assert hash_of({**BODY, "spec": {"model": BODY["spec"]["model"]}}) == ""
