@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
-from . import archive, ingress, kind, prometheus, python_images, steps
+from . import archive, ingress, kind, prometheus, python_images, steps, vllm_image
 from .versions import IMAGES, Mode
 
 RECIPES: dict[str, Callable[[], archive.Image]] = {
     "ingress-nginx": ingress.image,
     **python_images.RECIPES,
+    "vllm": vllm_image.image,
     **prometheus.RECIPES,
 }
 # Loaded by `up`; the others when a test asks for them.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import archive, cache, rootfs, steps
@@ -99,14 +99,16 @@ def code(name: str, source: Path, inside: str) -> archive.Layer:
     return rootfs.layer(f"code-{name}", cache.key(source, inside), fill, prefix=CODE)
 
 
-def script(name: str, text: str) -> archive.Layer:
-    """One program in /usr/local/bin."""
+def script(name: str, programs: Mapping[str, str]) -> archive.Layer:
+    """Small programs in /usr/local/bin: their names and texts."""
 
     def fill(root: Path) -> None:
-        (root / name).write_text(text)
-        (root / name).chmod(0o755)
+        for program, text in programs.items():
+            (root / program).write_text(text)
+            (root / program).chmod(0o755)
 
-    return rootfs.layer(f"script-{name}", cache.key(text), fill, prefix="usr/local/bin")
+    digest = cache.key(*(part for item in sorted(programs.items()) for part in item))
+    return rootfs.layer(f"script-{name}", digest, fill, prefix="usr/local/bin")
 
 
 def client() -> archive.Image:
@@ -141,7 +143,7 @@ def double() -> archive.Image:
         (
             base(),
             packages("double", source / "requirements.lock", "the test engine's dependencies"),
-            script("vllm", '#!/bin/sh\nexec python3 -m double "$@"\n'),
+            script("vllm-double", {"vllm": '#!/bin/sh\nexec python3 -m double "$@"\n'}),
             code("double", source, "double"),
         ),
         entrypoint=("vllm", "serve"),

@@ -1,0 +1,70 @@
+"""The image of the real vLLM on CPU with a tiny model inside: what tests/engines/vllm installs, as layers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from . import archive, cache, docker, python_images, rootfs, steps
+from .versions import HERE, IMAGES
+
+REPO = HERE.parents[1]
+SOURCE = REPO / "tests" / "engines" / "vllm"
+PLACE = "opt/vllm"
+MODEL = "models/tiny"
+# A compiler and readelf: torch's CUDA build is given empty libraries to link against.
+PACKAGES = ("gcc", "libc6-dev", "binutils")
+# Headers, static libraries and tests are for building against torch, a tenth of its size.
+_UNUSED = (
+    "site/torch/include", "site/torch/share", "site/torch/test", "site/torch/bin", "site/torch/lib/*.a",
+    "site/torch/testing/_internal/generated", "site/bin", "site/*/tests", "site/*/*/tests", "site/include",
+    "site/share",
+)  # fmt: skip
+_LAUNCHER = f'#!/bin/sh\nexec /{PLACE}/bin/vllm "$@"\n'
+
+
+def image() -> archive.Image:
+    """Its entrypoint, user and home are those of the official image."""
+    digest = cache.key(SOURCE, HERE / "vllm_image.py")
+    return archive.Image(
+        IMAGES["build"]["vllm"],
+        (
+            python_images.base(),
+            rootfs.layer("vllm", digest, _fill_server, prefix=PLACE),
+            rootfs.layer("vllm-model", digest, _fill_model, prefix=MODEL),
+            python_images.script("vllm-real", {"vllm": _LAUNCHER}),
+        ),
+        entrypoint=("vllm", "serve"),
+        env={"HOME": "/home/vllm", "PYTHONUNBUFFERED": "1"},
+        user=f"{python_images.VLLM_UID}:0",
+        workdir="/home/vllm",
+    )
+
+
+def _fill_server(root: Path) -> None:
+    installed = _installed()
+    with steps.step("pack vLLM (about 20 s, once)"):
+        for name in ("bin", "site", "stub"):
+            # Links instead of copies: the files are only read, and they are gigabytes.
+            shutil.copytree(installed / name, root / name, symlinks=True, copy_function=os.link)
+        rootfs.prune(root, _UNUSED)
+
+
+def _fill_model(root: Path) -> None:
+    shutil.copytree(_installed() / "model", root, dirs_exist_ok=True)
+
+
+def _installed() -> Path:
+    """The folder that tests/engines/vllm makes, shared with the tests that start the server without a cluster."""
+    if not all(shutil.which(tool) for tool in ("gcc", "readelf")):
+        docker.install(PACKAGES, "a compiler")
+    python = REPO / ".venv" / "bin" / "python"  # it has uv, which installs a gigabyte in seconds
+    code = "from tests.engines.vllm.installed import ensure; print(ensure())"
+    argv = [python if python.exists() else sys.executable, "-c", code]
+    with steps.step("install vLLM for CPU (about 30 s, once)"):
+        log = cache.log("vllm-install")
+        remedy = "`make venv` installs uv; PyPI must be reachable"
+        steps.run(argv, log, cwd=REPO, env={"PYTHONPATH": str(REPO)}, remedy=remedy)
+    return Path(log.read_text().splitlines()[-1])
