@@ -1,0 +1,76 @@
+"""
+Real kind, real ingress-nginx, the operator from its chart, users who stream through the edge.
+
+Every test gets a namespace of its own; the cluster and the release are those of the whole run.
+"""
+
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import cluster as test_cluster
+from tests.cluster import kind, prometheus
+from tests.e2e import audit, kube, release
+from tests.e2e.endpoints import Endpoint
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder runs on the cluster."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> int:
+    """Cluster and operator, made or brought up to date; the mark in the audit log where this run begins."""
+    reason = test_cluster.available()
+    if reason is not None:
+        pytest.skip(reason)
+    test_cluster.up()
+    kind.set_gpus(kind.GPUS)
+    for path in prometheus.crds("monitoring"):
+        kind.apply(path.read_text())
+    since = audit.mark()
+    release.install()
+    return since
+
+
+def _fresh(name: str) -> str:
+    """A namespace of a name of its own."""
+    short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30]
+    namespace = f"e2e-{short}-{secrets.token_hex(2)}"
+    kube.kubectl("create", "namespace", namespace)
+    return namespace
+
+
+def _drop(namespace: str) -> None:
+    """Delete it without waiting: the next test has another one."""
+    kube.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def namespace(cluster: int, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace for one test."""
+    name = _fresh(request.node.name.removeprefix("test_"))
+    yield name
+    _drop(name)
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(cluster: int, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace for the tests of one file, which share what takes long to start."""
+    name = _fresh(request.path.stem.removeprefix("test_"))
+    yield name
+    _drop(name)
+
+
+@pytest.fixture
+def endpoint(namespace: str) -> Endpoint:
+    """A handle on an endpoint that is not applied yet."""
+    return Endpoint(namespace, "chat")

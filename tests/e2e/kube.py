@@ -1,0 +1,77 @@
+"""
+kubectl for the tests: what a person would type, with JSON in and out.
+
+It knows nothing of endpoints; a refusal of the API server is an exception with its text.
+"""
+
+import json
+import subprocess
+from typing import Any
+
+import yaml
+
+from tests.cluster import kind
+
+Manifest = dict[str, Any]
+
+
+class Refused(Exception):
+    """kubectl ended with an error; the text is what it printed."""
+
+
+def kubectl(*words: str, stdin: str | None = None, seconds: float = 120) -> str:
+    """What `kubectl WORDS` prints."""
+    done = subprocess.run(
+        kind.kubectl_argv(*words),
+        input=stdin or "",
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Refused(done.stderr.strip() or done.stdout.strip())
+    return done.stdout
+
+
+def apply(*manifests: Manifest) -> None:
+    """`kubectl apply` of these objects, fields checked strictly."""
+    kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+
+def create(*manifests: Manifest) -> None:
+    """`kubectl create` of these objects."""
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+
+def get(resource: str, name: str, namespace: str | None = None) -> Manifest | None:
+    """One object, None when it is not there."""
+    text = kubectl(*_in(namespace), "get", resource, name, "-o", "json", "--ignore-not-found")
+    return json.loads(text) if text.strip() else None
+
+
+def listing(resource: str, namespace: str | None = None, selector: str = "") -> list[Manifest]:
+    """All objects of a kind that the selector takes, in one namespace or in all."""
+    where = _in(namespace) or ["--all-namespaces"]
+    chosen = [f"--selector={selector}"] if selector else []
+    return json.loads(kubectl(*where, "get", resource, "-o", "json", *chosen))["items"]
+
+
+def patch(resource: str, name: str, change: Any, namespace: str | None = None) -> None:
+    """Merge patch when *change* is an object, JSON patch when it is a list."""
+    how = "json" if isinstance(change, list) else "merge"
+    kubectl(*_in(namespace), "patch", resource, name, f"--type={how}", "-p", json.dumps(change))
+
+
+def delete(resource: str, name: str, namespace: str | None = None, *options: str) -> None:
+    """`kubectl delete`, which waits until the object is gone unless an option says otherwise."""
+    kubectl(*_in(namespace), "delete", resource, name, "--ignore-not-found", *options, seconds=300)
+
+
+def raw(path: str) -> str:
+    """The API server's answer to a GET, e.g. through its proxy to a pod."""
+    return kubectl("get", "--raw", path)
+
+
+def _in(namespace: str | None) -> list[str]:
+    return ["-n", namespace] if namespace else []

@@ -1,0 +1,127 @@
+"""
+The operator as a platform team runs it: installed from the chart with helm, stopped, started, killed.
+
+One release in one namespace for the whole run; the values are those of README's "edges" example.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import cache, images, kind, tools
+from tests.cluster.versions import IMAGES
+from tests.e2e import kube
+from tests.e2e.waiting import wait_for
+
+CHART = Path(__file__).resolve().parents[2] / "charts" / "streaming-operator"
+RELEASE = "streaming-operator"
+NAMESPACE = "streaming-system"
+SERVICE_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
+PODS = "app.kubernetes.io/component=operator"
+EDGE = {"className": "nginx", "profile": "ingress-nginx", "service": "ingress-nginx/ingress-nginx-controller"}
+
+
+def install(**changes: Any) -> None:
+    """`helm upgrade --install` of the working tree's chart and image; a new image restarts the operator."""
+    values = _values() | changes
+    path = cache.STATE / "e2e-values.json"
+    path.write_text(json.dumps(values, indent=1))
+    helm(
+        "upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--values", str(path),
+        "--wait", "--timeout", "3m",
+    )  # fmt: skip
+
+
+def uninstall() -> None:
+    """`helm uninstall`."""
+    helm("uninstall", RELEASE, "--wait", "--timeout", "2m")
+
+
+def helm(*words: str) -> str:
+    """What `helm WORDS` prints, in the release's namespace."""
+    homes = {
+        f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
+    }
+    done = subprocess.run(
+        [
+            str(tools.build("helm")["helm"]),
+            *words,
+            "--namespace",
+            NAMESPACE,
+            "--kubeconfig",
+            str(kind.KUBECONFIG),
+        ],
+        capture_output=True,
+        text=True,
+        env=os.environ | homes,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"helm {words[0]}: {done.stderr}\n{logs()}"
+    return done.stdout
+
+
+def stop() -> None:
+    """No operator from here on."""
+    kube.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", "--replicas=0")
+    wait_for(lambda: not pods(), "the operator's end", seconds=60, tell=logs)
+
+
+def start() -> None:
+    """One operator again, its caches filled."""
+    kube.kubectl("-n", NAMESPACE, "scale", f"deployment/{RELEASE}", "--replicas=1")
+    await_running()
+
+
+@contextmanager
+def stopped() -> Iterator[None]:
+    """No operator for as long as the block lasts."""
+    stop()
+    try:
+        yield
+    finally:
+        start()
+
+
+def kill() -> None:
+    """The process dies at once, with no chance to finish anything; its Deployment brings another."""
+    for pod in pods():
+        kube.delete("pod", pod["metadata"]["name"], NAMESPACE, "--force", "--grace-period=0", "--wait=false")
+
+
+def await_running() -> None:
+    """Wait until an operator runs that is not on its way out, and is ready."""
+    wait_for(lambda: any(_is_ready(pod) for pod in pods()), "a ready operator", seconds=120, tell=logs)
+
+
+def pods() -> list[kube.Manifest]:
+    """The operator's pods."""
+    return kube.listing("pods", NAMESPACE, PODS)
+
+
+def logs(lines: int = 40) -> str:
+    """The end of the operator's log, or why there is none."""
+    try:
+        return kube.kubectl("-n", NAMESPACE, "logs", f"--selector={PODS}", f"--tail={lines}")
+    except kube.Refused as refused:
+        return str(refused)
+
+
+def _is_ready(pod: kube.Manifest) -> bool:
+    conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions", ())}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def _values() -> dict[str, Any]:
+    image = IMAGES["build"]["operator"]
+    repository, _, tag = image.rpartition(":")
+    return {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "edges": [EDGE],
+        # The name stays the same when the image changes: without this the old one would run on.
+        "podAnnotations": {"streamingendpoints.dev/image": images.loaded()[image]},
+    }

@@ -1,0 +1,114 @@
+"""
+A real edge that holds streams back: a second ingress-nginx that the operator knows nothing of.
+
+Its ConfigMap buffers, compresses event streams and ignores `X-Accel-Buffering`. The operator can write it
+only portable fields, so the probe is what tells.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests import cluster as test_cluster
+from tests.cluster import kind
+from tests.e2e import audit, kube
+from tests.e2e.endpoints import Endpoint
+from tests.e2e.streams import Door
+from tests.e2e.waiting import wait_for
+
+EDGE = "ingress-buffering"
+CLASS = "nginx-buffering"
+PORTS = (81, 444)
+BUFFERING = {
+    "proxy-buffering": "on",
+    "use-gzip": "true",
+    "gzip-types": "text/event-stream",
+    "gzip-min-length": "1",
+    "http-snippet": "proxy_ignore_headers X-Accel-Buffering;",
+}
+REPAIRED = {"proxy-buffering": "off", "use-gzip": "false", "gzip-types": None, "http-snippet": None}
+
+
+@pytest.fixture(scope="module")
+def edge(cluster: int) -> Iterator[Door]:
+    """The second controller, ready; where users reach it."""
+    text = test_cluster.ingress_manifest(
+        namespace=EDGE,
+        class_name=CLASS,
+        controller="example.com/nginx-buffering",
+        host_ports=PORTS,
+        configmap=BUFFERING,
+    )
+    manifests = [manifest for manifest in yaml.safe_load_all(text) if manifest]
+    deployment = next(manifest for manifest in manifests if manifest["kind"] == "Deployment")
+    # It tells its Service's address in the Ingress: all that the operator can know of it.
+    deployment["spec"]["template"]["spec"]["containers"][0]["args"] += [
+        "--publish-service=$(POD_NAMESPACE)/ingress-nginx-controller",
+        "--status-update-interval=5",
+    ]
+    kind.apply(yaml.safe_dump_all(manifests))
+    kube.kubectl(
+        "-n", EDGE, "rollout", "status", "deployment/ingress-nginx-controller", "--timeout=120s", seconds=150
+    )
+    yield Door(kind.address(), PORTS[0])
+    kube.delete("namespace", EDGE, None, "--wait=false")
+    for resource in ("ingressclass", "clusterrole", "clusterrolebinding"):
+        kube.delete(resource, CLASS if resource == "ingressclass" else EDGE)
+
+
+@pytest.fixture(scope="module")
+def held(edge: Door, shared_namespace: str) -> tuple[Endpoint, Endpoint]:
+    """Two endpoints behind it: one for each way out."""
+    both = (Endpoint(shared_namespace, "moved"), Endpoint(shared_namespace, "waiting"))
+    kube.apply(*(endpoint.double(exposure={"ingress": {"className": CLASS}}) for endpoint in both))
+    for endpoint in both:
+        endpoint.await_condition("WorkloadAvailable", "True", seconds=120)
+        endpoint.await_condition("Exposed", "True")
+    return both
+
+
+def test_a_plain_client_sees_it_buffer(edge: Door, held: tuple[Endpoint, Endpoint]) -> None:
+    """Two seconds of tokens arrive in one piece at the end: the edge does what this test needs."""
+    moved, _ = held
+    wait_for(lambda: moved.stream(edge, max_tokens=1).finish().status == 200, "the edge to serve the host")
+    answer = moved.stream(edge, max_tokens=200, gzip=True).finish()
+    assert ("gzip", True) == (answer.headers.get("content-encoding"), answer.done)
+    assert len(answer.reads) <= 3
+    assert len(answer.events) >= 200
+
+
+def test_not_ready_and_the_edge_is_named(held: tuple[Endpoint, Endpoint]) -> None:
+    """Buffered, hop Exposure; the Ingress carries nothing but portable fields."""
+    for endpoint in held:
+        message = endpoint.await_condition("StreamingVerified", "False", "Buffered", seconds=180)
+        endpoint.await_condition("Ready", "False", "Buffered")
+        verification = endpoint.body()["status"]["verification"]
+        assert ("Buffered", "Exposure") == (verification["verdict"], verification["hop"])
+        assert CLASS in message
+        annotations = endpoint.child("ingress")["metadata"].get("annotations", {})
+        assert [] == [key for key in annotations if "nginx" in key]
+        endpoint.event("Buffered")
+
+
+def test_another_class_makes_it_ready(held: tuple[Endpoint, Endpoint]) -> None:
+    """Only the Ingress is written: the pods of the endpoint serve on."""
+    moved, _ = held
+    pod, since = moved.pod()["metadata"]["uid"], audit.mark()
+    moved.change(exposure={"ingress": {"className": "nginx"}})
+    moved.await_ready()
+    assert pod == moved.pod()["metadata"]["uid"]
+    written = [entry for entry in audit.children_written(since, moved.namespace) if entry[2] == moved.name]
+    assert [("patch", "ingresses", moved.name)] == written
+
+
+def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endpoint]) -> None:
+    """The administrator repairs the ConfigMap: Ready at a later probe, with nothing of ours touched."""
+    _, waiting = held
+    since = audit.mark()
+    kube.patch("configmap", "ingress-nginx-controller", {"data": REPAIRED}, EDGE)
+    waiting.await_ready(180)
+    answer = waiting.stream(edge, max_tokens=100, gzip=True).finish()
+    assert answer.done
+    assert len(answer.reads) >= 75
+    assert [] == audit.children_written(since, waiting.namespace)

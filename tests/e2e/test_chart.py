@@ -1,0 +1,120 @@
+"""The chart's life: upgraded under open streams, its CRD with it; uninstalled without harm, then back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import audit, kube, release
+from tests.e2e.endpoints import SAMPLES, Endpoint
+
+CRD = "streamingendpoints.streamingendpoints.dev"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def running(shared_namespace: str) -> Iterator[Endpoint]:
+    """An endpoint that serves while all of this happens, with an API key."""
+    endpoint = Endpoint(shared_namespace, "chat")
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "key", "namespace": shared_namespace},
+            "stringData": {"api-key": KEY},
+        }
+    )
+    endpoint.apply(endpoint.double(engine={"apiKeySecretRef": {"name": "key"}}))
+    endpoint.await_ready()
+    yield endpoint
+    endpoint.delete("--wait=false")
+
+
+KEY = "a-key-of-this-test"
+SLOW = {"X-Double-Inter-Token-Latency": "100"}
+
+
+def _ready_since(endpoint: Endpoint) -> str:
+    return endpoint.conditions()["Ready"]["lastTransitionTime"]
+
+
+def test_an_upgrade_touches_no_endpoint(running: Endpoint) -> None:
+    """Another operator takes over: no child is written, Ready does not flicker, an open stream goes on."""
+    since, ready_since = audit.mark(), _ready_since(running)
+    stream = running.stream(max_tokens=300, headers=SLOW, api_key=KEY)
+    stream.await_events(5)
+    release.install(log={"level": "DEBUG", "format": "json"})
+    other = Endpoint(running.namespace, "after-upgrade")
+    other.apply(other.double())
+    other.await_ready()
+    assert stream.finish().done
+    assert ready_since == _ready_since(running)
+    assert [] == [
+        name
+        for _, _, name in audit.children_written(since, running.namespace)
+        if not name.startswith("after")
+    ]
+    other.delete()
+
+
+def test_debug_logs_hold_no_secret(running: Endpoint) -> None:
+    """Even at DEBUG neither key nor manifest is logged."""
+    assert KEY not in release.logs(100_000)
+
+
+def test_the_crd_is_upgraded_with_the_chart(running: Endpoint) -> None:
+    """A CRD of an earlier version becomes what crds/ holds; `keep` is on it."""
+    versions = kube.get("crd", CRD)["spec"]["versions"]
+    assert versions[0]["additionalPrinterColumns"]
+    versions[0]["additionalPrinterColumns"] = []
+    kube.patch("crd", CRD, {"spec": {"versions": versions}})
+    release.install()
+    kube.kubectl("diff", "-f", str(ROOT / "crds" / "streamingendpoints.yaml"))
+    assert "keep" == kube.get("crd", CRD)["metadata"]["annotations"]["helm.sh/resource-policy"]
+
+
+def test_without_the_right_to_secrets_it_says_so(running: Endpoint) -> None:
+    """`rbac.readSecrets=false`: an endpoint with a key stays unverified and its condition names the value."""
+    since = audit.mark()
+    release.install(rbac={"readSecrets": False, "aggregate": True})
+    keyed = Endpoint(running.namespace, "keyed")
+    keyed.apply(keyed.double(engine={"apiKeySecretRef": {"name": "key"}}))
+    message = keyed.await_condition("StreamingVerified", "Unknown", "SecretNotReadable", seconds=120)
+    assert "rbac.readSecrets" in message
+    release.install()
+    keyed.await_ready()
+    keyed.delete()
+    assert [] == audit.forbidden(since)
+
+
+def test_uninstall_leaves_what_serves(running: Endpoint) -> None:
+    """CRD, endpoints and children stay, users are served; installed again, nothing is written."""
+    since = audit.mark()
+    stream = running.stream(max_tokens=100, headers=SLOW, api_key=KEY)
+    stream.await_events(5)
+    release.uninstall()
+    try:
+        assert kube.get("crd", CRD) is not None
+        assert [] == release.pods()
+        assert kube.get("clusterrole", release.RELEASE) is None
+        assert stream.finish().done
+        assert running.stream(max_tokens=20, api_key=KEY).finish().done
+        assert running.children()
+    finally:
+        release.install()
+    other = Endpoint(running.namespace, "after-install")
+    other.apply(other.double())
+    other.await_ready()
+    running.await_ready()
+    assert [] == [
+        name
+        for _, _, name in audit.children_written(since, running.namespace)
+        if not name.startswith("after")
+    ]
+
+
+def test_plain_manifests_and_samples_are_accepted(running: Endpoint) -> None:
+    """What a person applies without helm passes the real API server, every field known to it."""
+    strictly = ("apply", "--dry-run=server", "--validate=strict", "-f")
+    for path in sorted(SAMPLES.glob("*.yaml")):
+        kube.kubectl("-n", running.namespace, *strictly, str(path))

@@ -1,0 +1,53 @@
+"""What is no longer wanted is deleted, whatever kind it is; what still serves is left alone."""
+
+from tests.e2e import audit, kube
+from tests.e2e.endpoints import Endpoint
+from tests.e2e.waiting import wait_for
+
+EARLIER = "chat-engine-00000000"
+"""A ConfigMap as an earlier version of the operator may have left it."""
+
+
+def _earlier_config(endpoint: Endpoint) -> kube.Manifest:
+    body = endpoint.body()
+    config = endpoint.children("configmap")[0]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": EARLIER,
+            "namespace": endpoint.namespace,
+            "labels": config["metadata"]["labels"],
+            "ownerReferences": [{**config["metadata"]["ownerReferences"][0], "uid": body["metadata"]["uid"]}],
+        },
+        "data": {},
+    }
+
+
+def test_what_is_no_longer_rendered_goes(endpoint: Endpoint) -> None:
+    """Budget, Ingress, ServiceMonitor and an old ConfigMap go; the pod is not touched, the endpoint Ready."""
+    endpoint.apply(endpoint.double(rollout={"podDisruptionBudget": {"maxUnavailable": 1}}))
+    endpoint.await_ready()
+    kube.create(_earlier_config(endpoint))
+    pod, since = endpoint.pod()["metadata"]["uid"], audit.mark()
+
+    endpoint.change(
+        exposure=None,
+        rollout={"podDisruptionBudget": None},
+        monitoring={"serviceMonitor": {"enabled": False}},
+    )
+    wait_for(
+        lambda: (
+            sorted(
+                child["kind"]
+                for child in endpoint.children("configmap,poddisruptionbudget,ingress,servicemonitor")
+            )
+            == ["ConfigMap"]
+        ),
+        "the surplus to go",
+        tell=endpoint.diagnosis,
+    )
+    endpoint.await_ready()
+    assert kube.get("configmap", EARLIER, endpoint.namespace) is None
+    assert pod == endpoint.pod()["metadata"]["uid"]
+    assert {"delete"} == {verb for verb, _, _ in audit.children_written(since, endpoint.namespace)}

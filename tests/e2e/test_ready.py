@@ -1,0 +1,59 @@
+"""apply -> Ready with the double: what people see, and that it is true for users inside and outside."""
+
+from tests.e2e import kube
+from tests.e2e.endpoints import Endpoint
+from tests.e2e.waiting import wait_for
+
+
+def test_ready_through_the_ingress(endpoint: Endpoint) -> None:
+    """`kubectl wait` ends, the table tells the story, and a user's stream arrives event by event."""
+    endpoint.apply(endpoint.double())
+    kube.kubectl(
+        "-n", endpoint.namespace, "wait", "--for=condition=Ready", f"sep/{endpoint.name}", "--timeout=120s"
+    )
+    answer = endpoint.stream(max_tokens=100).finish()
+    assert (200, "whole", True, "length") == (answer.status, answer.ending, answer.done, answer.finish_reason)
+    assert len(answer.reads) >= 75
+
+    head, row = kube.kubectl("-n", endpoint.namespace, "get", "sep").splitlines()
+    assert ["NAME", "URL", "MODEL", "READY", "STREAMING", "TTFT", "AGE"] == head.split()
+    assert [endpoint.name, f"http://{endpoint.host}", endpoint.name, "True", "Streaming"] == row.split()[:5]
+
+
+def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
+    """A Ready endpoint is kstatus-clean, and its events tell how it came there."""
+    endpoint.apply(endpoint.double())
+    endpoint.await_ready()
+    told = {kind: (found["status"], found["reason"]) for kind, found in endpoint.conditions().items()}
+    assert {
+        "Ready": ("True", "Ready"),
+        "Reconciling": ("False", "UpToDate"),
+        "Stalled": ("False", "NotStalled"),
+        "WorkloadAvailable": ("True", "Available"),
+        "Exposed": ("True", "Admitted"),
+        "StreamingVerified": ("True", "Streaming"),
+        "MonitoringConfigured": ("True", "Configured"),
+    } == told
+    endpoint.event("Streaming")
+
+
+def test_without_exposure_the_service_hop_judges(endpoint: Endpoint) -> None:
+    """An endpoint of the cluster's inside is Ready by its Service, and has no Ingress."""
+    endpoint.apply(endpoint.double(exposure=None))
+    endpoint.await_ready()
+    assert endpoint.conditions()["Exposed"]["reason"] == "ClusterInternal"
+    assert endpoint.body()["status"]["verification"]["hop"] == "Service"
+    assert endpoint.children("ingress") == []
+
+
+def test_scale_to_zero_and_back(endpoint: Endpoint) -> None:
+    """`kubectl scale` reaches the Deployment; at zero the endpoint is not Ready and not stalled."""
+    endpoint.apply(endpoint.double())
+    endpoint.await_ready()
+    scale = ("-n", endpoint.namespace, "scale", f"sep/{endpoint.name}")
+    kube.kubectl(*scale, "--replicas=0")
+    endpoint.await_condition("Ready", "False", "ScaledToZero")
+    assert endpoint.conditions()["Stalled"]["status"] == "False"
+    wait_for(lambda: not endpoint.pods(), "the pod's end", tell=endpoint.diagnosis)
+    kube.kubectl(*scale, "--replicas=1")
+    endpoint.await_ready()

@@ -1,0 +1,196 @@
+"""
+The life of one endpoint served by the real vLLM, told in order: each test goes on where the one before ended.
+
+A start takes more than a minute, so there are only two: the first, and the one that a changed flag causes.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests import cluster as test_cluster
+from tests.cluster import kind
+from tests.e2e import kube
+from tests.e2e.certificates import Issued, issue
+from tests.e2e.endpoints import Endpoint
+from tests.e2e.streams import Door
+from tests.e2e.waiting import wait_for
+
+pytestmark = pytest.mark.real_vllm
+
+START_SECONDS = 400
+"""Patience with a start: about 75 s alone, several times that when the machine is busy."""
+SECRET = "tiny-api-key"
+FIRST_KEY, SECOND_KEY = "first-key-of-this-test", "second-key-of-this-test"
+LONG = 1900
+"""Tokens of a stream that takes 20 s and more; the model's limit is 2,048."""
+
+
+def _set_key(namespace: str, value: str) -> None:
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": SECRET, "namespace": namespace},
+            "stringData": {"api-key": value},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def real(shared_namespace: str) -> Iterator[Endpoint]:
+    """The endpoint, Ready: the demo's sample with an API key."""
+    test_cluster.load("vllm")
+    endpoint = Endpoint(shared_namespace, "tiny")
+    _set_key(shared_namespace, FIRST_KEY)
+    endpoint.apply(endpoint.real(engine={"apiKeySecretRef": {"name": SECRET}}))
+    endpoint.await_ready(START_SECONDS)
+    yield endpoint
+    endpoint.delete("--wait=false")
+
+
+@pytest.fixture(scope="module")
+def issued(real: Endpoint) -> Issued:
+    """A certificate for the endpoint's host from a private CA."""
+    return issue(real.host)
+
+
+@pytest.fixture(scope="module")
+def tls_door(issued: Issued) -> Door:
+    """The edge's HTTPS side, for users who know the CA."""
+    return Door(kind.address(), 443, issued.ca)
+
+
+def test_ready_means_that_users_get_a_stream(real: Endpoint) -> None:
+    """A completion arrives through the ingress token by token and ends with a reason and [DONE]."""
+    answer = real.stream(max_tokens=200, api_key=FIRST_KEY).finish()
+    assert (200, "whole", True, "length") == (answer.status, answer.ending, answer.done, answer.finish_reason)
+    assert len(answer.reads) >= 150, "200 tokens in fewer reads were held back on the way"
+    assert answer.headers["cache-control"] == "no-cache"
+    verification = real.body()["status"]["verification"]
+    assert ("Streaming", "Exposure") == (verification["verdict"], verification["hop"])
+
+
+def test_the_gpu_was_really_scheduled(real: Endpoint) -> None:
+    """The scheduler gave the pod the device that the node advertises."""
+    pod = real.pod()
+    assert pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["spec"]["nodeName"] == kind.NODE
+
+
+def test_users_need_the_key_and_metrics_stay_inside(real: Endpoint) -> None:
+    """Without the key 401, and outside of /v1 nothing leaves the cluster."""
+    assert real.stream(max_tokens=1).finish().status == 401
+    assert real.stream(max_tokens=1, api_key="wrong").finish().status == 401
+    assert real.stream(max_tokens=1, path="/metrics").finish().status == 404
+
+
+def test_a_client_that_leaves_frees_the_engine(real: Endpoint) -> None:
+    """When the user hangs up, the engine's running gauge falls although the stream was not done."""
+    pod = real.pod()["metadata"]["name"]
+    stream = real.stream(max_tokens=LONG, api_key=FIRST_KEY)
+    stream.await_events(20)
+    wait_for(lambda: real.running_requests(pod) >= 1, "the engine to run the request")
+    stream.leave()
+    left_with = stream.finish()
+    wait_for(lambda: real.running_requests(pod) == 0, "the engine to drop the request", seconds=15)
+    assert ("left", False) == (left_with.ending, left_with.done)
+
+
+def test_tls_of_a_private_ca_is_refused_until_the_probe_knows_it(
+    real: Endpoint, issued: Issued, tls_door: Door
+) -> None:
+    """Without the CA TLSError with the field to set; with it Ready; no pod is touched for it."""
+    pod = real.pod()["metadata"]["uid"]
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "tiny-tls", "namespace": real.namespace},
+            "type": "kubernetes.io/tls",
+            "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key},
+        }
+    )
+    real.change(exposure={"ingress": {"tls": {"secretName": "tiny-tls"}}})
+    message = real.await_condition("StreamingVerified", "False", "TLSError")
+    assert "verification.tls.caConfigMapRef" in message
+    real.await_condition("Ready", "False", "TLSError")
+
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "company-ca", "namespace": real.namespace},
+            "data": {"ca.crt": issued.ca},
+        }
+    )
+    real.change(verification={"tls": {"caConfigMapRef": {"name": "company-ca"}}})
+    real.await_ready()
+    answer = real.stream(tls_door, max_tokens=50, api_key=FIRST_KEY).finish()
+    assert (200, True) == (answer.status, answer.done)
+    assert real.body()["status"]["url"] == f"https://{real.host}"
+    assert pod == real.pod()["metadata"]["uid"]
+
+
+def test_a_secret_changed_under_a_running_pod_is_named(real: Endpoint) -> None:
+    """At the next probe AuthRejected: the message names the Secret and the restart, and tells no key."""
+    _set_key(real.namespace, SECOND_KEY)
+    message = real.await_condition("StreamingVerified", "False", "AuthRejected", seconds=120)
+    assert f"Secret {SECRET}" in message
+    assert "kubectl rollout restart deployment/tiny" in message
+    real.await_condition("Ready", "False", "AuthRejected")
+    event = real.event("AuthRejected")
+    assert not [
+        text for text in (message, event, str(real.body())) if FIRST_KEY in text or SECOND_KEY in text
+    ]
+
+
+def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls_door: Door) -> None:
+    """The old server finishes its stream with its own [DONE]; the new one has read the new key: Ready."""
+    old = real.pod()["metadata"]["uid"]
+    stream = real.stream(tls_door, max_tokens=LONG, api_key=FIRST_KEY)
+    stream.await_events(20)
+    sample = real.body()["spec"]["engine"]["args"]
+    real.change(engine={"args": [*sample, "--max-num-batched-tokens=4096"]}, rollout={"drainSeconds": 10})
+    answer = stream.finish()
+    assert ("whole", True, "length") == (answer.ending, answer.done, answer.finish_reason)
+
+    real.await_ready(START_SECONDS)
+    assert old != real.pod()["metadata"]["uid"]
+    answer = real.stream(tls_door, max_tokens=50, api_key=SECOND_KEY).finish()
+    assert (200, True) == (answer.status, answer.done)
+
+
+def test_a_stream_that_outlives_the_drain_is_told_so(real: Endpoint, tls_door: Door) -> None:
+    """It ends with `abort` and [DONE], never silently."""
+    stream = real.stream(tls_door, max_tokens=LONG, api_key=SECOND_KEY)
+    stream.await_events(20)
+    kube.delete("pod", real.pod()["metadata"]["name"], real.namespace, "--wait=false")
+    answer = stream.finish()
+    assert ("whole", True, "abort") == (answer.ending, answer.done, answer.finish_reason)
+
+
+def test_a_pod_deleted_while_loading_goes_before_its_grace_ends(real: Endpoint) -> None:
+    """vLLM swallows its first SIGTERM while it loads; the drain script sees to it that a second one comes."""
+
+    def loading() -> dict | None:
+        found = [pod for pod in real.pods() if "deletionTimestamp" not in pod["metadata"]]
+        states = [(pod["status"].get("containerStatuses") or [{}])[0].get("state", {}) for pod in found]
+        return found[0] if found and "running" in states[0] else None
+
+    pod = wait_for(loading, "the replacement to load", tell=real.diagnosis)
+    name = pod["metadata"]["name"]
+    log = ("-n", real.namespace, "logs", name)
+    wait_for(lambda: "vLLM" in kube.kubectl(*log), "the server's first words", tell=real.diagnosis)
+    kube.delete("pod", name, real.namespace, "--wait=false")
+    deadline = wait_for(lambda: _deadline(real, name), "the pod's deletion to begin")
+    wait_for(lambda: kube.get("pod", name, real.namespace) is None, "the pod's end", tell=real.diagnosis)
+    assert datetime.now(UTC) < deadline, "the pod lived until the kubelet's SIGKILL"
+
+
+def _deadline(real: Endpoint, name: str) -> datetime | None:
+    """When the kubelet would kill it: the API server writes that moment as the deletion's time."""
+    pod = kube.get("pod", name, real.namespace)
+    text = (pod or {"metadata": {}})["metadata"].get("deletionTimestamp")
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,75 @@
+"""Another model on a node with a single GPU: no deadlock, and no stream that fits the drain is cut."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import cluster as test_cluster
+from tests.e2e import kube
+from tests.e2e.endpoints import Endpoint
+from tests.e2e.waiting import wait_for
+
+GPU = "nvidia.com/gpu"
+
+
+def _gpus_in_use() -> int:
+    """Devices of every pod of the cluster that has not ended."""
+    pods = [pod for pod in kube.listing("pods") if pod["status"]["phase"] not in ("Succeeded", "Failed")]
+    containers = [container for pod in pods for container in pod["spec"]["containers"]]
+    return sum(int(container.get("resources", {}).get("limits", {}).get(GPU, 0)) for container in containers)
+
+
+@pytest.fixture
+def single_gpu(cluster: int) -> Iterator[None]:
+    """A node with one GPU, and nobody on it."""
+    wait_for(lambda: _gpus_in_use() == 0, "the GPUs of earlier tests to be free", seconds=180)
+    test_cluster.set_gpus(1)
+    yield
+    test_cluster.set_gpus(test_cluster.GPUS)
+
+
+def test_another_model_rolls_out_on_a_single_gpu(single_gpu: None, endpoint: Endpoint) -> None:
+    """The old pod drains its open stream to [DONE] and frees the GPU; the new one takes it, and is Ready."""
+    endpoint.apply(endpoint.double())
+    endpoint.await_ready()
+    old = endpoint.pod()
+    slowly = {"X-Double-Inter-Token-Latency": "60"}
+    stream = endpoint.stream(max_tokens=250, headers=slowly)
+    stream.await_events(10)
+    endpoint.change(model={"source": {"local": {"path": "/models/another"}}})
+    wait_for(
+        lambda: any("deletionTimestamp" in pod["metadata"] for pod in endpoint.pods()), "the rollout to begin"
+    )
+    answer = stream.finish()
+    assert ("whole", True, "length") == (answer.ending, answer.done, answer.finish_reason)
+
+    endpoint.await_ready()
+    new = endpoint.pod()
+    assert old["metadata"]["uid"] != new["metadata"]["uid"]
+    assert "/models/another" in new["spec"]["containers"][0]["args"]
+    assert new["spec"]["containers"][0]["resources"]["limits"][GPU] == "1"
+
+
+def test_a_stream_that_outlives_the_drain_ends_with_abort(endpoint: Endpoint) -> None:
+    """What is still open when the drain's time is over is ended by the server, with `abort` and [DONE]."""
+    endpoint.apply(endpoint.double(rollout={"drainSeconds": 2}))
+    endpoint.await_ready()
+    stream = endpoint.stream(max_tokens=1000, headers={"X-Double-Inter-Token-Latency": "100"})
+    stream.await_events(5)
+    kube.delete("pod", endpoint.pod()["metadata"]["name"], endpoint.namespace, "--wait=false")
+    answer = stream.finish()
+    assert ("whole", True, "abort") == (answer.ending, answer.done, answer.finish_reason)
+
+
+def test_a_change_of_the_route_restarts_no_pod(endpoint: Endpoint) -> None:
+    """A new host is an edge's matter: the pod stays, and an open stream too."""
+    endpoint.apply(endpoint.double())
+    endpoint.await_ready()
+    pod = endpoint.pod()["metadata"]["uid"]
+    stream = endpoint.stream(max_tokens=200, headers={"X-Double-Inter-Token-Latency": "40"})
+    stream.await_events(5)
+    endpoint.change(exposure={"host": f"new.{endpoint.host}"})
+    endpoint.await_ready()
+    answer = stream.finish()
+    assert ("whole", True) == (answer.ending, answer.done)
+    assert pod == endpoint.pod()["metadata"]["uid"]

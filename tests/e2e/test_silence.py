@@ -1,0 +1,51 @@
+"""70 seconds without a byte: the stream lives through the annotation we write, and dies without it."""
+
+from tests.e2e import kube, release
+from tests.e2e.endpoints import Endpoint
+from tests.e2e.waiting import wait_for
+
+ANNOTATION = "nginx.ingress.kubernetes.io/proxy-read-timeout"
+SILENT = {"X-Double-Silence-After-Tokens": "5", "X-Double-Silence-Seconds": "70"}
+NO_KEEP_ALIVE = {"sseKeepAliveSeconds": 0}
+
+
+def _read_timeouts(host: str) -> list[str]:
+    """What nginx has loaded for the host, read from the controller's configuration."""
+    conf = kube.kubectl(
+        "-n",
+        "ingress-nginx",
+        "exec",
+        "deployment/ingress-nginx-controller",
+        "--",
+        "cat",
+        "/etc/nginx/nginx.conf",
+    )
+    block = conf.split(f"## start server {host}")[-1].split("## end server")[0] if host in conf else ""
+    return [line.split()[1].rstrip(";") for line in block.splitlines() if "proxy_read_timeout" in line]
+
+
+def test_silence_survives_and_the_control_is_cut(namespace: str) -> None:
+    """With the annotation the stream goes on; removed by hand, with no operator to mend it, cut at 60 s."""
+    kept, control = Endpoint(namespace, "kept"), Endpoint(namespace, "control")
+    for endpoint in (kept, control):
+        endpoint.apply(endpoint.double(engine=NO_KEEP_ALIVE))
+    for endpoint in (kept, control):
+        endpoint.await_ready()
+    with release.stopped():
+        kube.patch("ingress", control.name, {"metadata": {"annotations": {ANNOTATION: None}}}, namespace)
+        wait_for(
+            lambda: _read_timeouts(control.host) == ["60s"], "nginx to go back to its default for the control"
+        )
+        streams = [endpoint.stream(max_tokens=20, headers=SILENT) for endpoint in (kept, control)]
+        survived, cut = [stream.finish() for stream in streams]
+
+    assert ("whole", True, "length") == (survived.ending, survived.done, survived.finish_reason)
+    assert survived.longest_gap >= 70
+    assert ("cut", False) == (cut.ending, cut.done)
+    assert 59 <= cut.longest_gap < 70, "cut by something else than the proxy's 60 s"
+
+    wait_for(
+        lambda: ANNOTATION in control.child("ingress")["metadata"]["annotations"],
+        "the operator, back again, to mend the annotation",
+        tell=control.diagnosis,
+    )

@@ -1,0 +1,46 @@
+"""
+RBAC is minimal: nothing that was asked in this run was forbidden, and nothing is granted that was not used.
+
+It comes last in this folder, since it judges what the others made the operator do.
+"""
+
+import pytest
+
+from tests.e2e import audit, kube, release
+
+Grant = tuple[str, str, str]
+"""(group, resource, verb)"""
+
+
+def _granted() -> set[Grant]:
+    """What the release's own role grants; with no watchNamespaces it is one ClusterRole."""
+    role = kube.get("clusterrole", release.RELEASE)
+    assert role is not None
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def _used(since: int) -> set[Grant]:
+    """What was asked; a server-side apply that made a new object needed `create` too."""
+    asked = audit.requests(since)
+    made = {(r.group, r.resource, "create") for r in asked if r.verb == "patch" and r.code == 201}
+    return {(r.group, r.resource, r.verb) for r in asked} | made
+
+
+def test_nothing_was_forbidden(cluster: int) -> None:
+    """The roles cover everything that the operator asked for."""
+    assert [] == sorted(set(audit.forbidden(cluster)))
+
+
+def test_everything_granted_was_used(cluster: int, request: pytest.FixtureRequest) -> None:
+    """Each verb on each resource was needed by something that the tests showed."""
+    files = {item.path for item in request.session.items if item.path.parent == request.path.parent}
+    every = set(request.path.parent.glob("test_*.py"))
+    if files != every:
+        pytest.skip("judges a whole run: pytest tests/e2e")
+    assert set() == _granted() - _used(cluster)

@@ -1,0 +1,27 @@
+"""Waiting for a state of the world: polled until a generous deadline, with a failure that explains itself."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+PAUSE = 0.4
+"""Seconds between two looks."""
+
+
+def wait_for(
+    check: Callable[[], T | None], what: str, *, seconds: float = 90, tell: Callable[[], str] | None = None
+) -> T:
+    """The first true answer of *check*; fails with *what* and *tell()* when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            break
+        time.sleep(PAUSE)
+    pytest.fail(f"waited {seconds:.0f} s in vain for {what}\n{tell() if tell else f'last answer: {found!r}'}")
