@@ -6,12 +6,11 @@ The request a probe sends, as bytes. Pure: the nonce and the key are given.
 
 import json
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Literal
 
 Encoding = Literal["gzip", "identity"]
 
-USER_AGENT = f"streaming-operator-probe/{version('streaming-operator')}"
+USER_AGENT = "streaming-operator-probe"
 PROMPT = "Count from one upwards, one number a line."
 CHAT_PATH = "/v1/chat/completions"
 
