@@ -12,14 +12,21 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any
 
+import aiohttp
 import kopf
 
 from streaming_operator.api.endpoint import GROUP, PLURAL, VERSION
+from streaming_operator.cluster.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 Body = Mapping[str, Any]
+
+Session = kopf.AiohttpSession | kopf.ConnectionInfo
+
+LOGIN_BACKOFF = 5.0
+"""Seconds between two tries to log in."""
 
 RESTART_PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before kopf is started again, growing while it does not stay up."""
@@ -71,17 +78,31 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """Store nothing."""
 
 
+async def login() -> Session:
+    """
+    A session of kopf's own loop with the same credentials as everything else.
+
+    kopf asks again after a 401, so a replaced service account token is read anew.
+    """
+    credentials = await Credentials.load()
+    connector = aiohttp.TCPConnector(ssl=credentials.tls(), limit=4)
+    session = aiohttp.ClientSession(connector=connector, headers=await credentials.authorization())
+    return kopf.AiohttpSession(aiohttp_session=session, server=credentials.server)
+
+
 class KopfEdge:
     """Runs kopf beside the main loop; `seen` and `gone` are called in the main loop."""
 
     def __init__(
         self,
         namespaces: Collection[str],
+        login: Callable[[], Awaitable[Session]],
         seen: Callable[[Key, Body], None],
         gone: Callable[[Key], None],
         listed: Callable[[], None],
     ) -> None:
         self._namespaces = tuple(namespaces)
+        self._login = login
         self._seen, self._gone, self._listed = seen, gone, listed
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
@@ -135,9 +156,9 @@ class KopfEdge:
         """The only two handlers: log in, and hand an event over."""
         registry = kopf.OperatorRegistry()
 
-        @kopf.on.login(registry=registry)
-        def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-            return kopf.login_via_client(**kwargs)
+        @kopf.on.login(registry=registry, backoff=LOGIN_BACKOFF)
+        async def login(**_: Any) -> Session:
+            return await self._login()
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
         async def endpoint_event(*, event: Any, name: str, namespace: str | None, **_: Any) -> None:

@@ -13,7 +13,7 @@ import signal
 from streaming_operator import server
 from streaming_operator.cluster import Cluster, Key
 from streaming_operator.errors import ClusterError
-from streaming_operator.handlers import KopfEdge, roll_call
+from streaming_operator.handlers import KopfEdge, login, roll_call
 from streaming_operator.reconcile import Reconciler
 from streaming_operator.settings import Settings
 from streaming_operator.workqueue import WorkQueue
@@ -120,7 +120,7 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], re
             except ClusterError as error:
                 log.warning("roll call failed", extra={"cause": str(error)})
 
-    edge = KopfEdge(settings.watch_namespaces, seen, gone, call.set)
+    edge = KopfEdge(settings.watch_namespaces, login, seen, gone, call.set)
     async with asyncio.TaskGroup() as group:
         group.create_task(edge.run())
         group.create_task(calls())
