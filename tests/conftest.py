@@ -1,6 +1,7 @@
 """Fixtures that more than one folder of tests uses: a private control plane and a namespace in it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -21,6 +22,14 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         pytest.skip(f"no API server: {reason}")
     with planes.start(tmp_path_factory.mktemp("control-plane"), programs) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def kubectl(control_plane: ControlPlane) -> Path:
+    """The kubectl of the control plane's version."""
+    from tests import cluster
+
+    return cluster.kubectl()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """
 A private etcd and kube-apiserver on loopback: the real judge of schemas, server-side apply and watches.
 
-RBAC is on; there are no controllers, so nothing is collected, scheduled or given a service account token. It is
+RBAC is on; there are no controllers, so nothing is collected, scheduled or given a service account. It is
 used as a fixture (tests/conftest.py) and, where there is no pytest, as a context manager.
 """
 
@@ -159,7 +159,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _write_credentials(folder: Path, token: str) -> Path:
-    """A certificate that vouches for itself, its key (it signs service account tokens too), and one admin's token."""
+    """A self-signed certificate, its key (which signs service account tokens too), and one admin's token."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -208,5 +208,5 @@ def _write_kubeconfig(folder: Path, server: str, token: str, ca: Path) -> Path:
 
 
 def _condition(found: Object, kind: str) -> str:
-    conditions = found.get("status", {}).get("conditions", [])
+    conditions = found.get("status", {}).get("conditions") or []
     return next((condition["status"] for condition in conditions if condition["type"] == kind), "Unknown")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import orjson
 from pydantic import Field, ValidationError
+from pydantic_core import InitErrorDetails
 
 from streaming_operator.api.rules import CEL, Model, keys_match
 from streaming_operator.api.scalars import (
@@ -167,19 +168,21 @@ class EndpointSpec(Model):
 
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 NAME_MAX_LENGTH = 45
-NAME_RULE = "metadata.name: lower case letters, digits and '-', beginning with a letter"
-NAME_LENGTH_RULE = f"metadata.name: at most {NAME_MAX_LENGTH} characters, so that the children's names fit"
+NAME_RULE = "lower case letters, digits and '-', beginning with a letter"
+NAME_LENGTH_RULE = f"at most {NAME_MAX_LENGTH} characters, so that the children's names fit"
 
 ROOT_CEL = (
     CEL(
         f"self.metadata.name.matches('^{NAME.pattern}$')",
         lambda body: NAME.fullmatch(body["metadata"]["name"]) is not None,
         NAME_RULE,
+        ".metadata.name",
     ),
     CEL(
         f"size(self.metadata.name) <= {NAME_MAX_LENGTH}",
         lambda body: len(body["metadata"]["name"]) <= NAME_MAX_LENGTH,
         NAME_LENGTH_RULE,
+        ".metadata.name",
     ),
 )
 """Rules on the whole object; their twins are asked of the body."""
@@ -206,9 +209,9 @@ class StreamingEndpoint(Model):
         """
         metadata = body.get("metadata") or {}
         named = {"metadata": {"name": str(metadata.get("name") or "")}}
-        problems = tuple(rule.message for rule in ROOT_CEL if not rule.holds(named))
+        problems = tuple(f"metadata.name: {rule.message}" for rule in ROOT_CEL if not rule.holds(named))
         try:
-            spec = _parse(body.get("spec") or {})
+            spec = _parse(body.get("spec"))
         except ValidationError as error:
             raise InvalidEndpoint(problems + _problems(error)) from None
         if problems:
@@ -242,6 +245,10 @@ class StreamingEndpoint(Model):
 
 def _parse(spec: Any) -> EndpointSpec:
     """As strict as the API server: `"3"` is no number. JSON, since there strict lists become our tuples."""
+    if spec is None:
+        raise ValidationError.from_exception_data(
+            "spec", [InitErrorDetails(type="missing", loc=(), input=None)]
+        )
     text = orjson.dumps(_without_nulls(spec), default=str, option=orjson.OPT_NON_STR_KEYS)
     return EndpointSpec.model_validate_json(text, strict=True, by_alias=True, by_name=False)
 

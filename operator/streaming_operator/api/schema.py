@@ -157,7 +157,8 @@ def root_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": KIND},
-            "metadata": {"type": "object"},
+            # Declared only so that the rules can blame `metadata.name`.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": structural(EndpointSpec),
             "status": structural(EndpointStatus),
         },

@@ -134,7 +134,7 @@ class Exposure(Model):
             f"one must cover {PROBED_PATH}, which clients and the probe ask for; or leave exposure out",
             ".pathPrefixes",
         ),
-        # A rule and no `set`: under server-side apply a set would keep the default beside what the user gives.
+        # A rule and no `set`: under server-side apply, a set keeps the default beside what the user gives.
         CEL(
             "self.pathPrefixes.all(p, self.pathPrefixes.exists_one(q, q == p))",
             lambda exposure: len(set(exposure.path_prefixes)) == len(exposure.path_prefixes),

@@ -1,0 +1,196 @@
+"""A connected cluster side for tests: endpoints in a namespace, what was woken, and a line that can be cut."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming_operator import render
+from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
+from streaming_operator.cluster import Cluster, Key
+from streaming_operator.facts import Manifest
+from streaming_operator.settings import Settings
+from tests.apiserver.client import Object
+from tests.apiserver.control_plane import ControlPlane
+
+PATIENCE = 20.0
+"""Seconds until a test that waits for an event gives up."""
+
+
+class Connected:
+    """A started `Cluster`, and the keys that it woke."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.woken: list[Key] = []
+
+    def children(self, endpoint: StreamingEndpoint) -> tuple[Manifest, ...]:
+        """What is rendered for the endpoint now."""
+        return render.children(endpoint, self.cluster.capabilities())
+
+    @property
+    def writes(self) -> int:
+        """Requests so far that change something."""
+        return sum(count for method, count in self.cluster.requests.items() if method != "GET")
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait until *holds*."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not holds():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"not within {PATIENCE:.0f} s: {what}") from None
+
+    async def until_woken(self, key: Key) -> None:
+        """Wait until the key is woken (again, after a `clear` of `woken`)."""
+        await self.until(lambda: key in self.woken, f"{key} is woken")
+
+
+@asynccontextmanager
+async def connected(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings | None = None
+) -> AsyncIterator[Connected]:
+    """Connect as *kubeconfig* says and fill the caches."""
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    cluster = await Cluster.connect(settings or Settings())
+    found = Connected(cluster)
+    try:
+        await cluster.start(found.woken.append)
+        yield found
+    finally:
+        await cluster.close()
+
+
+def an_endpoint(plane: ControlPlane, namespace: str, name: str = "chat", **spec: Any) -> StreamingEndpoint:
+    """Create a StreamingEndpoint and read it back as the operator does."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "model": {"source": {"huggingFace": {"repo": "org/model"}}},
+            "exposure": {"host": f"{name}.{namespace}.example.com", "ingress": {"className": "nginx"}},
+            **spec,
+        },
+    }
+    return StreamingEndpoint.from_body(plane.create(body))
+
+
+def versions(plane: ControlPlane, children: tuple[Manifest, ...]) -> dict[str, str]:
+    """`Kind/name` -> resource version of each child as it is stored."""
+    return {
+        f"{child['kind']}/{child['metadata']['name']}": plane.get(child)["metadata"]["resourceVersion"]
+        for child in children
+    }
+
+
+def of_kind(children: tuple[Manifest, ...], kind: str) -> Manifest:
+    """The one child of that kind."""
+    return next(child for child in children if child["kind"] == kind)
+
+
+def as_service_account(plane: ControlPlane, namespace: str, folder: Path, rules: list[Object]) -> Path:
+    """A kubeconfig of a service account that may do what *rules* (of a ClusterRole) say and nothing else."""
+    name = f"limited-{namespace}"
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": namespace},
+    }
+    group = "rbac.authorization.k8s.io"
+    plane.create(account)
+    plane.create(
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+    )
+    plane.create(
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        }
+    )
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
+    token = plane.request("POST", f"{plane.path(account)}/token", request)["status"]["token"]
+    return write_kubeconfig(folder / "limited", plane.server, token, plane.ca)
+
+
+def write_kubeconfig(path: Path, server: str, token: str, ca: Path) -> Path:
+    """A kubeconfig with one cluster and one user."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority": str(ca)}}],
+        "users": [{"name": "user", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
+        "current-context": "test",
+    }
+    path.write_text(json.dumps(config))
+    return path
+
+
+class Line:
+    """A TCP line to the API server that can be cut and mended; TLS goes through untouched."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.up = True
+        self.refused = 0
+
+    @property
+    def port(self) -> int:
+        """Where the line begins."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def cut(self) -> None:
+        """Reset what is open, and whatever is opened from now on."""
+        self.up = False
+        for writer in self._open:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self.up = True
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.up:
+            self.refused += 1
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open |= {writer, back}
+        try:
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        except OSError:
+            pass
+        finally:
+            self._open -= {writer, back}
+            writer.close()
+            back.close()
+
+    async def __aenter__(self) -> "Line":
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self.cut()
+        self._server.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry bytes one way until their end."""
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

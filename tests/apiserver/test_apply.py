@@ -1,0 +1,326 @@
+"""Writing children to a real API server: what is written, what is not, what is refused, what is taken away."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster.compare import APPLIED_HASH
+from streaming_operator.errors import Forbidden, Gone, NotOurs, Rejected
+from streaming_operator.facts import Manifest
+from tests.apiserver.client import ApiError
+from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind, versions
+
+pytestmark = pytest.mark.apiserver
+
+
+def titles(children: tuple[Manifest, ...]) -> tuple[str, ...]:
+    """`Kind/name` of each."""
+    return tuple(f"{child['kind']}/{child['metadata']['name']}" for child in children)
+
+
+def exists(plane: ControlPlane, child: Manifest) -> bool:
+    """Whether the object that *child* names is stored."""
+    try:
+        plane.get(child)
+    except ApiError as refusal:
+        assert 404 == refusal.status
+        return False
+    return True
+
+
+async def test_a_second_apply_writes_nothing(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first apply makes every child; the second, of the same rendering, sends no request at all."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        first = await here.cluster.apply(endpoint, children)
+        stored, requests = versions(control_plane, children), dict(here.cluster.requests)
+
+        second = await here.cluster.apply(endpoint, children)
+
+        assert titles(children) == first.written
+        assert () == second.written
+        assert requests == here.cluster.requests
+        assert stored == versions(control_plane, children)
+
+
+async def test_a_restarted_operator_writes_nothing(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no memory but the cluster's, an unchanged endpoint costs no write; amounts in any spelling."""
+    amounts = {"requests": {"cpu": "1500m", "memory": "2048Mi"}, "limits": {"cpu": "1.5"}}
+    endpoint = an_endpoint(control_plane, namespace, resources=amounts, replicas=2)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        await here.cluster.apply(endpoint, here.children(endpoint))
+    async with connected(control_plane.kubeconfig, monkeypatch) as again:
+        applied = await again.cluster.apply(endpoint, again.children(endpoint))
+
+        assert (0, 0) == (applied.writes, again.writes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("Deployment", {"spec": {"replicas": 7}}),
+        ("Deployment", {"metadata": {"labels": {"app.kubernetes.io/name": "stranger"}}}),
+        ("Service", {"spec": {"selector": {"app": "stranger"}}}),
+        ("Service", {"spec": {"ports": [{"name": "http", "port": 9999, "targetPort": "http"}]}}),
+        ("Ingress", {"metadata": {"annotations": {APPLIED_HASH: None}}}),
+        ("Ingress", {"spec": {"rules": [{"host": "elsewhere.example.com"}]}}),
+        ("ServiceMonitor", {"spec": {"endpoints": [{"port": "other"}]}}),
+    ],
+)
+async def test_an_edit_by_hand_is_repaired_and_nothing_else_is_written(
+    control_plane: ControlPlane,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    change: dict[str, Any],
+) -> None:
+    """The edit wakes the endpoint, the next apply restores that child alone, and one more apply writes nothing."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        child = of_kind(children, kind)
+        before = versions(control_plane, children)
+        here.woken.clear()
+
+        edited = control_plane.patch(child, change)["metadata"]["resourceVersion"]
+        await here.until_woken(endpoint.key)
+        applied = await here.cluster.apply(endpoint, children)
+
+        after = versions(control_plane, children)
+        title = f"{kind}/{child['metadata']['name']}"
+        assert (title,) == applied.written
+        assert {title} == {name for name, version in after.items() if version != before[name]}
+        assert edited != after[title]
+        assert (await here.cluster.apply(endpoint, children)).writes == 0
+
+
+async def test_a_child_deleted_by_hand_comes_back(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind of child: its deletion wakes the endpoint and the next apply makes it again, and it alone."""
+    endpoint = an_endpoint(control_plane, namespace, replicas=2)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        for child in children:
+            here.woken.clear()
+            control_plane.delete(child)
+            await here.until_woken(endpoint.key)
+
+            assert titles((child,)) == (await here.cluster.apply(endpoint, children)).written
+            assert exists(control_plane, child)
+
+
+async def test_what_others_add_stays_and_asks_for_no_write(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A label, an annotation or a sidecar of somebody else is theirs."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        here.woken.clear()
+        service = of_kind(children, "Service")
+        control_plane.patch(service, {"metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}}})
+        await here.until_woken(endpoint.key)
+
+        assert 0 == (await here.cluster.apply(endpoint, children)).writes
+        assert "x" == control_plane.get(service)["metadata"]["labels"]["team"]
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["same operator", "restarted operator"])
+async def test_a_field_that_is_no_longer_rendered_is_removed(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    """Also when the operator was restarted in between and remembers nothing of the field."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        service = of_kind(children, "Service")
+        annotated = {**service, "metadata": {**service["metadata"], "annotations": {"example.com/once": "1"}}}
+        with_it = tuple(annotated if child is service else child for child in children)
+        await here.cluster.apply(endpoint, with_it)
+        assert "1" == control_plane.get(service)["metadata"]["annotations"]["example.com/once"]
+        if not restarted:
+            await here.cluster.apply(endpoint, children)
+    if restarted:
+        async with connected(control_plane.kubeconfig, monkeypatch) as again:
+            await again.cluster.apply(endpoint, children)
+
+    assert "example.com/once" not in control_plane.get(service)["metadata"].get("annotations", {})
+
+
+OWNERS = {
+    "nobody": [],
+    "another controller": [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "foreign", "uid": "0-0-0", "controller": True}
+    ],
+}
+
+
+@pytest.mark.parametrize("owners", OWNERS.values(), ids=OWNERS)
+@pytest.mark.parametrize("labelled", [False, True], ids=["without our label", "with our label"])
+async def test_an_object_that_is_not_ours_is_refused_and_nothing_is_written(
+    control_plane: ControlPlane,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    owners: list[dict[str, Any]],
+    labelled: bool,
+) -> None:
+    """The refusal names the object and who controls it; no other child is made, the object stays as it was."""
+    endpoint = an_endpoint(control_plane, namespace)
+    labels = {"app.kubernetes.io/managed-by": "streaming-operator"} if labelled else {}
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "chat", "namespace": namespace, "ownerReferences": owners, "labels": labels},
+        "spec": {"ports": [{"port": 1234}]},
+    }
+    before = control_plane.create(foreign)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        with pytest.raises(NotOurs) as refusal:
+            await here.cluster.apply(endpoint, children)
+
+        assert "Service/chat" in str(refusal.value)
+        assert ("ReplicaSet/foreign" if owners else "controlled by nobody") in str(refusal.value)
+        assert 0 == here.writes
+        assert ("Service/chat",) == titles(tuple(child for child in children if exists(control_plane, child)))
+        assert (
+            before["metadata"]["resourceVersion"] == control_plane.get(foreign)["metadata"]["resourceVersion"]
+        )
+
+
+async def test_what_is_no_longer_rendered_is_pruned(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without exposure the Ingress goes; what else the namespace holds stays."""
+    endpoint = an_endpoint(control_plane, namespace)
+    bystander = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "bystander", "namespace": namespace},
+    }
+    control_plane.create(bystander)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        ingress = of_kind(children, "Ingress")
+
+        applied = await here.cluster.apply(
+            endpoint, tuple(child for child in children if child is not ingress)
+        )
+
+        assert (titles((ingress,)), ()) == (applied.pruned, applied.written)
+        assert not exists(control_plane, ingress)
+        assert exists(control_plane, bystander)
+
+
+async def test_a_config_map_that_a_pod_still_mounts_is_kept(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pods that drain need their script; the old ConfigMap goes when the last of them has gone."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        old = of_kind(children, "ConfigMap")
+        new = {**old, "metadata": {**old["metadata"], "name": "chat-engine-0123456789"}}
+        await here.cluster.apply(endpoint, children)
+        pod = a_pod(endpoint, old["metadata"]["name"])
+        here.woken.clear()
+        control_plane.create(pod)
+        await here.until_woken(endpoint.key)
+        swapped = tuple(new if child is old else child for child in children)
+
+        assert () == (await here.cluster.apply(endpoint, swapped)).pruned
+        here.woken.clear()
+        control_plane.request("DELETE", control_plane.path(pod), gracePeriodSeconds="0")
+        await here.until_woken(endpoint.key)
+        assert titles((old,)) == (await here.cluster.apply(endpoint, swapped)).pruned
+
+
+def a_pod(endpoint: StreamingEndpoint, config_map: str) -> Manifest:
+    """A pod as the Deployment's ReplicaSet would make it, mounting that ConfigMap."""
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": "chat-1",
+        "uid": "1-1",
+        "controller": True,
+    }
+    labels = {
+        "app.kubernetes.io/managed-by": "streaming-operator",
+        "streamingendpoints.dev/endpoint": endpoint.name,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "chat-1-x",
+            "namespace": endpoint.namespace,
+            "labels": labels,
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "engine", "image": "none"}],
+            "volumes": [{"name": "files", "configMap": {"name": config_map}}],
+        },
+    }
+
+
+@pytest.mark.parametrize("made_again", [False, True], ids=["gone", "another of its name"])
+async def test_no_child_is_made_for_an_endpoint_that_is_gone(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, made_again: bool
+) -> None:
+    """An operator that missed the deletion finds out before it creates anything."""
+    endpoint = an_endpoint(control_plane, namespace)
+    control_plane.delete(body_of(endpoint))
+    if made_again:
+        an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        with pytest.raises(Gone):
+            await here.cluster.apply(endpoint, children)
+
+        assert 0 == here.writes
+        assert not any(exists(control_plane, child) for child in children)
+
+
+def body_of(endpoint: StreamingEndpoint) -> Manifest:
+    """The name of the endpoint's own object."""
+    return {
+        "apiVersion": "streamingendpoints.dev/v1alpha1",
+        "kind": "StreamingEndpoint",
+        "metadata": {"name": endpoint.name, "namespace": endpoint.namespace},
+    }
+
+
+async def test_missing_rights_are_told_as_such(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """RBAC that lacks a verb ends in `Forbidden` with the API server's own words."""
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(as_service_account(control_plane, namespace, tmp_path, rules), monkeypatch) as here:
+        with pytest.raises(Forbidden, match="cannot patch resource"):
+            await here.cluster.apply(endpoint, here.children(endpoint))
+
+
+async def test_what_the_server_refuses_names_the_field(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong value in a free-form field of the spec ends in `Rejected`, naming object and path."""
+    endpoint = an_endpoint(control_plane, namespace, tolerations=[{"key": "gpu", "operator": "Sometimes"}])
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        with pytest.raises(Rejected, match=r"write Deployment/chat in .*tolerations\[0\]\.operator"):
+            await here.cluster.apply(endpoint, here.children(endpoint))

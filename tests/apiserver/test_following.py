@@ -1,0 +1,350 @@
+"""Caches against a real API server: what a cut line hides, what a kind that comes later changes, what is told."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming_operator.api.conditions import Reason
+from streaming_operator.cluster import kinds
+from streaming_operator.cluster.transport import Transport
+from streaming_operator.errors import Conflict, Expired, Gone
+from streaming_operator.settings import EdgeSetting, Settings
+from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.following import Line, an_endpoint, connected, of_kind, write_kubeconfig
+
+pytestmark = pytest.mark.apiserver
+
+INGRESS_CLASS = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass"}
+
+
+def a_class(name: str, controller: str) -> dict[str, Any]:
+    """An IngressClass."""
+    return {**INGRESS_CLASS, "metadata": {"name": name}, "spec": {"controller": controller}}
+
+
+async def test_what_happened_while_the_line_was_cut_is_noticed(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A child deleted and one edited during the cut both wake their endpoint, and one apply repairs both."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with Line(int(control_plane.server.rsplit(":", 1)[1])) as line:
+        server = f"https://127.0.0.1:{line.port}"
+        kubeconfig = write_kubeconfig(tmp_path / "line", server, control_plane.token, control_plane.ca)
+        async with connected(kubeconfig, monkeypatch) as here:
+            children = here.children(endpoint)
+            await here.cluster.apply(endpoint, children)
+            line.cut()
+            await here.until(lambda: line.refused > 0, "the informers tried again")
+            here.woken.clear()
+            control_plane.delete(of_kind(children, "Service"))
+            control_plane.patch(of_kind(children, "Deployment"), {"spec": {"replicas": 5}})
+            line.mend()
+            await here.until(lambda: here.woken.count(endpoint.key) >= 2, "both changes are noticed")
+
+            applied = await here.cluster.apply(endpoint, children)
+            assert {"Service/chat", "Deployment/chat"} == set(applied.written)
+
+
+async def test_a_version_that_is_too_old_is_told_apart(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server's real 410 becomes `Expired`, upon which an informer lists again."""
+    an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch):
+        transport = await Transport.open(per_second=10, burst=10, connections=1)
+        try:
+            query = {"watch": "1", "resourceVersion": "1", "timeoutSeconds": "5"}
+            with pytest.raises(Expired):
+                async with transport.watch(kinds.CONFIG_MAPS.path(), query, "watch") as lines:
+                    async for line in lines:
+                        if b'"code":410' in line:
+                            raise Expired("as an event")
+        finally:
+            await transport.close()
+
+
+async def test_classes_and_gateways_are_seen_as_they_come(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A known controller is recognised, an unknown one is generic, the administrator's word is above both."""
+    known, other, told = f"known-{namespace}", f"other-{namespace}", f"told-{namespace}"
+    settings = Settings(
+        edges=(EdgeSetting(class_name=told, profile="ingress-nginx", service="infra/edge", http_port=8080),)
+    )
+    async with connected(control_plane.kubeconfig, monkeypatch, settings) as here:
+        endpoint = an_endpoint(control_plane, namespace)
+        await here.cluster.apply(endpoint, here.children(endpoint))
+        here.woken.clear()
+        control_plane.create(a_class(known, "k8s.io/ingress-nginx"))
+        control_plane.create(a_class(other, "example.com/other"))
+        control_plane.create(a_class(told, "example.com/other"))
+        await here.until(lambda: told in here.cluster.capabilities().ingress_classes, "the classes are known")
+
+        classes = here.cluster.capabilities().ingress_classes
+        assert ["ingress-nginx", "generic", "ingress-nginx"] == [
+            classes[name].profile for name in (known, other, told)
+        ]
+        assert ("infra/edge", 8080) == (classes[told].service, classes[told].http_port)
+        assert endpoint.key in here.woken
+
+
+async def test_a_kind_that_is_installed_later_is_noticed(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discovery finds the kind, its objects are followed, and every endpoint is woken; and back again."""
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        endpoint = an_endpoint(control_plane, namespace)
+        here.cluster.observe(endpoint, ())
+        caches = here.cluster._caches
+        assert here.cluster.capabilities().service_monitors
+        with monkeypatch.context() as without:
+            hidden = kinds.SERVICE_MONITORS.plural
+            real = Transport.get
+
+            async def blind(self: Transport, path: str, doing: str, **more: Any) -> Any:
+                answer = await real(self, path, doing, **more)
+                if doing.startswith("discover"):
+                    answer["resources"] = [entry for entry in answer["resources"] if entry["name"] != hidden]
+                return answer
+
+            without.setattr(Transport, "get", blind)
+            await caches.discover_again()
+            assert not here.cluster.capabilities().service_monitors
+        here.woken.clear()
+
+        await caches.discover_again()
+
+        assert here.cluster.capabilities().service_monitors
+        assert [endpoint.key] == here.woken
+
+
+async def test_a_host_that_another_ingress_serves_is_told_and_watched(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older Ingress is named; when it goes, the endpoint is woken and the conflict is over."""
+    name = f"class-{namespace}"
+    control_plane.create(a_class(name, "k8s.io/ingress-nginx"))
+    backend = {"service": {"name": "x", "port": {"number": 80}}}
+    path = {"path": "/v1", "pathType": "Prefix", "backend": backend}
+    other = control_plane.create(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": "a-other", "namespace": namespace},
+            "spec": {
+                "ingressClassName": name,
+                "rules": [{"host": f"chat.{namespace}.example.com", "http": {"paths": [path]}}],
+            },
+        }
+    )
+    exposure = {"host": f"chat.{namespace}.example.com", "ingress": {"className": name}}
+    endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        route = here.cluster.observe(endpoint, children).route
+        assert route is not None
+        assert route.trouble is not None
+        assert Reason.HOST_CONFLICT is route.trouble.reason
+        assert f"Ingress {namespace}/a-other" in route.trouble.message
+        here.woken.clear()
+
+        control_plane.delete(other)
+        await here.until_woken(endpoint.key)
+
+        route = here.cluster.observe(endpoint, children).route
+        assert route is not None
+        assert (True, True, None) == (route.exists, route.admitted, route.trouble)
+
+
+async def test_the_workload_is_observed_as_its_controllers_tell_it(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replicas, the newest template's hash, ready pods and the Service's address; a scale-up keeps the hash."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        assert here.cluster.observe(endpoint, children).pod_template_hash is None
+        await play_controllers(control_plane, of_kind(children, "Deployment"))
+        await here.until(lambda: here.cluster.observe(endpoint, children).rolled_out, "the rollout is seen")
+        await here.until(lambda: bool(here.cluster.observe(endpoint, children).pods), "the pod is seen")
+
+        seen = here.cluster.observe(endpoint, children)
+        assert (1, 1, 1, "abc") == (
+            seen.desired_replicas,
+            seen.ready_replicas,
+            seen.updated_replicas,
+            seen.pod_template_hash,
+        )
+        assert [("chat-abc-1", "10.9.8.7", True, "abc")] == [
+            (p.name, p.ip, p.ready, p.template_hash) for p in seen.pods
+        ]
+        assert control_plane.get(of_kind(children, "Service"))["spec"]["clusterIP"] == seen.service_address
+        assert seen.workload_trouble is None
+
+        deployment = of_kind(children, "Deployment")
+        more = {**deployment, "spec": {**deployment["spec"], "replicas": 2}}
+        await here.cluster.apply(
+            endpoint, tuple(more if child is deployment else child for child in children)
+        )
+        scaled = here.cluster.observe(endpoint, children)
+        assert ("abc", False) == (scaled.pod_template_hash, scaled.rolled_out)
+
+        template = {
+            **deployment["spec"]["template"],
+            "metadata": {**deployment["spec"]["template"]["metadata"]},
+        }
+        template["metadata"]["annotations"] = {"new": "template"}
+        newer = {**deployment, "spec": {**deployment["spec"], "template": template}}
+        await here.cluster.apply(
+            endpoint, tuple(newer if child is deployment else child for child in children)
+        )
+        assert here.cluster.observe(endpoint, children).pod_template_hash is None
+
+
+async def play_controllers(plane: ControlPlane, deployment: dict[str, Any]) -> None:
+    """Write what the Deployment controller and a kubelet would: a ReplicaSet, a ready pod, the status."""
+    stored = plane.patch(
+        deployment, {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}}
+    )
+    labels = {**deployment["spec"]["template"]["metadata"]["labels"], "pod-template-hash": "abc"}
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat", "uid": stored["metadata"]["uid"]}
+    where = {"namespace": deployment["metadata"]["namespace"], "labels": labels}
+    replica_set = plane.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {
+                **where,
+                "name": "chat-abc",
+                "ownerReferences": [{**owner, "controller": True}],
+                "annotations": {"deployment.kubernetes.io/revision": "1"},
+            },
+            "spec": {
+                "selector": {"matchLabels": {"pod-template-hash": "abc"}},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "engine", "image": "none"}]},
+                },
+            },
+        }
+    )
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": "chat-abc",
+        "uid": replica_set["metadata"]["uid"],
+    }
+    pod = plane.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**where, "name": "chat-abc-1", "ownerReferences": [{**owner, "controller": True}]},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "engine", "image": "none"}],
+            },
+        }
+    )
+    ready = {"type": "Ready", "status": "True"}
+    plane.patch(
+        pod, {"status": {"phase": "Running", "podIP": "10.9.8.7", "conditions": [ready]}}, part="status"
+    )
+    counts = {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    generation = stored["metadata"]["generation"]
+    plane.patch(deployment, {"status": {"observedGeneration": generation, **counts}}, part="status")
+
+
+async def test_the_status_is_written_for_the_very_endpoint_only(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is stored; one meant for an endpoint that was deleted touches no later one of its name."""
+    endpoint = an_endpoint(control_plane, namespace)
+    condition = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "Testing",
+        "message": "",
+        "lastTransitionTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        await here.cluster.write_status(endpoint, {"observedGeneration": 1, "conditions": [condition]})
+        body = await here.cluster.read_endpoint(endpoint.key)
+        assert body is not None
+        assert "Testing" == body["status"]["conditions"][0]["reason"]
+        assert [endpoint.name] == [
+            m["name"] for m in await here.cluster.list_endpoints() if m["namespace"] == namespace
+        ]
+
+        control_plane.delete(body)
+        with pytest.raises((Gone, Conflict)):
+            await here.cluster.write_status(endpoint, {"observedGeneration": 1})
+        assert await here.cluster.read_endpoint(endpoint.key) is None
+        an_endpoint(control_plane, namespace)
+        with pytest.raises(Conflict):
+            await here.cluster.write_status(endpoint, {"observedGeneration": 1})
+
+
+async def test_events_tell_and_never_fail(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Event names its endpoint, however long the message; where it cannot be written, nothing is raised."""
+    endpoint = an_endpoint(control_plane, namespace)
+    nowhere = endpoint.model_copy(update={"namespace": "does-not-exist"})
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        await here.cluster.publish(endpoint, "Warning", "Buffered", "x" * 5000)
+        await here.cluster.publish(nowhere, "Normal", "Streaming", "y")
+    found = control_plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+    assert [("Buffered", endpoint.uid)] == [(event["reason"], event["regarding"]["uid"]) for event in found]
+
+
+async def test_secrets_and_config_maps_are_read_by_key(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value comes decoded; a missing object or key is named, and no error ever quotes a value."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": namespace}}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": namespace}}
+    control_plane.create({**secret, "stringData": {"api-key": "sesame"}, "data": {"bytes": "/////w=="}})
+    control_plane.create({**config, "data": {"ca.crt": "PEM"}})
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        assert "sesame" == await here.cluster.read_secret_key(namespace, "s", "api-key")
+        assert "PEM" == await here.cluster.read_config_map_key(namespace, "c", "ca.crt")
+        for name, key in (("s", "other"), ("missing", "api-key")):
+            with pytest.raises(Gone, match=name):
+                await here.cluster.read_secret_key(namespace, name, key)
+        with pytest.raises(Gone, match="c has no key"):
+            await here.cluster.read_config_map_key(namespace, "c", "other")
+        with pytest.raises(Exception, match="is not text") as refusal:
+            await here.cluster.read_secret_key(namespace, "s", "bytes")
+        assert refusal.value.__cause__ is None
+
+
+async def test_the_edge_is_where_the_administrator_says(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Service of the list by its address and ports; without a list the Ingress's status, which may be empty."""
+    name = f"edge-{namespace}"
+    control_plane.create(a_class(name, "k8s.io/ingress-nginx"))
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge", "namespace": namespace}}
+    address = control_plane.create({**service, "spec": {"ports": [{"port": 80}]}})["spec"]["clusterIP"]
+    endpoint = an_endpoint(
+        control_plane, namespace, exposure={"host": "h.example.com", "ingress": {"className": name}}
+    )
+    told = Settings(edges=(EdgeSetting(class_name=name, service=f"{namespace}/edge", https_port=8443),))
+    async with connected(control_plane.kubeconfig, monkeypatch, told) as here:
+        found = await here.cluster.edge_addresses(endpoint)
+        assert ((address,), 80, 8443) == (found.addresses, found.http_port, found.https_port)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        assert () == (await here.cluster.edge_addresses(endpoint)).addresses
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
+        control_plane.patch(of_kind(children, "Ingress"), status, part="status")
+        here.woken.clear()
+        await here.until(
+            lambda: bool((r := here.cluster.observe(endpoint, children).route) and r.addresses), "an address"
+        )
+        assert ("192.0.2.7",) == (await here.cluster.edge_addresses(endpoint)).addresses

@@ -1,0 +1,138 @@
+"""The resource as users and tools meet it on a real API server."""
+
+import json
+import subprocess
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from streaming_operator.api import schema
+from tests.apiserver.client import ApiError
+from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.documents import BASES, MINIMAL, STATUS, Document, document, edited
+
+pytestmark = pytest.mark.apiserver
+
+SAMPLES = sorted((Path(__file__).resolve().parents[2] / "manifests" / "samples").glob("*.yaml"))
+
+
+def _in(namespace: str, spec: Document, name: str = "qwen") -> Document:
+    return edited(document(spec, name), (("metadata", "namespace"), namespace))
+
+
+def test_four_facts_are_enough(control_plane: ControlPlane, namespace: str) -> None:
+    """Model, GPU count, host and class make an endpoint; everything else has a default, which is stored."""
+    stored = control_plane.create(_in(namespace, MINIMAL))["spec"]
+    assert "vllm/vllm-openai:v0.33.0" == stored["engine"]["image"]
+    assert ["/v1"] == stored["exposure"]["pathPrefixes"]
+    assert {"idleSeconds": 3600, "requestSeconds": 0, "connectSeconds": 10} == stored["exposure"]["timeouts"]
+    assert {"enabled": True, "intervalSeconds": 15} == stored["monitoring"]["serviceMonitor"]
+    assert ("Required", 64) == (
+        stored["verification"]["mode"],
+        stored["verification"]["request"]["maxTokens"],
+    )
+    assert ("Auto", 1, False) == (stored["rollout"]["strategy"], stored["replicas"], stored["suspend"])
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_every_field_is_kept(control_plane: ControlPlane, namespace: str, name: str) -> None:
+    """Nothing of a document that sets every field is pruned, free-form parts included."""
+    stored = control_plane.create(_in(namespace, BASES[name]))
+    assert BASES[name] == _within(BASES[name], stored["spec"])
+
+
+def _within(wanted: object, found: object) -> object:
+    """*found* less the fields that *wanted* does not have."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return {key: _within(wanted[key], found[key]) for key in wanted if key in found}
+    return found
+
+
+def test_a_typo_is_refused(control_plane: ControlPlane, namespace: str) -> None:
+    """Strict validation, which kubectl asks for, names an unknown field instead of dropping it."""
+    with pytest.raises(ApiError, match=r'unknown field "spec\.engine\.maxModelLength"'):
+        control_plane.create(edited(_in(namespace, MINIMAL), (("spec", "engine", "maxModelLength"), 1)))
+
+
+def test_spec_and_status_are_written_apart(control_plane: ControlPlane, namespace: str) -> None:
+    """A status write changes no spec and no generation; all of a full status is kept."""
+    stored = control_plane.create(_in(namespace, MINIMAL))
+    written = control_plane.request(
+        "PUT", control_plane.path(stored, "status"), deepcopy(stored) | {"status": STATUS}
+    )
+    assert (STATUS, stored["spec"], 1) == (
+        written["status"],
+        written["spec"],
+        written["metadata"]["generation"],
+    )
+
+
+def test_it_scales(control_plane: ControlPlane, namespace: str) -> None:
+    """`kubectl scale` and autoscalers read and write it through the scale subresource."""
+    stored = control_plane.create(_in(namespace, MINIMAL))
+    status = {"replicas": 1, "selector": "streamingendpoints.dev/endpoint=qwen"}
+    control_plane.patch(stored, {"status": status}, part="status")
+    scale = control_plane.get(stored, part="scale")
+    assert (1, status) == (scale["spec"]["replicas"], scale["status"])
+    control_plane.patch(stored, {"spec": {"replicas": 3}}, part="scale")
+    assert 3 == control_plane.get(stored)["spec"]["replicas"]
+
+
+def test_applied_paths_replace_the_default(control_plane: ControlPlane, namespace: str) -> None:
+    """Server-side apply of other path prefixes leaves nothing of the default behind."""
+    wanted = _in(namespace, MINIMAL)
+    control_plane.apply(wanted)
+    control_plane.apply(edited(wanted, (("spec", "exposure", "pathPrefixes"), ["/v1/chat"])))
+    assert ["/v1/chat"] == control_plane.get(wanted)["spec"]["exposure"]["pathPrefixes"]
+
+
+def test_applying_again_changes_nothing(control_plane: ControlPlane, namespace: str) -> None:
+    """A second apply of the same file is no new version, so that GitOps tools are quiet."""
+    first = control_plane.apply(_in(namespace, BASES["ingress"]))
+    again = control_plane.apply(_in(namespace, BASES["ingress"]))
+    assert first["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"]
+
+
+def test_the_crd_survives_the_server(control_plane: ControlPlane) -> None:
+    """The API server keeps the CRD as it was sent: it drops no keyword and finds nothing to complain of."""
+    sent = schema.crd()
+    stored = control_plane.get(sent)
+    assert sent["spec"]["versions"] == stored["spec"]["versions"]
+    problems = [c for c in stored["status"]["conditions"] if c["type"] == "NonStructuralSchema"]
+    assert [] == problems
+
+
+def test_kubectl_shows_what_matters(control_plane: ControlPlane, namespace: str, kubectl: Path) -> None:
+    """`kubectl get sep` answers: where, what, ready or not, and why."""
+    stored = control_plane.create(_in(namespace, MINIMAL))
+    streaming = STATUS["conditions"][0] | {"type": "StreamingVerified", "reason": "Streaming"}
+    status = STATUS | {"conditions": [*STATUS["conditions"], streaming]}
+    control_plane.request("PUT", control_plane.path(stored, "status"), stored | {"status": status})
+    table = _kubectl(kubectl, control_plane, "get", "sep", "--namespace", namespace, "--output", "wide")
+    head, line = table.splitlines()
+    assert ["NAME", "URL", "MODEL", "READY", "STREAMING", "TTFT", "AGE", "REPLICAS", "GPU", "CLASS", "GATEWAY"] == head.split()
+    name, url, model, ready, reason, ttft, _, replicas, gpus, edge = line.split()
+    assert ("qwen", "http://qwen.example.com/v1", "qwen", "True", "Streaming", "85", "1", "1", "nginx") == (
+        name, url, model, ready, reason, ttft, replicas, gpus, edge,
+    )  # fmt: skip
+
+
+def _kubectl(program: Path, plane: ControlPlane, *words: str) -> str:
+    command = [program, "--kubeconfig", plane.kubeconfig, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_kubectl_explains_fields(control_plane: ControlPlane, kubectl: Path) -> None:
+    """Descriptions reach `kubectl explain`."""
+    told = _kubectl(kubectl, control_plane, "explain", "sep.spec.rollout.drainSeconds")
+    assert "Longest time that running streams get to finish" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_samples_are_accepted(control_plane: ControlPlane, namespace: str, sample: Path) -> None:
+    """Every sample can be applied as it is, with strict field validation."""
+    for found in yaml.safe_load_all(sample.read_text()):
+        wanted = edited(json.loads(json.dumps(found)), (("metadata", "namespace"), namespace))
+        assert wanted["spec"] == _within(wanted["spec"], control_plane.apply(wanted)["spec"])
