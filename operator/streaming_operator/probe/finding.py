@@ -32,6 +32,7 @@ class Symptom(StrEnum):
     NO_TOKEN = "no first token"  # noqa: S105 - words, not a secret
     KEY_MISSING = "no key sent"
     KEY_REFUSED = "key refused"
+    KEY_BROKEN = "key not sendable"
     CERTIFICATE = "certificate"
     HANDSHAKE = "handshake"
     NAME = "name"

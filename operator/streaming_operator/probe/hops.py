@@ -19,7 +19,7 @@ from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.remedies import Names, remedy
 from streaming_operator.probe.request import PROMPT, ApiKey, Ask, Encoding, chat, post
 from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.timeline import Recorder, Timeline, quantile
+from streaming_operator.probe.timeline import Recorder, Timeline, Trouble, quantile
 from streaming_operator.probe.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
 
 log = logging.getLogger(__name__)
@@ -209,6 +209,9 @@ class _Verification:
     async def _ask(self, target: wire.Target, encoding: Encoding) -> Attempt:
         plan = self._plan
         with_key = plan.key is not None
+        if plan.key is not None and not plan.key.is_sendable:
+            told = "the API key is empty or holds a character that no header can carry, such as a line feed"
+            return Attempt(trouble=Trouble.KEY, detail=told, with_key=True)
         try:
             pinned = await self._pin(target)
             ask = Ask(plan.model, plan.prompt, self._tokens, encoding)

@@ -91,7 +91,7 @@ class Response:
                 yield self._head(event)
             elif isinstance(event, h11.Data):
                 yield Piece(self._decode(bytes(event.data)), self._frame)
-                # Counted at its end: h11 forgets the start of a chunk whose size line came in an earlier read.
+                # Counted at its end: h11 forgets the start of a chunk whose size line came a read earlier.
                 self._frame += event.chunk_end
             elif isinstance(event, h11.EndOfMessage):
                 self._over = True

@@ -16,6 +16,7 @@ def no_answer(attempt: Attempt) -> Finding:
     known = {
         Trouble.DNS: (Verdict.DNS_UNRESOLVED, Symptom.NAME),
         Trouble.REFUSED_BY_US: (Verdict.UNREACHABLE, Symptom.FORBIDDEN_ADDRESS),
+        Trouble.KEY: (Verdict.AUTH_REJECTED, Symptom.KEY_BROKEN),
         Trouble.TLS: (Verdict.TLS_ERROR, Symptom.HANDSHAKE),
     }
     trouble = attempt.trouble or Trouble.CONNECT

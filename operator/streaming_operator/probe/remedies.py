@@ -108,6 +108,7 @@ _ANY: dict[Symptom, str] = {
     _S.NAME: "create the DNS record of {host}, or tell the operator the edge's address (chart value edges[])",
     _S.FORBIDDEN_ADDRESS: "tell the operator the edge's address (chart value edges[]), or use https",
     _S.NO_CONNECTION: "check that the edge runs and that a NetworkPolicy lets the operator reach it",
+    _S.KEY_BROKEN: "mend the value in Secret {secret}: --from-literal adds no line feed",
     _S.KEY_MISSING: "the edge asks for credentials of its own, or set engine.apiKeySecretRef",
     _S.KEY_REFUSED: "{edge} refuses the key that the model server accepts: check its own authentication",
     _S.UNKNOWN_MODEL: (

@@ -54,6 +54,7 @@ class Trouble(Enum):
     CONNECT = "connect"
     TLS = "tls"
     LOST = "lost before an answer"
+    KEY = "key that cannot be sent"
 
 
 @dataclass(frozen=True, slots=True)

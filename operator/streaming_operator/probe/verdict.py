@@ -34,7 +34,7 @@ MERGEABLE = 5.0
 """Milliseconds a token below which a reader that comes a little late merges tokens all by itself."""
 IMPLAUSIBLE = 0.02
 """Milliseconds a token: 50,000 tokens/s on one stream is no engine but a buffer let go."""
-IDLE_CUT = 5.0
+IDLE_CUT = 3.0
 """Seconds of silence before a cut that make it an idle timeout and not a plain cut."""
 
 
@@ -172,24 +172,21 @@ def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) 
 
 def _without_metrics(t: Timeline, control: Timeline | None, capped: bool, numbers: str) -> Finding:
     """No server timing: the arrivals themselves, or a control that streams, must prove it."""
-    tokens = max(t.tokens or t.events, 2)
     spread = t.spread * 1000
-    if spread >= FLOOR and t.token_reads >= 8:
-        found = _bursts(t, control, numbers)
-        if found is not None:
-            return found
-        if control is None or spread >= HELD * control.spread * 1000 * tokens / max(
-            control.tokens or control.events, 2
-        ):
-            return _fine(t, numbers)
+    found = _bursts(t, control, numbers) if spread >= FLOOR else None
+    if found is not None:
+        return found
+    share = 1.0
     if control is not None and control.spread * 1000 >= FLOOR:
-        share = t.spread / tokens / (control.spread / max(control.tokens or control.events, 2))
-        beside = f"{numbers}; nearer to the engine the spread was {control.spread * 1000:.0f} ms"
-        if share < STORED:
-            return _stored(t, beside)
-        if share < HELD:
-            return _bursts(t, control, beside) or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, beside)
-    if tokens >= 64 and spread / (tokens - 1) < IMPLAUSIBLE:
+        share = _pace(t) / _pace(control)
+        numbers = f"{numbers}; nearer to the engine {_pace(control):.1f} ms a token, here {_pace(t):.1f}"
+    if share < STORED:
+        return _stored(t, numbers)
+    if share < HELD:
+        return Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
+    if spread >= FLOOR and t.token_reads >= 8:
+        return _fine(t, numbers)
+    if t.events >= 64 and _pace(t) < IMPLAUSIBLE:
         return _stored(t, f"{numbers}: faster than any engine generates")
     if capped and control is None:
         return Finding(
@@ -236,8 +233,9 @@ def _bursts(t: Timeline, control: Timeline | None, numbers: str) -> Finding | No
 def _shape(t: Timeline) -> tuple[Verdict, Symptom]:
     """A buffer that fills gives one size over and over; a timer gives one period."""
     bursts = t.bursts[1:-1] if len(t.bursts) > 3 else t.bursts[:-1]
-    sized = [size for size in bursts if size % 4096 <= 96 and size >= 4096]
-    if len(bursts) >= 2 and len(sized) * 2 > len(bursts):
+    # nginx's chunk header and trailer add 8 bytes to its buffer's size.
+    sized = [size for size in bursts if size >= 4096 and size % 4096 <= 16]
+    if len(bursts) >= 2 and len(sized) * 4 >= len(bursts) * 3:
         return Verdict.BUFFERED, Symptom.SIZED_BURSTS
     return Verdict.COALESCED, Symptom.TIMED_BURSTS
 

@@ -63,7 +63,7 @@ def test_stored_by_the_server_one_read_an_event() -> None:
 
 
 def test_corked_every_200_ms_is_coalesced() -> None:
-    """HAProxy without http-no-delay: pacing .9, nine events a read, gaps above 200 ms, and a pod that streams."""
+    """HAProxy without http-no-delay: pacing .9, nine events a read, gaps above 200 ms; the pod streams."""
     corked = healthy(held(paced(64, 0.02), 0.2), generation=1260.0)
     assert 0.85 < (corked.pacing or 0)
     first = judge(Attempt(corked))

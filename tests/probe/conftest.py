@@ -1,0 +1,55 @@
+"""Model servers of the probe's tests: the double with and without faults; how a probe is sent at them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from streaming_operator.api.conditions import Hop
+from streaming_operator.probe.hops import Plan
+from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.wire import Limits, Target
+from tests.engines.running import MODEL, RunningEngine
+
+LIMITS = Limits(connect=2.0, first_token=2.0, stall=1.5, total=30.0)
+METRICS = "--enable-per-request-metrics"
+
+Engines = Callable[..., RunningEngine]
+
+
+@pytest.fixture(scope="package")
+def engines() -> Iterator[Engines]:
+    """Doubles by their flags, started once each."""
+    running: dict[tuple[str, ...], RunningEngine] = {}
+    with ExitStack() as stack:
+
+        def engine(*args: str, metrics: bool = True) -> RunningEngine:
+            flags = (*args, METRICS) if metrics else args
+            if flags not in running:
+                running[flags] = stack.enter_context(RunningEngine("double", flags))
+            return running[flags]
+
+        yield engine
+
+
+def plan(
+    ports: Sequence[int],
+    *,
+    key: str | None = None,
+    limits: Limits = LIMITS,
+    model: str = MODEL,
+    **more: object,
+) -> Plan:
+    """The same request at one to three local ports, from the pod outwards; the last one judges."""
+    hops = (Hop.EXPOSURE,) if len(ports) == 1 else (Hop.POD, Hop.SERVICE, Hop.EXPOSURE)[-len(ports) :]
+    hops = (Hop.POD, Hop.EXPOSURE) if len(ports) == 2 else hops
+    targets = tuple(Target(hop, "127.0.0.1", port) for hop, port in zip(hops, ports, strict=True))
+    return Plan(
+        targets,
+        model,
+        key=ApiKey(key) if key else None,
+        limits=limits,
+        guard=Guard(local=True),
+        **more,  # type: ignore[arg-type]
+    )

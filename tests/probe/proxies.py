@@ -1,0 +1,169 @@
+"""Small proxies that each do one thing wrong, between a probe and a model server; real ones are in `real.py`.
+
+They work on raw bytes of one HTTP/1.1 exchange a connection, so nothing of the answer is lost or mended.
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+Relay = Callable[[socket.socket, socket.socket], None]
+"""Passes the upstream's answer on to the client, in its own bad way."""
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Proxy:
+    """Listens on a port of 127.0.0.1; `requests` holds what clients sent. `tls` serves https."""
+
+    def __init__(self, upstream: int, relay: Relay, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[bytes] = []
+        self._upstream, self._relay, self._tls = upstream, relay, tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._closing = False
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while not self._closing:
+            with contextlib.suppress(OSError):
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
+            request = _request(client)
+            if not request:
+                return  # a connect that only measures the path
+            self.requests.append(request)
+            with client, socket.create_connection(("127.0.0.1", self._upstream)) as upstream:
+                upstream.sendall(request)
+                self._relay(upstream, client)
+
+
+def _request(client: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = client.recv(65536)
+        if not more:
+            return b""
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    missing = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
+    while missing > 0:
+        more = client.recv(65536)
+        data, missing = data + more, missing - len(more)
+    return data
+
+
+def _all(upstream: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(LAST_CHUNK):
+        more = upstream.recv(65536)
+        if not more:
+            break
+        data += more
+    return data
+
+
+def healthy(upstream: socket.socket, client: socket.socket) -> None:
+    """Every byte as it comes."""
+    while data := upstream.recv(65536):
+        client.sendall(data)
+
+
+def store_and_forward(upstream: socket.socket, client: socket.socket) -> None:
+    """The whole answer, then all of it."""
+    client.sendall(_all(upstream))
+
+
+def with_length(upstream: socket.socket, client: socket.socket) -> None:
+    """The whole answer with a Content-Length, as filters do that look at bodies."""
+    head, _, rest = _all(upstream).partition(b"\r\n\r\n")
+    body = b""
+    while rest and not rest.startswith(LAST_CHUNK):
+        size, _, rest = rest.partition(b"\r\n")
+        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"transfer-encoding")]
+    client.sendall(b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + b"\r\n\r\n" + body)
+
+
+def corked(seconds: float) -> Relay:
+    """What came is let go once a period."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        last = time.monotonic()
+        held = b""
+        while True:
+            ready, _, _ = select.select([upstream], [], [], max(0.0, last + seconds - time.monotonic()))
+            data = upstream.recv(65536) if ready else b""
+            held += data
+            over = (ready and not data) or held.endswith(LAST_CHUNK)
+            if over or time.monotonic() >= last + seconds:
+                client.sendall(held)
+                held, last = b"", time.monotonic()
+            if over:
+                return
+
+    return relay
+
+
+def cut(after: int, *, reset: bool = False, silence: float = 0.0) -> Relay:
+    """The answer ends after so many bytes."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        left = after
+        while left > 0 and (data := upstream.recv(left)):
+            client.sendall(data)
+            left -= len(data)
+        time.sleep(silence)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return relay
+
+
+def answer(data: bytes) -> Relay:
+    """The proxy's own answer, whatever the upstream says."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        client.sendall(data)
+
+    return relay
+
+
+def mute(upstream: socket.socket, client: socket.socket) -> None:
+    """Not a byte, until the client leaves."""
+    client.recv(1)
+
+
+def page(status: str, body: str) -> Relay:
+    """An error page like nginx's."""
+    text = f"<html><center>{body}</center><hr><center>nginx</center></html>"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(text)}\r\n\r\n"
+    return answer((head + text).encode())

@@ -1,0 +1,72 @@
+"""TLS on the way: right and wrong CA, wrong name, no TLS at all; timed like plain TCP."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe.hops import Plan, verify
+from streaming_operator.probe.wire import Target
+from tests.probe import proxies
+from tests.probe.certificates import Authority, authority
+from tests.probe.conftest import Engines, plan
+from tests.probe.proxies import Proxy
+
+HOST = "llm.example"
+
+
+@pytest.fixture(scope="module")
+def ca() -> Authority:
+    return authority("private CA")
+
+
+def https(port: int, ca: str | None, host: str = HOST) -> Plan:
+    target = Target(Hop.EXPOSURE, "127.0.0.1", port, "https", host, ca=ca)
+    return replace(plan([port]), targets=(target,))
+
+
+async def test_right_ca_streams(engines: Engines, ca: Authority, tmp_path: Path) -> None:
+    """The given CA signed it, the name is the host's: Streaming, with one read an event as on plain TCP."""
+    with Proxy(engines().port, proxies.healthy, ca.serve(HOST, tmp_path)) as edge:
+        result = await verify(https(edge.port, ca.pem))
+    assert Verdict.STREAMING is result.verdict, result.message
+    assert b"Host: llm.example\r\n" in edge.requests[0]
+
+
+async def test_buffering_shows_through_tls(engines: Engines, ca: Authority, tmp_path: Path) -> None:
+    """TLS hides nothing of the pace."""
+    with Proxy(engines().port, proxies.store_and_forward, ca.serve(HOST, tmp_path)) as edge:
+        result = await verify(https(edge.port, ca.pem))
+    assert Verdict.BUFFERED is result.verdict
+
+
+@pytest.mark.parametrize("given", ["another CA", "the system's"])
+async def test_wrong_ca(engines: Engines, ca: Authority, tmp_path: Path, given: str) -> None:
+    """A certificate of a CA that is not trusted is no path for a key."""
+    other = authority("other").pem if given == "another CA" else None
+    with Proxy(engines().port, proxies.healthy, ca.serve(HOST, tmp_path)) as edge:
+        result = await verify(replace(https(edge.port, other), key=None))
+    assert Verdict.TLS_ERROR is result.verdict
+    assert "certificate" in result.message
+    assert [] == edge.requests
+
+
+async def test_wrong_name(engines: Engines, ca: Authority, tmp_path: Path) -> None:
+    """The right CA for another name."""
+    with Proxy(engines().port, proxies.healthy, ca.serve("other.example", tmp_path)) as edge:
+        result = await verify(https(edge.port, ca.pem))
+    assert Verdict.TLS_ERROR is result.verdict
+    assert "llm.example" in result.message
+
+
+async def test_plain_server_on_a_tls_port(engines: Engines, ca: Authority) -> None:
+    """Something that speaks no TLS."""
+    result = await verify(https(engines().port, ca.pem))
+    assert Verdict.TLS_ERROR is result.verdict
+
+
+async def test_ca_that_is_no_ca(engines: Engines) -> None:
+    """A broken bundle is a TLS error with its cause, not an exception."""
+    result = await verify(https(engines().port, "no PEM"))
+    assert Verdict.TLS_ERROR is result.verdict

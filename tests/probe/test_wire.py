@@ -1,0 +1,111 @@
+"""The socket's side: clocks, caps, pinning, cancelling."""
+
+import asyncio
+import socket
+import sys
+import threading
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe import wire
+from streaming_operator.probe.hops import verify
+from streaming_operator.probe.request import Ask, chat, post
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.timeline import Ending, Recorder, Timeline, Trouble
+from tests.engines.running import MODEL
+from tests.probe import proxies
+from tests.probe.conftest import LIMITS, Engines, plan
+from tests.probe.proxies import Proxy
+
+
+async def ask(port: int, limits: wire.Limits = LIMITS, tokens: int = 64) -> Timeline:
+    target = wire.Target(Hop.POD, "127.0.0.1", port)
+    request = post(
+        target.path, target.host_header, chat(Ask(MODEL, max_tokens=tokens), "n"), "identity", None
+    )
+    recorder = Recorder()
+    ended = await wire.exchange(target, request, recorder, limits)
+    return recorder.timeline(ended.ending, ended.at, ended.clock)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps segments on arrival")
+async def test_kernel_stamps_arrivals(engines: Engines) -> None:
+    """On Linux the clock is the kernel's."""
+    t = await ask(engines().port)
+    assert ("kernel", Ending.COMPLETE, 64) == (t.clock, t.ending, t.events)
+
+
+async def test_busy_loop_does_not_spoil_the_clock(engines: Engines) -> None:
+    """Loop and interpreter are kept busy for the whole stream; its pace is seen all the same."""
+    busy = asyncio.create_task(ask(engines().port))
+    while not busy.done():
+        sum(range(200_000))  # holds the interpreter, then lets the loop turn once
+        await asyncio.sleep(0)
+    t = busy.result()
+    assert t.pacing is not None
+    assert 0.85 <= t.pacing <= 1.15
+
+
+async def test_size_is_capped(engines: Engines) -> None:
+    """An answer without end is left."""
+    limits = wire.Limits(size=2000)
+    assert Ending.TOO_LARGE is (await ask(engines().port, limits)).ending
+
+
+async def test_total_time_is_capped(engines: Engines) -> None:
+    """A stream that flows but does not end is left, and is inconclusive."""
+    limits = wire.Limits(total=0.3)
+    assert Ending.TOO_LONG is (await ask(engines().port, limits, tokens=512)).ending
+    result = await verify(plan([engines().port], limits=limits, start_tokens=512, encodings=("identity",)))
+    assert Verdict.INCONCLUSIVE is result.verdict
+
+
+async def test_redirect_is_not_followed(engines: Engines) -> None:
+    """Where an answer points is nowhere that the probe goes."""
+    with Proxy(engines().port, proxies.healthy) as trap:
+        there = b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n" % trap.port
+        with Proxy(engines().port, proxies.answer(there)) as edge:
+            result = await verify(plan([edge.port]))
+    assert (Verdict.ROUTE_NOT_FOUND, []) == (result.verdict, trap.requests)
+
+
+async def test_operator_does_not_reach_loopback_by_name() -> None:
+    """A host whose DNS answers loopback is refused after resolution."""
+    with pytest.raises(wire.NoAnswer) as refused:
+        await wire.resolve(wire.Target(Hop.EXPOSURE, "localhost", 80), Guard(), None)
+    assert Trouble.REFUSED_BY_US is refused.value.trouble
+
+
+async def test_name_is_resolved_once_and_kept(engines: Engines) -> None:
+    """The address that was judged is the address that is asked; the name stays in the Host header."""
+    target = wire.Target(Hop.EXPOSURE, "localhost", engines().port)
+    pinned = await wire.resolve(target, Guard(local=True), None)
+    assert pinned.address in ("127.0.0.1", "::1")
+    assert f"localhost:{engines().port}" == pinned.host_header
+    assert "localhost" == pinned.server_name
+
+
+async def test_name_without_address() -> None:
+    """A name that does not resolve."""
+    with pytest.raises(wire.NoAnswer) as unknown:
+        await wire.resolve(wire.Target(Hop.EXPOSURE, "nowhere.invalid", 80), Guard(), None)
+    assert Trouble.DNS is unknown.value.trouble
+
+
+async def test_cancelled_probe_leaves_nothing_behind(engines: Engines) -> None:
+    """Cancelling closes the connection: the server sees it at once, and the thread is free again."""
+    asked, gone = threading.Event(), threading.Event()
+
+    def wait_for_client(upstream: socket.socket, client: socket.socket) -> None:
+        asked.set()
+        client.recv(1)
+        gone.set()
+
+    with Proxy(engines().port, wait_for_client) as edge:
+        task = asyncio.create_task(ask(edge.port, wire.Limits()))
+        await asyncio.to_thread(asked.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(gone.wait, 10)
