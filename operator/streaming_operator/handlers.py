@@ -31,12 +31,15 @@ LOGIN_BACKOFF = 5.0
 RESTART_PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before kopf is started again, growing while it does not stay up."""
 
+STEADY = 60.0
+"""A life of more seconds than this was a good one: the pauses start anew."""
+
 STOP_PATIENCE = 15.0
 """Seconds that kopf's thread gets to end; it is a daemon thread, so that it cannot hold the process."""
 
 
 class ForEver:
-    """Endless pauses for kopf's own retries of a request: 5xx must not end the watch (kopf leaves after 54 s)."""
+    """Endless pauses for kopf's own retries of a request; by default it leaves after 54 s of 5xx."""
 
     def __iter__(self) -> Iterator[float]:
         yield from (1, 1, 2, 3, 5, 8, 13, 21)
@@ -90,6 +93,50 @@ async def login() -> Session:
     return kopf.AiohttpSession(aiohttp_session=session, server=credentials.server)
 
 
+class _Life:
+    """
+    One run of kopf in a loop of its own; `stop` may be called from any thread.
+
+    The stop flag is an event of that loop: kopf waits for a `threading.Event` in an executor's thread, which would
+    keep the loop from ending when kopf leaves by itself.
+    """
+
+    def __init__(self, registry: kopf.OperatorRegistry, namespaces: tuple[str, ...]) -> None:
+        self._registry = registry
+        self._namespaces = namespaces
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flag: asyncio.Event | None = None
+
+    async def operate(self) -> None:
+        """Run until stopped, or until kopf leaves by itself."""
+        flag = asyncio.Event()
+        with self._lock:
+            if self._stopped:
+                return
+            self._loop, self._flag = asyncio.get_running_loop(), flag
+        try:
+            await kopf.operator(
+                registry=self._registry,
+                settings=operator_settings(),
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                standalone=True,
+                stop_flag=flag,
+            )
+        finally:
+            with self._lock:
+                self._loop = None
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        with self._lock:
+            self._stopped = True
+            if self._loop is not None and self._flag is not None:
+                self._loop.call_soon_threadsafe(self._flag.set)
+
+
 class KopfEdge:
     """Runs kopf beside the main loop; `seen` and `gone` are called in the main loop."""
 
@@ -105,39 +152,27 @@ class KopfEdge:
         self._login = login
         self._seen, self._gone, self._listed = seen, gone, listed
         self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
 
     async def run(self) -> None:
         """Keep kopf running until this task is cancelled; each ending is logged with its cause."""
         ended = 0
-        try:
-            while True:
-                started = self._loop.time()
-                await self._once()
-                ended = 0 if self._loop.time() - started > 60 else ended + 1
-                pause = RESTART_PAUSES[min(ended, len(RESTART_PAUSES) - 1)]
-                log.warning("kopf ended and is started again", extra={"pause_seconds": pause})
-                await asyncio.sleep(pause)
-        finally:
-            self._stop.set()
+        while True:
+            started = self._loop.time()
+            await self._once()
+            ended = 1 if self._loop.time() - started > STEADY else ended + 1
+            pause = RESTART_PAUSES[min(ended, len(RESTART_PAUSES)) - 1]
+            log.warning("kopf ended and is started again", extra={"pause_seconds": pause})
+            await asyncio.sleep(pause)
 
     async def _once(self) -> None:
         """One life of kopf, in a daemon thread."""
         done = asyncio.Event()
+        life = _Life(self._registry(), self._namespaces)
 
         def live() -> None:
             try:
-                asyncio.run(
-                    kopf.operator(
-                        registry=self._registry(),
-                        settings=operator_settings(),
-                        clusterwide=not self._namespaces,
-                        namespaces=self._namespaces,
-                        standalone=True,
-                        stop_flag=self._stop,
-                    )
-                )
-            except Exception as error:  # whatever ended it: it is logged, and kopf is started again
+                asyncio.run(life.operate())
+            except Exception as error:  # noqa: BLE001 - whatever ended it: it is logged, and kopf is started again
                 log.warning("kopf failed", extra={"cause": f"{type(error).__name__}: {error}"})
             finally:
                 if not self._loop.is_closed():
@@ -148,7 +183,7 @@ class KopfEdge:
         try:
             await done.wait()
         except asyncio.CancelledError:
-            self._stop.set()
+            life.stop()
             await asyncio.to_thread(thread.join, STOP_PATIENCE)
             raise
 

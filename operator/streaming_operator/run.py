@@ -1,8 +1,8 @@
 """
 `streamctl run`: the parts of the operator put together, started and stopped in order.
 
-Start: own HTTP side, cluster caches, kopf, workers. Stop on SIGTERM: not ready, no new passes, running passes end,
-verifications end, kopf ends, connections close.
+Start: own HTTP side, cluster caches, kopf, workers. Stop on SIGTERM: not ready, no new passes, running
+passes end, verifications end, kopf ends, connections close.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """
 An API server with a script: it lists and watches StreamingEndpoints as a test orders, faults included.
 
-Only what kopf asks is there. The behaviour of a true API server is tested in tests/apiserver; this one exists for
-what a true one does rarely: an expired watch, a kind that is gone for a moment, a cut line.
+Only what kopf asks is there. The behaviour of a true API server is tested in tests/apiserver; this one exists
+for what a true one does rarely: an expired watch, a kind that is gone for a moment, a cut line.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The kopf edge: what it hands over, what a gap hides from it, and that it comes back whenever kopf leaves."""
+"""The kopf edge: what it hands over, what a gap hides from it, and that it comes back when kopf leaves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -83,7 +83,7 @@ async def test_endpoints_are_handed_over_as_they_come_and_go(api: ScriptedApi, h
 async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_roll_call(
     api: ScriptedApi, heard: Heard
 ) -> None:
-    """kopf does not tell of what vanished before a new list; the list itself asks for a roll call, and that tells."""
+    """kopf does not tell of what vanished before a new list; that list asks for a roll call, which tells."""
     await api.send("ADDED", api.put("ghost"))
     await api.send("ADDED", api.put("stays"))
     await heard.until(lambda: len(heard.seen) == 2)
