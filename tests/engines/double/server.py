@@ -42,6 +42,7 @@ async def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     listener = _bound(settings)
+    print(f"Loading for {settings.startup_duration} s", flush=True)
     await anyio.lowlevel.checkpoint()  # anyio imports its backend at its first use: not in a request
     if not await _loaded(settings.startup_duration, stopped):
         return INTERRUPTED

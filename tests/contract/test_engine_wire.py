@@ -1,0 +1,353 @@
+"""What a client, a proxy, a kubelet and Prometheus see of vLLM: the double and the real server alike.
+
+Structure only: key order, types, frames, header names, statuses, exit codes. No value of a clock is judged.
+"""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract import shapes
+from tests.contract.engines import (
+    CHAT,
+    KEY,
+    TEXT,
+    Server,
+    completion,
+    here,
+    served,
+    streamed,
+    until,
+)
+from tests.contract.raw import Exchange
+from tests.contract.scraped import families, value
+from tests.contract.shapes import shape
+from tests.engines.double.args import known_flags
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+LONG = 8000
+"""Tokens of a stream that outlives any test: a minute or more at 8 to 20 ms each."""
+BOTH = ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)]
+MAIN = ["--enable-per-request-metrics", "--sse-keep-alive-interval", "1", "--max-num-seqs", "2"]
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What the operator starts: a key, per-request metrics, keep-alive comments, a middleware; two places."""
+    seen = tmp_path_factory.mktemp("seen") / "scopes"
+    env = {"VLLM_API_KEY": KEY, "PYTHONPATH": str(here()), "SEEN_SCOPES": str(seen)}
+    yield from served(request.param, [*MAIN, "--middleware", "seen.Mark", "--max-model-len", "16384"], env)
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def draining(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """No key, no per-request metrics, and a drain of its own."""
+    yield from served(request.param, ["--shutdown-timeout", "60"], {})
+
+
+def events(frames: list[bytes]) -> list[Any]:
+    """The JSON of every event but [DONE]; each frame must be one event, whole."""
+    assert all(frame.startswith(b"data: ") and frame.count(b"\n\n") == 1 for frame in frames)
+    assert frames[-1] == DONE
+    return [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]
+
+
+def stream(server: Server, path: str, **changes: Any) -> list[Any]:
+    with server.ask(path, streamed(**changes)) as answer:
+        return events(list(answer.frames()))
+
+
+def test_loading_refuses_connections(server: Server) -> None:
+    """While it loads every connection is refused; the first answer of /health is already 200."""
+    assert server.engine.listens()
+    assert (server.refused_while_loading, server.first_status) == (True, 200)
+
+
+def test_stream_headers(server: Server) -> None:
+    """A stream is chunked, from uvicorn, without a length and without headers against buffering."""
+    with server.ask(CHAT, streamed()) as answer:
+        names = [name for name, _ in answer.headers]
+        list(answer.frames())
+    assert names == ["date", "server", "content-type", "vary", "x-marked", "transfer-encoding"]
+    expected = ("uvicorn", "text/event-stream; charset=utf-8", "Origin")
+    assert expected == tuple(answer.header(name) for name in ("server", "content-type", "vary"))
+
+
+def test_chat_stream(server: Server) -> None:
+    """Role, one event a token, the last token with its reason, usage with timings, [DONE]; a frame each."""
+    found = stream(server, CHAT)
+    expected = [shapes.ROLE, *[shapes.CONTENT] * 5, shapes.LAST, shapes.ENDING]
+    assert expected == [shape(event) for event in found]
+    assert "length" == found[-2]["choices"][0]["finish_reason"]
+    assert {"chat.completion.chunk"} == {event["object"] for event in found}
+    assert 1 == len({(event["id"], event["created"]) for event in found})
+
+
+def test_bytes_of_a_token(server: Server) -> None:
+    """An event of a token is compact JSON, byte for byte."""
+    with server.ask(CHAT, streamed()) as answer:
+        frame = list(answer.frames())[1]
+    event = json.loads(frame.removeprefix(b"data: "))
+    assert b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" == frame
+
+
+def test_fingerprint_without_usage(server: Server) -> None:
+    """Without include_usage the last chunk carries the fingerprint, and no usage follows."""
+    with server.ask(CHAT, completion(stream=True)) as answer:
+        last = events(list(answer.frames()))[-1]
+    assert shapes.LAST[:-1] + ", system_fingerprint: str}" == shape(last)
+
+
+def test_running_usage(server: Server) -> None:
+    """`continuous_usage_stats` counts the tokens on every chunk, from nought on the role chunk."""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    with server.ask(CHAT, completion(stream=True, stream_options=options)) as answer:
+        found = events(list(answer.frames()))
+    expected = [shapes.ROLE, *[shapes.CONTENT] * 5, shapes.LAST]
+    usage = shapes.USAGE_ON_THE_WAY
+    assert [shapes.with_usage(chunk, usage) for chunk in expected] == [shape(event) for event in found[:-1]]
+    assert [*range(7), 6] == [event["usage"]["completion_tokens"] for event in found]
+
+
+def test_stream_interval(server: Server) -> None:
+    """`stream_interval: 3` merges tokens, but never the first and the last."""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    body = completion(stream=True, stream_options=options, stream_interval=3, max_tokens=9)
+    with server.ask(CHAT, body) as answer:
+        counts = [event["usage"]["completion_tokens"] for event in events(list(answer.frames()))]
+    assert [0, 1, 4, 7, 9, 9] == counts
+
+
+def test_text_stream(server: Server) -> None:
+    """/v1/completions has no role chunk and the same ending."""
+    found = stream(server, TEXT)
+    assert [*[shapes.TEXT] * 5, shapes.TEXT_LAST, shapes.ENDING] == [shape(event) for event in found]
+    assert {"text_completion"} == {event["object"] for event in found}
+
+
+def test_text_running_usage(server: Server) -> None:
+    """Running usage of /v1/completions lacks the details that chat has."""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    with server.ask(TEXT, completion(stream=True, stream_options=options)) as answer:
+        found = events(list(answer.frames()))
+    assert shapes.with_usage(shapes.TEXT, shapes.USAGE) == shape(found[0])
+
+
+def test_timings_of_one_token(server: Server) -> None:
+    """One token has no mean time between tokens."""
+    found = stream(server, CHAT, max_tokens=1)
+    assert [shapes.ROLE, shapes.LAST] == [shape(event) for event in found[:2]]
+    assert shapes.TIMINGS_OF_ONE == shape(found[-1]["metrics"])
+
+
+@pytest.mark.parametrize(("path", "expected"), [(CHAT, shapes.WHOLE_CHAT), (TEXT, shapes.WHOLE_TEXT)])
+def test_whole_answer(server: Server, path: str, expected: str) -> None:
+    """An answer that is not streamed has the text, the usage and the timings in one body."""
+    with server.ask(path, completion()) as answer:
+        assert expected == shape(answer.json())
+        names = [name for name, _ in answer.headers]
+    assert names == ["date", "server", "content-length", "content-type", "vary", "x-marked"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "expected"),
+    [
+        ("GET", "/v1/models", None, 200, shapes.MODELS),
+        ("GET", "/version", None, 200, "{version: str}"),
+        ("GET", "/load", None, 200, "{server_load: int}"),
+        ("POST", "/tokenize", {"model": "tiny", "prompt": "hello there"}, 200, shapes.TOKENIZED),
+        ("GET", "/nowhere", None, 404, "{detail: str}"),
+        ("GET", CHAT, None, 405, "{detail: str}"),
+        ("POST", CHAT, completion(model="other"), 404, shapes.error("str")),
+        ("POST", TEXT, completion(model="other", stream=True), 404, shapes.error("str")),
+        ("POST", CHAT, {"model": "tiny"}, 400, shapes.error("str")),
+        ("POST", CHAT, b"{nonsense", 400, shapes.error("str")),
+        ("POST", CHAT, completion(max_tokens=99_999), 400, shapes.error("str")),
+    ],
+)
+def test_answers(server: Server, method: str, path: str, body: object, status: int, expected: str) -> None:
+    """The small endpoints and every refusal before a stream: status and structure."""
+    with server.ask(path, body, method=method) as answer:
+        assert (status, expected) == (answer.status, shape(answer.json()))
+
+
+def test_health_is_empty(server: Server) -> None:
+    """/health and /ping say nothing but 200."""
+    for method, path in (("GET", "/health"), ("GET", "/ping"), ("POST", "/ping")):
+        with server.ask(path, method=method) as answer:
+            assert (200, "0") == (answer.status, answer.header("content-length")), path
+
+
+def test_model_list_has_the_limit(server: Server) -> None:
+    """/v1/models tells the served name and the length the server was started with."""
+    with server.ask("/v1/models") as answer:
+        (model,) = answer.json()["data"]
+    assert ("tiny", 16_384) == (model["id"], model["max_model_len"])
+
+
+def test_key_guards_only_v1(server: Server) -> None:
+    """Without the key everything under /v1 is 401, known path or not, and everything else is open."""
+    statuses = {}
+    for path in (
+        "/v1/models",
+        "/v1/nowhere",
+        "/health",
+        "/ping",
+        "/version",
+        "/load",
+        "/metrics",
+        "/nowhere",
+    ):
+        with server.ask(path, headers={}) as answer:
+            statuses[path] = answer.status
+            if answer.status == 401:
+                assert {"error": "Unauthorized"} == answer.json()
+                assert answer.header("vary") is None
+    guarded = {path for path, status in statuses.items() if status == 401}
+    assert {"/v1/models", "/v1/nowhere"} == guarded
+    for wrong in ({"Authorization": "Bearer wrong"}, {"x-api-key": KEY}):
+        with server.ask(CHAT, completion(), headers=wrong) as answer:
+            assert 401 == answer.status
+
+
+def test_queue_and_keep_alive(server: Server) -> None:
+    """With both places taken a third request waits, hears keep-alive comments, and is served in the end."""
+    with server.ask(CHAT, streamed(max_tokens=LONG)) as first, server.ask(CHAT, streamed(max_tokens=LONG)):
+        next(first.frames())
+        until(lambda: server.running() == 2)
+        with server.ask(CHAT, streamed()) as third:
+            frames = third.frames()
+            assert KEEP_ALIVE == next(frames)
+            assert (2, 1) == (server.running(), server.waiting())
+            first.close()
+            rest = [frame for frame in frames if frame != KEEP_ALIVE]
+    metrics = events(rest)[-1]["metrics"]
+    assert metrics["queue_time_ms"] > metrics["time_to_first_token_ms"]
+    until(lambda: server.running() == 0)
+
+
+def test_disconnect_ends_the_request(server: Server) -> None:
+    """A client that leaves frees its place; the request counts as no success."""
+    until(lambda: server.running() == 0)
+    before = value(server.metrics(), "vllm:request_success_total")
+    with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
+        next(answer.frames())
+        until(lambda: server.running() == 1)
+    until(lambda: server.running() == 0)
+    assert before == value(server.metrics(), "vllm:request_success_total")
+
+
+def test_middleware_is_outermost(server: Server) -> None:
+    """A `--middleware` class from PYTHONPATH sees the lifespan and requests that the key check refuses."""
+    with server.ask("/v1/refused", headers={}) as answer:
+        assert (401, "1") == (answer.status, answer.header("x-marked"))
+    environment = Path(f"/proc/{server.engine.pid}/environ").read_bytes().split(b"\0")
+    (seen,) = (
+        entry.removeprefix(b"SEEN_SCOPES=") for entry in environment if entry.startswith(b"SEEN_SCOPES=")
+    )
+    scopes = Path(seen.decode()).read_text().splitlines()
+    assert "lifespan" in {scope.strip() for scope in scopes}
+    assert "http /v1/refused" in scopes
+
+
+def test_metrics(server: Server) -> None:
+    """Families, labels, buckets: the real server has the whole table, the double a part of it, all alike."""
+    stream(server, CHAT)
+    table = set((here() / "metrics.txt").read_text().splitlines()[1:])
+    found = set(families(server.metrics()).values())
+    assert set() == found - table
+    if server.kind == "vllm":
+        assert set() == table - found
+
+
+def test_refused_requests_are_not_counted(server: Server) -> None:
+    """401s stay out of http_requests_total; other answers are in it under their class."""
+    with server.ask("/v1/refused", headers={}):
+        pass
+    text = server.metrics()
+    assert 0 == value(text, "http_requests_total", status="4xx", handler="/v1/refused")
+    assert 0 < value(text, "http_requests_total", status="2xx", handler=CHAT, method="POST")
+
+
+def test_sigterm_aborts_streams(server: Server) -> None:
+    """SIGTERM without a drain ends every stream in order, with `abort`, and the process with 0."""
+    engine = server.engine
+    with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
+        frames = answer.frames()
+        _ = [next(frames) for _ in range(4)]  # two tokens, so that there is a mean time between them
+        engine.signal(signal.SIGTERM)
+        found = events([frame for frame in frames if frame != KEEP_ALIVE])
+    assert [shapes.LAST, shapes.ENDING] == [shape(event) for event in found[-2:]]
+    assert "abort" == found[-2]["choices"][0]["finish_reason"]
+    assert 0 == engine.wait()
+
+
+def test_sigterm_while_loading_is_swallowed(draining: Server) -> None:
+    """A SIGTERM during the load changes nothing: the server becomes ready and serves."""
+    draining.stop()
+    engine = draining.loading()
+    engine.signal(signal.SIGTERM)
+    until(lambda: engine.listens() or engine.ended())
+    with draining.ask("/health") as answer:
+        assert (200, engine.pid) == (answer.status, draining.engine.pid)
+
+
+def test_drain(draining: Server) -> None:
+    """In a drain what runs finishes whole, new requests are 500, /health stays 200; the exit code is 0."""
+    engine = draining.engine
+    with draining.ask(CHAT, streamed(max_tokens=400)) as answer:
+        frames = answer.frames()
+        next(frames)
+        engine.signal(signal.SIGTERM)
+        until(lambda: refused(engine.port))
+        with Exchange(engine.port, "GET", "/health") as health:
+            assert 200 == health.status
+        found = events(list(frames))
+    assert "length" == found[-2]["choices"][0]["finish_reason"]
+    assert "metrics" not in found[-1]
+    assert 0 == engine.wait(120)
+
+
+def refused(port: int) -> bool:
+    """A new request is turned away as during a drain; before the signal is handled it is simply served."""
+    with Exchange(port, "POST", CHAT, completion(max_tokens=1)) as answer:
+        body = answer.json()
+    if answer.status == 200:
+        return False
+    message = "cannot schedule new futures after shutdown"
+    expected = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
+    assert (500, {"error": expected}, None) == (answer.status, body, answer.header("vary"))
+    return True
+
+
+def test_second_sigterm_while_loading_ends_it(draining: Server) -> None:
+    """One SIGTERM more than the swallowed one ends a loading server with 130."""
+    draining.stop()
+    engine = draining.loading()
+
+    def ended() -> bool:
+        engine.signal(signal.SIGTERM)
+        return engine.ended()
+
+    until(ended)
+    assert 130 == engine.wait()
+
+
+def test_removed_flag_is_refused(draining: Server) -> None:
+    """A flag that vLLM has removed ends it with 2: an operator that renders one must notice here."""
+    broken = Server(draining.kind, ["--disable-log-requests"], {})
+    with pytest.raises(AssertionError, match="unrecognized arguments: --disable-log-requests"):
+        broken.engine.listens()
+
+
+@pytest.mark.real_vllm
+def test_flags_are_the_real_ones() -> None:
+    """flags.txt, which the double's parser is made of, is the list of the real parser."""
+    from tests.contract.real_flags import real_flags
+
+    assert real_flags() == {(frozenset(names), arity) for names, arity in known_flags()}
