@@ -23,6 +23,8 @@ _NAMES = IMAGES["build"]
 _PYTHON = {"PYTHONPATH": f"/{CODE}:/{SITE}", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # Some libraries ask for the name of the user that they run as.
 _USERS = f"operator:x:{OPERATOR_UID}:{OPERATOR_UID}::/tmp:/bin/sh\nvllm:x:{VLLM_UID}:0::/home/vllm:/bin/sh\n"
+# The pod sets PYTHONPATH for its middleware, which replaces the image's.
+_DOUBLE = f'#!/bin/sh\nexport PYTHONPATH="$PYTHONPATH:/{CODE}:/{SITE}"\nexec python3 -m double "$@"\n'
 _GLIBC = range(36, 16, -1)  # the glibc 2.x of Debian bookworm, down to the oldest that wheels name
 
 
@@ -143,7 +145,7 @@ def double() -> archive.Image:
         (
             base(),
             packages("double", source / "requirements.lock", "the test engine's dependencies"),
-            script("vllm-double", {"vllm": '#!/bin/sh\nexec python3 -m double "$@"\n'}),
+            script("vllm-double", {"vllm": _DOUBLE}),
             code("double", source, "double"),
         ),
         entrypoint=("vllm", "serve"),
