@@ -83,12 +83,12 @@ async def test_nginx_that_does_not(
 
 async def test_nginx_cuts_a_silent_stream(engines: Engines, tmp_path: Path) -> None:
     """The headers are there at once, so a read timeout during a long prefill is no 504 but a cut."""
-    engine = engines("--time-to-first-token", "6000")
+    engine = engines("--time-to-first-token", "7000")
     patient = replace(LIMITS, first_token=20.0)
-    with nginx(engine.port, tmp_path, "proxy_read_timeout 4s;") as edge:
+    with nginx(engine.port, tmp_path, "proxy_read_timeout 5s;") as edge:
         result = await verify(plan([engine.port, edge.port], limits=patient))
     assert (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
-    assert "after 4.0 s without a byte" in result.message
+    assert "after 5.0 s without a byte" in result.message
 
 
 async def test_haproxy_corks_by_default(engines: Engines, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from streaming_operator.probe import http1, sse
 
 BURST_PAUSE = 0.005
 """Seconds: reads closer than this left the hop together, cut only by segments on the way."""
+LAST_WORDS = 0.05
+"""Seconds before an end that belong to it."""
 BODY_KEPT = 16 * 1024
 """
 Bytes kept of a body that is no event stream: enough to tell a proxy's error page from the engine's JSON.
@@ -87,7 +89,6 @@ class Timeline:
     ending: Ending
     ended_at: float
     """Arrival of the end or, where there was none, when waiting stopped."""
-    last_byte_at: float
     clock: str
     """`kernel` (SO_TIMESTAMPNS, stamp of a read's last byte) or `monotonic` (taken right after the read)."""
     head: http1.Head | None = None
@@ -178,6 +179,16 @@ class Timeline:
         return self.tokens / events if self.tokens and events else None
 
     @property
+    def silence(self) -> float:
+        """
+        How long nothing came before the end; bytes that came with the end do not count.
+
+        nginx with buffering on keeps even the headers until the first event, and sends them when it gives up.
+        """
+        early = (at for at, _ in self.sizes if at < self.ended_at - LAST_WORDS)
+        return self.ended_at - max(early, default=0.0)
+
+    @property
     def reads(self) -> int:
         """All reads, with or without tokens."""
         return len(self.sizes)
@@ -259,7 +270,6 @@ class Recorder:
         return Timeline(
             ending=Ending.COMPLETE if self.complete else ending,
             ended_at=self._ended_at if self.complete else ended_at,
-            last_byte_at=self._sizes[-1][0] if self._sizes else 0.0,
             clock=clock,
             arrivals=tuple(self._arrivals),
             silent_tokens=self._silent,

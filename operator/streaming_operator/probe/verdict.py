@@ -34,7 +34,7 @@ MERGEABLE = 5.0
 """Milliseconds a token below which a reader that comes a little late merges tokens all by itself."""
 IMPLAUSIBLE = 0.02
 """Milliseconds a token: 50,000 tokens/s on one stream is no engine but a buffer let go."""
-IDLE_CUT = 3.0
+IDLE_CUT = 5.0
 """Seconds of silence before a cut that make it an idle timeout and not a plain cut."""
 
 
@@ -129,7 +129,7 @@ def _unfinished(t: Timeline) -> Finding:
     if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
         said = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, said)
-    silence = t.ended_at - t.last_byte_at
+    silence = t.silence
     so_far = f"after {t.events} token events"
     if t.ending is Ending.STALLED:
         return Finding(
