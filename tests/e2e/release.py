@@ -30,10 +30,18 @@ def install(**changes: Any) -> None:
     values = _values() | changes
     path = cache.STATE / "e2e-values.json"
     path.write_text(json.dumps(values, indent=1))
+    _give_up_interrupted()
     helm(
         "upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--values", str(path),
         "--wait", "--timeout", "3m",
     )  # fmt: skip
+
+
+def _give_up_interrupted() -> None:
+    """An install that was interrupted would block every later one; the CRD stays when it is given up."""
+    found = json.loads(helm("list", "--filter", f"^{RELEASE}$", "--output", "json"))
+    if any(release["status"].startswith("pending") for release in found):
+        uninstall()
 
 
 def uninstall() -> None:
