@@ -50,6 +50,14 @@ def _within(wanted: object, found: object) -> object:
     return found
 
 
+@pytest.mark.parametrize("arg", ["--port=1", "--served_model_name", "--por", "--ssl-keyfile=k", "--api-k"])
+def test_reserved_flags_are_refused(control_plane: ControlPlane, namespace: str, arg: str) -> None:
+    """Underscores, `=` and argparse's abbreviations get no flag of the operator past the API server."""
+    wanted = edited(_in(namespace, MINIMAL), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
+    with pytest.raises(ApiError, match=r"spec\.engine\.args: Forbidden: --port --host"):
+        control_plane.create(wanted)
+
+
 def test_a_typo_is_refused(control_plane: ControlPlane, namespace: str) -> None:
     """Strict validation, which kubectl asks for, names an unknown field instead of dropping it."""
     with pytest.raises(ApiError, match=r'unknown field "spec\.engine\.maxModelLength"'):

@@ -50,9 +50,14 @@ def _no_parent(field: str, optional: bool) -> CEL:
     )
 
 
-def _reserved_flag(arg: str) -> bool:
-    flag = arg.split("=")[0].replace("_", "-")
-    return flag in RESERVED_FLAGS or flag.startswith(RESERVED_FLAG_PREFIX)
+def _reserved(arg: str) -> bool:
+    """Whether vLLM takes *arg* for a flag of the operator; argparse knows abbreviations, `--por` for `--port`."""
+    name = arg.split("=")[0].replace("_", "-")
+    if not name.startswith("--") or name == "--":
+        return False
+    return name.startswith(RESERVED_FLAG_PREFIX) or any(
+        flag.startswith(name) for flag in (*RESERVED_FLAGS, RESERVED_FLAG_PREFIX)
+    )
 
 
 class SecretKeyRef(Model):
@@ -179,10 +184,11 @@ class Engine(Model):
 
     cel: ClassVar = (
         CEL(
-            "!has(self.args) || !self.args.exists(arg, arg.split('=')[0].replace('_', '-') in "
-            f"[{', '.join(map(repr, RESERVED_FLAGS))}] || "
-            f"arg.replace('_', '-').startsWith('{RESERVED_FLAG_PREFIX}'))",
-            lambda engine: not any(map(_reserved_flag, engine.args)),
+            "!has(self.args) || !self.args.map(arg, arg.split('=')[0].replace('_', '-')).exists(name, "
+            f"name.startsWith('--') && name != '--' && (name.startsWith('{RESERVED_FLAG_PREFIX}') || "
+            f"[{', '.join(map(repr, (*RESERVED_FLAGS, RESERVED_FLAG_PREFIX)))}]"
+            ".exists(flag, flag.startsWith(name))))",
+            lambda engine: not any(map(_reserved, engine.args)),
             f"{' '.join(RESERVED_FLAGS)} {RESERVED_FLAG_PREFIX}* are the operator's; use fields of spec",
             ".args",
             "FieldValueForbidden",

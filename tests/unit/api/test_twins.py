@@ -97,3 +97,21 @@ def test_a_refusal_never_quotes_a_value(wrong: object) -> None:
     with pytest.raises(InvalidEndpoint) as refusal:
         StreamingEndpoint.from_body(body)
     assert "hunter2" not in f"{refusal.value!r} {refusal.value.problems} {refusal.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "arg", ["--port=1", "--served_model_name", "--por", "--ssl", "--ssl_keyfile=k", "--api-k"]
+)
+def test_reserved_flags_are_refused_however_they_are_written(arg: str) -> None:
+    """vLLM takes underscores, `=` and abbreviations, so that none of them gets a reserved flag past the check."""
+    body = edited(document(BASES["inside"]), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
+    assert ["spec.engine.args"] == [problem.partition(": ")[0] for problem in _refusal(body)]
+
+
+@pytest.mark.parametrize(
+    "arg", ["--", "-tp=2", "--portable", "port", "--max-num-seqs=8", "--api-server-count"]
+)
+def test_other_flags_pass(arg: str) -> None:
+    """What only looks like a reserved flag is the user's own affair."""
+    body = edited(document(BASES["inside"]), (("spec", "engine", "args"), [arg]))
+    assert (arg,) == StreamingEndpoint.from_body(body).spec.engine.args
