@@ -51,7 +51,7 @@ def _no_parent(field: str, optional: bool) -> CEL:
 
 
 def _reserved(arg: str) -> bool:
-    """Whether vLLM takes *arg* for a flag of the operator; argparse knows abbreviations, `--por` for `--port`."""
+    """Whether *arg* is a flag of the operator, also abbreviated: argparse takes `--por` for `--port`."""
     name = arg.split("=")[0].replace("_", "-")
     if not name.startswith("--") or name == "--":
         return False
