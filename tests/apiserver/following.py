@@ -1,4 +1,4 @@
-"""A connected cluster side for tests: endpoints in a namespace, what was woken, and a line that can be cut."""
+"""A connected cluster side for tests: endpoints in a namespace, who was woken, and a line to cut."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Connected:
         """Wait until *holds*."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while not holds():
+                while not holds():  # noqa: ASYNC110 - watched from outside, as a user would
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"not within {PATIENCE:.0f} s: {what}") from None

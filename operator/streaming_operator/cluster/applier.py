@@ -17,7 +17,7 @@ from streaming_operator.cluster.caches import Caches
 from streaming_operator.cluster.compare import APPLIED_HASH, carries, sealed
 from streaming_operator.cluster.kinds import Kind
 from streaming_operator.cluster.transport import METADATA, Transport
-from streaming_operator.errors import Conflict, Gone, NotOurs
+from streaming_operator.errors import Conflict, Gone, NotOurs, Rejected
 from streaming_operator.facts import Manifest
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class Applier:
         """
         Make the cluster hold exactly *manifests* for *endpoint*.
 
-        Raises `NotOurs` naming the object and its owner, `Gone` when the endpoint is, `Conflict` while an object
-        of an earlier endpoint of the same name is still being deleted, or what the API server says.
+        Raises `NotOurs` naming the object and its owner, `Gone` when the endpoint is, `Conflict` while an
+        object of an earlier endpoint of the same name is still being deleted, or what the API server says.
         """
         children = [self._child(endpoint, manifest) for manifest in manifests]
         for child in children:
@@ -136,16 +136,23 @@ class Applier:
         if child.seen is not None:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": child.seen.uid}}
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        body = await self._transport.apply(
-            child.kind.path(namespace, name), manifest, f"write {child.title} in {namespace}"
-        )
+        path, doing = child.kind.path(namespace, name), f"write {child.title} in {namespace}"
+        try:
+            body = await self._transport.apply(path, manifest, doing)
+        except Rejected:
+            if child.kind is not kinds.SERVICES or child.seen is None:
+                raise
+            # Ports that somebody added by hand stay under server-side apply and may contradict ours (same
+            # name, other number): take the list over first.
+            ports = {"metadata": {"uid": child.seen.uid}, "spec": {"ports": manifest["spec"]["ports"]}}
+            await self._transport.merge(path, ports, doing)
+            body = await self._transport.apply(path, manifest, doing)
         metrics.WRITES.labels(kind=child.kind.kind, verb="apply").inc()
         noted = self._caches.note(child.kind, body)
         # The API server has just taken all of it: a spelling unknown to `carries` is not written again.
-        if (noted.metadata.get("annotations") or {}).get(APPLIED_HASH) == manifest["metadata"]["annotations"][
-            APPLIED_HASH
-        ]:
-            noted.carries = manifest["metadata"]["annotations"][APPLIED_HASH]
+        wanted = manifest["metadata"]["annotations"][APPLIED_HASH]
+        if (noted.metadata.get("annotations") or {}).get(APPLIED_HASH) == wanted:
+            noted.carries = wanted
 
     def _surplus(self, endpoint: StreamingEndpoint, children: list[Child]) -> list[tuple[Kind, Cached]]:
         """Objects of this very endpoint that are no longer rendered and that nothing needs any more."""

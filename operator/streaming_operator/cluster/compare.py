@@ -32,6 +32,9 @@ _ITEM_KEYS: dict[str, tuple[str, ...]] = {
 }
 """Lists that the API server merges by key: others may have added items; all other lists are wholly ours."""
 
+_WHOLE = frozenset({"selector", "nodeSelector"})
+"""Maps that the API server takes as one value: an added key is as wrong as a missing one."""
+
 _QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)(?:([eE][+-]?\d+)|(m|k|[MGTPE]|[KMGTPE]i))?$")
 _POWERS = "kMGTPE"
 
@@ -65,6 +68,8 @@ def _holds(actual: Any, wanted: Any, name: str) -> bool:
     if isinstance(wanted, Mapping):
         if not isinstance(actual, Mapping):
             return actual is None and not wanted and name not in ("emptyDir",)
+        if name in _WHOLE and actual != wanted:
+            return False
         return all(_holds(actual.get(key), value, key) for key, value in wanted.items())
     if isinstance(wanted, (list, tuple)):
         if not isinstance(actual, list):

@@ -9,6 +9,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
+from streaming_operator import metrics
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.cluster import edges, kinds
 from streaming_operator.cluster.applier import Applied, Applier
@@ -18,7 +19,7 @@ from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.observer import Observer
 from streaming_operator.cluster.transport import METADATA_LIST, Transport
-from streaming_operator.errors import Gone, Rejected
+from streaming_operator.errors import Conflict, Gone, Rejected
 from streaming_operator.facts import Capabilities, Identity, Manifest, Observed
 from streaming_operator.settings import Settings
 
@@ -135,17 +136,24 @@ class Cluster:
         return found
 
     async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> None:
-        """Write the whole status; `Conflict` when another endpoint has the name now, `Gone` when none has."""
+        """
+        Write the whole status; raises `Conflict` when another endpoint has the name now, `Gone` when none.
+
+        The API server does not compare uids on a custom resource's status, so the answer is looked at and
+        what went to the wrong endpoint is taken back: it must not begin its life with somebody else's verdict.
+        """
         manifest = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": endpoint.name, "namespace": endpoint.namespace, "uid": endpoint.uid},
-            "status": status,
+            "metadata": {"name": endpoint.name, "namespace": endpoint.namespace},
         }
         path = kinds.ENDPOINTS.path(endpoint.namespace, endpoint.name, "status")
-        await self._transport.apply(
-            path, manifest, f"write the status of {endpoint.namespace}/{endpoint.name}"
-        )
+        doing = f"write the status of {endpoint.namespace}/{endpoint.name}"
+        stored = await self._transport.apply(path, {**manifest, "status": status}, doing)
+        metrics.WRITES.labels(kind=KIND, verb="apply").inc()
+        if stored["metadata"]["uid"] != endpoint.uid:
+            await self._transport.apply(path, manifest, doing)
+            raise Conflict(f"cannot {doing}: another endpoint has the name now")
 
     async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a Secret, for a probe that is about to start; it is kept nowhere."""

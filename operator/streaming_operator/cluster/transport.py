@@ -80,6 +80,13 @@ class Transport:
         )
         return dict(answer)
 
+    async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
+        """JSON merge patch: lists are replaced as a whole."""
+        await self._pace.turn()
+        query = {"fieldManager": FIELD_MANAGER}
+        content = "application/merge-patch+json"
+        await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=content)
+
     async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Create one object; used for events only."""
         await self._pace.turn()
