@@ -22,6 +22,7 @@ from streaming_operator.facts import ProbeResult
 from streaming_operator.probe.finding import Finding
 from streaming_operator.probe.hops import Plan, verify
 from streaming_operator.probe.models import models
+from streaming_operator.probe.remedies import Names, remedy
 from streaming_operator.probe.request import ApiKey, Encoding
 from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.verdict import streams
@@ -154,9 +155,7 @@ def _tell(result: ProbeResult, shown: str, model: str, output: Literal["text", "
         click.echo(json.dumps(found | {"exitCode": exit_code(result.verdict), "stream": stream}))
         return
     evidence, _, advice = result.message.partition(". Remedy: ")
-    click.echo(f"{result.verdict}: {evidence}")
-    if advice:
-        click.echo(f"Remedy: {advice}")
+    _say(result.verdict, evidence, advice)
 
 
 _TOLD = ("hop", "verdict", "message")
@@ -165,12 +164,20 @@ _TOLD = ("hop", "verdict", "message")
 def _tell_finding(finding: Finding, shown: str, output: Literal["text", "json"]) -> int:
     """There was not even a list of models to choose from."""
     code = exit_code(finding.verdict)
+    advice = remedy(Hop.EXPOSURE, finding.symptom, Names())
     if output == "json":
-        found = {"url": shown, "model": None, "verdict": finding.verdict, "message": finding.evidence}
+        message = f"{finding.evidence}. Remedy: {advice}" if advice else finding.evidence
+        found = {"url": shown, "model": None, "verdict": finding.verdict, "message": message}
         click.echo(json.dumps(found | {"exitCode": code, "stream": None}))
-    else:
-        click.echo(f"{finding.verdict}: {finding.evidence}")
+        return code
+    _say(finding.verdict, finding.evidence, advice)
     return code
+
+
+def _say(verdict: Verdict, evidence: str, advice: str) -> None:
+    click.echo(f"{verdict}: {evidence}")
+    if advice:
+        click.echo(f"Remedy: {advice}")
 
 
 def _camel(name: str) -> str:
