@@ -101,7 +101,7 @@ def test_a_refusal_never_quotes_a_value(wrong: object) -> None:
 
 @pytest.mark.parametrize("arg", ["--port=1", "--served_model_name", "--por", "--ssl_keyfile=k", "--api-k"])
 def test_reserved_flags_are_refused_however_they_are_written(arg: str) -> None:
-    """vLLM takes underscores, `=` and abbreviations, so that none of them gets a reserved flag past the check."""
+    """vLLM takes underscores, `=` and abbreviations; none of them gets a reserved flag past the check."""
     body = edited(document(BASES["inside"]), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
     assert ["spec.engine.args"] == [problem.partition(": ")[0] for problem in _refusal(body)]
 
