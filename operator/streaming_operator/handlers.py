@@ -97,8 +97,8 @@ class _Life:
     """
     One run of kopf in a loop of its own; `stop` may be called from any thread.
 
-    The stop flag is an event of that loop: kopf waits for a `threading.Event` in an executor's thread, which would
-    keep the loop from ending when kopf leaves by itself.
+    The stop flag is an event of that loop: kopf waits for a `threading.Event` in an executor's thread, which
+    would keep the loop from ending when kopf leaves by itself.
     """
 
     def __init__(self, registry: kopf.OperatorRegistry, namespaces: tuple[str, ...]) -> None:
