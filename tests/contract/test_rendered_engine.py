@@ -1,0 +1,147 @@
+"""
+What the renderer makes is started for real: command line, environment, middleware and preStop script.
+
+The double is asked always, the real vLLM where it is installed; both must keep the same promises.
+"""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streaming_operator import render
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.engines.base import FILES_PATH
+from streaming_operator.facts import Capabilities, Manifest
+from tests.engines.running import START_SECONDS, Kind, RunningEngine, free_port
+
+KINDS = pytest.mark.parametrize("kind", ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)])
+
+
+class Pod:
+    """The rendered container with its mounted files, as processes of this machine."""
+
+    def __init__(self, kind: Kind, folder: Path, *more: str, wait: bool = True) -> None:
+        self.folder, self.port = folder, free_port()
+        body = {
+            "metadata": {"name": "tiny"},
+            "spec": {
+                "model": {"source": {"local": {"path": "/opt/model"}}},
+                "engine": {"version": "0.32.0", "port": self.port, "sseKeepAliveSeconds": 1},
+                "gpu": {"count": 0},
+            },
+        }
+        children = render.children(StreamingEndpoint.from_body(body), Capabilities(False, False))
+        by_kind: dict[str, Manifest] = {child["kind"]: child for child in children}
+        for name, content in by_kind["ConfigMap"]["data"].items():
+            (folder / name).write_text(content)
+        self.container = by_kind["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+        path = next(one["value"] for one in self.container["env"] if one["name"] == "PYTHONPATH")
+        args = [*self.container["args"][1:], "--host", "127.0.0.1", *more]
+        self.engine = RunningEngine(kind, args, {"PYTHONPATH": self.mounted(path)}, wait=wait, port=self.port)
+
+    def mounted(self, text: str) -> str:
+        """The same path, where the files lie on this machine."""
+        return text.replace(FILES_PATH, str(self.folder))
+
+    def pre_stop(self, drain_seconds: int) -> subprocess.Popen[str]:
+        """What the kubelet runs first; PID 1 is the server's process here."""
+        rendered = self.container["lifecycle"]["preStop"]["exec"]["command"]
+        command = [sys.executable, *map(self.mounted, rendered[1:]), f"--pid={self.engine.pid}"]
+        times = ["--pre-stop-seconds=0", f"--drain-seconds={drain_seconds}"]
+        return subprocess.Popen([*command, *times], stderr=subprocess.PIPE, text=True)
+
+
+class Stream:
+    """One streamed completion, read in a thread."""
+
+    def __init__(self, port: int, tokens: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        body = {"model": "tiny", "stream": True, "max_tokens": tokens, "ignore_eos": True}
+        body["messages"] = [{"role": "user", "content": "count"}]
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        self.answer = connection.getresponse()
+        self.events = [self.answer.readline()]
+        self._reader = threading.Thread(target=lambda: self.events.extend(self.answer))
+        self._reader.start()
+
+    def end(self) -> tuple[str, str]:
+        """How the stream says that it ended (the finish reason, or `error`), and its last event."""
+        self._reader.join()
+        told = [line[6:].decode().strip() for line in self.events if line.startswith(b"data: ")]
+        return next(filter(None, map(_ending, reversed(told[:-1])))), told[-1]
+
+
+def _ending(event: str) -> str | None:
+    """What one event says of the end."""
+    found = json.loads(event)
+    reasons = [choice["finish_reason"] for choice in found.get("choices", []) if choice["finish_reason"]]
+    return "error" if "error" in found else next(iter(reasons), None)
+
+
+@contextmanager
+def running(pod: Pod) -> Iterator[Pod]:
+    """The pod's server, stopped at the end whatever happens."""
+    with pod.engine:
+        yield pod
+
+
+@KINDS
+def test_streams_that_fit_the_drain_end_by_themselves(kind: Kind, tmp_path: Path) -> None:
+    """
+    The hook returns when the stream is through; one that outlives it is told so, and ends with [DONE].
+
+    And every stream carries the headers of the middleware, each once.
+    """
+    with running(Pod(kind, tmp_path)) as pod:
+        fits = Stream(pod.port, tokens=300)
+        hook = pod.pre_stop(drain_seconds=120)
+
+        assert fits.end() == ("length", "[DONE]")
+        assert hook.communicate()[1] == "drain: nothing runs any more\n"
+        assert fits.answer.headers.get_all("x-accel-buffering") == ["no"]
+        assert fits.answer.headers.get_all("cache-control") == ["no-cache"]
+
+        outlives = Stream(pod.port, tokens=1900)
+        hook = pod.pre_stop(drain_seconds=2)
+
+        assert hook.communicate()[1] == "drain: the drain time is over\n"
+        pod.engine.signal(signal.SIGTERM)
+        # vLLM's shutdown races with itself: the engine's abort or its death may be told first.
+        assert outlives.end() in {("abort", "[DONE]"), ("error", "[DONE]")}
+
+
+@KINDS
+def test_a_server_that_loads_leaves_at_once(kind: Kind, tmp_path: Path) -> None:
+    """A pod deleted while its model loads gives its GPU back, and does not wait for the grace to end."""
+    slow = ["--startup-duration", "600"] if kind == "double" else []
+    with running(Pod(kind, tmp_path, *slow, wait=False)) as pod:
+        if kind == "vllm":
+            until_bound(pod.port)
+        hook = pod.pre_stop(drain_seconds=600)
+
+        pod.engine.wait(60)
+        assert hook.communicate()[1] == "drain: the server still loads\n"
+
+
+def until_bound(port: int) -> None:
+    """vLLM takes its port long before it listens; from then on it swallows the first signal."""
+    deadline = time.monotonic() + START_SECONDS["vllm"]
+    while time.monotonic() < deadline:
+        with socket.socket() as other:
+            try:
+                other.bind(("127.0.0.1", port))
+            except OSError:
+                return
+        time.sleep(0.2)
+    raise TimeoutError(f"port {port} was not taken")
