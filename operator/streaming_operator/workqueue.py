@@ -77,7 +77,7 @@ class WorkQueue(Generic[KeyT]):
         return None
 
     def add_failed(self, key: KeyT) -> float:
-        """Ask for a pass after this key's own backoff, doubled with each failure in a row; tells the seconds."""
+        """Ask for a pass after this key's own backoff, doubled with each failure in a row; says how long."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         seconds = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 30), LONGEST_BACKOFF_SECONDS)

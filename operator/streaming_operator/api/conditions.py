@@ -113,15 +113,24 @@ class Explained:
 
 
 EXPLAINED: dict[Reason | Verdict, Explained] = {
-    Reason.READY: Explained("The endpoint serves, as far as the mode of verification demands proof.", "Nothing to do."),
-    Reason.NOT_VERIFIED: Explained(
-        "The endpoint serves; nobody has checked that it streams.", "Set `spec.verification.mode` to `Required`."
+    Reason.READY: Explained(
+        "The endpoint serves, as far as the mode of verification demands proof.", "Nothing to do."
     ),
-    Reason.SCALED_TO_ZERO: Explained("`spec.replicas` is 0.", "Scale up: `kubectl scale sep NAME --replicas=1`."),
-    Reason.SUSPENDED: Explained("`spec.suspend` is true: no child is written, no probe runs.", "Set it to false."),
+    Reason.NOT_VERIFIED: Explained(
+        "The endpoint serves; nobody has checked that it streams.",
+        "Set `spec.verification.mode` to `Required`.",
+    ),
+    Reason.SCALED_TO_ZERO: Explained(
+        "`spec.replicas` is 0.", "Scale up: `kubectl scale sep NAME --replicas=1`."
+    ),
+    Reason.SUSPENDED: Explained(
+        "`spec.suspend` is true: no child is written, no probe runs.", "Set it to false."
+    ),
     Reason.PROGRESSING: Explained("The operator works towards the spec.", "Wait; `Ready` says what for."),
     Reason.UP_TO_DATE: Explained("Everything is as wanted.", "Nothing to do."),
-    Reason.INVALID_SPEC: Explained("The spec breaks a rule; the message has path and rule.", "Edit that field."),
+    Reason.INVALID_SPEC: Explained(
+        "The spec breaks a rule; the message has path and rule.", "Edit that field."
+    ),
     Reason.NAME_TAKEN: Explained(
         "An object of a child's name belongs to somebody else; nothing was written.",
         "Rename or delete that object, or name the endpoint otherwise.",
@@ -130,10 +139,12 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "The endpoint does not stream, `failureThreshold` times in a row.", "See `StreamingVerified`."
     ),
     Reason.FORBIDDEN: Explained(
-        "The operator's service account lacks a right.", "Compare its role with the chart's; upgrade the chart."
+        "The operator's service account lacks a right.",
+        "Compare its role with the chart's; upgrade the chart.",
     ),
     Reason.REJECTED: Explained(
-        "The API server, an admission policy or a quota refuses a child.", "The message has the server's words."
+        "The API server, an admission policy or a quota refuses a child.",
+        "The message has the server's words.",
     ),
     Reason.API_UNREACHABLE: Explained("The API server gave no usable answer.", "It is retried with backoff."),
     Reason.INTERNAL_ERROR: Explained(
@@ -153,25 +164,39 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.CONFIG_MISSING: Explained(
         "A Secret, ConfigMap or claim that the pod needs does not exist.", "Create what the message names."
     ),
-    Reason.CRASHING: Explained("The engine ends again and again; the message quotes its last line.", "Fix its cause."),
-    Reason.MODEL_LOADING: Explained("The engine runs and loads the model.", "Wait, at most `startup.timeoutSeconds`."),
+    Reason.CRASHING: Explained(
+        "The engine ends again and again; the message quotes its last line.", "Fix its cause."
+    ),
+    Reason.MODEL_LOADING: Explained(
+        "The engine runs and loads the model.", "Wait, at most `startup.timeoutSeconds`."
+    ),
     Reason.STARTUP_TIMED_OUT: Explained(
         "The model was not loaded in time.", "Raise `startup.timeoutSeconds`, or see the pod's log."
     ),
-    Reason.ROLLING_OUT: Explained("Pods of an older template are being replaced.", "Wait; streams are drained."),
+    Reason.ROLLING_OUT: Explained(
+        "Pods of an older template are being replaced.", "Wait; streams are drained."
+    ),
     Reason.ADMITTED: Explained("The edge has taken the route.", "Nothing to do."),
-    Reason.CLUSTER_INTERNAL: Explained("Nothing is exposed.", "Set `spec.exposure` to have an address outside."),
+    Reason.CLUSTER_INTERNAL: Explained(
+        "Nothing is exposed.", "Set `spec.exposure` to have an address outside."
+    ),
     Reason.CLASS_NOT_FOUND: Explained(
-        "The IngressClass, Gateway or GatewayClass does not exist.", "Correct the name, or install the controller."
+        "The IngressClass, Gateway or GatewayClass does not exist.",
+        "Correct the name, or install the controller.",
     ),
     Reason.HOST_CONFLICT: Explained(
         "Another Ingress already serves this host and path, and wins.", "Change one of the two hosts."
     ),
     Reason.KIND_MISSING: Explained("The cluster lacks the kind of the route.", "Install its CRDs."),
-    Reason.ROUTE_PENDING: Explained("The edge has not taken the route yet.", "Wait; then see the edge's log."),
-    Reason.ROUTE_REJECTED: Explained("The edge refuses the route; the message has its words.", "Do as it says."),
+    Reason.ROUTE_PENDING: Explained(
+        "The edge has not taken the route yet.", "Wait; then see the edge's log."
+    ),
+    Reason.ROUTE_REJECTED: Explained(
+        "The edge refuses the route; the message has its words.", "Do as it says."
+    ),
     Reason.PENDING: Explained(
-        "No verification of the present pod template and route has ended yet.", "Wait for the workload and the route."
+        "No verification of the present pod template and route has ended yet.",
+        "Wait for the workload and the route.",
     ),
     Reason.DISABLED: Explained("No probe is sent.", "Set `spec.verification.mode`."),
     Reason.EDGE_ADDRESS_UNKNOWN: Explained(
@@ -187,7 +212,8 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.TURNED_OFF: Explained("No ServiceMonitor is wanted.", "Nothing to do."),
     Verdict.STREAMING: Explained("Tokens arrive one after the other, to the end.", "Nothing to do."),
     Verdict.BUFFERED: Explained(
-        "A hop stores the answer and sends it in one or a few blocks.", "Do what the message says of that hop."
+        "A hop stores the answer and sends it in one or a few blocks.",
+        "Do what the message says of that hop.",
     ),
     Verdict.COALESCED: Explained(
         "A hop holds tokens back and sends them in bursts.", "Do what the message says of that hop."
@@ -198,23 +224,34 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Verdict.TRUNCATED: Explained("The stream ended early.", "Raise the time limit that the message names."),
     Verdict.IDLE_TIMEOUT: Explained("The stream was cut during a silence.", "Raise the hop's read time-out."),
-    Verdict.ERROR_IN_STREAM: Explained("The engine sent an error inside the stream.", "See the engine's log."),
+    Verdict.ERROR_IN_STREAM: Explained(
+        "The engine sent an error inside the stream.", "See the engine's log."
+    ),
     Verdict.NO_DONE_MARKER: Explained("The stream ended without `[DONE]`.", "See the engine's log."),
-    Verdict.ABORTED: Explained("The engine ended the answer with `abort`.", "It was shutting down or overloaded."),
+    Verdict.ABORTED: Explained(
+        "The engine ended the answer with `abort`.", "It was shutting down or overloaded."
+    ),
     Verdict.TTFT_EXCEEDED: Explained(
         "No token came in time.", "Raise `verification.firstRequestTimeoutSeconds`, or see the engine's load."
     ),
     Verdict.AUTH_REJECTED: Explained(
-        "The key was refused.", "The engine reads its key at start: restart the pods after changing the Secret."
+        "The key was refused.",
+        "The engine reads its key at start: restart the pods after changing the Secret.",
     ),
     Verdict.TLS_ERROR: Explained(
         "The edge's certificate is not trusted, or for another name.",
         "Set `verification.tls.caConfigMapRef`, or correct `exposure.ingress.tls`.",
     ),
     Verdict.DNS_UNRESOLVED: Explained("The host has no address.", "Create the DNS record, or set `edges[]`."),
-    Verdict.ROUTE_NOT_FOUND: Explained("The edge answers 404.", "Check class, host and path; another route may win."),
-    Verdict.UPSTREAM_ERROR: Explained("A hop answers with a 5xx or an unexpected status.", "See that hop's log."),
-    Verdict.UNREACHABLE: Explained("No connection could be made.", "Check address, port and network policies."),
+    Verdict.ROUTE_NOT_FOUND: Explained(
+        "The edge answers 404.", "Check class, host and path; another route may win."
+    ),
+    Verdict.UPSTREAM_ERROR: Explained(
+        "A hop answers with a 5xx or an unexpected status.", "See that hop's log."
+    ),
+    Verdict.UNREACHABLE: Explained(
+        "No connection could be made.", "Check address, port and network policies."
+    ),
     Verdict.INCONCLUSIVE: Explained(
         "The streams were too short or too unsteady to judge.", "Raise `verification.request.maxTokens`."
     ),
