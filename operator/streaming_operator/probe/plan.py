@@ -23,6 +23,8 @@ PROMPT_ROOM = 256
 """Tokens of the model's length that prompt and chat template get."""
 ROUTINE_FIRST_TOKEN = 120.0
 """Patience in seconds once the endpoint has streamed: graphs are compiled by then."""
+GENERATION = 300.0
+"""Seconds for the tokens after the first: 1,024 of a very slow model."""
 
 
 def plan(
@@ -47,6 +49,8 @@ def plan(
     length = endpoint.spec.engine.max_model_len
     cap = CAP_TOKENS if length is None else max(16, min(CAP_TOKENS, length - PROMPT_ROOM))
     first_token = float(verification.first_request_timeout_seconds)
+    if routine:
+        first_token = min(first_token, ROUTINE_FIRST_TOKEN)
     return Plan(
         targets=_targets(endpoint, observed, edge, ca),
         model=endpoint.served_name,
@@ -56,7 +60,7 @@ def plan(
         start_tokens=min(verification.request.max_tokens, cap),
         cap_tokens=cap,
         encodings=("gzip",) if routine else ("gzip", "identity"),
-        limits=Limits(first_token=min(first_token, ROUTINE_FIRST_TOKEN) if routine else first_token),
+        limits=Limits(first_token=first_token, total=first_token + GENERATION),
         guard=guard,
         pod_template_hash=observed.pod_template_hash or "",
         route_hash=observed.route_hash,

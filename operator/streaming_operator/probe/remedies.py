@@ -27,12 +27,13 @@ class Names:
     """How the edge is called, e.g. `IngressClass nginx`."""
     host: str = "the host"
     prefix: str = "nginx.ingress.kubernetes.io"
+    """Prefix of the annotations that the controller reads."""
 
 
 _ASK = "not settable from this resource: ask the administrator of {edge} to "
 _NGINX_GZIP = (
-    "buffering is off in our annotations already; in the ConfigMap of ingress-nginx take text/event-stream "
-    'out of gzip-types (or set use-gzip to "false"), and X-Accel-Buffering out of hide-headers'
+    "{prefix}/proxy-buffering is off already; in the ConfigMap of ingress-nginx take text/event-stream out "
+    'of gzip-types (or set use-gzip to "false"), and X-Accel-Buffering out of hide-headers'
 )
 _RAISE_IDLE = "raise exposure.timeouts.idleSeconds, or set engine.sseKeepAliveSeconds below it"
 
@@ -54,16 +55,20 @@ _ENGINE: dict[Symptom, str] = {
         "the model is too slow for its first token: raise verification.firstRequestTimeoutSeconds or give "
         "it more"
     ),
+    _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName and engine.args",
+    _S.BUSY: "the model server has no room: raise replicas or its queue limits",
+    _S.UNCLEAR: "raise verification.request.maxTokens, or look at the load of the node",
     _S.UNAVAILABLE: "kubectl logs of the pods of deployment/{workload} tell why the engine fails",
     _S.NO_CONNECTION: "check that a NetworkPolicy lets the operator reach the pods of deployment/{workload}",
 }
+_INSIDE = "look at the pods of deployment/{workload}: logs, injected sidecars, user middleware, engine.args"
 _EDGE: dict[EdgeProfile, dict[Symptom, str]] = {
     "ingress-nginx": {
         _S.BLOCK: _NGINX_GZIP,
         _S.GZIP_BLOCK: _NGINX_GZIP,
         _S.SIZED_BURSTS: (
-            "look for a second proxy before ingress-nginx: our annotations turn its buffering off and "
-            "speak HTTP/1.1 to the engine"
+            "look for a second proxy before ingress-nginx: {prefix}/proxy-buffering is off and "
+            "{prefix}/proxy-http-version 1.1 already"
         ),
         _S.CONTENT_LENGTH: (
             "take text/event-stream out of SecResponseBodyMimeType if ModSecurity is on; else look for "
@@ -82,6 +87,7 @@ _EDGE: dict[EdgeProfile, dict[Symptom, str]] = {
         _S.REDIRECT: "set exposure.ingress.tls, so that users and the probe speak https",
     },
 }
+_REPLICA = "the pod that was asked answers well: look at the other pods of deployment/{workload}"
 _ANY: dict[Symptom, str] = {
     _S.BLOCK: _ASK + "turn response buffering and gzip of text/event-stream off",
     _S.GZIP_BLOCK: _ASK + "turn gzip of text/event-stream off, or response buffering, or both",
@@ -115,13 +121,16 @@ _ANY: dict[Symptom, str] = {
         "the route leads to a server that does not serve this model: check host conflicts and "
         "model.servedName"
     ),
-    _S.BUSY: "the model server has no room: raise replicas or its queue limits",
+    _S.BUSY: _ENGINE[_S.BUSY],
+    _S.IN_STREAM: _REPLICA,
+    _S.ABORTED: _REPLICA,
     _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
     _S.NO_TOKEN: "the edge takes requests that never get a first token: check its log and its timeouts",
     _S.NO_DONE: _ASK + "pass streams through to their end",
-    _S.UNCLEAR: "raise verification.request.maxTokens, or look at the load of the node",
+    _S.UNCLEAR: _ENGINE[_S.UNCLEAR],
 }
 _KEY = {
+    _S.KEY_BROKEN: _ANY[_S.KEY_BROKEN],
     _S.KEY_REFUSED: (
         "Secret {secret} may have changed after the pods started: restart them with kubectl rollout restart"
         " deployment/{workload}"
@@ -163,6 +172,8 @@ def remedy(hop: Hop, symptom: Symptom, names: Names) -> str:
 def _row(hop: Hop, symptom: Symptom, names: Names) -> str:
     if names.profile is None and not names.workload:
         return _PLAIN.get(symptom, "")
+    if symptom in (Symptom.FINE, Symptom.BUNDLED):
+        return ""
     if hop is not Hop.EXPOSURE:
-        return _KEY.get(symptom) or _ENGINE.get(symptom) or ""
+        return _KEY.get(symptom) or _ENGINE.get(symptom) or _INSIDE
     return (_EDGE.get(names.profile, {}).get(symptom) if names.profile else None) or _ANY.get(symptom, "")

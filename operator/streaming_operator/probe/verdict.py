@@ -1,8 +1,8 @@
 """
 From timelines to a verdict. Pure.
 
-The rule, its thresholds and what was measured to find them are in docs/decisions/ and docs/probe.md. Two
-principles: validity before judgement (a stream too short for the path's jitter asks for more tokens, and at
+The rule and where its thresholds come from are in docs/decisions/0021-verdict-rule.md. Two principles:
+validity before judgement (a stream too short for the path's jitter asks for more tokens, and at
 the cap it is inconclusive), and no proxy is blamed for what the engine did (bundled tokens inside one
 event, a fast model, the same bursts without the proxy).
 """

@@ -1,0 +1,62 @@
+"""The table of remedies: complete, filled in, and of the right object."""
+
+import pytest
+
+from streaming_operator.api.conditions import Hop
+from streaming_operator.probe.finding import Symptom
+from streaming_operator.probe.remedies import Names, remedy
+
+NGINX = Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example", "my.prefix")
+OTHER = Names("llm", "llm-key", "generic", "IngressClass other", "llm.example")
+NOTHING_TO_DO = (Symptom.FINE, Symptom.BUNDLED)
+
+
+@pytest.mark.parametrize("symptom", [one for one in Symptom if one not in NOTHING_TO_DO])
+@pytest.mark.parametrize("names", [NGINX, OTHER], ids=["ingress-nginx", "generic"])
+@pytest.mark.parametrize("hop", list(Hop))
+def test_every_symptom_has_a_sentence(hop: Hop, names: Names, symptom: Symptom) -> None:
+    """At each hop and behind each edge there is something to do, and no name is left blank."""
+    told = remedy(hop, symptom, names)
+    assert told
+    assert not {"{", "}", "None"} & {*told, told}
+
+
+@pytest.mark.parametrize(
+    ("names", "symptom", "said"),
+    [
+        (NGINX, Symptom.GZIP_BLOCK, "gzip-types"),
+        (NGINX, Symptom.SIZED_BURSTS, "my.prefix/proxy-buffering"),
+        (NGINX, Symptom.IDLE_CUT, "exposure.timeouts.idleSeconds"),
+        (OTHER, Symptom.GZIP_BLOCK, "ask the administrator of IngressClass other"),
+        (OTHER, Symptom.TIMED_BURSTS, "http-no-delay"),
+        (OTHER, Symptom.CERTIFICATE, "verification.tls.caConfigMapRef"),
+    ],
+)
+def test_edge_is_told_by_field_and_value(names: Names, symptom: Symptom, said: str) -> None:
+    """Which field of which object, or whom to ask."""
+    assert said in remedy(Hop.EXPOSURE, symptom, names)
+
+
+@pytest.mark.parametrize("hop", [Hop.POD, Hop.SERVICE])
+def test_refused_key_names_secret_and_restart(hop: Hop) -> None:
+    """vLLM reads its key at start: a changed Secret needs a restart."""
+    told = remedy(hop, Symptom.KEY_REFUSED, NGINX)
+    assert "llm-key" in told
+    assert "kubectl rollout restart deployment/llm" in told
+
+
+def test_proxy_settings_never_cure_the_engine() -> None:
+    """A pod that buffers is not mended at the edge."""
+    assert "gzip" not in remedy(Hop.POD, Symptom.BLOCK, NGINX)
+
+
+def test_plain_probe_speaks_of_options() -> None:
+    """A person's probe knows no cluster."""
+    assert "--ca" in remedy(Hop.EXPOSURE, Symptom.CERTIFICATE, Names())
+
+
+@pytest.mark.parametrize("symptom", NOTHING_TO_DO)
+@pytest.mark.parametrize("hop", list(Hop))
+def test_streaming_needs_no_advice(hop: Hop, symptom: Symptom) -> None:
+    """What is fine stays as it is."""
+    assert "" == remedy(hop, symptom, OTHER)
