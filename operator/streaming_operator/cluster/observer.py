@@ -8,6 +8,7 @@ Deployment controller has not seen yet does not look like a new template.
 from datetime import datetime
 from typing import Any
 
+from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import kinds, sightings, troubles
 from streaming_operator.cluster.cached import Cached, Key
@@ -51,7 +52,7 @@ class Observer:
             pods=tuple(_pod_fact(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
             workload_trouble=troubles.of_workload(body, [pod.body for pod in newest]),
             route=self._route(endpoint, route),
-            route_hash=sightings.route_hash(route),
+            route_hash=render.route_hash(children),
             service_monitor=self._own(endpoint, kinds.SERVICE_MONITORS) is not None,
             service_address=_cluster_ip(service),
         )

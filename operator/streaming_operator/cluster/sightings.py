@@ -8,17 +8,7 @@ from typing import Any
 from streaming_operator.api.conditions import Reason
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.cached import Cached
-from streaming_operator.cluster.compare import digest
 from streaming_operator.facts import Manifest, Trouble
-
-
-def route_hash(manifest: Manifest | None) -> str:
-    """Hash of what an edge reads of a route: its annotations and its spec; "" when there is none."""
-    if manifest is None:
-        return ""
-    return digest(
-        {"annotations": manifest["metadata"].get("annotations") or {}, "spec": manifest["spec"]}, 10
-    )
 
 
 def ingress_addresses(ingress: Cached) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from streaming_operator.render.deployment import deployment
 from streaming_operator.render.disruption import disruption_budget
 from streaming_operator.render.monitoring import SERVICE_MONITOR, service_monitor
 from streaming_operator.render.route import route, route_hash, route_kinds
-from streaming_operator.render.service import internal_url, service
+from streaming_operator.render.service import service
 from streaming_operator.routes.base import ChildKind
 
-__all__ = ["CHILD_KINDS", "ChildKind", "children", "engine_note", "internal_url", "route_hash"]
+__all__ = ["CHILD_KINDS", "ChildKind", "children", "engine_note", "route_hash"]
 
 CHILD_KINDS: tuple[ChildKind, ...] = (
     ChildKind("v1", "ConfigMap", "configmaps"),

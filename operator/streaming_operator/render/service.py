@@ -19,8 +19,3 @@ def service(endpoint: StreamingEndpoint) -> Manifest:
             "ports": [{"name": PORT_NAME, "port": SERVICE_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
         },
     }
-
-
-def internal_url(endpoint: StreamingEndpoint) -> str:
-    """The origin inside the cluster."""
-    return f"http://{naming.child_name(endpoint)}.{endpoint.namespace}.svc"

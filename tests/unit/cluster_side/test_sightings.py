@@ -5,12 +5,7 @@ from typing import Any
 from streaming_operator.api.conditions import Reason
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.cached import Cached
-from streaming_operator.cluster.sightings import (
-    http_route_trouble,
-    ingress_addresses,
-    ingress_trouble,
-    route_hash,
-)
+from streaming_operator.cluster.sightings import http_route_trouble, ingress_addresses, ingress_trouble
 
 
 def an_ingress(
@@ -72,18 +67,6 @@ def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
     assert trouble is not None
     assert Reason.CLASS_NOT_FOUND is trouble.reason
     assert "(alb, nginx)" in trouble.message
-
-
-def test_the_hash_is_about_what_an_edge_reads() -> None:
-    """Labels and owners do not change it, annotations and rules do."""
-    before: dict[str, Any] = {
-        "metadata": {"annotations": {"a": "1"}, "labels": {"x": "1"}},
-        "spec": {"rules": []},
-    }
-
-    assert route_hash(before) == route_hash({**before, "metadata": {"annotations": {"a": "1"}}})
-    assert route_hash(before) != route_hash({**before, "metadata": {"annotations": {"a": "2"}}})
-    assert "" == route_hash(None)
 
 
 def test_addresses_come_as_the_controller_wrote_them() -> None:

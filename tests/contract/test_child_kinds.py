@@ -1,4 +1,4 @@
-"""The operator may do what the renderer needs: a new kind of child that the chart forgot is named here."""
+"""What is rendered is watched, and the operator may do it: a kind that was forgotten elsewhere is named here."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from streaming_operator import render
+from streaming_operator.cluster import kinds
 from streaming_operator.render import ChildKind
 
 INSTALL = Path(__file__).resolve().parents[2] / "manifests" / "install.yaml"
@@ -36,3 +37,11 @@ SOMETIMES_GONE = [kind for kind in render.CHILD_KINDS if kind.kind not in {"Serv
 def test_what_is_not_always_rendered_may_be_pruned(kind: ChildKind) -> None:
     """A child that is no longer rendered is deleted; Service and Deployment go with their endpoint alone."""
     assert "delete" in granted(kind)
+
+
+def test_the_cluster_side_knows_the_same_kinds() -> None:
+    """Its table of addresses and the renderer's list agree, also on what a cluster may lack."""
+    rendered = {(one.api_version, one.kind, one.plural, one.optional) for one in render.CHILD_KINDS}
+    known = {(one.api_version, one.kind, one.plural, one in kinds.OPTIONAL) for one in kinds.CHILDREN}
+
+    assert rendered == known
