@@ -1,4 +1,4 @@
-"""What is rendered is watched, and the operator may do it: a kind that was forgotten elsewhere is named here."""
+"""What is rendered is watched, and the operator may do it: a kind forgotten elsewhere is named here."""
 
 from pathlib import Path
 
