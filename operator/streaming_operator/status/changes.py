@@ -39,6 +39,8 @@ def changes(previous: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Chang
         if kind is ConditionType.STALLED:
             if new["status"] == "True":
                 found.append(Change("Warning", new["reason"], f"Stalled: {new['message']}"))
+        elif new["status"] == "True" and not before:
+            continue  # the first look at a new endpoint: nothing has changed yet
         elif new["status"] == "True":
             found.append(Change("Normal", new["reason"], f"{kind}: {new['message']}"))
         elif new["status"] == "False" and kind is not ConditionType.READY:

@@ -1,0 +1,52 @@
+"""What the bench reads: CPU and memory of a process, and the API server's own count of writes."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.apiserver.control_plane import ControlPlane
+
+WRITES = ("POST", "PUT", "PATCH", "APPLY", "DELETE")
+RESOURCES = frozenset(
+    {
+        "streamingendpoints", "configmaps", "services", "deployments", "poddisruptionbudgets", "ingresses",
+        "httproutes", "servicemonitors", "events",
+    }
+)  # fmt: skip
+_COUNTER = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far."""
+
+    cpu_seconds: float
+    resident_mib: float
+
+
+def usage(pid: int) -> Usage:
+    """CPU time of all threads and resident memory of a process."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(stat[11]) + int(stat[12])
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+
+
+def writes(plane: ControlPlane) -> dict[str, int]:
+    """Requests so far that write, by `resource` or `resource/subresource`, whatever their answer."""
+    found: dict[str, int] = {}
+    for match in _COUNTER.finditer(plane.text("/metrics")):
+        labels = dict(_LABEL.findall(match["labels"]))
+        if labels.get("verb") in WRITES and labels.get("resource") in RESOURCES and not labels.get("dry_run"):
+            name = "/".join(filter(None, (labels["resource"], labels.get("subresource"))))
+            found[name] = found.get(name, 0) + int(float(match["value"]))
+    return found
+
+
+def since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    """What came between two looks."""
+    return {
+        name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)
+    }
