@@ -1,6 +1,6 @@
 """
 Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
-manifests, docs/conditions.md.
+manifests, docs/conditions.md, the index of decisions.
 
 `python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. Helm
 renders the manifests from the chart: the pinned helm of the test cluster, built once.
@@ -82,6 +82,22 @@ def conditions_page() -> str:
     )
 
 
+def decisions_index() -> str:
+    """docs/decisions/README.md: every decision by its title."""
+    lines = [
+        "# Decisions",
+        "",
+        f"<!-- {NOTE} -->",
+        "",
+        "Why things are as they are: context, decision, consequences.",
+    ]
+    lines += ["Numbers are given by part and have gaps.", ""]
+    for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
+        title = path.read_text().partition("\n")[0].lstrip("# ").partition(". ")
+        lines.append(f"- {path.name[:4]} [{title[2] or title[0]}]({path.name})")
+    return "\n".join(lines) + "\n"
+
+
 def _helm() -> str:
     from tests.cluster import tools  # the pinned helm: its output is the same everywhere
 
@@ -94,6 +110,7 @@ FILES: dict[str, Callable[[], str]] = {
     "charts/streaming-operator/templates/crd.yaml": chart_crd,
     "manifests/install.yaml": install,
     "docs/conditions.md": conditions_page,
+    "docs/decisions/README.md": decisions_index,
 }
 
 if __name__ == "__main__":
