@@ -14,7 +14,26 @@ TTFT_BUCKETS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
     1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
 )  # fmt: skip
-GAP_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
+GAP_BUCKETS = (
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+)
 
 ENDPOINT = ("namespace", "name")
 
@@ -32,14 +51,18 @@ PROBE_GAP = Histogram(
     buckets=GAP_BUCKETS,
     registry=REGISTRY,
 )
-PROBES = Counter("streamingendpoint_probes", "Verifications by verdict", (*ENDPOINT, "verdict"), registry=REGISTRY)
+PROBES = Counter(
+    "streamingendpoint_probes", "Verifications by verdict", (*ENDPOINT, "verdict"), registry=REGISTRY
+)
 LAST_SUCCESS = Gauge(
     "streamingendpoint_probe_last_success_timestamp_seconds",
     "Unix time of the last verification that streamed",
     ENDPOINT,
     registry=REGISTRY,
 )
-READY = Gauge("streamingendpoint_ready", "1 while the endpoint's condition Ready is True", ENDPOINT, registry=REGISTRY)
+READY = Gauge(
+    "streamingendpoint_ready", "1 while the endpoint's condition Ready is True", ENDPOINT, registry=REGISTRY
+)
 
 PASSES = Counter("streamingendpoint_passes", "Reconcile passes by outcome", ("outcome",), registry=REGISTRY)
 PASS_SECONDS = Histogram(
@@ -48,9 +71,14 @@ PASS_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0),
 )
-WRITES = Counter("streamingendpoint_api_writes", "Writes to the API server", ("kind", "verb"), registry=REGISTRY)
+WRITES = Counter(
+    "streamingendpoint_api_writes", "Writes to the API server", ("kind", "verb"), registry=REGISTRY
+)
 WATCH_RESTARTS = Counter(
-    "streamingendpoint_watch_restarts", "Watches that ended with an error and were listed again", ("kind",), registry=REGISTRY
+    "streamingendpoint_watch_restarts",
+    "Watches that ended with an error and were listed again",
+    ("kind",),
+    registry=REGISTRY,
 )
 
 

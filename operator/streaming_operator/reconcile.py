@@ -39,7 +39,7 @@ class Memory:
     """The last status that we wrote or read."""
     echoed: bool = True
     """The watch has shown `told` to us; a different status after that was written by somebody else."""
-    jitter: float = field(default_factory=lambda: 1 + random.uniform(-JITTER, JITTER))  # noqa: S311 - not a secret
+    jitter: float = field(default_factory=lambda: 1 + random.uniform(-JITTER, JITTER))
 
 
 class Reconciler:
@@ -272,7 +272,9 @@ class Reconciler:
         """What we know of this endpoint; read back from its status at the first pass."""
         memory = self._memories.get(endpoint.key)
         if memory is None or memory.uid != endpoint.uid:
-            memory = Memory(endpoint.uid, status.recall(endpoint.previous_status), dict(endpoint.previous_status))
+            memory = Memory(
+                endpoint.uid, status.recall(endpoint.previous_status), dict(endpoint.previous_status)
+            )
             self._memories[endpoint.key] = memory
         elif endpoint.previous_status == memory.told:
             memory.echoed = True

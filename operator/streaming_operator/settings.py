@@ -69,7 +69,9 @@ class Settings:
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in known:
-                raise WrongSetting(f"{variable}: unknown; known are {', '.join(PREFIX + n.upper() for n in known)}")
+                raise WrongSetting(
+                    f"{variable}: unknown; known are {', '.join(PREFIX + n.upper() for n in known)}"
+                )
             values[name] = _convert(variable, known[name].type, text)
         return cls(**values)
 
@@ -91,7 +93,9 @@ def _convert(variable: str, kind: Any, text: str) -> Any:
     except WrongSetting:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise WrongSetting(f"{variable}: cannot read {text!r} as {getattr(kind, '__name__', kind)}: {error}") from error
+        raise WrongSetting(
+            f"{variable}: cannot read {text!r} as {getattr(kind, '__name__', kind)}: {error}"
+        ) from error
     return text
 
 
@@ -108,7 +112,9 @@ def _edge(entry: Mapping[str, Any]) -> EdgeSetting:
     }
     unknown = set(entry) - set(names)
     if unknown:
-        raise WrongSetting(f"{PREFIX}EDGES: unknown key {', '.join(sorted(unknown))}; known are {', '.join(names)}")
+        raise WrongSetting(
+            f"{PREFIX}EDGES: unknown key {', '.join(sorted(unknown))}; known are {', '.join(names)}"
+        )
     edge = EdgeSetting(**{names[key]: value for key, value in entry.items() if value is not None})
     if (edge.class_name is None) == (edge.gateway_class is None):
         raise WrongSetting(f"{PREFIX}EDGES: each edge has exactly one of className, gatewayClass")

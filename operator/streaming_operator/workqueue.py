@@ -24,7 +24,7 @@ JITTER = 0.1
 log = logging.getLogger(__name__)
 
 
-class Retry(Exception):  # noqa: N818 - a wish, not a fault
+class Retry(Exception):
     """Raised by a pass that did what it could: the key comes back after its own backoff."""
 
 

@@ -6,7 +6,7 @@ a sharper reason for the same status is not a transition.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ class World:
     observed: Observed | None
     """None before the first successful look, e.g. when the children could not be applied."""
     capabilities: Capabilities
-    standing: Standing = Standing()
+    standing: Standing = field(default_factory=Standing)
     hindrance: Trouble | None = None
     """Why no verification could be made: no address, no readable Secret."""
     error: OperatorError | None = None
@@ -80,7 +80,9 @@ def exposed(endpoint: StreamingEndpoint, world: World) -> Condition:
 
     exposure = endpoint.spec.exposure
     if exposure is None:
-        return say("True", Reason.CLUSTER_INTERNAL, "Reachable inside the cluster only, as spec.exposure is not set")
+        return say(
+            "True", Reason.CLUSTER_INTERNAL, "Reachable inside the cluster only, as spec.exposure is not set"
+        )
     if exposure.http_route is not None and not world.capabilities.http_routes:
         return say(
             "False",

@@ -53,7 +53,8 @@ class Standing:
     def speaks_of(self, observed: Observed) -> bool:
         """Whether the verdict is about the pod template and the route that exist now."""
         return (
-            self.pod_template_hash == (observed.pod_template_hash or "") and self.route_hash == observed.route_hash
+            self.pod_template_hash == (observed.pod_template_hash or "")
+            and self.route_hash == observed.route_hash
         )
 
 
@@ -106,7 +107,9 @@ def _recall_hop(noted: Mapping[str, Any]) -> HopResult | None:
         return None
 
 
-def after(standing: Standing, result: ProbeResult, *, threshold: int, route_written: datetime | None) -> Standing:
+def after(
+    standing: Standing, result: ProbeResult, *, threshold: int, route_written: datetime | None
+) -> Standing:
     """
     Fold one result into the standing.
 
@@ -128,7 +131,11 @@ def after(standing: Standing, result: ProbeResult, *, threshold: int, route_writ
         return replace(told, failures=0)
     if result.verdict is Verdict.INCONCLUSIVE:
         return noted if before.verdict is not None and before.verdict is not Verdict.INCONCLUSIVE else told
-    if result.verdict in UNSETTLED and route_written is not None and result.at - route_written < ROUTE_SETTLES:
+    if (
+        result.verdict in UNSETTLED
+        and route_written is not None
+        and result.at - route_written < ROUTE_SETTLES
+    ):
         return replace(noted, settling=True)
     failures = before.failures + 1
     if before.streams and failures < threshold:

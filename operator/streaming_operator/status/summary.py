@@ -26,7 +26,9 @@ TTFT_MOVED = 0.25
 """...and only when TTFT moved by more than this share."""
 
 
-def summarize(endpoint: StreamingEndpoint, world: World, previous: Mapping[str, Any], now: datetime) -> Status:
+def summarize(
+    endpoint: StreamingEndpoint, world: World, previous: Mapping[str, Any], now: datetime
+) -> Status:
     """Build the status that is true now; nothing in it depends on how often it was built."""
     workload = conditions.workload_available(endpoint, world)
     exposed = conditions.exposed(endpoint, world)
@@ -59,7 +61,9 @@ def summarize(endpoint: StreamingEndpoint, world: World, previous: Mapping[str, 
     return {key: value for key, value in status.items() if value is not None}
 
 
-def unreadable(generation: int, problems: tuple[str, ...], previous: Mapping[str, Any], now: datetime) -> Status:
+def unreadable(
+    generation: int, problems: tuple[str, ...], previous: Mapping[str, Any], now: datetime
+) -> Status:
     """The status of an endpoint whose spec breaks the schema, e.g. stored under an older CRD."""
     told = "; ".join(problems)
     unknown = [
@@ -102,7 +106,9 @@ def _ready(
     if not exposed.true:
         return say(False, exposed.reason, exposed.message)
     if mode == "Disabled":
-        return say(True, Reason.NOT_VERIFIED, "Serving; streaming is not verified (spec.verification.mode: Disabled)")
+        return say(
+            True, Reason.NOT_VERIFIED, "Serving; streaming is not verified (spec.verification.mode: Disabled)"
+        )
     if mode == "Advisory":
         return say(True, Reason.READY, "Serving; see StreamingVerified (spec.verification.mode: Advisory)")
     if not streaming.true:
@@ -119,20 +125,26 @@ def _stalled(endpoint: StreamingEndpoint, world: World) -> Condition:
     if world.error is not None and world.error.stalls:
         return say(True, world.error.reason, str(world.error))
     standing, verification = world.standing, endpoint.spec.verification
-    lost = standing.verdict is not None and not standing.streams and standing.verdict is not Verdict.INCONCLUSIVE
+    lost = (
+        standing.verdict is not None and not standing.streams and standing.verdict is not Verdict.INCONCLUSIVE
+    )
     if verification.mode == "Required" and lost and standing.failures >= verification.failure_threshold:
         return say(True, Reason.VERIFICATION_FAILING, standing.message)
     return say(False, Reason.NOT_STALLED, "Nothing waits for a person")
 
 
-def _reconciling(endpoint: StreamingEndpoint, world: World, ready: Condition, stalled: Condition) -> Condition:
+def _reconciling(
+    endpoint: StreamingEndpoint, world: World, ready: Condition, stalled: Condition
+) -> Condition:
     """True while the operator still works towards the spec."""
 
     def say(true: bool, reason: Reason, message: str) -> Condition:
         return Condition(ConditionType.RECONCILING, "True" if true else "False", reason, message)
 
     if endpoint.spec.suspend:
-        return say(False, Reason.SUSPENDED, "spec.suspend is true: children stay as they are, no probe is sent")
+        return say(
+            False, Reason.SUSPENDED, "spec.suspend is true: children stay as they are, no probe is sent"
+        )
     if stalled.true:
         return say(False, Reason(stalled.reason), "See Stalled")
     if world.error is not None:
@@ -213,5 +225,7 @@ def _settled(status: Mapping[str, Any]) -> Status:
             }
             for entry in status.get("conditions") or ()
         ],
-        "verification": {key: verification.get(key) for key in ("verdict", "hop", "podTemplateHash", "routeHash")},
+        "verification": {
+            key: verification.get(key) for key in ("verdict", "hop", "podTemplateHash", "routeHash")
+        },
     }

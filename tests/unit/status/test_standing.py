@@ -95,7 +95,9 @@ def test_failing_endpoints_are_probed_at_growing_pauses_up_to_the_interval() -> 
     assert timedelta(seconds=10) == held
 
 
-@pytest.mark.parametrize(("verdict", "failures"), [(Verdict.STREAMING, 0), (Verdict.BUFFERED, 5), (Verdict.BUFFERED, 1)])
+@pytest.mark.parametrize(
+    ("verdict", "failures"), [(Verdict.STREAMING, 0), (Verdict.BUFFERED, 5), (Verdict.BUFFERED, 1)]
+)
 def test_a_restarted_operator_reads_the_standing_back(verdict: Verdict, failures: int) -> None:
     """Killed and started again, the operator writes the same status and probes nothing for that."""
     endpoint, world = an_endpoint(), a_world(standing=a_standing(verdict, failures))

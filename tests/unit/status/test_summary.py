@@ -141,7 +141,9 @@ def test_an_unknown_edge_address_says_what_to_set() -> None:
 def test_transition_times_move_with_the_status_only() -> None:
     """A sharper reason for the same status is no transition."""
     before = told(a_world(standing=Standing()))
-    later = summarize(an_endpoint(), a_world(standing=a_standing(Verdict.BUFFERED, 1)), before, NOON + timedelta(hours=1))
+    later = summarize(
+        an_endpoint(), a_world(standing=a_standing(Verdict.BUFFERED, 1)), before, NOON + timedelta(hours=1)
+    )
 
     def since(status: dict[str, Any], kind: str) -> str:
         return next(c["lastTransitionTime"] for c in status["conditions"] if c["type"] == kind)
@@ -157,7 +159,9 @@ def test_equal_worlds_are_not_written_again() -> None:
     def again(ttft: int, minutes: int) -> bool:
         standing = a_standing()
         hop = standing.hops[0].__class__(Hop.EXPOSURE, "a", Verdict.STREAMING, "m", ttft_milliseconds=ttft)
-        moved = Standing(**{**_fields(standing), "hops": (hop,), "last_time": NOON + timedelta(minutes=minutes)})
+        moved = Standing(
+            **{**_fields(standing), "hops": (hop,), "last_time": NOON + timedelta(minutes=minutes)}
+        )
         now = NOON + timedelta(minutes=minutes)
         return worth_writing(before, summarize(endpoint, a_world(standing=moved), before, now), now)
 
@@ -185,7 +189,9 @@ def test_events_tell_of_changes_only() -> None:
     pending, good = told(a_world(standing=Standing())), told()
     bad = told(a_world(standing=a_standing(Verdict.BUFFERED, 3)))
 
-    assert {("Normal", "Streaming"), ("Normal", "Ready")} == {(c.type, c.reason) for c in changes(pending, good)}
+    assert {("Normal", "Streaming"), ("Normal", "Ready")} == {
+        (c.type, c.reason) for c in changes(pending, good)
+    }
     assert () == changes(good, good)
     assert {("Warning", "Buffered"), ("Warning", "VerificationFailing"), ("Warning", "NotReady")} == {
         (c.type, c.reason) for c in changes(good, bad)

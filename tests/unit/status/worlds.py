@@ -62,7 +62,9 @@ def a_result(verdict: Verdict = Verdict.STREAMING, *, at: datetime = NOON, **cha
     """A verification of that replica."""
     hop = HopResult(Hop.EXPOSURE, "10.0.0.1:80", verdict, f"told {verdict}", ttft_milliseconds=40, done=True)
     return replace(
-        ProbeResult(verdict, Hop.EXPOSURE, f"told {verdict}", (hop,), "t1", "r1", frozenset({"qwen-t1-a"}), at),
+        ProbeResult(
+            verdict, Hop.EXPOSURE, f"told {verdict}", (hop,), "t1", "r1", frozenset({"qwen-t1-a"}), at
+        ),
         **changes,
     )
 
