@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
-from . import archive, ingress, kind, prometheus, python_images, steps, vllm_image
+from . import archive, ingress, kind, node_store, prometheus, python_images, steps, vllm_image
 from .versions import IMAGES, Mode
 
 RECIPES: dict[str, Callable[[], archive.Image]] = {
@@ -17,7 +17,6 @@ RECIPES: dict[str, Callable[[], archive.Image]] = {
 # Loaded by `up`; the others when a test asks for them.
 DEFAULT = ("ingress-nginx", "operator", "double", "client")
 OURS = ("operator", "double", "client", "vllm")  # never pulled
-_CTR = ("ctr", "--namespace", "k8s.io")
 
 
 def make(name: str) -> archive.Image:
@@ -35,14 +34,14 @@ def load(name: str, mode: Mode = "build") -> bool:
     if loaded().get(image.name) == image.digest:
         return False
     with steps.step(f"load {image.name} into the node"):
-        present = frozenset(kind.node(*_CTR, "content", "ls", "--quiet").split())
-        _import(lambda pipe: archive.write_oci(image, pipe, present))
+        node_store.put(image)
+        _import(lambda pipe: archive.write_oci(image, pipe, node_store.present()))
     return True
 
 
 def loaded() -> dict[str, str]:
     """The images of the node by name, with the digests of their manifests."""
-    lines = kind.node(*_CTR, "images", "ls").splitlines()[1:]
+    lines = kind.node(*node_store.CTR, "images", "ls").splitlines()[1:]
     return {fields[0]: fields[2] for line in lines if len(fields := line.split()) > 2}
 
 
@@ -64,7 +63,7 @@ def _load_pulled(name: str) -> bool:
 
 
 def _import(write: Callable[[archive.Sink], object]) -> None:
-    argv = ["docker", "exec", "-i", kind.NODE, *_CTR, "images", "import", "-"]
+    argv = ["docker", "exec", "-i", kind.NODE, *node_store.CTR, "images", "import", "-"]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdin is not None
     assert process.stdout is not None

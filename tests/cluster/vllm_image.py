@@ -16,12 +16,14 @@ PLACE = "opt/vllm"
 MODEL = "models/tiny"
 # A compiler and readelf: torch's CUDA build is given empty libraries to link against.
 PACKAGES = ("gcc", "libc6-dev", "binutils")
-# Headers, static libraries and tests are for building against torch, a tenth of its size.
+# For building against torch, for debuggers, for offloading to GPUs, for tests: a tenth of its size.
 _UNUSED = (
-    "site/torch/include", "site/torch/share", "site/torch/test", "site/torch/bin", "site/torch/lib/*.a",
-    "site/torch/testing/_internal/generated", "site/bin", "site/*/tests", "site/*/*/tests", "site/include",
-    "site/share",
+    "site/torch/include", "site/torch/share", "site/torch/test", "site/torch/lib/*.a",
+    "site/include",
+    "site/share", "site/lib/*.a", "site/lib/*.dbg", "site/lib/libomptarget*", "site/lib/libur_*", "site/lib/libpi_*",
+    "site/*/tests", "site/*/*/tests",
 )  # fmt: skip
+_WITH_DEBUG_INFORMATION = "site/vllm/_C*.so"  # most of their size
 _LAUNCHER = f'#!/bin/sh\nexec /{PLACE}/bin/vllm "$@"\n'
 
 
@@ -50,6 +52,10 @@ def _fill_server(root: Path) -> None:
             # Links instead of copies: the files are only read, and they are gigabytes.
             shutil.copytree(installed / name, root / name, symlinks=True, copy_function=os.link)
         rootfs.prune(root, _UNUSED)
+        for library in list(root.glob(_WITH_DEBUG_INFORMATION)):
+            library.unlink()
+            original = installed / library.relative_to(root)
+            steps.output(["strip", "--strip-debug", "-o", library, original])
 
 
 def _fill_model(root: Path) -> None:
@@ -57,7 +63,7 @@ def _fill_model(root: Path) -> None:
 
 
 def _installed() -> Path:
-    """The folder that tests/engines/vllm makes, shared with the tests that start the server without a cluster."""
+    """The folder that tests/engines/vllm makes, shared with tests that need no cluster."""
     if not all(shutil.which(tool) for tool in ("gcc", "readelf")):
         docker.install(PACKAGES, "a compiler")
     python = REPO / ".venv" / "bin" / "python"  # it has uv, which installs a gigabyte in seconds
