@@ -20,7 +20,7 @@ NODE = f"{CLUSTER}-control-plane"
 KUBECONFIG = cache.STATE / "kubeconfig"
 AUDIT_LOG = "/var/log/kubernetes/audit.log"
 GPU = "nvidia.com/gpu"
-GPUS = 8  # what the node advertises unless a test asks for another number
+GPUS = 16  # what the node advertises unless a test asks for another number: the demo and a test side by side
 _FILES = HERE / "files"
 _SYSTEM = (
     ("kube-system", "daemonset/kube-proxy"),
