@@ -12,7 +12,9 @@ from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.wire import Limits, Target
 from tests.engines.running import MODEL, RunningEngine
 
-LIMITS = Limits(connect=2.0, first_token=2.0, stall=1.5, total=30.0)
+LIMITS = Limits(connect=5.0, first_token=20.0, stall=20.0, total=60.0)
+"""Generous, for busy machines; a test that waits for a limit sets its own."""
+HASTY = Limits(connect=5.0, first_token=2.0, stall=2.0, total=60.0)
 METRICS = "--enable-per-request-metrics"
 
 Engines = Callable[..., RunningEngine]

@@ -6,7 +6,7 @@ from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.probe.hops import verify
 from tests.engines.running import free_port
 from tests.probe import proxies
-from tests.probe.conftest import Engines, plan
+from tests.probe.conftest import HASTY, Engines, plan
 from tests.probe.proxies import Proxy
 
 
@@ -44,7 +44,6 @@ async def test_both_encodings_are_asked(engines: Engines) -> None:
         pytest.param(
             proxies.page("401 Unauthorized", "401"), Verdict.AUTH_REJECTED, id="edge asks for credentials"
         ),
-        pytest.param(proxies.mute, Verdict.TTFT_EXCEEDED, id="silence"),
         pytest.param(proxies.answer(b"SSH-2.0-x\r\n\r\n"), Verdict.UNREACHABLE, id="no HTTP"),
     ],
 )
@@ -66,8 +65,6 @@ async def test_fault_of_the_edge(engines: Engines, relay: proxies.Relay, expecte
         pytest.param(("--cut-after-tokens", "5"), Verdict.TRUNCATED, id="connection reset"),
         pytest.param(("--stop-after-tokens", "5"), Verdict.NO_DONE_MARKER, id="no end marker"),
         pytest.param(("--error-after-tokens", "5"), Verdict.ERROR_IN_STREAM, id="error, then [DONE]"),
-        pytest.param(("--hang-after-tokens", "0"), Verdict.TTFT_EXCEEDED, id="no first token"),
-        pytest.param(("--hang-after-tokens", "5"), Verdict.TRUNCATED, id="hangs in the middle"),
         pytest.param(("--http-status", "500"), Verdict.UPSTREAM_ERROR, id="500"),
         pytest.param(("--api-key", "other"), Verdict.AUTH_REJECTED, id="another key"),
     ],
@@ -78,6 +75,29 @@ async def test_fault_of_the_engine(engines: Engines, flags: tuple[str, ...], exp
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(plan([engine.port, edge.port], key="s3cret"))
     assert (expected, Hop.POD) == (result.verdict, result.hop), result.message
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        pytest.param(("--hang-after-tokens", "0"), Verdict.TTFT_EXCEEDED, id="no first token"),
+        pytest.param(("--hang-after-tokens", "5"), Verdict.TRUNCATED, id="no end"),
+    ],
+)
+async def test_engine_that_hangs(engines: Engines, flags: tuple[str, ...], expected: Verdict) -> None:
+    """A stream that stands still is left, and the pod is blamed."""
+    engine = engines(*flags)
+    with Proxy(engine.port, proxies.healthy) as edge:
+        result = await verify(plan([engine.port, edge.port], limits=HASTY))
+    assert (expected, Hop.POD) == (result.verdict, result.hop), result.message
+
+
+async def test_edge_that_says_nothing(engines: Engines) -> None:
+    """Not a byte in time."""
+    engine = engines()
+    with Proxy(engine.port, proxies.mute) as edge:
+        result = await verify(plan([engine.port, edge.port], limits=HASTY))
+    assert (Verdict.TTFT_EXCEEDED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
 
 
 async def test_service_hop_is_blamed_between_pod_and_edge(engines: Engines) -> None:

@@ -211,11 +211,14 @@ class _Talk:
                 self._tls = _Tls(self._target, sock, self._limits.connect)
             try:
                 sock.settimeout(self._limits.connect)
-                sock.sendall(self._tls.wrap(request) if self._tls else request)
+                data = self._tls.wrap(request) if self._tls else request
+                self._wall_offset = _wall_offset()
+                # The request is one small write: its end is its beginning, and a thread that is put to sleep right
+                # after it would else see an answer from before the question.
+                self._sent = time.monotonic()
+                sock.sendall(data)
             except OSError as error:
                 raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
-            self._sent = time.monotonic()
-            self._wall_offset = time.time() - self._sent
             return self._listen(sock, reader)
 
     def _connect(self) -> socket.socket:
@@ -281,7 +284,7 @@ class _Talk:
         return (plain or (b"" if self._tls.closed else None)), stamp
 
     def _ended(self, ending: Ending, at: float, stamped: bool) -> Ended:
-        stepped = abs(time.time() - time.monotonic() - self._wall_offset) > _STEP
+        stepped = abs(_wall_offset() - self._wall_offset) > _STEP
         return Ended(ending, at, "kernel" if stamped and not stepped else "monotonic")
 
 
@@ -335,6 +338,15 @@ class _Tls:
             if not data:
                 raise ConnectionResetError("the peer closed the connection during the handshake")
             self._in.write(data)
+
+
+def _wall_offset() -> float:
+    """Seconds from the monotonic to the wall clock; the closest of some pairs, since a thread can be put to sleep."""
+    pairs = []
+    for _ in range(5):
+        before, wall, after = time.monotonic(), time.time(), time.monotonic()
+        pairs.append((after - before, wall - (before + after) / 2))
+    return min(pairs)[1]
 
 
 def _first(choice: tuple[float, Ending]) -> float:
