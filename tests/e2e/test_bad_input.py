@@ -82,6 +82,18 @@ def bad(shared_namespace: str) -> Iterator[dict[str, Endpoint]]:
         endpoint.delete("--wait=false")
 
 
+def test_a_name_that_is_taken(bad: dict[str, Endpoint]) -> None:
+    """Stalled, with the object to move away; nothing is written, and nobody's object is touched."""
+    endpoint = bad["taken-name"]
+    message = endpoint.await_condition("Stalled", "True", "NameTaken")
+    assert "Service/taken-name" in message
+    endpoint.event("NameTaken")
+    assert [] == endpoint.children()
+    assert {"app": "somebody"} == endpoint.child("service")["spec"]["selector"]
+    kube.delete("service", "taken-name", endpoint.namespace)
+    endpoint.await_ready(FIXED)
+
+
 def test_the_good_one_is_ready_among_them(bad: dict[str, Endpoint]) -> None:
     """Failures of others are no matter of this one."""
     bad["good"].await_ready(180)
@@ -153,18 +165,6 @@ def test_a_model_that_never_loads(bad: dict[str, Endpoint]) -> None:
     endpoint.event("StartupTimedOut")
 
 
-def test_a_name_that_is_taken(bad: dict[str, Endpoint]) -> None:
-    """Stalled, with the object to move away; nothing is written, and nobody's object is touched."""
-    endpoint = bad["taken-name"]
-    message = endpoint.await_condition("Stalled", "True", "NameTaken")
-    assert "Service/taken-name" in message
-    endpoint.event("NameTaken")
-    assert [] == endpoint.children()
-    assert {"app": "somebody"} == endpoint.child("service")["spec"]["selector"]
-    kube.delete("service", "taken-name", endpoint.namespace)
-    endpoint.await_ready(FIXED)
-
-
 def test_a_bad_change_leaves_what_works(bad: dict[str, Endpoint]) -> None:
     """The new pods cannot start, the condition says why, and users are served by the old ones."""
     endpoint = bad["good"]
@@ -181,7 +181,7 @@ def test_a_bad_change_leaves_what_works(bad: dict[str, Endpoint]) -> None:
     ("change", "path", "rule"),
     [
         ({"gpu": {"count": 99}}, "spec.gpu.count", "less than or equal to 16"),
-        ({"engine": {"args": ["--port=1"]}}, "spec.engine.args", "are set by the operator"),
+        ({"engine": {"args": ["--port=1"]}}, "spec.engine.args", "are the operator's"),
         (
             {"exposure": {"httpRoute": {"parentRefs": [{"name": "public"}]}}},
             "spec.exposure",

@@ -135,6 +135,13 @@ def pod(body: Body) -> Body:
             "images": {
                 c["name"]: c["image"] for c in (*spec.get("initContainers", ()), *spec.get("containers", ()))
             },
+            "startSeconds": {
+                c["name"]: c["startupProbe"].get("periodSeconds", 10)
+                * c["startupProbe"].get("failureThreshold", 3)
+                for c in spec.get("containers", ())
+                if "startupProbe" in c
+            },
+            "graceSeconds": spec.get("terminationGracePeriodSeconds", 30),
         },
         "status": {
             key: status[key]

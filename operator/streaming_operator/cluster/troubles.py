@@ -6,6 +6,7 @@ Messages are the same from look to look: no pod names, counters or times, and ne
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from streaming_operator.api.conditions import Reason
@@ -13,6 +14,9 @@ from streaming_operator.facts import Trouble
 
 LONGEST_LINE = 256
 """Characters of an engine's last line that a condition quotes."""
+
+STOPPING_MARGIN_SECONDS = 30
+"""The startup probe's own period and a busy node, on top of start and grace."""
 
 _WORST_FIRST = (
     Reason.CONFIG_MISSING,
@@ -175,18 +179,12 @@ def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) ->
         yield Trouble(Reason.IMAGE_NOT_PULLED, f"image {image}: {_image_cause(reason, text)}")
     elif reason in _CONFIG_REASONS and not (reason == "RunContainerError" and ended):
         yield _misconfigured(text)
+    elif ended and (_outlived_its_start(pod, container, ended) or (late and _stopped(ended, state))):
+        yield _too_late(last_line(str(ended.get("message") or "")))
     elif ended and not (
         ended.get("reason") == "Completed" and ended.get("exitCode") == 0 and "running" in state
     ):
-        if (
-            late
-            and "terminated" not in state
-            and ended.get("exitCode") in (0, 137, 143)
-            and ended.get("reason") != "OOMKilled"
-        ):
-            yield _too_late(last_line(str(ended.get("message") or "")))
-        else:
-            yield _crashed(ended)
+        yield _crashed(ended)
     elif "running" in state:
         if late:
             yield _too_late("")
@@ -194,6 +192,30 @@ def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) ->
             yield Trouble(Reason.PODS_PENDING, "the model server runs but does not answer /health")
         else:
             yield Trouble(Reason.MODEL_LOADING, "the model server runs and loads its model")
+
+
+def _stopped(ended: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Whether a container that runs or waits again was stopped from outside before."""
+    return _by_signal(ended) and "terminated" not in state
+
+
+def _by_signal(ended: dict[str, Any]) -> bool:
+    """How servers end that the kubelet stops: cleanly, interrupted while they load (130), or by force."""
+    return ended.get("exitCode") in (0, 130, 137, 143) and ended.get("reason") != "OOMKilled"
+
+
+def _outlived_its_start(pod: dict[str, Any], container: dict[str, Any], ended: dict[str, Any]) -> bool:
+    """
+    Whether the startup probe's time was over: the kubelet tells so in an event only, but the times fit.
+
+    It lived as long as it may take to start, and not longer than being stopped then takes.
+    """
+    budget: int | None = pod["spec"].get("startSeconds", {}).get(container["name"])
+    if budget is None or not _by_signal(ended) or not ended.get("startedAt") or not ended.get("finishedAt"):
+        return False
+    lived = datetime.fromisoformat(ended["finishedAt"]) - datetime.fromisoformat(ended["startedAt"])
+    stopping = int(pod["spec"]["graceSeconds"]) + STOPPING_MARGIN_SECONDS
+    return budget <= lived.total_seconds() <= budget + stopping
 
 
 def _image_cause(reason: str, text: str) -> str:

@@ -1,5 +1,6 @@
 """Why a workload is not up: what kubelet, scheduler and controllers say, as something a person can act on."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -169,6 +170,32 @@ def test_a_start_that_took_too_long_is_told_as_such() -> None:
     killed = a_pod({**RUNNING, "lastState": ended(137)})
     assert Reason.STARTUP_TIMED_OUT is the_trouble(killed, LATE).reason
     assert Reason.CRASHING is the_trouble(a_pod({**RUNNING, "lastState": ended(1)}), LATE).reason
+
+
+@pytest.mark.parametrize(
+    ("lived", "code", "reason"),
+    [
+        (61, 130, Reason.STARTUP_TIMED_OUT),
+        (61, 143, Reason.STARTUP_TIMED_OUT),
+        (61, 0, Reason.STARTUP_TIMED_OUT),
+        (61, 1, Reason.CRASHING),
+        (20, 143, Reason.CRASHING),
+        (86_400, 143, Reason.CRASHING),
+    ],
+)
+def test_a_server_stopped_when_its_start_had_to_be_over_has_timed_out(
+    lived: int, code: int, reason: Reason
+) -> None:
+    """Long before the progress deadline: it lived as long as a start may take, and was stopped by a signal."""
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    how = ended(code, "Completed" if code == 0 else "Error")
+    how["terminated"]["startedAt"] = began.strftime("%Y-%m-%dT%H:%M:%SZ")
+    how["terminated"]["finishedAt"] = (began + timedelta(seconds=lived)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for stage in ({**RUNNING, "lastState": how}, waiting("CrashLoopBackOff", lastState=how)):
+        pod = a_pod(stage)
+        pod["spec"] |= {"startSeconds": {"engine": 60}, "graceSeconds": 20}
+
+        assert reason is the_trouble(pod).reason
 
 
 def test_refused_pods_name_the_cause_and_no_pod() -> None:
