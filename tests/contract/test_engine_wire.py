@@ -275,16 +275,41 @@ def test_refused_requests_are_not_counted(server: Server) -> None:
 
 
 def test_sigterm_aborts_streams(server: Server) -> None:
-    """SIGTERM without a drain ends every stream in order, with `abort`, and the process with 0."""
+    """SIGTERM without a drain ends a stream in order with `abort`, or (the real server, when it kills its engine
+    too soon) never; the process ends with 0 in both cases, once the client has gone."""
     engine = server.engine
     with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
-        frames = answer.frames()
-        _ = [next(frames) for _ in range(4)]  # two tokens, so that there is a mean time between them
-        engine.signal(signal.SIGTERM)
-        found = events([frame for frame in frames if frame != KEEP_ALIVE])
-    assert [shapes.LAST, shapes.ENDING] == [shape(event) for event in found[-2:]]
-    assert "abort" == found[-2]["choices"][0]["finish_reason"]
+        found = stopped_stream(server, answer)
+    if found[-1] == DONE:
+        last, ending = events(found)[-2:]
+        assert [shapes.LAST, shapes.ENDING] == [shape(last), shape(ending)]
+        assert "abort" == last["choices"][0]["finish_reason"]
+    else:
+        assert "vllm" == server.kind
     assert 0 == engine.wait()
+
+
+def test_double_can_lose_the_abort() -> None:
+    """The double shows on demand the hang that the real server shows by chance."""
+    server = Server("double", [*MAIN, "--lose-abort"], {"VLLM_API_KEY": KEY})
+    engine = server.engine
+    with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
+        assert DONE != stopped_stream(server, answer)[-1]
+        assert not engine.ended()
+    assert 0 == engine.wait()
+
+
+def stopped_stream(server: Server, answer: Exchange) -> list[bytes]:
+    """The events of a stream whose server gets SIGTERM, until its end or five comments without an event."""
+    frames, found, silent = answer.frames(), [], 0
+    found += [next(frames) for _ in range(4)]  # two tokens, so that there is a mean time between them
+    server.engine.signal(signal.SIGTERM)
+    for frame in frames:
+        silent = silent + 1 if frame == KEEP_ALIVE else 0
+        if silent == 5:
+            break
+        found += [] if silent else [frame]
+    return found
 
 
 def test_sigterm_while_loading_is_swallowed(draining: Server) -> None:

@@ -54,7 +54,7 @@ async def serve(settings: Settings) -> int:
     if double.engine.dead.is_set():
         await asyncio.sleep(DEATH_SECONDS)
     else:
-        await _stop(double.engine, settings.shutdown_timeout)
+        await _stop(double.engine, settings)
     server.should_exit = True
     await serving
     return 0
@@ -92,12 +92,12 @@ async def _loaded(seconds: float, stopped: asyncio.Event) -> bool:
     return False
 
 
-async def _stop(engine: Engine, drain_seconds: int) -> None:
+async def _stop(engine: Engine, settings: Settings) -> None:
     """No time to drain: abort all. Else what still runs at the end of it is left hanging, as in vLLM."""
     engine.closed = True
-    if drain_seconds == 0:
+    if settings.shutdown_timeout == 0 and not settings.knobs.lose_abort:
         engine.abort_all()
-    elif not await engine.emptied(drain_seconds):
+    elif not await engine.emptied(settings.shutdown_timeout):
         engine.freeze()
 
 
