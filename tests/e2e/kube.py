@@ -54,7 +54,7 @@ def listing(resource: str, namespace: str | None = None, selector: str = "") -> 
     """All objects of a kind that the selector takes, in one namespace or in all."""
     where = _in(namespace) or ["--all-namespaces"]
     chosen = [f"--selector={selector}"] if selector else []
-    return json.loads(kubectl(*where, "get", resource, "-o", "json", *chosen))["items"]
+    return json.loads(kubectl("get", resource, "-o", "json", *where, *chosen))["items"]
 
 
 def patch(resource: str, name: str, change: Any, namespace: str | None = None) -> None:

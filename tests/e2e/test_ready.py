@@ -9,7 +9,9 @@ def test_ready_through_the_ingress(endpoint: Endpoint) -> None:
     """`kubectl wait` ends, the table tells the story, and a user's stream arrives event by event."""
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
-    kube.kubectl("-n", endpoint.namespace, "wait", "--for=condition=Ready", f"sep/{endpoint.name}", "--timeout=9s")
+    kube.kubectl(
+        "-n", endpoint.namespace, "wait", "--for=condition=Ready", f"sep/{endpoint.name}", "--timeout=9s"
+    )
     answer = endpoint.stream(max_tokens=100).finish()
     assert (200, "whole", True, "length") == (answer.status, answer.ending, answer.done, answer.finish_reason)
     assert len(answer.reads) >= 75

@@ -12,18 +12,33 @@ from tests.e2e.waiting import wait_for
 GPU = "nvidia.com/gpu"
 
 
-def _gpus_in_use() -> int:
-    """Devices of every pod of the cluster that has not ended."""
-    pods = [pod for pod in kube.listing("pods") if pod["status"]["phase"] not in ("Succeeded", "Failed")]
-    containers = [container for pod in pods for container in pod["spec"]["containers"]]
-    return sum(int(container.get("resources", {}).get("limits", {}).get(GPU, 0)) for container in containers)
+def _holders() -> list[kube.Manifest]:
+    """Every pod of the cluster that holds a device."""
+    return [
+        pod
+        for pod in kube.listing("pods")
+        if pod["status"]["phase"] in ("Pending", "Running") and _devices(pod)
+    ]
+
+
+def _devices(pod: kube.Manifest) -> int:
+    return sum(int(c.get("resources", {}).get("limits", {}).get(GPU, 0)) for c in pod["spec"]["containers"])
+
+
+def _leaving() -> list[str]:
+    return [pod["metadata"]["name"] for pod in _holders() if "deletionTimestamp" in pod["metadata"]]
 
 
 @pytest.fixture
 def single_gpu(cluster: int) -> Iterator[None]:
-    """A node with one GPU, and nobody on it."""
-    wait_for(lambda: _gpus_in_use() == 0, "the GPUs of earlier tests to be free", seconds=180)
-    test_cluster.set_gpus(1)
+    """A node with one free GPU: what others hold (a demo that was left running) stays theirs."""
+    wait_for(
+        lambda: not _leaving(),
+        "the GPUs of earlier tests to be free",
+        seconds=180,
+        tell=lambda: str(_leaving()),
+    )
+    test_cluster.set_gpus(sum(map(_devices, _holders())) + 1)
     yield
     test_cluster.set_gpus(test_cluster.GPUS)
 
