@@ -1,0 +1,112 @@
+"""`streamctl run` as a process: it becomes ready, works, tells its metrics, and ends cleanly when told to."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.following import an_endpoint
+from tests.engines.running import free_port
+
+pytestmark = pytest.mark.apiserver
+
+PATIENCE = 40.0
+"""Seconds until a test gives up on the process."""
+
+
+class Running:
+    """The process, its port and its log."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process, self.port, self._log = process, port, log
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of one answer; 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def until(self, path: str, code: int) -> None:
+        """Wait for an answer."""
+        deadline = time.monotonic() + PATIENCE
+        while self.get(path)[0] != code:
+            assert self.process.poll() is None, f"it ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"{path} never said {code}:\n{self.log()}"
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text()
+
+
+@contextmanager
+def operator(kubeconfig: Path, folder: Path, **settings: str) -> Iterator[Running]:
+    """Start it beside a kubeconfig; killed at the end if it still runs."""
+    port, log = free_port(), folder / "operator.log"
+    ours = {f"STREAMING_OPERATOR_{name}": value for name, value in settings.items()}
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig),
+        "STREAMING_OPERATOR_HTTP_PORT": str(port),
+        **ours,
+    }
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "streaming_operator", "run"]
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+    try:
+        yield Running(process, port, log)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_it_becomes_ready_works_and_ends_cleanly(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path, signum: signal.Signals
+) -> None:
+    """Ready after its caches are filled; an endpoint gets its status; the signal ends it with 0 and no traceback."""
+    endpoint = an_endpoint(control_plane, namespace)
+    body = {
+        "apiVersion": "streamingendpoints.dev/v1alpha1",
+        "kind": "StreamingEndpoint",
+        "metadata": {"name": endpoint.name, "namespace": namespace},
+    }
+    with operator(control_plane.kubeconfig, tmp_path) as running:
+        running.until("/readyz", 200)
+        control_plane.until(body, lambda found: "conditions" in (found.get("status") or {}), "a status")
+        assert 200 == running.get("/livez")[0]
+        assert "streamingendpoint_passes_total" in running.get("/metrics")[1]
+
+        running.process.send_signal(signum)
+        assert 0 == running.process.wait(PATIENCE)
+        assert "Traceback" not in running.log()
+
+
+def test_a_wrong_setting_ends_it_with_usage(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """Exit code 2 and the variable's name, before anything is started."""
+    with operator(control_plane.kubeconfig, tmp_path, WORKERS="many") as running:
+        assert 2 == running.process.wait(PATIENCE)
+        assert "STREAMING_OPERATOR_WORKERS" in running.log()
+        assert "Traceback" not in running.log()
+
+
+def test_without_an_api_server_it_says_so(tmp_path: Path) -> None:
+    """A kubeconfig that is not there: one clear line, exit code 1."""
+    with operator(tmp_path / "nowhere", tmp_path) as running:
+        assert 1 == running.process.wait(PATIENCE)
+        assert "kubeconfig" in running.log()
+        assert "Traceback" not in running.log()
