@@ -9,6 +9,8 @@ Words, and where other tools mean something else by them:
 
 * TTFT: to the first event that carries a token. Time to the headers is not TTFT (vLLM sends them at once),
   nor is the first event of servers that send the role ahead.
+* token-bearing: with text, reasoning or a tool call, or of a token without text (an empty delta that names no
+  role): a tiny or multilingual model makes many of those, and a spread without them would look squeezed.
 * gap: between two token-bearing events. `vllm bench serve` calls it ITL, aiperf inter-chunk latency;
   guidellm's ITL is spread / (tokens - 1) instead.
 * N, R, F: token-bearing events, and the distinct reads and chunk frames that completed at least one of
@@ -18,7 +20,7 @@ Words, and where other tools mean something else by them:
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
 from typing import Any
@@ -80,6 +82,8 @@ class Arrival:
     at: float
     read: int
     frame: int
+    has_text: bool = True
+    """False for a token without text: half a character, or held back for a stop string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,6 @@ class Timeline:
     head: http1.Head | None = None
     head_at: float | None = None
     arrivals: tuple[Arrival, ...] = ()
-    silent_tokens: int = 0
-    """
-    Events of a token without text (half a character, held back for a stop string): they count for tokens per
-    event.
-    """
     tokens: int | None = None
     """usage.completion_tokens; never the number of events."""
     metrics: Metrics | None = None
@@ -158,8 +157,8 @@ class Timeline:
 
     @property
     def ttft(self) -> float | None:
-        """First token-bearing event."""
-        return self.arrivals[0].at if self.arrivals else None
+        """First event with text; a token without any is nothing that a user sees."""
+        return next((arrival.at for arrival in self.arrivals if arrival.has_text), None)
 
     @property
     def gaps(self) -> tuple[float, ...]:
@@ -175,8 +174,7 @@ class Timeline:
     @property
     def tokens_per_event(self) -> float | None:
         """K: bundling by the engine (stream_interval, speculative decoding, overload); None without usage."""
-        events = self.events + self.silent_tokens
-        return self.tokens / events if self.tokens and events else None
+        return self.tokens / self.events if self.tokens and self.events else None
 
     @property
     def silence(self) -> float:
@@ -238,7 +236,6 @@ class Recorder:
     _sizes: list[tuple[float, int]] = field(default_factory=list)
     _body: bytearray = field(default_factory=bytearray)
     _streaming: bool = False
-    _silent: int = 0
     _comments: int = 0
     _ended_at: float = 0.0
 
@@ -272,7 +269,6 @@ class Recorder:
             ended_at=self._ended_at if self.complete else ended_at,
             clock=clock,
             arrivals=tuple(self._arrivals),
-            silent_tokens=self._silent,
             comments=self._comments,
             body=self._body.decode("utf-8", "replace"),
             sizes=tuple(self._sizes),
@@ -318,7 +314,9 @@ class Recorder:
                 self.token_seen = True
                 break
             if delta.get("content") == "" and "role" not in delta and choice.get("finish_reason") is None:
-                self._silent += 1
+                self._arrivals.append(replace(arrival, has_text=False))
+                self.token_seen = True
+                break
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:

@@ -205,7 +205,9 @@ def _bursts(t: Timeline, control: Timeline | None, numbers: str) -> Finding | No
     """Bundling on the way: a full buffer (Buffered) or a timer (Coalesced) lets several events go at once."""
     bundle, gap = t.events_per_read, max(t.gaps, default=0.0) * 1000
     pace = _pace(t) * max(t.tokens_per_event or 1.0, 1.0)
-    if bundle < 2 or gap < VISIBLE or pace < 0:
+    pauses = sum(one for one in t.gaps if one * 1000 >= gap / 2)
+    # One long pause is the network's or the engine's; a hop that bundles spends most of the stream pausing.
+    if bundle < 2 or gap < VISIBLE or pauses < t.spread / 2:
         return None
     plain = bundle >= 4 and gap >= 5 * pace
     if control is None:

