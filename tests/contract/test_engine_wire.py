@@ -351,7 +351,7 @@ def refused(port: int) -> bool:
 
 
 def test_second_sigterm_while_loading_ends_it(draining: Server) -> None:
-    """One SIGTERM more than the swallowed one ends a loading server with 130."""
+    """SIGTERM again and again ends a loading server: 130, or by the signal when one more finds it ending."""
     draining.stop()
     engine = draining.loading()
 
@@ -360,7 +360,7 @@ def test_second_sigterm_while_loading_ends_it(draining: Server) -> None:
         return engine.ended()
 
     until(ended)
-    assert 130 == engine.wait()
+    assert engine.wait() in (130, -signal.SIGTERM)
 
 
 def test_removed_flag_is_refused(draining: Server) -> None:
