@@ -29,6 +29,10 @@ JITTER = 0.1
 """Intervals differ by up to this share, so that endpoints applied together are not probed together for ever."""
 
 
+ASKS_FOR_A_PASS = ("uid", "generation", "deletionTimestamp")
+"""Fields of an endpoint's metadata; labels and annotations mean nothing to us."""
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of one endpoint between passes; all of it can be read back or learnt again."""
@@ -37,9 +41,20 @@ class Memory:
     standing: status.Standing
     told: status.Status
     """The last status that we wrote or read."""
+    pods: frozenset[str] = frozenset()
+    pods_since: datetime | None = None
+    """When `pods`, the ready ones, were first seen to be just these."""
     echoed: bool = True
     """The watch has shown `told` to us; a different status after that was written by somebody else."""
     jitter: float = field(default_factory=lambda: 1 + random.uniform(-JITTER, JITTER))
+
+    def edge_changed(self, observed: Observed, now: datetime) -> datetime:
+        """When the edge last had to learn something: a route that was written, or other pods."""
+        ready = status.ready_pods(observed)
+        if ready != self.pods or self.pods_since is None:
+            self.pods, self.pods_since = ready, now
+        written = observed.route.written_at if observed.route else None
+        return max(self.pods_since, written or self.pods_since)
 
 
 class Reconciler:
@@ -65,9 +80,14 @@ class Reconciler:
 
     # ---- what the edge tells -------------------------------------------------------------------------------
 
-    def seen(self, key: Key, body: Mapping[str, Any]) -> None:
-        """Keep the newest body of an endpoint."""
+    def seen(self, key: Key, body: Mapping[str, Any]) -> bool:
+        """Keep the newest body of an endpoint; False if it only echoes our own status and asks for no pass."""
+        before, memory = self._bodies.get(key), self._memories.get(key)
         self._bodies[key] = body
+        if before is None or memory is None or memory.echoed or body.get("status") != memory.told:
+            return True
+        memory.echoed = True
+        return any(before["metadata"].get(name) != body["metadata"].get(name) for name in ASKS_FOR_A_PASS)
 
     def gone(self, key: Key) -> None:
         """Forget an endpoint: its children are owned and go by themselves."""
@@ -150,6 +170,7 @@ class Reconciler:
     ) -> Trouble | None:
         """Take the latest result, and start the next verification when it is due; says what hinders it."""
         verification = endpoint.spec.verification
+        memory.edge_changed(observed, self._now())
         result = self._verifier.take(endpoint.key)
         if result is not None:
             self._learn(endpoint, memory, result, observed)
@@ -176,7 +197,7 @@ class Reconciler:
             memory.standing,
             result,
             threshold=endpoint.spec.verification.failure_threshold,
-            route_written=observed.route.written_at if observed.route else None,
+            edge_changed=memory.edge_changed(observed, self._now()),
         )
 
     async def _plan(

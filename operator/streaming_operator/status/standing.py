@@ -19,8 +19,8 @@ Pause after a failure: steady while the verdict before still holds, doubled each
 the endpoint's interval (docs/architecture.md, "What Ready means").
 """
 
-ROUTE_SETTLES = timedelta(seconds=30)
-"""A 404 or 503 this soon after a route was written says only that the edge has not loaded it yet."""
+EDGE_SETTLES = timedelta(seconds=30)
+"""A 404 or 503 this soon after route or pods changed says only that the edge has not heard of it yet."""
 
 SETTLING_PAUSE = timedelta(seconds=2)
 
@@ -43,7 +43,7 @@ class Standing:
     failures: int = 0
     """Failures in a row since the last stream that came through."""
     settling: bool = False
-    """The last answer came too soon after the route was written to mean anything."""
+    """The last answer came too soon after a change to mean anything."""
 
     @property
     def streams(self) -> bool:
@@ -107,14 +107,13 @@ def _recall_hop(noted: Mapping[str, Any]) -> HopResult | None:
         return None
 
 
-def after(
-    standing: Standing, result: ProbeResult, *, threshold: int, route_written: datetime | None
-) -> Standing:
+def after(standing: Standing, result: ProbeResult, *, threshold: int, edge_changed: datetime) -> Standing:
     """
     Fold one result into the standing.
 
     A success counts at once. A first failure counts at once; after a success it takes *threshold* failures in
-    a row. `Inconclusive` keeps what held before.
+    a row. `Inconclusive` keeps what held before. *edge_changed* is when the route was written or the set of ready
+    pods became another one, whichever came later.
     """
     same = (standing.pod_template_hash, standing.route_hash) == (result.pod_template_hash, result.route_hash)
     before = standing if same else Standing()
@@ -131,11 +130,7 @@ def after(
         return replace(told, failures=0)
     if result.verdict is Verdict.INCONCLUSIVE:
         return noted if before.verdict is not None and before.verdict is not Verdict.INCONCLUSIVE else told
-    if (
-        result.verdict in UNSETTLED
-        and route_written is not None
-        and result.at - route_written < ROUTE_SETTLES
-    ):
+    if result.verdict in UNSETTLED and result.at - edge_changed < EDGE_SETTLES:
         return replace(noted, settling=True)
     failures = before.failures + 1
     if before.streams and failures < threshold:

@@ -12,13 +12,14 @@ from streaming_operator.status import Standing, after, pause_until_due, recall, 
 from .worlds import NOON, a_result, a_standing, a_world, an_endpoint, observed
 
 INTERVAL = timedelta(seconds=300)
+LONG_AGO = NOON - timedelta(hours=1)
 
 
 def fold(standing: Standing, *verdicts: Verdict, **changes: object) -> Standing:
     """Fold results of these verdicts, one second apart."""
     for second, verdict in enumerate(verdicts):
         result = a_result(verdict, at=NOON + timedelta(seconds=second), **changes)
-        standing = after(standing, result, threshold=3, route_written=None)
+        standing = after(standing, result, threshold=3, edge_changed=LONG_AGO)
     return standing
 
 
@@ -55,10 +56,10 @@ def test_engine_batching_counts_as_streaming() -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR])
-def test_a_404_or_503_right_after_the_route_was_written_is_no_verdict(verdict: Verdict) -> None:
-    """The edge needs a moment to load a route; half a minute later the same answer counts."""
-    early = after(Standing(), a_result(verdict), threshold=3, route_written=NOON - timedelta(seconds=29))
-    late = after(Standing(), a_result(verdict), threshold=3, route_written=NOON - timedelta(seconds=31))
+def test_a_404_or_503_right_after_a_change_is_no_verdict(verdict: Verdict) -> None:
+    """The edge needs a moment to learn of a route or a pod; half a minute later the same answer counts."""
+    early = after(Standing(), a_result(verdict), threshold=3, edge_changed=NOON - timedelta(seconds=29))
+    late = after(Standing(), a_result(verdict), threshold=3, edge_changed=NOON - timedelta(seconds=31))
 
     assert (None, True) == (early.verdict, early.settling)
     assert verdict is late.verdict
