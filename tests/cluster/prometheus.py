@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from . import archive, cache, rootfs, steps, tools
 from .versions import HERE, IMAGES, VERSIONS, Mode
 
-PACKAGES = ("prometheus", "ca-certificates")
 NAMESPACE = "monitoring"
 _FILES = HERE / "files" / "prometheus"
 _NAMES = IMAGES["build"]
@@ -39,24 +39,13 @@ def crds(name: str) -> list[Path]:
     return sorted(cache.folder("crds", name, digest, build).glob("*.yaml"))
 
 
-def server() -> archive.Image:
-    """Debian's Prometheus."""
+def _program(name: str, build: str) -> archive.Image:
+    """An image of one program of a build."""
 
     def fill(root: Path) -> None:
-        rootfs.unpack(rootfs.debian("prometheus", PACKAGES), root)
-        rootfs.prune(root)
-        rootfs.prune(root, ("usr/share/javascript", "usr/share/fonts", "usr/share/nodejs"))
+        shutil.copy(tools.build(build)[name], root / name)
 
-    digest = cache.key(VERSIONS.debian, *PACKAGES, *rootfs.PRUNED)
-    layer = rootfs.layer("prometheus", digest, fill, keep_owners=True)
-    return archive.Image(_NAMES["prometheus"], (layer,), entrypoint=("/usr/bin/prometheus",), user=_USER)
-
-
-def _program(name: str) -> archive.Image:
-    def fill(root: Path) -> None:
-        shutil.copy(tools.build("prometheus")[name], root / name)
-
-    layer = rootfs.layer(name, tools.BUILDS["prometheus"].digest, fill, prefix="bin")
+    layer = rootfs.layer(name, tools.BUILDS[build].digest, fill, prefix="bin")
     return archive.Image(_NAMES[name], (layer,), entrypoint=(f"/bin/{name}",), user=_USER)
 
 
@@ -66,13 +55,14 @@ def manifest(mode: Mode = "build") -> str:
     It answers at Service `prometheus-operated`, port 9090, in namespace `monitoring`.
     """
     text = (_FILES / "prometheus.yaml").read_text()
-    for name in ("prometheus", "prometheus-operator", "prometheus-config-reloader"):
+    text = text.replace("@version@", VERSIONS.prometheus)
+    for name in RECIPES:
         text = text.replace(f"@{name}@", IMAGES[mode][name])
     return text
 
 
 RECIPES: dict[str, Callable[[], archive.Image]] = {
-    "prometheus": server,
-    "prometheus-operator": lambda: _program("prometheus-operator"),
-    "prometheus-config-reloader": lambda: _program("prometheus-config-reloader"),
+    "prometheus": partial(_program, "prometheus", "prometheus-server"),
+    "prometheus-operator": partial(_program, "prometheus-operator", "prometheus"),
+    "prometheus-config-reloader": partial(_program, "prometheus-config-reloader", "prometheus"),
 }

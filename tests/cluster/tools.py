@@ -7,7 +7,7 @@ is one cache folder.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import cache, steps
@@ -25,13 +25,16 @@ class Build:
     programs: dict[str, str]
     about: str
     ldflags: str = ""
-    extra: tuple[str, ...] = field(default=())  # folders of the module that hold our own sources
+    tags: str = ""
+    extra: tuple[str, ...] = ()  # folders of the module that hold our own sources
 
     @property
     def digest(self) -> str:
         """Everything that decides what comes out, apart from the Go compiler."""
         folder = GO / self.module
         texts = (self.ldflags, *sorted(f"{name}={package}" for name, package in self.programs.items()))
+        if self.tags:
+            texts += (self.tags,)
         return cache.key(
             folder / "go.mod", folder / "go.sum", *(folder / name for name in self.extra), *texts
         )
@@ -98,6 +101,14 @@ BUILDS = {
         ldflags=f"-X github.com/prometheus/common/version.Version={VERSIONS.prometheus_operator[1:]}",
         about=f"prometheus-operator {VERSIONS.prometheus_operator} (about 2 minutes, once)",
     ),
+    # Debian's package cannot discover anything in Kubernetes; without the other discoveries it builds in half the time.
+    "prometheus-server": Build(
+        module="prometheus-server",
+        programs={"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+        ldflags=f"-X github.com/prometheus/common/version.Version={VERSIONS.prometheus[1:]}",
+        tags="remove_all_sd,enable_kubernetes_sd",
+        about=f"Prometheus {VERSIONS.prometheus} (about 2 minutes, once)",
+    ),
 }
 
 
@@ -118,7 +129,7 @@ def _compile(name: str, made: Build, draft: Path) -> None:
         for program, package in made.programs.items():
             steps.run(
                 ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-                 "-ldflags", f"-s -w {made.ldflags}".strip(), "-o", draft / program, package],
+                 "-ldflags", f"-s -w {made.ldflags}".strip(), f"-tags={made.tags}", "-o", draft / program, package],
                 log, cwd=GO / made.module, env={"CGO_ENABLED": "0", "GOFLAGS": ""},
                 remedy="look for a download error first: the Go proxy must be reachable (go env GOPROXY)",
             )  # fmt: skip

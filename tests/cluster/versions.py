@@ -26,6 +26,7 @@ class Versions:
     ingress_nginx: str
     helm: str
     prometheus_operator: str
+    prometheus: str
     gateway_api: str
     debian: str
     python: str

@@ -15,6 +15,7 @@ PINS = [
     ("kubernetes", "github.com/rancher/local-path-provisioner", VERSIONS.local_path_provisioner),
     ("helm", "helm.sh/helm/v4", VERSIONS.helm),
     ("prometheus", "github.com/prometheus-operator/prometheus-operator", VERSIONS.prometheus_operator),
+    ("prometheus-server", "github.com/prometheus/prometheus", f"v0.3{VERSIONS.prometheus.split('.')[1]}.0"),
     ("gateway-api", "sigs.k8s.io/gateway-api", VERSIONS.gateway_api),
 ]
 
