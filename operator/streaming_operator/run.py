@@ -91,8 +91,8 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], re
     call = asyncio.Event()
 
     def seen(key: Key, body: object) -> None:
-        reconciler.seen(key, body)  # type: ignore[arg-type]
-        queue.add(key)
+        if reconciler.seen(key, body):  # type: ignore[arg-type]
+            queue.add(key)
 
     def gone(key: Key) -> None:
         reconciler.gone(key)

@@ -15,8 +15,8 @@ from tests.apiserver.following import Connected, an_endpoint, connected
 
 pytestmark = pytest.mark.apiserver
 
-WRITES = 8
-"""More than the writes of a first pass: six children, the status, an event."""
+WRITES = 6
+"""The writes of a first pass: five children and the status."""
 
 
 class Killed(BaseException):

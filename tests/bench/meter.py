@@ -34,6 +34,20 @@ def usage(pid: int) -> Usage:
     return Usage(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
 
+def server_cpu_seconds() -> float:
+    """CPU time so far of the control plane: etcd and kube-apiserver are children of this process."""
+    found = 0.0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+            except OSError:  # ended while we looked
+                continue
+            if name in ("etcd", "kube-apiserver") and int(rest.split()[1]) == os.getpid():
+                found += usage(int(entry.name)).cpu_seconds
+    return found
+
+
 def writes(plane: ControlPlane) -> dict[str, int]:
     """Requests so far that write, by `resource` or `resource/subresource`, whatever their answer."""
     found: dict[str, int] = {}

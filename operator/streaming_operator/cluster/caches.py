@@ -113,11 +113,12 @@ class Caches:
         """Every Ingress, ours or not, with a rule for *host*."""
         return list(self._by_host.get(host, {}).values())
 
-    def note(self, kind: Kind, body: cached.Body) -> Cached:
-        """Take in the answer to our own write."""
-        namespace = body["metadata"]["namespace"]
+    def informer(self, kind: Kind, namespace: str) -> Informer:
+        """Who follows the objects of a kind in a namespace; raises `Gone` when the cluster no longer has the kind."""
+        if kind not in self._informers:
+            raise Gone(f"the cluster has no kind {kind.kind} ({kind.api_version}) any more")
         at = self._namespaces.index(namespace) if namespace in self._namespaces else 0
-        return self._informers[kind][at].note(body)
+        return self._informers[kind][at]
 
     @property
     def age(self) -> float:

@@ -63,7 +63,7 @@ def carries(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _holds(actual: Any, wanted: Any, name: str) -> bool:
     """One field and all below it."""
-    if wanted is None:
+    if wanted is None or actual == wanted:
         return True
     if isinstance(wanted, Mapping):
         if not isinstance(actual, Mapping):
@@ -75,7 +75,7 @@ def _holds(actual: Any, wanted: Any, name: str) -> bool:
         if not isinstance(actual, list):
             return actual is None and not wanted
         return _holds_items(actual, wanted, name)
-    return _equal(actual, wanted)
+    return _same_amount(actual, wanted)
 
 
 def _holds_items(actual: Sequence[Any], wanted: Sequence[Any], name: str) -> bool:
@@ -93,10 +93,8 @@ def _holds_items(actual: Sequence[Any], wanted: Sequence[Any], name: str) -> boo
     return all(_holds(known.get(tuple(item[key] for key in keys)), item, "") for item in wanted)
 
 
-def _equal(actual: Any, wanted: Any) -> bool:
-    """Equal scalars, or the same amount written differently (`1000m` and `1`)."""
-    if actual == wanted:
-        return True
+def _same_amount(actual: Any, wanted: Any) -> bool:
+    """The same amount, written differently (`1000m` and `1`)."""
     if actual is None or isinstance(actual, bool) or isinstance(wanted, bool):
         return False
     if not isinstance(actual, (str, int, float)) or not isinstance(wanted, (str, int, float)):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -55,6 +56,7 @@ class Informer:
         self._metadata_only = metadata_only
         self._objects: dict[Key, Cached] = {}
         self._gone: dict[str, None] = {}
+        self._writing: dict[Key, str | None] = {}
         self._version = ""
         self._failures = 0
         self._sign_of_life: float | None = None
@@ -105,11 +107,29 @@ class Informer:
                 log.exception("watch of %s failed in an unforeseen way; listing again", self.kind.kind)
                 await asyncio.sleep(_backoff(self._failures))
 
+    @contextmanager
+    def writing(self, key: Key) -> Iterator[None]:
+        """
+        While we write an object, its first event is probably our own and wakes nobody.
+
+        If the answer (`note`) does not turn out to be that very version, it was somebody else's: told afterwards.
+        """
+        self._writing[key] = None
+        try:
+            yield
+        finally:
+            unexplained = self._writing.pop(key, None)
+            known = self._objects.get(key)
+            if unexplained is not None and known is not None:
+                self._changed(known, known, False)
+
     def note(self, body: Body) -> Cached:
-        """Take in the answer to our own write, unless the watch already brought something newer."""
+        """Take in the answer to our own write, unless the watch already brought it or something newer."""
         seen = cache(body, self._trim)
         known = self._objects.get(seen.key)
-        if known is not None and _newer(known.resource_version, seen.resource_version):
+        if self._writing.get(seen.key) == seen.resource_version:
+            self._writing[seen.key] = None
+        if known is not None and not _newer(seen.resource_version, known.resource_version):
             return known
         if seen.uid not in self._gone:
             self._objects[seen.key] = seen
@@ -198,7 +218,10 @@ class Informer:
             self._changed(old, new, True)
             return
         self._objects[key] = new
-        self._changed(old, new, False)
+        ours = key in self._writing and self._writing[key] is None
+        if ours:
+            self._writing[key] = new.resource_version
+        self._changed(old, new, ours)
 
     def _remember_gone(self, last: Cached | None) -> None:
         """Keep a few uids of the dead, so that a late answer to our own write does not raise one."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from streaming_operator.api.conditions import ConditionType
+from streaming_operator.api.conditions import ConditionType, Reason
 
 WATCHED = (
     ConditionType.STALLED,
@@ -17,6 +17,9 @@ WATCHED = (
     ConditionType.STREAMING_VERIFIED,
     ConditionType.READY,
 )
+
+WAITING = (Reason.PODS_PENDING, Reason.MODEL_LOADING, Reason.ROLLING_OUT, Reason.ROUTE_PENDING)
+"""Reasons that every start goes through: news only to somebody who had more before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ def changes(previous: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Chang
         if kind is ConditionType.STALLED:
             if new["status"] == "True":
                 found.append(Change("Warning", new["reason"], f"Stalled: {new['message']}"))
+        elif new["reason"] in WAITING and not (old and old["status"] == "True"):
+            continue
         elif new["status"] == "True" and not before:
             continue  # the first look at a new endpoint: nothing has changed yet
         elif new["status"] == "True":

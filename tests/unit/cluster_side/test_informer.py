@@ -223,6 +223,26 @@ def test_our_own_write_is_neither_told_nor_overtaken() -> None:
     assert [(None, "5")] == followed.told
 
 
+@pytest.mark.parametrize("answered", [12, 11], ids=["ours", "somebody else's"])
+def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_is_not_ours(
+    answered: int,
+) -> None:
+    """The watch may be faster than the answer: our own version is no news, another one is told in the end."""
+    server = ScriptedServer([])
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+    writing = followed.informer.writing(("demo", "a"))
+
+    def answer() -> None:
+        followed.informer.note(an_object("a", answered, x=1))
+        writing.__exit__(None, None, None)
+
+    server.watches = [[writing.__enter__, event("MODIFIED", an_object("a", 12, x=1)), answer]]
+
+    assert {"a": "12"} == followed.follow()
+    assert [(None, "5")] + [("12", "12")] * (answered != 12) == followed.told
+
+
 def test_a_late_answer_raises_no_dead_object() -> None:
     """The watch told of the deletion before the answer to our write came: it stays deleted."""
     server = ScriptedServer([])
