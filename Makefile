@@ -29,6 +29,7 @@ demo: venv ## Cluster, ingress-nginx, operator, a real vLLM; then watch it strea
 	@$(BIN)/python -m tests.cluster.demo
 
 test: venv ## Run every test, those on the cluster too
+	@$(BIN)/python -m tests.probe.packages
 	@cluster=0; $(BIN)/python -m tests.cluster up || cluster=$$?; \
 	if [ $$cluster -ne 0 ]; then echo "no cluster (the reason is above): tests that need one are skipped" >&2; fi; \
 	$(BIN)/python -m pytest $(PYTEST); \
