@@ -7,8 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from . import cache, images, kind, lifecycle, steps, tools
+from . import archive, cache, images, kind, lifecycle, steps, tools
 
 INTERRUPTED = 130
 
@@ -54,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     built = add("tools", _tools, "build the programs and print their folder")
     built.add_argument("--only", choices=tuple(tools.BUILDS), help="one group of programs instead of all")
     add("images", _images, "build all images")
+    saving = add("save", _save, "write one image as an OCI archive, to push it elsewhere")
+    saving.add_argument("name", choices=tuple(images.RECIPES), metavar="NAME", help=", ".join(images.RECIPES))
+    saving.add_argument("file", type=Path, metavar="FILE", help="the archive, e.g. operator.tar")
     add("status", lambda _: print("\n".join(lifecycle.status())), "what runs and what is built")
     loading = add("load", _load, "load images into the running cluster's node")
     loading.add_argument(
@@ -73,6 +77,16 @@ def _images(_: argparse.Namespace) -> None:
     for name in images.RECIPES:
         image = images.make(name)
         print(f"{image.name}  {sum(layer.size for layer in image.layers) >> 20} MiB  {image.digest}")
+
+
+def _save(given: argparse.Namespace) -> None:
+    image = images.make(given.name)
+    try:
+        with given.file.open("wb") as out:
+            archive.write_oci(image, out)
+    except OSError as error:
+        raise steps.Failure(f"cannot write {given.file}: {error.strerror}") from error
+    print(f"{image.name}  {image.digest}")
 
 
 def _load(given: argparse.Namespace) -> None:
