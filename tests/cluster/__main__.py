@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -42,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
     up = add("up", lambda given: lifecycle.up(given.images), "create the cluster, or bring it up to date")
     up.add_argument(
-        "--images", choices=("auto", "registry", "build"), default=os.environ.get("IMAGES") or "auto",
+        "--images", choices=("auto", "registry", "build"),
         help="pull third-party images, build all here, or try a pull and decide (default: $IMAGES or auto)",
     )  # fmt: skip
     add("down", lambda _: lifecycle.down(), "delete the cluster; the container engine and the cache stay")

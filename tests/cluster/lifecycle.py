@@ -7,12 +7,10 @@ import platform
 import shutil
 import time
 from pathlib import Path
-from typing import Literal
 
 from . import cache, docker, images, ingress, kind, network, prometheus, steps, tools
 from .versions import VERSIONS, Mode
 
-Wish = Literal["auto", "registry", "build"]
 _MODE_FILE = cache.STATE / "mode"
 _PULL_SECONDS = 10.0
 _SMALL = f"registry.k8s.io/pause:{VERSIONS.pause}"  # the smallest image that a kind cluster needs
@@ -38,15 +36,18 @@ def _is_debian() -> bool:
     return release.exists() and f"VERSION_CODENAME={VERSIONS.debian}" in release.read_text()
 
 
-def up(wish: Wish = "auto") -> None:
-    """Leave with cluster, CRDs, ingress controller and today's images; quick if nothing changed."""
+def up(wish: str | None = None) -> None:
+    """Leave with cluster, CRDs, ingress controller and today's images; quick if nothing changed.
+
+    `wish` is auto, registry or build; $IMAGES if it is not given, else auto.
+    """
     reason = available()
     if reason:
         raise steps.Failure(f"no cluster here: {reason}")
     start = time.monotonic()
     with cache.lock("cluster"):
         docker.ensure()
-        mode = _decide(wish)
+        mode = _decide(wish or os.environ.get("IMAGES") or "auto")
         if kind.up(mode):
             _install_crds()
             kind.set_gpus(kind.GPUS)
@@ -66,10 +67,14 @@ def mode() -> Mode:
     return "registry" if text == "registry" else "build"
 
 
-def _decide(wish: Wish) -> Mode:
+def _decide(wish: str) -> Mode:
     """`auto`: what the running cluster was made with, else what one short pull says."""
+    if wish == "build":
+        return "build"
+    if wish == "registry":
+        return "registry"
     if wish != "auto":
-        return wish
+        raise steps.Failure(f"IMAGES={wish} means nothing", remedy="auto, registry or build")
     if kind.running() and _MODE_FILE.exists():
         return mode()
     reached = steps.succeeds(["docker", "pull", "--quiet", _SMALL], seconds=_PULL_SECONDS)

@@ -71,14 +71,7 @@ def run(
     with log.open("ab") as out:
         out.write(f"$ {' '.join(words)}\n".encode())
         out.flush()
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=stdin or subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-        )
+        process = _started(words, cwd, {**os.environ, **(env or {})}, stdin, out)
         try:
             code = _wait(process)
         except BaseException:
@@ -88,6 +81,21 @@ def run(
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
         raise Failure(f"{_short(words)} ended with {code}:\n{tail}", where=log, remedy=remedy)
+
+
+def _started(
+    words: list[str], cwd: Path | None, env: Mapping[str, str], stdin: IO[bytes] | None, out: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            words, cwd=cwd, env=env, stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=out
+        )
+    except FileNotFoundError as error:
+        raise _missing(words) from error
+
+
+def _missing(words: Sequence[str]) -> Failure:
+    return Failure(f"{words[0]} is not installed on this machine", remedy=f"install {words[0]}")
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
@@ -104,9 +112,12 @@ def output(
 ) -> str:
     """What a quick command prints; a non-zero exit is a `Failure` with its error text."""
     words = [str(word) for word in argv]
-    done = subprocess.run(
-        words, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
-    )
+    try:
+        done = subprocess.run(
+            words, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
+        )
+    except FileNotFoundError as error:
+        raise _missing(words) from error
     if done.returncode != 0:
         text = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise Failure(f"{_short(words)} ended with {done.returncode}: {text}")
