@@ -253,7 +253,7 @@ def report(endpoints: int, mine: list[Turn], theirs: list[Turn], written: dict[s
     milliseconds = [1000 * turn.cpu_seconds / endpoints for turn in mine]
     bare_milliseconds = [1000 * turn.cpu_seconds / endpoints for turn in theirs]
     say(
-        f"{endpoints} endpoints, medians of {len(mine)} rounds, {os.cpu_count()} CPUs shared with etcd and kube-apiserver"
+        f"{endpoints} endpoints, medians of {len(mine)} rounds, {os.cpu_count()} CPUs shared with the control plane"
     )
     aims = (statistics.median(milliseconds), statistics.median(bare_milliseconds))
     say(f"  endpoints/s          operator {rate(mine):6.1f}   bare loop {rate(theirs):6.1f}")
@@ -278,7 +278,7 @@ def main() -> None:
     """Parse the flags and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--endpoints", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--log", type=Path, help="keep the operator's log in this file")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:

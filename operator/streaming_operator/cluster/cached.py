@@ -28,6 +28,12 @@ class Cached:
     """When our field manager last changed it."""
     carries: str | None = field(default=None, compare=False)
     """The applied hash that this very version was found (or written) to carry in full."""
+    endpoint: Key | None = field(init=False, compare=False)
+    """Key of the endpoint that controls it, or whose pod template it comes from."""
+
+    def __post_init__(self) -> None:
+        """Work the endpoint out once: indexes ask for it all the time."""
+        self.endpoint = _endpoint_of(self)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -60,16 +66,16 @@ class Cached:
         """The owner reference of its controller."""
         return next((o for o in self.metadata.get("ownerReferences") or () if o.get("controller")), None)
 
-    @property
-    def endpoint(self) -> Key | None:
-        """Key of the endpoint that controls it, or whose pod template it comes from."""
-        owner = self.controller
-        if owner is None:
-            return None
-        if owner["kind"] == KIND and str(owner["apiVersion"]).startswith(f"{GROUP}/"):
-            return (self.key[0], owner["name"])
-        name = (self.metadata.get("labels") or {}).get(ENDPOINT_LABEL)
-        return (self.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
+
+def _endpoint_of(seen: Cached) -> Key | None:
+    """Key of the endpoint that controls an object, or whose pod template it comes from."""
+    owner = seen.controller
+    if owner is None:
+        return None
+    if owner["kind"] == KIND and str(owner["apiVersion"]).startswith(f"{GROUP}/"):
+        return (seen.key[0], owner["name"])
+    name = (seen.metadata.get("labels") or {}).get(ENDPOINT_LABEL)
+    return (seen.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
 
 
 def cache(body: Body, trim: Trim) -> Cached:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -202,9 +203,9 @@ class Transport:
         )
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        """The address of a call."""
-        url = URL(self._credentials.server + path, encoded=True)
-        return url.with_query(query) if query else url
+        """The address of a call; paths are made of names that need no quoting."""
+        text = self._credentials.server + path
+        return URL(f"{text}?{urlencode(query)}" if query else text, encoded=True)
 
 
 async def _lines(content: aiohttp.StreamReader, doing: str) -> AsyncIterator[bytes]:
