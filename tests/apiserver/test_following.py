@@ -12,7 +12,14 @@ from streaming_operator.cluster.transport import Transport
 from streaming_operator.errors import Conflict, Expired, Gone
 from streaming_operator.settings import EdgeSetting, Settings
 from tests.apiserver.control_plane import ControlPlane
-from tests.apiserver.following import Line, an_endpoint, connected, of_kind, write_kubeconfig
+from tests.apiserver.following import (
+    Line,
+    an_endpoint,
+    as_service_account,
+    connected,
+    of_kind,
+    write_kubeconfig,
+)
 
 pytestmark = pytest.mark.apiserver
 
@@ -123,6 +130,38 @@ async def test_a_kind_that_is_installed_later_is_noticed(
 
         assert here.cluster.capabilities().service_monitors
         assert endpoint.key in here.woken
+
+
+async def test_chosen_namespaces_need_no_rights_elsewhere(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a list of namespaces, an operator without cluster-wide rights works there, in each of them."""
+    second = f"{namespace}-b"
+    control_plane.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": second}})
+    cluster_scoped = {
+        "apiGroups": ["networking.k8s.io", "gateway.networking.k8s.io"],
+        "resources": ["ingressclasses", "gatewayclasses", "gateways"],
+        "verbs": ["list", "watch"],
+    }
+    kubeconfig = as_service_account(control_plane, namespace, tmp_path, [cluster_scoped])
+    group = "rbac.authorization.k8s.io"
+    for where in (namespace, second):
+        rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+        role = {"apiVersion": f"{group}/v1", "metadata": {"name": "all", "namespace": where}}
+        control_plane.create({**role, "kind": "Role", "rules": rules})
+        subject = {"kind": "ServiceAccount", "name": f"limited-{namespace}", "namespace": namespace}
+        reference = {"apiGroup": group, "kind": "Role", "name": "all"}
+        control_plane.create({**role, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]})
+    async with connected(kubeconfig, monkeypatch, Settings(watch_namespaces=(namespace, second))) as here:
+        for where in (namespace, second):
+            endpoint = an_endpoint(control_plane, where)
+            children = here.children(endpoint)
+            await here.cluster.apply(endpoint, children)
+            here.woken.clear()
+            control_plane.delete(of_kind(children, "Service"))
+            await here.until_woken(endpoint.key)
+            assert ("Service/chat",) == (await here.cluster.apply(endpoint, children)).written
+        assert {namespace, second} == {found["namespace"] for found in await here.cluster.list_endpoints()}
 
 
 async def test_a_host_that_another_ingress_serves_is_told_and_watched(

@@ -191,10 +191,19 @@ class Caches:
             log.info("the cluster now has the kind %s", kind.kind)
             self._follow(kind)
         for kind in come:
-            for informer in self._informers[kind]:
-                await informer.synced.wait()
+            await self._until_synced(kind)
         if come or gone:
             self.wake_all()
+
+    async def _until_synced(self, kind: Kind) -> None:
+        """Wait for a kind that came late; one that cannot be listed is let go and tried again next time."""
+        try:
+            async with asyncio.timeout(DISCOVERY_SECONDS):
+                for informer in self._informers[kind]:
+                    await informer.synced.wait()
+        except TimeoutError:
+            log.warning("%s cannot be listed; trying again", kind.kind)
+            self._unfollow(kind)
 
     def wake_all(self) -> None:
         """Something changed that any endpoint may depend on."""
