@@ -27,6 +27,7 @@ CLASS = "nginx"
 _FILES = HERE / "files" / "nginx"
 _MODULES = ("ndk_http", "ngx_http_lua", "ngx_http_headers_more_filter", "ngx_http_set_misc", "ngx_stream")
 _FROM_DEBIAN = ("mime.types", "fastcgi_params")
+_STREAM = "stream {\n    server { listen 127.0.0.1:{{ .StreamPort }}; proxy_pass 127.0.0.1:10254; }\n}"
 # Debian's nginx has some of these compiled in as the places for temporary files.
 _WRITABLE = (
     "etc/ingress-controller/ssl", "etc/ingress-controller/auth", "etc/ingress-controller/geoip",
@@ -88,8 +89,9 @@ def for_debian(template: str) -> str:
     modules = "".join(f"load_module /usr/lib/nginx/modules/{name}_module.so;\n" for name in _MODULES)
     edits = (
         (r"^daemon off;", f"{modules}\ndaemon off;"),
-        # The controller dials this port to hand over TCP services; something must listen.
-        (r"^stream \{.*?^\}", 'stream {\n    server { listen 127.0.0.1:{{ .StreamPort }}; return ""; }\n}'),
+        # At each change the controller hands over its TCP services on this port, in two writes up to a line's end.
+        # Its own health server stands in for Lua: it reads the line before it closes, so neither write fails.
+        (r"^stream \{.*?^\}", _STREAM),
         (r"^( *)http2 on;", r"\1# http2 needs nginx 1.25.1"),
     )
     for pattern, text in edits:
@@ -139,6 +141,7 @@ def manifest(
         ("NAMESPACE", namespace), ("CLASS", class_name), ("CONTROLLER", controller),
         ("IMAGE", IMAGES[mode]["ingress-nginx"]), ("CONFIGMAP", json.dumps(settings)),
         ("PORTS", json.dumps(ports)),
+        ("DIGEST", image().digest if mode == "build" else ""),
     ):  # fmt: skip
         text = text.replace(f"@{name}@", value)
     return text

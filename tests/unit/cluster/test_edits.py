@@ -64,12 +64,14 @@ def test_a_template_of_another_version_is_refused() -> None:
 
 def test_a_second_class_is_its_own_controller_without_touching_the_first() -> None:
     """Namespace, class, controller value and ports are the caller's."""
-    text = manifest("edge-two", "corp", "example.com/second", host_ports=None, configmap={"use-gzip": "true"})
+    text = manifest(
+        "edge-two", "corp", "example.com/second", None, configmap={"use-gzip": "true"}, mode="registry"
+    )
     assert "@" not in text
     assert "--controller-class=example.com/second" in text
     assert '"use-gzip": "true"' in text
     assert "hostPort" not in text
-    assert "ingress-nginx/controller" not in text
+    assert '"k8s.io/ingress-nginx"' not in text
 
 
 def test_evidence_counts_rejected_packets_per_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
