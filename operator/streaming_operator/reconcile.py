@@ -83,7 +83,8 @@ class Reconciler:
     def seen(self, key: Key, body: Mapping[str, Any]) -> bool:
         """Keep the newest body of an endpoint; False if it only echoes our own status and asks for no pass."""
         before, memory = self._bodies.get(key), self._memories.get(key)
-        self._bodies[key] = body
+        kept = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+        self._bodies[key] = {**body, "metadata": kept}  # managedFields are two thirds of a body in memory
         if before is None or memory is None or memory.echoed or body.get("status") != memory.told:
             return True
         memory.echoed = True
