@@ -25,6 +25,8 @@ SECRET = "tiny-api-key"
 FIRST_KEY, SECOND_KEY = "first-key-of-this-test", "second-key-of-this-test"
 LONG = 1900
 """Tokens of a stream that takes 20 s and more; the model's limit is 2,048."""
+FITTING = 600
+"""Tokens of a stream that fits the first drain also while the next server's start takes both cores."""
 
 
 def _set_key(namespace: str, value: str) -> None:
@@ -44,7 +46,7 @@ def real(shared_namespace: str) -> Iterator[Endpoint]:
     test_cluster.load("vllm")
     endpoint = Endpoint(shared_namespace, "tiny")
     _set_key(shared_namespace, FIRST_KEY)
-    endpoint.apply(endpoint.real(engine={"apiKeySecretRef": {"name": SECRET}}))
+    endpoint.apply(endpoint.real(engine={"apiKeySecretRef": {"name": SECRET}}, rollout={"drainSeconds": 120}))
     endpoint.await_ready(START_SECONDS)
     yield endpoint
     endpoint.delete("--wait=false")
@@ -65,7 +67,12 @@ def tls_door(issued: Issued) -> Door:
 def test_ready_means_that_users_get_a_stream(real: Endpoint) -> None:
     """A completion arrives through the ingress token by token and ends with a reason and [DONE]."""
     answer = real.stream(max_tokens=200, api_key=FIRST_KEY).finish()
-    assert (200, "whole", True, "length") == (answer.status, answer.ending, answer.done, answer.finish_reason)
+    assert (200, "whole", True, "length") == (
+        answer.status,
+        answer.ending,
+        answer.done,
+        answer.finish_reason,
+    ), answer.events[-3:]
     assert len(answer.reads) >= 150, "200 tokens in fewer reads were held back on the way"
     assert answer.headers["cache-control"] == "no-cache"
     verification = real.body()["status"]["verification"]
@@ -149,12 +156,12 @@ def test_a_secret_changed_under_a_running_pod_is_named(real: Endpoint) -> None:
 def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls_door: Door) -> None:
     """The old server finishes its stream with its own [DONE]; the new one has read the new key: Ready."""
     old = real.pod()["metadata"]["uid"]
-    stream = real.stream(tls_door, max_tokens=LONG, api_key=FIRST_KEY)
+    stream = real.stream(tls_door, max_tokens=FITTING, api_key=FIRST_KEY)
     stream.await_events(20)
     sample = real.body()["spec"]["engine"]["args"]
     real.change(engine={"args": [*sample, "--max-num-batched-tokens=4096"]}, rollout={"drainSeconds": 10})
     answer = stream.finish()
-    assert ("whole", True, "length") == (answer.ending, answer.done, answer.finish_reason)
+    assert ("whole", True, "length") == (answer.ending, answer.done, answer.finish_reason), answer.events[-3:]
 
     real.await_ready(START_SECONDS)
     assert old != real.pod()["metadata"]["uid"]
@@ -168,7 +175,7 @@ def test_a_stream_that_outlives_the_drain_is_told_so(real: Endpoint, tls_door: D
     stream.await_events(20)
     kube.delete("pod", real.pod()["metadata"]["name"], real.namespace, "--wait=false")
     answer = stream.finish()
-    assert ("whole", True, "abort") == (answer.ending, answer.done, answer.finish_reason)
+    assert ("whole", True, "abort") == (answer.ending, answer.done, answer.finish_reason), answer.events[-3:]
 
 
 def test_a_pod_deleted_while_loading_goes_before_its_grace_ends(real: Endpoint) -> None:
