@@ -70,6 +70,11 @@ class Answer:
         return next((reason for reason in reversed(found) if reason), None)
 
     @property
+    def error_code(self) -> int | None:
+        """Of the error event that the stream ended with."""
+        return next((chunk["error"]["code"] for chunk in self._chunks() if "error" in chunk), None)
+
+    @property
     def longest_gap(self) -> float:
         """Seconds between two reads, and between the last one and the end, at most."""
         times = [at for at, _ in self.reads] + [self.ended_at]

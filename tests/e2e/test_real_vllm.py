@@ -170,12 +170,12 @@ def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls
 
 
 def test_a_stream_that_outlives_the_drain_is_told_so(real: Endpoint, tls_door: Door) -> None:
-    """It ends with `abort` and [DONE], never silently."""
+    """It ends with an error event and [DONE], never silently."""
     stream = real.stream(tls_door, max_tokens=LONG, api_key=SECOND_KEY)
     stream.await_events(20)
     kube.delete("pod", real.pod()["metadata"]["name"], real.namespace, "--wait=false")
     answer = stream.finish()
-    assert ("whole", True, "abort") == (answer.ending, answer.done, answer.finish_reason), answer.events[-3:]
+    assert ("whole", True, 503) == (answer.ending, answer.done, answer.error_code), answer.events[-3:]
 
 
 def test_a_pod_deleted_while_loading_goes_before_its_grace_ends(real: Endpoint) -> None:

@@ -65,15 +65,19 @@ def test_another_model_rolls_out_on_a_single_gpu(single_gpu: None, endpoint: End
     assert new["spec"]["containers"][0]["resources"]["limits"][GPU] == "1"
 
 
-def test_a_stream_that_outlives_the_drain_ends_with_abort(endpoint: Endpoint) -> None:
-    """What is still open when the drain's time is over is ended by the server, with `abort` and [DONE]."""
-    endpoint.apply(endpoint.double(rollout={"drainSeconds": 2}))
+def test_a_stream_that_outlives_the_drain_is_told_so(endpoint: Endpoint) -> None:
+    """With an error event and [DONE], also where the server loses its own race to abort what it runs."""
+    endpoint.apply(
+        endpoint.double(
+            rollout={"drainSeconds": 2}, engine={"env": [{"name": "DOUBLE_LOSE_ABORT", "value": "1"}]}
+        )
+    )
     endpoint.await_ready()
     stream = endpoint.stream(max_tokens=1000, headers={"X-Double-Inter-Token-Latency": "100"})
     stream.await_events(5)
     kube.delete("pod", endpoint.pod()["metadata"]["name"], endpoint.namespace, "--wait=false")
     answer = stream.finish()
-    assert ("whole", True, "abort") == (answer.ending, answer.done, answer.finish_reason)
+    assert ("whole", True, 503) == (answer.ending, answer.done, answer.error_code), answer.events[-3:]
 
 
 def test_a_change_of_the_route_restarts_no_pod(endpoint: Endpoint) -> None:

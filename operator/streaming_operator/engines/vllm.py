@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from streaming_operator.api.endpoint import EnvVar, StreamingEndpoint
-from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, HOME, Engine, model_path
+from streaming_operator.engines.base import CACHE_PATH, DRAIN_OVER_FILE, FILES_PATH, HOME, Engine, model_path
 from streaming_operator.facts import Manifest
 
 SHUTDOWN_TIMEOUT = "--shutdown-timeout"
@@ -27,6 +27,9 @@ OPTIONAL_FLAGS: Mapping[tuple[int, int], frozenset[str]] = MappingProxyType(
 
 BUSY_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 """Both 0, over all engines of the pod: no stream would be cut."""
+
+FLAG_VARIABLE = "STREAMING_DRAIN_OVER_FILE"
+"""By it the drain script and the middleware find each other."""
 
 _TAG_VERSION = re.compile(r"^v?(\d+\.\d+\.\d+)(?:[-.+_].*)?$")
 
@@ -88,7 +91,7 @@ class Vllm:
         if engine.pipeline_parallel_size > 1:
             args += ["--pipeline-parallel-size", str(engine.pipeline_parallel_size)]
         if engine.streaming_headers:
-            args += ["--middleware", "streaming_headers.StreamingHeaders"]
+            args += ["--middleware", "streaming_middleware.StreamingMiddleware"]
         return args + _optional_args(endpoint) + list(engine.args)
 
     def env(self, endpoint: StreamingEndpoint) -> list[Manifest]:
@@ -124,7 +127,7 @@ def _optional_args(endpoint: StreamingEndpoint) -> list[str]:
     keep_alive = endpoint.spec.engine.sse_keep_alive_seconds
     args: list[str] = []
     if SHUTDOWN_TIMEOUT in known:
-        # preStop drains: the server's own drain leaves a stream hanging without an end when it runs out.
+        # preStop drains, and the middleware ends the rest: the server's own drain leaves streams hanging.
         args += [SHUTDOWN_TIMEOUT, "0"]
     if PER_REQUEST_METRICS in known:
         args += [PER_REQUEST_METRICS]
@@ -146,6 +149,8 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
         "VLLM_ENGINE_READY_TIMEOUT_S": str(endpoint.spec.startup.timeout_seconds),
         "VLLM_NO_USAGE_STATS": "1",
     }
+    if endpoint.spec.engine.streaming_headers:
+        values[FLAG_VARIABLE] = DRAIN_OVER_FILE
     env: dict[str, Manifest] = {name: {"name": name, "value": value} for name, value in values.items()}
     hub = endpoint.spec.model.source.hugging_face
     if hub and hub.token_secret_ref:

@@ -13,7 +13,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.facts import Manifest
 from streaming_operator.render import text
 
-FILES = ("drain.py", "streaming_headers.py")
+FILES = ("drain.py", "streaming_middleware.py")
 
 
 def files() -> dict[str, str]:

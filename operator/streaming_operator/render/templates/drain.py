@@ -2,13 +2,16 @@
 preStop hook of the engine's container: returns when no stream runs any more, or when the drain time is over.
 
 The kubelet's SIGTERM follows, and a server told `--shutdown-timeout 0` leaves at once. Waiting here, while
-the server still works, is what lets running streams end with their own [DONE]. Standard library only, any
-Python from 3.10: it runs inside the engine's image. Its text is frozen: a change restarts every engine.
+the server still works, is what lets running streams end with their own [DONE]. What outlives the drain is
+ended by the middleware, which is told by a file: the server's own end is a race that hangs streams. Standard
+library only, any Python from 3.10: it runs inside the engine's image. Its text is frozen: a change restarts
+every engine.
 """
 
 import argparse
 import http.client
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -19,6 +22,10 @@ ANSWER_SECONDS = 2.0
 """Patience for one answer of a busy server."""
 INSIST_SECONDS = 60.0
 """How long a server that loads is asked to leave."""
+END_SECONDS = 4.0
+"""Patience with streams that are being ended; the grace period has 15 s more than the drain, for this and the stop."""
+FLAG_VARIABLE = "STREAMING_DRAIN_OVER_FILE"
+"""Names the file that tells the middleware; unset where there is none."""
 
 
 def say(text: str) -> None:
@@ -71,8 +78,8 @@ def dismiss(pid: int, seconds: float) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def wait_until_idle(port: int, path: str, names: set[str], seconds: float) -> None:
-    """Two looks in a row must find nothing: a request can lie between two queues."""
+def wait_until_idle(port: int, path: str, names: set[str], seconds: float) -> bool:
+    """Two looks in a row must find nothing: a request can lie between two queues. False when time is up."""
     deadline = time.monotonic() + seconds
     idle_looks = 0
     while time.monotonic() < deadline:
@@ -81,9 +88,26 @@ def wait_until_idle(port: int, path: str, names: set[str], seconds: float) -> No
         idle_looks = idle_looks + 1 if busy == 0 else 0
         if idle_looks == 2:
             say("nothing runs any more")
-            return
+            return True
         time.sleep(max(0.0, min(LOOK_SECONDS, deadline - time.monotonic())))
+    return False
+
+
+def drain(port: int, path: str, names: set[str], seconds: float) -> None:
+    """Let streams end by themselves, then have the rest of them ended."""
+    if wait_until_idle(port, path, names, seconds):
+        return
     say("the drain time is over")
+    flag = os.environ.get(FLAG_VARIABLE)
+    if not flag:
+        return
+    try:
+        pathlib.Path(flag).touch()
+    except OSError as error:
+        # An exit code, since only that makes an event of the pod.
+        sys.exit(f"drain: the streams cannot be told: {error}")
+    if not wait_until_idle(port, path, names, END_SECONDS):
+        say("something still runs")
 
 
 def main(arguments: list[str]) -> None:
@@ -105,7 +129,7 @@ def main(arguments: list[str]) -> None:
         return
     time.sleep(options.pre_stop_seconds)
     try:
-        wait_until_idle(options.port, options.metrics_path, set(options.busy_gauge), options.drain_seconds)
+        drain(options.port, options.metrics_path, set(options.busy_gauge), options.drain_seconds)
     except ConnectionRefusedError:
         say("the server is gone")
 
