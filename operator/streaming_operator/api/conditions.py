@@ -27,6 +27,7 @@ class Hop(StrEnum):
     POD = "Pod"
     SERVICE = "Service"
     EXPOSURE = "Exposure"
+    PUBLIC = "Public"
 
 
 class Verdict(StrEnum):
@@ -38,11 +39,14 @@ class Verdict(StrEnum):
     ENGINE_BATCHED = "EngineBatched"
     TRUNCATED = "Truncated"
     IDLE_TIMEOUT = "IdleTimeout"
+    TOTAL_TIMEOUT = "TotalTimeout"
     ERROR_IN_STREAM = "ErrorInStream"
     NO_DONE_MARKER = "NoDoneMarker"
     ABORTED = "Aborted"
     TTFT_EXCEEDED = "TTFTExceeded"
+    CHUNK_GAP_EXCEEDED = "ChunkGapExceeded"
     AUTH_REJECTED = "AuthRejected"
+    AUTH_NOT_ENFORCED = "AuthNotEnforced"
     TLS_ERROR = "TLSError"
     DNS_UNRESOLVED = "DNSUnresolved"
     ROUTE_NOT_FOUND = "RouteNotFound"
@@ -224,6 +228,10 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Verdict.TRUNCATED: Explained("The stream ended early.", "Raise the time limit that the message names."),
     Verdict.IDLE_TIMEOUT: Explained("The stream was cut during a silence.", "Raise the hop's read time-out."),
+    Verdict.TOTAL_TIMEOUT: Explained(
+        "A hop cuts every stream at the same age, however busily it flows.",
+        "Raise that hop's limit for a whole request.",
+    ),
     Verdict.ERROR_IN_STREAM: Explained(
         "The engine sent an error inside the stream.", "See the engine's log."
     ),
@@ -233,6 +241,14 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Verdict.TTFT_EXCEEDED: Explained(
         "No token came in time.", "Raise `verification.firstRequestTimeoutSeconds`, or see the engine's load."
+    ),
+    Verdict.CHUNK_GAP_EXCEEDED: Explained(
+        "Tokens arrived, but with a longer pause between two of them than is allowed.",
+        "See the engine's load, then the hop that the message names.",
+    ),
+    Verdict.AUTH_NOT_ENFORCED: Explained(
+        "A request without the key was answered: anybody can use the endpoint.",
+        "See that the pods run with the Secret's key and that the edge does not add one.",
     ),
     Verdict.AUTH_REJECTED: Explained(
         "The key was refused.",
