@@ -20,6 +20,8 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PATIENCE = 30.0
 """Seconds that `until` waits."""
+IDLE = 20.0
+"""Seconds after which a quiet connection is not trusted: the server closes it at 90."""
 
 
 class ApiError(Exception):
@@ -43,6 +45,7 @@ class ApiClient:
         self._connection = http.client.HTTPSConnection(
             where.hostname or "", where.port, context=context, timeout=PATIENCE
         )
+        self._used = 0.0
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def ready(self) -> bool:
@@ -129,12 +132,15 @@ class ApiClient:
     def _send(self, method: str, path: str, body: Any, kind: str) -> bytes:
         payload = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Accept": JSON, "Content-Type": kind}
+        if time.monotonic() - self._used > IDLE:
+            self._connection.close()  # the next request opens a new one
         try:
             self._connection.request(method, path, payload, headers)
             answer = self._connection.getresponse()
             content = answer.read()
+            self._used = time.monotonic()
         except (OSError, http.client.HTTPException):
-            self._connection.close()  # the next request opens a new one
+            self._connection.close()
             raise
         if answer.status >= 300:
             raise ApiError(answer.status, _message(content))

@@ -25,14 +25,14 @@ PODS = "app.kubernetes.io/component=operator"
 EDGE = {"className": "nginx", "profile": "ingress-nginx", "service": "ingress-nginx/ingress-nginx-controller"}
 
 
-def install(**changes: Any) -> None:
-    """`helm upgrade --install` of the working tree's chart and image; a new image restarts the operator."""
+def install(chart: Path = CHART, **changes: Any) -> None:
+    """`helm upgrade --install` of the chart, with the working tree's image; a new image restarts the operator."""
     values = _values() | changes
     path = cache.STATE / "e2e-values.json"
     path.write_text(json.dumps(values, indent=1))
     _give_up_interrupted()
     helm(
-        "upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--values", str(path),
+        "upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--values", str(path),
         "--wait", "--timeout", "3m",
     )  # fmt: skip
 

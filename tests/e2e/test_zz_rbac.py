@@ -4,10 +4,14 @@ RBAC is minimal: nothing that was asked in this run was forbidden, and nothing i
 It comes last in this folder, since it judges what the others made the operator do.
 """
 
+import re
+
 import pytest
 
 from tests.e2e import audit, kube, release
 
+TAKEN_AWAY = re.compile(r"^get /api/v1/namespaces/e2e-chart-[^/]+/secrets/key$")
+"""A right that test_chart.py takes away for a while, to see what the operator says."""
 Grant = tuple[str, str, str]
 """(group, resource, verb)"""
 
@@ -34,7 +38,7 @@ def _used(since: int) -> set[Grant]:
 
 def test_nothing_was_forbidden(cluster: int) -> None:
     """The roles cover everything that the operator asked for."""
-    assert [] == sorted(set(audit.forbidden(cluster)))
+    assert [] == sorted(what for what in set(audit.forbidden(cluster)) if not TAKEN_AWAY.search(what))
 
 
 def test_everything_granted_was_used(cluster: int, request: pytest.FixtureRequest) -> None:
