@@ -17,7 +17,7 @@ from streaming_operator.facts import HopResult, ProbeResult
 from streaming_operator.probe import wire
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.remedies import Names, remedy
-from streaming_operator.probe.request import PROMPT, ApiKey, Ask, Encoding, chat, post
+from streaming_operator.probe.request import PROMPT, ApiKey, Ask, Encoding, body, post
 from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.timeline import Recorder, Timeline, Trouble, quantile
 from streaming_operator.probe.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
@@ -215,12 +215,13 @@ class _Verification:
         try:
             pinned = await self._pin(target)
             ask = Ask(plan.model, plan.prompt, self._tokens, encoding)
-            request = post(pinned.path, pinned.host_header, chat(ask, plan.nonce()), encoding, plan.key)
+            request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
             recorder = Recorder()
             ended = await wire.exchange(pinned, request, recorder, self._limits(target))
         except wire.NoAnswer as error:
             return Attempt(trouble=error.trouble, detail=error.detail, with_key=with_key)
-        return Attempt(recorder.timeline(ended.ending, ended.at, ended.clock), with_key=with_key)
+        timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
+        return Attempt(timeline, with_key=with_key)
 
     def _limits(self, target: wire.Target) -> wire.Limits:
         limits = self._plan.limits
@@ -253,7 +254,7 @@ class _Verification:
             address,
             finding.verdict,
             finding.evidence,
-            protocol=t.head.version if t.head else "HTTP/1.1",
+            protocol=t.http_version,
             ttft_milliseconds=_milliseconds(t.ttft),
             p95_gap_milliseconds=_milliseconds(quantile(t.gaps, 0.95)),
             max_gap_milliseconds=_milliseconds(max(t.gaps, default=None)),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from streaming_operator.probe import wire
 from streaming_operator.probe.finding import Attempt, Finding
 from streaming_operator.probe.refusal import no_answer, no_head, refused
-from streaming_operator.probe.request import ApiKey, get
+from streaming_operator.probe.request import ApiKey, get, models_path
 from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.timeline import Recorder
 
@@ -17,14 +17,14 @@ async def models(
     target: wire.Target, key: ApiKey | None, guard: Guard, limits: wire.Limits
 ) -> tuple[str, ...] | Finding:
     """The names, empty where the answer holds none; a Finding where there was no answer to read."""
-    path = target.path.replace("/chat/completions", "/models")
+    path = models_path(target.path)
     recorder = Recorder()
     try:
         pinned = await wire.resolve(replace(target, path=path), guard, key)
         ended = await wire.exchange(pinned, get(path, pinned.host_header, key), recorder, limits)
     except wire.NoAnswer as error:
         return no_answer(Attempt(trouble=error.trouble, detail=error.detail))
-    timeline = recorder.timeline(ended.ending, ended.at, ended.clock)
+    timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
     if timeline.status is None:
         return no_head(timeline)
     if timeline.status in (401, 403):

@@ -1,18 +1,23 @@
 """
-The request a probe sends, as bytes. Pure: the nonce and the key are given.
+The request a probe sends. Pure: the nonce and the key are given.
 
-`ApiKey` hides its value from every repr, format and traceback; only `message` opens it.
+`ApiKey` hides its value from every repr, format and traceback; only `_message` opens it, into headers that
+`Request` hides in turn.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Encoding = Literal["gzip", "identity"]
+Api = Literal["chat", "completions", "responses"]
+"""Which of OpenAI's three APIs for text; the same words name the format of the events."""
 
 USER_AGENT = "streaming-operator-probe"
 PROMPT = "Count from one upwards, one number a line."
 CHAT_PATH = "/v1/chat/completions"
+PATHS: dict[Api, str] = {"chat": CHAT_PATH, "completions": "/v1/completions", "responses": "/v1/responses"}
+"""Where each API lives, below a server's root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +43,88 @@ class Ask:
     prompt: str = PROMPT
     max_tokens: int = 64
     encoding: Encoding = "gzip"
+    api: Api = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, before a version of HTTP gives it its form. `headers` hold neither Host nor its like."""
+
+    method: str
+    path: str
+    host: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def http1(self) -> bytes:
+        """The whole message of HTTP/1.1."""
+        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.host}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + self.body
+
+
+def body(ask: Ask, nonce: str) -> bytes:
+    """
+    The body of a streamed completion that generates exactly `max_tokens` tokens on vLLM, in the form of its API.
+
+    The nonce comes first, so that no prefix cache answers; temperature 0 and `ignore_eos` make runs alike.
+    Usage brings the token count and, from vLLM, the server's own timing: asked for where it must be (and not
+    continuous, which changes every chunk); the responses API always tells it in its last event.
+    """
+    prompt = f"[{nonce}] {ask.prompt}"
+    asked: dict[str, object] = {"model": ask.model, "temperature": 0, "ignore_eos": True, "stream": True}
+    if ask.api == "responses":
+        # store: false, or the server keeps the answer for a later question that never comes.
+        asked |= {"input": prompt, "max_output_tokens": ask.max_tokens, "store": False}
+        return json.dumps(asked).encode()
+    said = {"messages": [{"role": "user", "content": prompt}]} if ask.api == "chat" else {"prompt": prompt}
+    asked |= {**said, "max_tokens": ask.max_tokens, "n": 1, "stream_options": {"include_usage": True}}
+    return json.dumps(asked).encode()
 
 
 def chat(ask: Ask, nonce: str) -> bytes:
-    """
-    The body of a streamed chat completion that generates exactly `max_tokens` tokens on vLLM.
-
-    The nonce comes first, so that no prefix cache answers; temperature 0 and `ignore_eos` make runs alike;
-    usage (not continuous, which changes every chunk) brings the token count and the server's own timing.
-    """
-    body = {
-        "model": ask.model,
-        "messages": [{"role": "user", "content": f"[{nonce}] {ask.prompt}"}],
-        "max_tokens": ask.max_tokens,
-        "temperature": 0,
-        "n": 1,
-        "ignore_eos": True,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    return json.dumps(body).encode()
+    """The body for the chat API, whatever `ask.api` says."""
+    return body(replace(ask, api="chat"), nonce)
 
 
-def post(path: str, host: str, body: bytes, encoding: Encoding, key: ApiKey | None) -> bytes:
-    """The whole HTTP/1.1 request."""
+def models_path(path: str) -> str:
+    """Where the models are listed, next to a completion's path; its query stays."""
+    bare, mark, query = path.partition("?")
+    for known in PATHS.values():
+        if bare.endswith(known.removeprefix("/v1")):
+            bare = bare.removesuffix(known.removeprefix("/v1")) + "/models"
+            break
+    return bare + mark + query
+
+
+def post(path: str, host: str, body: bytes, encoding: Encoding, key: ApiKey | None) -> Request:
+    """A question with a JSON body; ValueError for what no header can carry."""
     headers = [
         ("Content-Type", "application/json"),
         ("Accept", "text/event-stream, application/json"),
         ("Content-Length", str(len(body))),
     ]
-    return _message("POST", path, host, encoding, key, headers) + body
+    return _message("POST", path, host, encoding, key, headers, body)
 
 
-def get(path: str, host: str, key: ApiKey | None) -> bytes:
-    """The whole HTTP/1.1 request of a plain question, such as the list of models."""
+def get(path: str, host: str, key: ApiKey | None) -> Request:
+    """A plain question, such as the list of models; ValueError for what no header can carry."""
     return _message("GET", path, host, "identity", key, [("Accept", "application/json")])
 
 
 def _message(
-    method: str, path: str, host: str, encoding: Encoding, key: ApiKey | None, more: list[tuple[str, str]]
-) -> bytes:
-    headers = [("Host", host), ("User-Agent", USER_AGENT), ("Accept-Encoding", encoding), *more]
+    method: str,
+    path: str,
+    host: str,
+    encoding: Encoding,
+    key: ApiKey | None,
+    more: list[tuple[str, str]],
+    body: bytes = b"",
+) -> Request:
+    headers = [("User-Agent", USER_AGENT), ("Accept-Encoding", encoding), *more]
     if key is not None:
         headers.append(("Authorization", f"Bearer {key.secret}"))
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-    if any(not line.isprintable() for line in lines):
+    told = (path, host, *(part for header in headers for part in header))
+    if any(not (text.isprintable() and text.isascii()) for text in told):
         raise ValueError("a header, the host or the path holds a character that cannot be sent")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return Request(method, path, host, tuple(headers), body)

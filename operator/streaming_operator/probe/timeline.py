@@ -1,31 +1,40 @@
 """
-What arrived when: reads of one raw HTTP response go in, a `Timeline` comes out.
+What arrived when: reads of one raw HTTP answer go in, a `Timeline` comes out.
 
 Pure. Times are seconds on the clock of the reads, relative to the moment the last byte of the request was
 written; an event has the time of the read that completed it. Judging what the numbers mean is `verdict`'s
-business.
+business. How an event of each API is read is `formats`'.
 
-Words, and where other tools mean something else by them:
+A new connection carries one request, so nothing queues before it, and connecting and TLS are over when the clock
+starts. Other tools use the same words for something else:
 
-* TTFT: to the first event that carries a token. Time to the headers is not TTFT (vLLM sends them at once),
-  nor is the first event of servers that send the role ahead.
-* token-bearing: with text, reasoning or a tool call, or of a token without text (an empty delta that names no
-  role): a tiny or multilingual model makes many of those, and a spread without them would look squeezed.
-* gap: between two token-bearing events. `vllm bench serve` calls it ITL, aiperf inter-chunk latency;
-  guidellm's ITL is spread / (tokens - 1) instead.
-* N, R, F: token-bearing events, and the distinct reads and chunk frames that completed at least one of
-  them.
+* TTFT here: request written to the first token with text of any kind (`Timeline.ttft`). `vllm bench serve` (read:
+  0.32) starts its clock before it connects and stops it at the first chunk with `choices`, on chat the role chunk
+  too: the same moment on vLLM, which sends the role with the first token, but not on servers that send it ahead.
+  guidellm starts at its request's start and stops at its first iteration with a token. aiperf (once genai-perf) takes
+  the first response with content, and tells the first one after the thinking as TTFO: `Timeline.ttft_content`.
+  LLMPerf takes the first delta with content. None of them is the time to the headers: vLLM sends those at once.
+* gap: from one token-bearing event to the next. `vllm bench serve` calls it ITL, aiperf inter chunk latency.
+* TPOT: spread / (tokens - 1). The same in `vllm bench serve`; guidellm and aiperf call that ITL, and guidellm's TPOT is
+  the whole request / tokens, so TTFT is in it, as it is in LLMPerf's inter-token latency.
+* vLLM's own `vllm:time_to_first_token_seconds` and `vllm:inter_token_latency_seconds` end inside the server, before
+  serialisation and network: a proxy that buffers is invisible in them.
+
+Token-bearing: with text, thinking or a tool call, or of a token without text (an empty delta that names no role): a
+tiny or multilingual model makes many of those, and a spread without them would look squeezed.
 """
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-from streaming_operator.probe import http1, sse
+from streaming_operator.probe import formats, http1, sse
+from streaming_operator.probe.answer import Broken, End, Head, Piece, Reset, Response
+from streaming_operator.probe.formats import Kind, Metrics, Said
+from streaming_operator.probe.request import Api
 
 BURST_PAUSE = 0.005
 """Seconds: reads closer than this left the hop together, cut only by segments on the way."""
@@ -62,28 +71,21 @@ class Trouble(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """
-    The server's own timing of this request, in milliseconds (vLLM: --enable-per-request-metrics and
-    include_usage).
-    """
-
-    generation: float
-    """First to last token, by the server's clock."""
-    queue: float | None = None
-    first_token: float | None = None
-    mean_gap: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Arrival:
     """One token-bearing event."""
 
     at: float
+    """Seconds from the request's last byte to the read that completed the event."""
     read: int
+    """Number of that read, from 1."""
     frame: int
-    has_text: bool = True
-    """False for a token without text: half a character, or held back for a stop string."""
+    """Number of the chunk or DATA frame that completed it, from 1; 0 where the body has no frames."""
+    kind: Kind = "content"
+
+    @property
+    def has_text(self) -> bool:
+        """False for a token without text: half a character, or held back for a stop string."""
+        return self.kind != "empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,25 @@ class Timeline:
     ended_at: float
     """Arrival of the end or, where there was none, when waiting stopped."""
     clock: str
-    """`kernel` (SO_TIMESTAMPNS, stamp of a read's last byte) or `monotonic` (taken right after the read)."""
-    head: http1.Head | None = None
+    """
+    `kernel`: SO_TIMESTAMPNS, the moment at which the segment with the read's last byte came to this machine;
+    `monotonic`: taken by us right after the read, so late by as long as our thread had to wait.
+    """
+    head: Head | None = None
     head_at: float | None = None
+    """Seconds to the headers: what aiperf calls stream setup. vLLM sends them before it has a token."""
     arrivals: tuple[Arrival, ...] = ()
     tokens: int | None = None
-    """usage.completion_tokens; never the number of events."""
+    """The server's count of generated tokens (usage.completion_tokens, usage.output_tokens); never of events."""
     metrics: Metrics | None = None
     done: bool = False
+    """Whether the format's own end marker came: `[DONE]`, or a terminal event of the responses API."""
     finish_reason: str | None = None
+    """vLLM's words: stop, length, tool_calls, abort; those of the responses API are translated (`formats`)."""
     error: str | None = None
     """Message of an error event inside the stream."""
+    api: Api | None = None
+    """Whose format the events have; None before the first that tells."""
     comments: int = 0
     body: str = ""
     """Beginning of a body that is no event stream."""
@@ -112,6 +122,17 @@ class Timeline:
     """Arrival and raw bytes of every read."""
     broken: str = ""
     """What was wrong with the framing."""
+    reset: str = ""
+    """Why HTTP/2 gave the stream up (`RST_STREAM, internal error`); empty for a reset of the connection."""
+    http_version: str = "HTTP/1.1"
+    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: what the answer says, else what was spoken to get it."""
+    frames: int = 0
+    """Chunk or DATA frames of the body, with or without tokens; 0 where there are none."""
+    segments: int | None = None
+    """
+    TCP segments with data that came after the request (TCP_INFO, as the kernel counts them); None where no kernel
+    tells. More than `reads`: see `merged`.
+    """
 
     @property
     def status(self) -> int | None:
@@ -132,22 +153,25 @@ class Timeline:
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body came in chunk frames, so that a cut can be told from an end."""
-        return self.head is not None and "chunked" in (self.head.header("transfer-encoding") or "").lower()
+        """Whether the body came in chunk or DATA frames, so that a cut can be told from an end."""
+        if self.head is None:
+            return False
+        chunks = "chunked" in (self.head.header("transfer-encoding") or "").lower()
+        return chunks or self.head.version == "HTTP/2"
 
     @property
     def events(self) -> int:
-        """N."""
+        """N: token-bearing events."""
         return len(self.arrivals)
 
     @property
     def token_reads(self) -> int:
-        """R."""
+        """R: distinct reads that completed at least one token-bearing event."""
         return len({arrival.read for arrival in self.arrivals})
 
     @property
     def token_frames(self) -> int:
-        """F; 0 without chunks."""
+        """F: distinct frames that completed at least one token-bearing event; 0 without frames."""
         return len({arrival.frame for arrival in self.arrivals if arrival.frame})
 
     @property
@@ -156,24 +180,80 @@ class Timeline:
         return self.events / self.token_reads if self.arrivals else 0.0
 
     @property
+    def events_per_frame(self) -> float | None:
+        """N/F: bundling by somebody who rewrote the body; HAProxy's delays keep it at 1. None without frames."""
+        return self.events / self.token_frames if self.token_frames else None
+
+    @property
+    def merged(self) -> int | None:
+        """
+        At least so many segments came together with another in one read, so that the stamp of the last counts for
+        all; None where no kernel tells.
+
+        The kernel joins what waits in its queue, and small reads do not part it again (tried): a reader that is
+        later than the next segment loses the earlier one's stamp, by at most its own lateness. A hop that sends
+        several segments at once shows here as well, so the number says how far the gaps may be trusted and accuses
+        nobody.
+        """
+        return None if self.segments is None else max(0, self.segments - self.reads)
+
+    @property
     def ttft(self) -> float | None:
-        """First event with text; a token without any is nothing that a user sees."""
+        """
+        Seconds to the first token with text of any kind: answer, thinking or tool call.
+
+        What a user waits for; a token without any text is nothing that a user sees.
+        """
         return next((arrival.at for arrival in self.arrivals if arrival.has_text), None)
 
     @property
+    def ttft_content(self) -> float | None:
+        """Seconds to the first token of the answer itself; aiperf's TTFO. None if it never got beyond thinking."""
+        return self._first("content")
+
+    @property
+    def ttft_reasoning(self) -> float | None:
+        """Seconds to the first token of thinking; None for a model that does not think, or hides it."""
+        return self._first("reasoning")
+
+    @property
     def gaps(self) -> tuple[float, ...]:
-        """Between successive token-bearing events; events of one read are 0 apart."""
+        """Seconds between successive token-bearing events; events of one read are 0 apart."""
         times = [arrival.at for arrival in self.arrivals]
         return tuple(later - earlier for earlier, later in pairwise(times))
 
     @property
+    def gap_p50(self) -> float | None:
+        """Seconds; the nearest-rank median of the gaps. Zeros of bundled events count: 0 is a finding."""
+        return quantile(self.gaps, 0.5)
+
+    @property
+    def gap_p99(self) -> float | None:
+        """Seconds; the nearest-rank 99th percentile: with fewer than 100 gaps, the longest."""
+        return quantile(self.gaps, 0.99)
+
+    @property
+    def gap_max(self) -> float | None:
+        """Seconds; the longest gap: what `ChunkGapExceeded` speaks of."""
+        return max(self.gaps, default=None)
+
+    @property
     def spread(self) -> float:
-        """S: first to last token-bearing event."""
+        """S, seconds: first to last token-bearing event."""
         return self.arrivals[-1].at - self.arrivals[0].at if self.arrivals else 0.0
 
     @property
+    def tpot(self) -> float | None:
+        """Seconds a token: S / (tokens - 1); None without usage or with one token."""
+        return self.spread / (self.tokens - 1) if self.tokens and self.tokens > 1 and self.arrivals else None
+
+    @property
     def tokens_per_event(self) -> float | None:
-        """K: bundling by the engine (stream_interval, speculative decoding, overload); None without usage."""
+        """
+        K: bundling by the engine (stream_interval, speculative decoding, overload); None without usage.
+
+        guidellm's output tokens per iteration.
+        """
         return self.tokens / self.events if self.tokens and self.events else None
 
     @property
@@ -216,6 +296,9 @@ class Timeline:
             else None
         )
 
+    def _first(self, kind: Kind) -> float | None:
+        return next((arrival.at for arrival in self.arrivals if arrival.kind == kind), None)
+
 
 def quantile(values: tuple[float, ...], share: float) -> float | None:
     """The nearest-rank quantile; None of nothing."""
@@ -225,11 +308,14 @@ def quantile(values: tuple[float, ...], share: float) -> float | None:
 
 @dataclass(slots=True)
 class Recorder:
-    """Takes the reads of one answer in order; `complete` and `token_seen` steer the reader."""
+    """Takes the reads of one answer in order; `ending` and `token_seen` steer the reader."""
 
-    complete: bool = False
+    heard: Callable[[float, int], None] | None = None
+    """Told of each read, in the reader's thread: seconds since the request, raw bytes. Must return at once."""
+    ending: Ending | None = None
+    """How the answer ended, once it has."""
     token_seen: bool = False
-    _response: http1.Response = field(default_factory=http1.Response)
+    _response: Response = field(default_factory=http1.Response)
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _found: dict[str, Any] = field(default_factory=dict)
     _arrivals: list[Arrival] = field(default_factory=list)
@@ -237,7 +323,17 @@ class Recorder:
     _body: bytearray = field(default_factory=bytearray)
     _streaming: bool = False
     _comments: int = 0
+    _frames: int = 0
     _ended_at: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the message ended by its own framing."""
+        return self.ending is Ending.COMPLETE
+
+    def begin(self, response: Response) -> None:
+        """What the answer will be read with; HTTP/1.1 if never called."""
+        self._response = response
 
     def read(self, at: float, data: bytes) -> None:
         """
@@ -245,100 +341,75 @@ class Recorder:
         """
         if data:
             self._sizes.append((at, len(data)))
+            if self.heard is not None:
+                self.heard(at, len(data))
         for part in self._response.feed(data):
             match part:
-                case http1.Head():
+                case Piece():
+                    self._take(at, part)
+                case Head():
                     self._found |= {"head": part, "head_at": at}
                     self._streaming = (
                         (part.header("content-type") or "").lower().startswith("text/event-stream")
                     )
-                case http1.Piece():
-                    self._take(at, part)
-                case http1.End():
-                    self.complete = True
-                    self._ended_at = at
-                case http1.Broken():
+                case End():
+                    self._end(Ending.COMPLETE, at)
+                case Reset():
+                    self._found["reset"] = part.why
+                    self._end(Ending.RESET, at)
+                case Broken():
                     self._found["broken"] = part.why
+                    if (
+                        data
+                    ):  # nothing that follows can be read; a close in the middle is the reader's to tell
+                        self._end(Ending.BROKEN, at)
 
-    def timeline(self, ending: Ending, ended_at: float, clock: str) -> Timeline:
+    def timeline(self, ending: Ending, ended_at: float, clock: str, segments: int | None = None) -> Timeline:
         """The measured answer; `ended_at` counts where the message did not end by itself."""
-        if not self._found.get("done") and (self._parser.unfinished() or "").strip() == "[DONE]":
+        if not self._found.get("done") and (self._parser.unfinished() or "").strip() == formats.DONE:
             self._found["done"] = True
+        head = self._found.get("head")
         return Timeline(
-            ending=Ending.COMPLETE if self.complete else ending,
-            ended_at=self._ended_at if self.complete else ended_at,
+            ending=self.ending or ending,
+            ended_at=ended_at if self.ending is None else self._ended_at,
             clock=clock,
             arrivals=tuple(self._arrivals),
             comments=self._comments,
             body=self._body.decode("utf-8", "replace"),
             sizes=tuple(self._sizes),
+            http_version=head.version if head else self._response.version,
+            frames=self._frames,
+            segments=segments,
             **self._found,
         )
 
-    def _take(self, at: float, piece: http1.Piece) -> None:
+    def _end(self, ending: Ending, at: float) -> None:
+        self.ending, self._ended_at = ending, at
+
+    def _take(self, at: float, piece: Piece) -> None:
+        self._frames = piece.frame
         if not self._streaming:
             self._body += piece.data[: BODY_KEPT - len(self._body)]
             return
         for item in self._parser.feed(piece.data):
             if isinstance(item, sse.Comment):
                 self._comments += 1
-            elif item.data.strip() == "[DONE]":
-                self._found["done"] = True
-            else:
-                self._chunk(Arrival(at, len(self._sizes), piece.frame), item.data)
-
-    def _chunk(self, arrival: Arrival, text: str) -> None:
-        try:
-            chunk = json.loads(text)
-        except ValueError:
-            return  # not a chat chunk; a stream without a single token is judged as such
-        if not isinstance(chunk, dict):
-            return
-        error = chunk.get("error")
-        if error:
-            self._found.setdefault("error", _error_text(error))
-        usage = chunk.get("usage")
-        if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
-            self._found["tokens"] = usage["completion_tokens"]
-        metrics = _metrics(chunk.get("metrics"))
-        if metrics is not None:
-            self._found["metrics"] = metrics
-        for choice in _dicts(chunk.get("choices")):
-            if isinstance(choice.get("finish_reason"), str):
-                self._found["finish_reason"] = choice["finish_reason"]
-            delta = choice.get("delta")
-            if not isinstance(delta, dict):
                 continue
-            if any(delta.get(key) for key in ("content", "reasoning", "reasoning_content", "tool_calls")):
-                self._arrivals.append(arrival)
+            said = formats.read(item)
+            self._note(said)
+            if said.kind is not None:
+                self._arrivals.append(Arrival(at, len(self._sizes), piece.frame, said.kind))
                 self.token_seen = True
-                break
-            if delta.get("content") == "" and "role" not in delta and choice.get("finish_reason") is None:
-                self._arrivals.append(replace(arrival, has_text=False))
-                self.token_seen = True
-                break
 
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _error_text(error: object) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return " ".join(str(message).split())[:200]
-
-
-def _metrics(value: object) -> Metrics | None:
-    if not isinstance(value, Mapping):
-        return None
-
-    def number(name: str) -> float | None:
-        found = value.get(name)
-        return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
-
-    generation = number("generation_time_ms")
-    if generation is None:
-        return None
-    return Metrics(
-        generation, number("queue_time_ms"), number("time_to_first_token_ms"), number("mean_itl_ms")
-    )
+    def _note(self, said: Said) -> None:
+        """What an event tells besides its token; of an error the first counts, of all else the last."""
+        if said.error is not None:
+            self._found.setdefault("error", said.error)
+        told = {
+            "api": said.api,
+            "tokens": said.tokens,
+            "metrics": said.metrics,
+            "finish_reason": said.finish_reason,
+            "done": said.done or None,
+        }
+        self._found |= {name: value for name, value in told.items() if value is not None}

@@ -3,9 +3,11 @@ The only sockets of the probe: one new connection, one request, raw reads with t
 arrived.
 
 Every exchange has a thread of its own that blocks in `recvmsg`, so a busy event loop does not spoil the
-clock; where the kernel stamps received segments (Linux), neither does a busy interpreter. TLS runs over
-memory buffers, so that its records are stamped as well. No redirects, no reuse of connections, every wait
-and every size has a cap.
+clock; where the kernel stamps received segments (Linux), neither does a busy interpreter: the stamp is of the
+segment that brought the read's last byte. Segments that wait while the thread is late are joined by the kernel and
+share the last one's stamp, whatever the size of a read; how many were is told (`Timeline.merged`). TLS runs over memory
+buffers, so that its records are stamped as well. No redirects, no reuse of connections, every wait and every size has
+a cap.
 """
 
 import asyncio
@@ -22,7 +24,9 @@ from functools import partial
 from typing import Literal, Protocol
 
 from streaming_operator.api.conditions import Hop
-from streaming_operator.probe.request import CHAT_PATH, ApiKey
+from streaming_operator.probe import http1, http2, tls
+from streaming_operator.probe.answer import Broken, Reset, Response
+from streaming_operator.probe.request import CHAT_PATH, ApiKey, Request
 from streaming_operator.probe.safety import Guard, forbidden, key_refused
 from streaming_operator.probe.timeline import Ending, Trouble
 
@@ -34,6 +38,9 @@ _STEP = 0.002
 Seconds by which the wall clock may drift from the monotonic one during an exchange before its stamps are
 distrusted.
 """
+_TCP_INFO_SIZE = 160
+_DATA_SEGMENTS_IN = struct.Struct("@152xI")
+"""tcpi_data_segs_in of Linux' struct tcp_info, there since 4.6."""
 _READ = 64 * 1024
 _THREADS = ThreadPoolExecutor(max_workers=128, thread_name_prefix="probe")
 
@@ -51,6 +58,8 @@ class Target:
     path: str = CHAT_PATH
     ca: str | None = field(default=None, repr=False)
     """PEM bundle that is trusted instead of the system's roots."""
+    http2: bool = False
+    """HTTP/2 is wanted: offered by ALPN over TLS, taken for granted (prior knowledge) without TLS."""
 
     @property
     def host_header(self) -> str:
@@ -95,8 +104,11 @@ class NoAnswer(Exception):
 class Reader(Protocol):
     """Who takes the reads; `timeline.Recorder` is the one."""
 
-    complete: bool
+    ending: Ending | None
     token_seen: bool
+
+    def begin(self, response: Response) -> None:
+        """What the reads are to be parsed with: the version of HTTP is known by now."""
 
     def read(self, at: float, data: bytes) -> None:
         """One read at so many seconds after the request's last byte; empty bytes are the peer's close."""
@@ -109,6 +121,8 @@ class Ended:
     ending: Ending
     at: float
     clock: Literal["kernel", "monotonic"]
+    segments: int | None = None
+    """TCP segments with data since the request; None where the kernel does not tell."""
 
 
 async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
@@ -128,7 +142,7 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
     raise NoAnswer(Trouble.REFUSED_BY_US, "; ".join(refusals))
 
 
-async def exchange(target: Target, request: bytes, reader: Reader, limits: Limits) -> Ended:
+async def exchange(target: Target, request: Request, reader: Reader, limits: Limits) -> Ended:
     """
     Send the request to a pinned target and hand every read to `reader`, in the exchange's thread; raises
     NoAnswer.
@@ -190,9 +204,10 @@ class _Talk:
         self._lock = threading.Lock()
         self._abandoned = False
         self._socket: socket.socket | None = None
-        self._tls: _Tls | None = None
+        self._tls: tls.Session | None = None
         self._sent = 0.0
         self._wall_offset = 0.0
+        self._segments_before: int | None = None
 
     def abandon(self) -> None:
         with self._lock:
@@ -201,25 +216,24 @@ class _Talk:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
-    def run(self, request: bytes, reader: Reader) -> Ended:
+    def run(self, request: Request, reader: Reader) -> Ended:
         try:
             sock = self._connect()
         except OSError as error:
             raise NoAnswer(Trouble.CONNECT, f"{self._target}: {_reason(error)}") from error
         with sock:
+            deadline = time.monotonic() + self._limits.connect
             if self._target.scheme == "https":
-                self._tls = _Tls(self._target, sock, self._limits.connect)
+                self._tls = self._shake_hands(sock, deadline)
+            spoken = self._tls.http2 if self._tls else self._target.http2
+            response: Response = http2.Response() if spoken else http1.Response()
             try:
-                sock.settimeout(self._limits.connect)
-                data = self._tls.wrap(request) if self._tls else request
-                self._wall_offset = _wall_offset()
-                # The request is one small write: its end is its beginning, and a thread that is put to sleep right
-                # after it would else see an answer from before the question.
-                self._sent = time.monotonic()
-                sock.sendall(data)
+                self._open(sock, response, deadline)
+                self._ask(sock, response.request(request, self._target.scheme))
             except OSError as error:
                 raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
-            return self._listen(sock, reader)
+            reader.begin(response)
+            return self._listen(sock, response, reader)
 
     def _connect(self) -> socket.socket:
         sock = socket.create_connection((self._target.address, self._target.port), self._limits.connect)
@@ -233,22 +247,71 @@ class _Talk:
                 sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         return sock
 
-    def _listen(self, sock: socket.socket, reader: Reader) -> Ended:
+    def _shake_hands(self, sock: socket.socket, deadline: float) -> tls.Session:
+        target, data, done = self._target, b"", False
+        try:
+            session = tls.Session(target.server_name, target.ca, http2=target.http2)
+            while True:
+                try:
+                    done = session.shake_hands(data)
+                finally:
+                    sock.sendall(session.pending())  # also the alert that says why not
+                if done:
+                    return session
+                data = _receive_before(sock, deadline)
+                if not data:
+                    raise ConnectionResetError("the peer closed the connection during the handshake")
+        except (OSError, ValueError) as error:
+            raise NoAnswer(Trouble.TLS, f"{target} as {target.server_name}: {_reason(error)}") from error
+
+    def _open(self, sock: socket.socket, response: Response, deadline: float) -> None:
+        """What the version of HTTP wants to have said before the request."""
+        self._send(sock, response.opening())
+        data = b""  # the handshake's last read may hold the first frames already
+        while not response.ready:
+            plain = self._tls.unwrap(data) if self._tls else data
+            for part in response.feed(plain):
+                if isinstance(part, Broken | Reset):
+                    raise NoAnswer(Trouble.LOST, f"{self._target}: no HTTP/2 there: {part.why}")
+            self._send(sock, response.replies())
+            if not response.ready:
+                data = _receive_before(sock, deadline)
+                if not data:
+                    raise ConnectionResetError("the peer closed the connection before the request")
+
+    def _ask(self, sock: socket.socket, request: bytes) -> None:
+        """Start the clock and send the request."""
+        data = self._tls.wrap(request) if self._tls else request
+        sock.settimeout(self._limits.connect)
+        self._wall_offset = _wall_offset()
+        self._segments_before = _segments(sock)
+        # The request is one small write: its end is its beginning, and a thread that is put to sleep right
+        # after it would else see an answer from before the question.
+        self._sent = time.monotonic()
+        sock.sendall(data)
+
+    def _send(self, sock: socket.socket, data: bytes) -> None:
+        wrapped = self._tls.wrap(data) if self._tls else data
+        if wrapped:
+            sock.settimeout(self._limits.connect)
+            sock.sendall(wrapped)
+
+    def _listen(self, sock: socket.socket, response: Response, reader: Reader) -> Ended:
         last = 0.0
         size = 0
         stamped = True
-        while not reader.complete:
+        while reader.ending is None:
             patience, ending = self._patience(reader, last)
             sock.settimeout(max(patience, 0.001))
             try:
                 data, stamp = self._receive(sock)
             except TimeoutError:
-                return self._ended(ending, time.monotonic() - self._sent, stamped)
+                return self._ended(sock, ending, self._now(), stamped)
             except ssl.SSLError:
-                return self._ended(Ending.BROKEN, time.monotonic() - self._sent, stamped)
+                return self._ended(sock, Ending.BROKEN, self._now(), stamped)
             except OSError:
-                return self._ended(Ending.RESET, time.monotonic() - self._sent, stamped)
-            now = time.monotonic() - self._sent
+                return self._ended(sock, Ending.RESET, self._now(), stamped)
+            now = self._now()
             # A close carries no stamp; it says nothing about the clock.
             stamped = stamped and (stamp is not None or data == b"")
             at = now if stamp is None else stamp - self._wall_offset - self._sent
@@ -259,10 +322,15 @@ class _Talk:
             reader.read(last, data)
             size += len(data)
             if not data:
-                return self._ended(Ending.COMPLETE if reader.complete else Ending.CLOSED, last, stamped)
+                return self._ended(sock, reader.ending or Ending.CLOSED, last, stamped)
             if size > self._limits.size:
-                return self._ended(Ending.TOO_LARGE, last, stamped)
-        return self._ended(Ending.COMPLETE, last, stamped)
+                return self._ended(sock, Ending.TOO_LARGE, last, stamped)
+            with contextlib.suppress(OSError):  # the next read says how it ended
+                self._send(sock, response.replies())
+        return self._ended(sock, reader.ending, last, stamped)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._sent
 
     def _patience(self, reader: Reader, last: float) -> tuple[float, Ending]:
         now = time.monotonic() - self._sent
@@ -283,61 +351,27 @@ class _Talk:
         plain = self._tls.unwrap(raw)
         return (plain or (b"" if self._tls.closed else None)), stamp
 
-    def _ended(self, ending: Ending, at: float, stamped: bool) -> Ended:
+    def _ended(self, sock: socket.socket, ending: Ending, at: float, stamped: bool) -> Ended:
         stepped = abs(_wall_offset() - self._wall_offset) > _STEP
-        return Ended(ending, at, "kernel" if stamped and not stepped else "monotonic")
+        before, after = self._segments_before, _segments(sock)
+        segments = None if before is None or after is None else after - before
+        return Ended(ending, at, "kernel" if stamped and not stepped else "monotonic", segments)
 
 
-class _Tls:
-    """A TLS session over memory buffers: the socket's bytes stay ours to receive and to stamp."""
+def _receive_before(sock: socket.socket, deadline: float) -> bytes:
+    sock.settimeout(max(deadline - time.monotonic(), 0.001))
+    return sock.recv(_READ)
 
-    def __init__(self, target: Target, sock: socket.socket, patience: float) -> None:
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.closed = False
-        try:
-            context = ssl.create_default_context(cadata=target.ca)
-            context.set_alpn_protocols(["http/1.1"])
-            self._session = context.wrap_bio(self._in, self._out, server_hostname=target.server_name)
-            self._shake_hands(sock, time.monotonic() + patience)
-        except (OSError, ValueError) as error:
-            raise NoAnswer(Trouble.TLS, f"{target} as {target.server_name}: {_reason(error)}") from error
 
-    def wrap(self, data: bytes) -> bytes:
-        self._session.write(data)
-        return self._out.read()
-
-    def unwrap(self, data: bytes) -> bytes:
-        self._in.write(data)
-        plain = bytearray()
-        while True:
-            try:
-                piece = self._session.read(_READ)
-            except ssl.SSLWantReadError:
-                return bytes(plain)
-            except ssl.SSLZeroReturnError:
-                piece = b""
-            if not piece:
-                self.closed = True
-                return bytes(plain)
-            plain += piece
-
-    def _shake_hands(self, sock: socket.socket, deadline: float) -> None:
-        while True:
-            done = True
-            try:
-                self._session.do_handshake()
-            except ssl.SSLWantReadError:
-                done = False
-            finally:
-                if self._out.pending:
-                    sock.sendall(self._out.read())
-            if done:
-                return
-            sock.settimeout(max(deadline - time.monotonic(), 0.001))
-            data = sock.recv(_READ)
-            if not data:
-                raise ConnectionResetError("the peer closed the connection during the handshake")
-            self._in.write(data)
+def _segments(sock: socket.socket) -> int | None:
+    """TCP segments with data that have come so far."""
+    if sys.platform != "linux":
+        return None
+    with contextlib.suppress(OSError):
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        if len(info) >= _DATA_SEGMENTS_IN.size:
+            return int(_DATA_SEGMENTS_IN.unpack_from(info)[0])
+    return None
 
 
 def _wall_offset() -> float:

@@ -1,0 +1,133 @@
+"""
+One HTTP answer, whichever version carried it: its head, the pieces of its body and how it ended.
+
+`http1` and `http2` turn bytes into these parts; nothing else of the probe knows how they are framed. Pure.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from streaming_operator.probe.request import Request
+
+DECODED_LIMIT = 32 * 1024 * 1024
+"""Bytes of decoded body that are looked at: a small compressed body can be an enormous one."""
+_GZIP = 31
+"""zlib's window bits for a gzip header and trailer."""
+_GZIP_MAGIC = 0x1F
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status line and headers; names in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    version: str
+    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: what the answer says of itself."""
+
+    def header(self, name: str) -> str | None:
+        """The first header of that lower-case name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """
+    Decoded body bytes, with the number of the frame that carried them: a chunk of HTTP/1.1 or a DATA frame of
+    HTTP/2, counted from 1; 0 where the body has no frames.
+    """
+
+    data: bytes
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """
+    The message is complete by its own framing: last chunk, END_STREAM, all of Content-Length, or the peer's
+    close where there is none of these.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The peer gave the message up (RST_STREAM, GOAWAY); `why` is its error code in words."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The framing was violated; nothing more can be read."""
+
+    why: str
+
+
+Part = Head | Piece | End | Reset | Broken
+
+
+class Unreadable(Exception):
+    """A body that cannot be decoded; `http1` and `http2` make it `Broken`."""
+
+
+class Response(Protocol):
+    """The answer to one request, of either version: what is to be sent, and the parts of what came."""
+
+    version: str
+    ready: bool
+    """Whether the request may be sent now."""
+
+    def opening(self) -> bytes:
+        """What the connection begins with, before the request."""
+
+    def request(self, request: Request, scheme: str) -> bytes:
+        """The request itself."""
+
+    def feed(self, data: bytes) -> Iterator[Part]:
+        """Take the next bytes (empty: the peer closed); give what they hold."""
+
+    def replies(self) -> bytes:
+        """What the last bytes fed oblige us to send at once."""
+
+
+class Body:
+    """
+    Decodes a body by its Content-Encoding as it comes; raises Unreadable.
+
+    Only gzip is ever asked for, so only gzip is known: another coding is a fault of the path. Decompression is
+    incremental, so whatever a proxy flushed has its own arrival.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self._decoded = 0
+        self._inflate: zlib._Decompress | None = None
+        coding = (head.header("content-encoding") or "identity").strip().lower()
+        if coding in ("gzip", "x-gzip"):
+            self._inflate = zlib.decompressobj(wbits=_GZIP)
+        elif coding != "identity":
+            raise Unreadable(f"content-encoding {coding[:32]!r} was not asked for")
+
+    def decode(self, data: bytes) -> bytes:
+        """The bytes that these make, none where a compressor's block goes on."""
+        if self._inflate is not None:
+            data = self._inflated(data)
+        self._decoded += len(data)
+        if self._decoded >= DECODED_LIMIT:
+            raise Unreadable(f"the body is larger than {DECODED_LIMIT} bytes")
+        return data
+
+    def _inflated(self, data: bytes) -> bytes:
+        plain = bytearray()
+        while data and self._decoded + len(plain) < DECODED_LIMIT:
+            if self._inflate is None or self._inflate.eof:
+                if data[0] != _GZIP_MAGIC:
+                    break  # padding after the last member
+                self._inflate = zlib.decompressobj(wbits=_GZIP)
+            try:
+                plain += self._inflate.decompress(data, DECODED_LIMIT - self._decoded - len(plain))
+            except zlib.error as error:
+                raise Unreadable(f"the gzip body is damaged: {error}") from error
+            data = self._inflate.unused_data  # a gzip body may have several members
+        return bytes(plain)

@@ -1,0 +1,65 @@
+"""
+A TLS session over memory buffers: the socket's bytes stay the caller's to receive and to stamp.
+
+No sockets here: ciphertext goes in and comes out, and a reader that wants to know when a record arrived asks the
+kernel about the segment that brought it.
+"""
+
+import ssl
+
+_READ = 64 * 1024
+
+
+class Session:
+    """One client's session; what `pending` gives must be sent."""
+
+    def __init__(self, server_name: str, ca: str | None, *, http2: bool) -> None:
+        """
+        *ca* is a PEM bundle trusted instead of the system's roots; *http2* is offered before HTTP/1.1. Raises
+        ssl.SSLError or ValueError for a bundle or a name that is none.
+        """
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.closed = False
+        context = ssl.create_default_context(cadata=ca)
+        context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+        self._session = context.wrap_bio(self._in, self._out, server_hostname=server_name)
+
+    @property
+    def http2(self) -> bool:
+        """Whether the peer chose HTTP/2; a peer without ALPN speaks HTTP/1.1."""
+        return self._session.selected_alpn_protocol() == "h2"
+
+    def shake_hands(self, data: bytes) -> bool:
+        """Go on with the handshake; whether it is done. Raises ssl.SSLError."""
+        self._in.write(data)
+        try:
+            self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def pending(self) -> bytes:
+        """Ciphertext that waits to be sent."""
+        return self._out.read()
+
+    def wrap(self, data: bytes) -> bytes:
+        """The ciphertext of these bytes, and whatever else waits to be sent."""
+        if data:
+            self._session.write(data)
+        return self._out.read()
+
+    def unwrap(self, data: bytes) -> bytes:
+        """The bytes that this ciphertext completes; sets `closed` at the peer's end. Raises ssl.SSLError."""
+        self._in.write(data)
+        plain = bytearray()
+        while True:
+            try:
+                piece = self._session.read(_READ)
+            except ssl.SSLWantReadError:
+                return bytes(plain)
+            except ssl.SSLZeroReturnError:
+                piece = b""
+            if not piece:
+                self.closed = True
+                return bytes(plain)
+            plain += piece
