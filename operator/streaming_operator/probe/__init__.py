@@ -2,9 +2,9 @@
 The streaming probe: bytes with arrival times go in, a verdict with its hop, evidence and remedy comes out.
 
 `answer`, `http1`, `http2`, `sse`, `formats`, `timeline`, `verdict`, `remedies`, `request` and `safety` are pure,
-and `tls` talks to memory only; `wire` is the only importer of sockets; `hops` is the only one that knows the order in
-which hops are asked. `plan` turns an endpoint into a question, `verifier` asks it beside the passes; nothing here talks
-to the API server.
+and `tls` talks to memory only; `wire` and `listening` are the only importers of sockets; `hops` is the only one that
+knows the order in which hops are asked. `plan` turns an endpoint into a question, `verifier` asks it beside the passes;
+nothing here talks to the API server.
 """
 
 from streaming_operator.probe.hops import Plan

@@ -31,6 +31,11 @@ class Head:
         """The first header of that lower-case name."""
         return next((value for key, value in self.headers if key == name), None)
 
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the content type is text/event-stream."""
+        return (self.header("content-type") or "").lower().startswith("text/event-stream")
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

@@ -2,8 +2,8 @@
 An HTTP/2 response on a connection of its own, incrementally: bytes in, head, body pieces and the end out.
 
 h2 does the parsing (docs/decisions/0020): no I/O, one event a DATA frame, so frames stay visible. Pure; what has to
-be sent comes out as bytes too. Our windows are larger than any answer that is read, and what was taken is
-given back at once, so flow control never paces the stream from our side.
+be sent comes out as bytes too. Our windows are larger than any answer that is read and are
+refilled long before they run out, so flow control never paces the stream from our side.
 
 GOAWAY frames are taken out before h2 sees them: h2 calls a connection closed at the first, but a proxy that
 reloads sends one and then finishes the stream that runs (RFC 9113, 6.8).

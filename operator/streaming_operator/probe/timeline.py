@@ -41,9 +41,7 @@ BURST_PAUSE = 0.005
 LAST_WORDS = 0.05
 """Seconds before an end that belong to it."""
 BODY_KEPT = 16 * 1024
-"""
-Bytes kept of a body that is no event stream: enough to tell a proxy's error page from the engine's JSON.
-"""
+"""Bytes kept of a body that is no event stream: enough to tell a proxy's page from the engine's JSON."""
 
 
 class Ending(Enum):
@@ -129,10 +127,7 @@ class Timeline:
     frames: int = 0
     """Chunk or DATA frames of the body, with or without tokens; 0 where there are none."""
     segments: int | None = None
-    """
-    TCP segments with data that came after the request (TCP_INFO, as the kernel counts them); None where no kernel
-    tells. More than `reads`: see `merged`.
-    """
+    """TCP segments with data since the request, by the kernel's count (TCP_INFO); None where it has none."""
 
     @property
     def status(self) -> int | None:
@@ -142,9 +137,7 @@ class Timeline:
     @property
     def is_event_stream(self) -> bool:
         """Whether the content type is text/event-stream."""
-        return self.head is not None and (self.head.header("content-type") or "").lower().startswith(
-            "text/event-stream"
-        )
+        return self.head is not None and self.head.is_event_stream
 
     @property
     def has_content_length(self) -> bool:
@@ -187,13 +180,11 @@ class Timeline:
     @property
     def merged(self) -> int | None:
         """
-        At least so many segments came together with another in one read, so that the stamp of the last counts for
-        all; None where no kernel tells.
+        At least so many segments shared a read, and the stamp of the last of them; None where no kernel tells.
 
-        The kernel joins what waits in its queue, and small reads do not part it again (tried): a reader that is
-        later than the next segment loses the earlier one's stamp, by at most its own lateness. A hop that sends
-        several segments at once shows here as well, so the number says how far the gaps may be trusted and accuses
-        nobody.
+        The kernel joins what waits in its queue: a reader that is later than the next segment loses the earlier
+        one's stamp, by at most its own lateness. A hop that sends several segments at once shows here as well, and
+        the answer's last words are always one, so it says how far the gaps may be trusted and accuses nobody.
         """
         return None if self.segments is None else max(0, self.segments - self.reads)
 
@@ -250,16 +241,15 @@ class Timeline:
     @property
     def tokens_per_event(self) -> float | None:
         """
-        K: bundling by the engine (stream_interval, speculative decoding, overload); None without usage.
-
-        guidellm's output tokens per iteration.
+        K: bundling by the engine (stream_interval, speculative decoding, overload); guidellm's output tokens per
+        iteration. None without usage.
         """
         return self.tokens / self.events if self.tokens and self.events else None
 
     @property
     def silence(self) -> float:
         """
-        How long nothing came before the end; bytes that came with the end do not count.
+        Seconds without a byte before the end; what came with the end does not count.
 
         nginx with buffering on keeps even the headers until the first event, and sends them when it gives up.
         """
@@ -287,14 +277,11 @@ class Timeline:
     @property
     def pacing(self) -> float | None:
         """
-        r: spread / the server's own generation time. Both are durations, so no clock is shared; None without
-        metrics.
+        r: spread / the server's own generation time. Both are durations, so no clock is shared; 1 on a path that
+        holds nothing back, 0 behind one that stores the answer. None without metrics. No other tool has it.
         """
-        return (
-            self.spread * 1000 / self.metrics.generation
-            if self.metrics and self.metrics.generation > 0
-            else None
-        )
+        generation = self.metrics.generation if self.metrics else 0.0
+        return self.spread * 1000 / generation if generation > 0 else None
 
     def _first(self, kind: Kind) -> float | None:
         return next((arrival.at for arrival in self.arrivals if arrival.kind == kind), None)
@@ -349,9 +336,7 @@ class Recorder:
                     self._take(at, part)
                 case Head():
                     self._found |= {"head": part, "head_at": at}
-                    self._streaming = (
-                        (part.header("content-type") or "").lower().startswith("text/event-stream")
-                    )
+                    self._streaming = part.is_event_stream
                 case End():
                     self._end(Ending.COMPLETE, at)
                 case Reset():

@@ -1,46 +1,31 @@
 """
-The only sockets of the probe: one new connection, one request, raw reads with the time at which they
-arrived.
+The way to an answer: one address, one new connection, one request; `listening` reads what comes back.
 
-Every exchange has a thread of its own that blocks in `recvmsg`, so a busy event loop does not spoil the
-clock; where the kernel stamps received segments (Linux), neither does a busy interpreter: the stamp is of the
-segment that brought the read's last byte. Segments that wait while the thread is late are joined by the kernel and
-share the last one's stamp, whatever the size of a read; how many were is told (`Timeline.merged`). TLS runs over memory
-buffers, so that its records are stamped as well. No redirects, no reuse of connections, every wait and every size has
-a cap.
+Connecting and TLS happen in a pool of threads, before any clock starts. TLS runs over memory buffers, so that the
+kernel stamps its records as well. No redirects, no reuse of connections, every wait and every size has a cap.
 """
 
 import asyncio
 import contextlib
 import socket
 import ssl
-import struct
-import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 from streaming_operator.api.conditions import Hop
 from streaming_operator.probe import http1, http2, tls
 from streaming_operator.probe.answer import Broken, Reset, Response
+from streaming_operator.probe.listening import Ended, Limits, Line, Listener, Reader, listener, stamp_arrivals
 from streaming_operator.probe.request import CHAT_PATH, ApiKey, Request
 from streaming_operator.probe.safety import Guard, forbidden, key_refused
-from streaming_operator.probe.timeline import Ending, Trouble
+from streaming_operator.probe.timeline import Trouble
 
-_SO_TIMESTAMPNS = 35
-"""Linux, every architecture that Kubernetes runs on; Python's socket module does not name it."""
-_TIMESPEC = struct.Struct("@ll")
-_STEP = 0.002
-"""
-Seconds by which the wall clock may drift from the monotonic one during an exchange before its stamps are
-distrusted.
-"""
-_TCP_INFO_SIZE = 160
-_DATA_SEGMENTS_IN = struct.Struct("@152xI")
-"""tcpi_data_segs_in of Linux' struct tcp_info, there since 4.6."""
+__all__ = ["Ended", "Limits", "NoAnswer", "Reader", "Target", "connect_times", "exchange", "resolve"]
+
 _READ = 64 * 1024
 _THREADS = ThreadPoolExecutor(max_workers=128, thread_name_prefix="probe")
 
@@ -78,20 +63,6 @@ class Target:
         return f"{self.scheme}://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Caps of one exchange, in seconds and bytes."""
-
-    connect: float = 5.0
-    first_token: float = 120.0
-    stall: float = 75.0
-    """
-    Silence after the first token; above the 60 s of most proxies, so that their cut is seen and not ours.
-    """
-    total: float = 600.0
-    size: int = 8 * 1024 * 1024
-
-
 class NoAnswer(Exception):
     """No connection, or none that could carry the request; `detail` is a clause for people."""
 
@@ -99,30 +70,6 @@ class NoAnswer(Exception):
         super().__init__(detail)
         self.trouble = trouble
         self.detail = detail
-
-
-class Reader(Protocol):
-    """Who takes the reads; `timeline.Recorder` is the one."""
-
-    ending: Ending | None
-    token_seen: bool
-
-    def begin(self, response: Response) -> None:
-        """What the reads are to be parsed with: the version of HTTP is known by now."""
-
-    def read(self, at: float, data: bytes) -> None:
-        """One read at so many seconds after the request's last byte; empty bytes are the peer's close."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How the exchange ended, when, and by which clock its reads were stamped."""
-
-    ending: Ending
-    at: float
-    clock: Literal["kernel", "monotonic"]
-    segments: int | None = None
-    """TCP segments with data since the request; None where the kernel does not tell."""
 
 
 async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
@@ -144,11 +91,14 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
 
 async def exchange(target: Target, request: Request, reader: Reader, limits: Limits) -> Ended:
     """
-    Send the request to a pinned target and hand every read to `reader`, in the exchange's thread; raises
+    Send the request to a pinned target and hand every read to `reader`, in the listener's thread; raises
     NoAnswer.
     """
-    talk = _Talk(target, limits)
-    work = asyncio.get_running_loop().run_in_executor(_THREADS, talk.run, request, reader)
+    talk = _Talk(target, limits, listener())
+    done: Future[Ended] = Future()
+    done.set_running_or_notify_cancel()  # from here on only its end ends it
+    _THREADS.submit(talk.run, request, reader, done)
+    work = asyncio.wrap_future(done)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -196,44 +146,58 @@ def _is_ip(address: str) -> bool:
 
 
 class _Talk:
-    """One exchange, run by one thread; `abandon` may be called from another."""
+    """One exchange up to its request, run by one thread; `abandon` may be called from another."""
 
-    def __init__(self, target: Target, limits: Limits) -> None:
+    def __init__(self, target: Target, limits: Limits, listener: Listener) -> None:
         self._target = target
         self._limits = limits
+        self._listener = listener
         self._lock = threading.Lock()
         self._abandoned = False
         self._socket: socket.socket | None = None
         self._tls: tls.Session | None = None
-        self._sent = 0.0
-        self._wall_offset = 0.0
-        self._segments_before: int | None = None
 
     def abandon(self) -> None:
+        """End it: whoever waits for bytes sees a close."""
         with self._lock:
             self._abandoned = True
             if self._socket is not None:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
-    def run(self, request: Request, reader: Reader) -> Ended:
+    def run(self, request: Request, reader: Reader, done: "Future[Ended]") -> None:
+        """Connect, ask and leave the rest to the listener; `done` gets how it ended, or NoAnswer."""
+        try:
+            line = self._asked(request, reader, done)
+        except Exception as error:  # noqa: BLE001 - the one who awaits `done` gets it
+            if self._socket is not None:
+                self._socket.close()
+            done.set_exception(error)
+            return
+        self._listener.add(line)
+
+    def _asked(self, request: Request, reader: Reader, done: "Future[Ended]") -> Line:
         try:
             sock = self._connect()
         except OSError as error:
             raise NoAnswer(Trouble.CONNECT, f"{self._target}: {_reason(error)}") from error
-        with sock:
-            deadline = time.monotonic() + self._limits.connect
-            if self._target.scheme == "https":
-                self._tls = self._shake_hands(sock, deadline)
-            spoken = self._tls.http2 if self._tls else self._target.http2
-            response: Response = http2.Response() if spoken else http1.Response()
-            try:
-                self._open(sock, response, deadline)
-                self._ask(sock, response.request(request, self._target.scheme))
-            except OSError as error:
-                raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
-            reader.begin(response)
-            return self._listen(sock, response, reader)
+        deadline = time.monotonic() + self._limits.connect
+        if self._target.scheme == "https":
+            self._tls = self._shake_hands(sock, deadline)
+        spoken = self._tls.http2 if self._tls else self._target.http2
+        response: Response = http2.Response() if spoken else http1.Response()
+        reader.begin(response)
+        line = Line(sock, self._tls, response, reader, self._limits, done)
+        try:
+            self._open(sock, response, deadline)
+            asked = response.request(request, self._target.scheme)
+            data = self._tls.wrap(asked) if self._tls else asked
+            sock.settimeout(self._limits.connect)
+            line.start_clock()
+            sock.sendall(data)
+        except OSError as error:
+            raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
+        return line
 
     def _connect(self) -> socket.socket:
         sock = socket.create_connection((self._target.address, self._target.port), self._limits.connect)
@@ -242,9 +206,7 @@ class _Talk:
             if self._abandoned:
                 sock.shutdown(socket.SHUT_RDWR)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        stamp_arrivals(sock)
         return sock
 
     def _shake_hands(self, sock: socket.socket, deadline: float) -> tls.Session:
@@ -279,112 +241,16 @@ class _Talk:
                 if not data:
                     raise ConnectionResetError("the peer closed the connection before the request")
 
-    def _ask(self, sock: socket.socket, request: bytes) -> None:
-        """Start the clock and send the request."""
-        data = self._tls.wrap(request) if self._tls else request
-        sock.settimeout(self._limits.connect)
-        self._wall_offset = _wall_offset()
-        self._segments_before = _segments(sock)
-        # The request is one small write: its end is its beginning, and a thread that is put to sleep right
-        # after it would else see an answer from before the question.
-        self._sent = time.monotonic()
-        sock.sendall(data)
-
     def _send(self, sock: socket.socket, data: bytes) -> None:
         wrapped = self._tls.wrap(data) if self._tls else data
         if wrapped:
             sock.settimeout(self._limits.connect)
             sock.sendall(wrapped)
 
-    def _listen(self, sock: socket.socket, response: Response, reader: Reader) -> Ended:
-        last = 0.0
-        size = 0
-        stamped = True
-        while reader.ending is None:
-            patience, ending = self._patience(reader, last)
-            sock.settimeout(max(patience, 0.001))
-            try:
-                data, stamp = self._receive(sock)
-            except TimeoutError:
-                return self._ended(sock, ending, self._now(), stamped)
-            except ssl.SSLError:
-                return self._ended(sock, Ending.BROKEN, self._now(), stamped)
-            except OSError:
-                return self._ended(sock, Ending.RESET, self._now(), stamped)
-            now = self._now()
-            # A close carries no stamp; it says nothing about the clock.
-            stamped = stamped and (stamp is not None or data == b"")
-            at = now if stamp is None else stamp - self._wall_offset - self._sent
-            if data is None:
-                continue  # TLS bytes without application data
-            # A stamp from before the request or from the future is a stepped wall clock.
-            last = max(last, at) if -_STEP <= at <= now + _STEP else now
-            reader.read(last, data)
-            size += len(data)
-            if not data:
-                return self._ended(sock, reader.ending or Ending.CLOSED, last, stamped)
-            if size > self._limits.size:
-                return self._ended(sock, Ending.TOO_LARGE, last, stamped)
-            with contextlib.suppress(OSError):  # the next read says how it ended
-                self._send(sock, response.replies())
-        return self._ended(sock, reader.ending, last, stamped)
-
-    def _now(self) -> float:
-        return time.monotonic() - self._sent
-
-    def _patience(self, reader: Reader, last: float) -> tuple[float, Ending]:
-        now = time.monotonic() - self._sent
-        total = self._limits.total - now
-        if not reader.token_seen:
-            return min((self._limits.first_token - now, Ending.SILENT), (total, Ending.TOO_LONG), key=_first)
-        return min((self._limits.stall - (now - last), Ending.STALLED), (total, Ending.TOO_LONG), key=_first)
-
-    def _receive(self, sock: socket.socket) -> tuple[bytes | None, float | None]:
-        raw, ancillary, _, _ = sock.recvmsg(_READ, socket.CMSG_SPACE(_TIMESPEC.size))
-        stamp = None
-        for level, kind, value in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size:
-                seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
-                stamp = seconds + nanoseconds / 1e9
-        if self._tls is None or not raw:
-            return raw, stamp
-        plain = self._tls.unwrap(raw)
-        return (plain or (b"" if self._tls.closed else None)), stamp
-
-    def _ended(self, sock: socket.socket, ending: Ending, at: float, stamped: bool) -> Ended:
-        stepped = abs(_wall_offset() - self._wall_offset) > _STEP
-        before, after = self._segments_before, _segments(sock)
-        segments = None if before is None or after is None else after - before
-        return Ended(ending, at, "kernel" if stamped and not stepped else "monotonic", segments)
-
 
 def _receive_before(sock: socket.socket, deadline: float) -> bytes:
     sock.settimeout(max(deadline - time.monotonic(), 0.001))
     return sock.recv(_READ)
-
-
-def _segments(sock: socket.socket) -> int | None:
-    """TCP segments with data that have come so far."""
-    if sys.platform != "linux":
-        return None
-    with contextlib.suppress(OSError):
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-        if len(info) >= _DATA_SEGMENTS_IN.size:
-            return int(_DATA_SEGMENTS_IN.unpack_from(info)[0])
-    return None
-
-
-def _wall_offset() -> float:
-    """Seconds from the monotonic to the wall clock; the closest of some pairs, since a thread can be put to sleep."""
-    pairs = []
-    for _ in range(5):
-        before, wall, after = time.monotonic(), time.time(), time.monotonic()
-        pairs.append((after - before, wall - (before + after) / 2))
-    return min(pairs)[1]
-
-
-def _first(choice: tuple[float, Ending]) -> float:
-    return choice[0]
 
 
 def _reason(error: BaseException) -> str:
