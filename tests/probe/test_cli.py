@@ -90,7 +90,7 @@ def test_server_without_models_asks_for_a_name(engines: Engines) -> None:
 
 def test_short_fast_stream_is_inconclusive(engines: Engines) -> None:
     """Exit code 3, and what to raise."""
-    engine = engines("--inter-token-latency", "1")
+    engine = engines("--inter-token-latency", "0")
     result = run(engine.base_url, "--max-tokens", "16")
     assert (3, True) == (result.exit_code, "--max-tokens" in result.stdout)
 
