@@ -14,7 +14,7 @@ from tests.engines.vllm.install import InstallError
 
 KEY = "sesame"
 AUTH = {"Authorization": f"Bearer {KEY}"}
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 WAIT_SECONDS = 120.0
 """Longest wait for a state that must come; generous, since two cores are shared with other work."""
 LOADING = {"double": "Loading", "vllm": "EngineCore"}
@@ -86,6 +86,12 @@ def completion(**changes: Any) -> dict[str, Any]:
 
 def streamed(**changes: Any) -> dict[str, Any]:
     return completion(stream=True, stream_options={"include_usage": True}, **changes)
+
+
+def response(**changes: Any) -> dict[str, Any]:
+    """The same request for /v1/responses, which has words of its own."""
+    asked = {"model": "tiny", "max_output_tokens": 6, "temperature": 0, "ignore_eos": True}
+    return asked | {"input": "hello"} | changes
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -41,6 +41,46 @@ WHOLE_TEXT = (
     "system_fingerprint: str, usage: " + USAGE_WHOLE + ", kv_transfer_params: null, "
     "ec_transfer_params: null, metrics: " + TIMINGS_WHOLE + "}"
 )
+SAID = "{annotations: [], text: str, type: str, logprobs: null}"
+ITEM_BEGUN = "{id: str, content: [], role: str, status: str, type: str, phase: null}"
+ITEM_DONE = ITEM_BEGUN.replace("content: []", "content: [" + SAID + "]")
+RESPONSE_BEGUN = (
+    "{id: str, created_at: int, incomplete_details: null, instructions: null, metadata: null, model: str, "
+    "object: str, output: [], parallel_tool_calls: bool, temperature: float, tool_choice: str, tools: [], "
+    "top_p: float, background: bool, max_output_tokens: int, max_tool_calls: null, "
+    "previous_response_id: null, prompt: null, reasoning: null, service_tier: str, status: str, text: null, "
+    "top_logprobs: null, truncation: str, usage: null, user: null, presence_penalty: float, "
+    "frequency_penalty: float, kv_transfer_params: null, ec_transfer_params: null, input_messages: null, "
+    "output_messages: null}"
+)
+RESPONSE_USAGE = (
+    "{input_tokens: int, input_tokens_details: {cached_tokens: int, cache_write_tokens: int, "
+    "input_tokens_per_turn: [], cached_tokens_per_turn: []}, output_tokens: int, output_tokens_details: "
+    "{reasoning_tokens: int, tool_output_tokens: int, output_tokens_per_turn: [], "
+    "tool_output_tokens_per_turn: []}, total_tokens: int}"
+)
+RESPONSE_DONE = (
+    RESPONSE_BEGUN.replace("incomplete_details: null", "incomplete_details: {reason: str}")
+    .replace("output: []", "output: [" + ITEM_DONE + "]")
+    .replace("usage: null, user: null", f"usage: {RESPONSE_USAGE}, user: null, metrics: {TIMINGS_WHOLE}")
+)
+_WHERE = "content_index: int, item_id: str, "
+_NUMBER = "sequence_number: int, type: str}"
+RESPONSES = {
+    "response.created": "{response: " + RESPONSE_BEGUN + ", " + _NUMBER,
+    "response.in_progress": "{response: " + RESPONSE_BEGUN + ", " + _NUMBER,
+    "response.output_item.added": "{item: " + ITEM_BEGUN + ", output_index: int, " + _NUMBER,
+    "response.content_part.added": "{" + _WHERE + "output_index: int, part: "
+    "{annotations: [], text: str, type: str, logprobs: []}, " + _NUMBER,
+    "response.output_text.delta": "{content_index: int, delta: str, item_id: str, logprobs: [], "
+    "output_index: int, " + _NUMBER,
+    "response.output_text.done": "{" + _WHERE + "logprobs: [], output_index: int, sequence_number: int, "
+    "text: str, type: str}",
+    "response.content_part.done": "{" + _WHERE + "output_index: int, part: " + SAID + ", " + _NUMBER,
+    "response.output_item.done": "{item: " + ITEM_DONE + ", output_index: int, " + _NUMBER,
+    "response.completed": "{response: " + RESPONSE_DONE + ", " + _NUMBER,
+}
+"""The events of /v1/responses by their names, in the order in which they come; deltas repeat."""
 MODELS = (
     "{object: str, data: [{id: str, object: str, created: int, owned_by: str, root: str, parent: null, "
     "max_model_len: int, permission: [{id: str, object: str, created: int, allow_create_engine: bool, "

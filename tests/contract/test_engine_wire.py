@@ -3,6 +3,7 @@
 Structure only: key order, types, frames, header names, statuses, exit codes. No value of a clock is judged.
 """
 
+import itertools
 import json
 import signal
 from collections.abc import Iterator
@@ -15,10 +16,12 @@ from tests.contract import shapes
 from tests.contract.engines import (
     CHAT,
     KEY,
+    RESPONSES,
     TEXT,
     Server,
     completion,
     here,
+    response,
     served,
     streamed,
     until,
@@ -138,6 +141,38 @@ def test_text_running_usage(server: Server) -> None:
     assert shapes.with_usage(shapes.TEXT, shapes.USAGE) == shape(found[0])
 
 
+def test_responses_stream(server: Server) -> None:
+    """Named events, numbered, a frame each; the last one ends it, and no [DONE] comes."""
+    with server.ask(RESPONSES, response(stream=True)) as answer:
+        frames = list(answer.frames())
+    assert all(frame.startswith(b"event: ") and 1 == frame.count(b"\n\n") for frame in frames)
+    named = [frame.removesuffix(b"\n\n").split(b"\ndata: ") for frame in frames]
+    found = [json.loads(data) for _, data in named]
+    assert [event["type"] for event in found] == [name.removeprefix(b"event: ").decode() for name, _ in named]
+    # A delta a token, or fewer where the server was too busy to send each by itself.
+    assert list(shapes.RESPONSES) == [kind for kind, _ in itertools.groupby(event["type"] for event in found)]
+    assert [shapes.RESPONSES[event["type"]] for event in found] == [shape(event) for event in found]
+    assert [*range(len(found))] == [event["sequence_number"] for event in found]
+    said = "".join(event.get("delta", "") for event in found)
+    ended = found[-1]["response"]
+    assert said == ended["output"][0]["content"][0]["text"]
+    assert ("incomplete", 6) == (ended["status"], ended["usage"]["output_tokens"])
+
+
+def test_responses_know_no_interval_and_no_usage_option(server: Server) -> None:
+    """`stream_interval` and `stream_options` are accepted and change nothing."""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    asked = response(stream=True, stream_interval=16, stream_options=options, max_output_tokens=32)
+    with server.ask(RESPONSES, asked) as answer:
+        assert 3 < sum(b"event: response.output_text.delta" in frame for frame in answer.frames())
+
+
+def test_whole_response(server: Server) -> None:
+    """An answer that is not streamed is the response of the last event."""
+    with server.ask(RESPONSES, response()) as answer:
+        assert shapes.RESPONSE_DONE == shape(answer.json())
+
+
 def test_timings_of_one_token(server: Server) -> None:
     """One token has no mean time between tokens."""
     found = stream(server, CHAT, max_tokens=1)
@@ -167,6 +202,9 @@ def test_whole_answer(server: Server, path: str, expected: str) -> None:
         ("POST", TEXT, completion(model="other", stream=True), 404, shapes.error("str")),
         ("POST", CHAT, {"model": "tiny"}, 400, shapes.error("str")),
         ("POST", CHAT, b"{nonsense", 400, shapes.error("str")),
+        ("POST", RESPONSES, response(model="other", stream=True), 404, shapes.error("str")),
+        ("POST", RESPONSES, {"model": "tiny"}, 400, shapes.error("str")),
+        ("POST", RESPONSES, response(max_output_tokens=99_999), 400, shapes.error("str")),
         ("POST", CHAT, completion(max_tokens=99_999), 400, shapes.error("str")),
     ],
 )

@@ -25,6 +25,12 @@ class Authority:
 
     def serve(self, host: str, folder: Path) -> ssl.SSLContext:
         """A server's context with a certificate for `host`."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.file(host, folder))
+        return context
+
+    def file(self, host: str, folder: Path) -> Path:
+        """Key and certificate for `host`, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _signed(host, key.public_key(), self.certificate.subject, self.key, is_ca=False)
         file = folder / f"{host}.pem"
@@ -36,9 +42,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(file)
-        return context
+        return file
 
 
 def authority(name: str) -> Authority:

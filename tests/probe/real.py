@@ -71,7 +71,7 @@ class RealProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None
-        self._process.kill()
+        self._process.terminate()  # a killed nginx would leave its workers behind
         self._process.wait()
 
 

@@ -79,7 +79,8 @@ class Parser:
         lacks only its blank line must not be reported as a missing one.
         """
         data = list(self._data)
-        name, _, value = _decode(bytes(self._line)).partition(":")
+        raw = bytes(self._line)
+        name, _, value = _decode(raw.removeprefix(_BOM) if self._at_start else raw).partition(":")
         if name == "data":
             data.append(value.removeprefix(" "))
         return "\n".join(data) if data else None
@@ -99,7 +100,8 @@ class Parser:
             self._data.append(value)
         elif name == "event":
             self._type = value
-        # `id` and `retry` steer reconnection, which a probe never does; other fields are ignored by the text.
+        # `id` and `retry` steer reconnection, which a probe never does (and neither touches data or type, however
+        # malformed); other fields are ignored by the text.
         return None
 
     def _dispatch(self) -> Event | None:

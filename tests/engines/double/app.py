@@ -15,15 +15,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from . import wire
+from . import responses, wire
 from .args import VERSION, Settings
 from .asked import Asked, Refusal, count_tokens, read
 from .engine import Ending, Engine, Sequence
 from .faults import CloseDelimited, reset
 from .metrics import EngineMetrics, Gauges, HttpMetrics, registry_with_process
 from .middleware import layers
+from .responses import Reply
 from .streams import FAILED, events, text
-from .wire import Answer
+from .wire import Answer, Api
 
 
 class DrainingError(Exception):
@@ -58,6 +59,7 @@ class Double:
             Route("/v1/models", self._models, methods=["GET"]),
             Route("/v1/chat/completions", self._chat, methods=["POST"]),
             Route("/v1/completions", self._completions, methods=["POST"]),
+            Route("/v1/responses", self._responses, methods=["POST"]),
         ]
 
     async def _health(self, request: Request) -> Response:
@@ -86,13 +88,16 @@ class Double:
         return answer_json({"count": count, "max_model_len": limit, "tokens": tokens, "token_strs": None})
 
     async def _chat(self, request: Request) -> ASGIApp:
-        return await self._complete(request, chat=True)
+        return await self._complete(request, "chat")
 
     async def _completions(self, request: Request) -> ASGIApp:
-        return await self._complete(request, chat=False)
+        return await self._complete(request, "completions")
 
-    async def _complete(self, request: Request, chat: bool) -> ASGIApp:
-        asked = read(await request.body(), request.headers, self._settings, chat)
+    async def _responses(self, request: Request) -> ASGIApp:
+        return await self._complete(request, "responses")
+
+    async def _complete(self, request: Request, api: Api) -> ASGIApp:
+        asked = read(await request.body(), request.headers, self._settings, api)
         if isinstance(asked, Refusal):
             return answer_json(asked.body, asked.status)
         if (refusal := self._refusal(asked)) is not None:
@@ -100,7 +105,7 @@ class Double:
         self._refuse_when_draining()
         knobs = asked.knobs.drawn(self._dice)
         sequence = Sequence(asked.prompt_tokens, asked.max_tokens, asked.ignore_eos, knobs)
-        answer = self._answer(asked, chat)
+        answer = self._answer(asked, api)
         self.engine.add(sequence)
         if not asked.stream:
             return await self._whole(request, asked, answer, sequence)
@@ -125,13 +130,16 @@ class Double:
         if self.engine.closed:
             raise DrainingError
 
-    def _answer(self, asked: Asked, chat: bool) -> Answer:
-        identity = ("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(8)
+    def _answer(self, asked: Asked, api: Api) -> Answer | Reply:
         now, name = int(time.time()), asked.model
+        if api == "responses":
+            return Reply(name, now, asked.prompt_tokens, asked.max_tokens)
+        chat = api == "chat"
+        identity = ("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(8)
         return Answer(chat, identity, now, name, self._fingerprint, asked.prompt_tokens)
 
     async def _stream(
-        self, asked: Asked, answer: Answer, sequence: Sequence, scope: Scope
+        self, asked: Asked, answer: Answer | Reply, sequence: Sequence, scope: Scope
     ) -> AsyncIterator[bytes]:
         stream = self._events(asked, answer, sequence, scope)
         if not sequence.knobs.full_buffer:
@@ -139,19 +147,25 @@ class Double:
         return _replayed([event async for event in stream])
 
     async def _events(
-        self, asked: Asked, answer: Answer, sequence: Sequence, scope: Scope
+        self, asked: Asked, answer: Answer | Reply, sequence: Sequence, scope: Scope
     ) -> AsyncIterator[bytes]:
         keep_alive = self._settings.sse_keep_alive_interval or None
         metrics = self._settings.per_request_metrics
+        if isinstance(answer, Reply):
+            made = responses.events(sequence, asked, answer, metrics)
+        else:
+            made = events(sequence, asked, answer, metrics, keep_alive)
         try:
-            async for event in events(sequence, asked, answer, metrics, keep_alive):
+            async for event in made:
                 yield event
             if sequence.ending is Ending.CUT:
                 reset(scope)
         finally:
             self.engine.drop(sequence)
 
-    async def _whole(self, request: Request, asked: Asked, answer: Answer, sequence: Sequence) -> Response:
+    async def _whole(
+        self, request: Request, asked: Asked, answer: Answer | Reply, sequence: Sequence
+    ) -> Response:
         gone = asyncio.create_task(_disconnected(request))
         done = asyncio.create_task(sequence.progress(asked.max_tokens + 1, None))
         await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,9 +174,11 @@ class Double:
         self.engine.drop(sequence)
         if sequence.ending in FAILED:
             return answer_json(wire.error_body(FAILED[sequence.ending], "InternalServerError", 500), 500)
-        finish = sequence.ending.value if sequence.ending else "abort"
         words, metrics = text(asked, 0, sequence.produced), self._settings.per_request_metrics
         timings = sequence.timings() if metrics else None
+        if isinstance(answer, Reply):
+            return answer_json(answer.whole(words, sequence.produced, sequence.ending, timings))
+        finish = sequence.ending.value if sequence.ending else "abort"
         return answer_json(answer.whole(words, finish, sequence.produced, timings))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .args import Settings
 from .knobs import Knobs, Text, from_request
-from .wire import Json, error_body
+from .wire import Api, Json, error_body
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,14 @@ COMPLETION_LENGTH = 16
 """vLLM's own default of max_tokens for /v1/completions."""
 
 
-def read(raw: bytes, headers: Text, settings: Settings, chat: bool) -> Asked | Refusal:
+PROMPTS: dict[Api, str] = {"chat": "messages", "completions": "prompt", "responses": "input"}
+
+
+def read(raw: bytes, headers: Text, settings: Settings, api: Api) -> Asked | Refusal:
     body = _object(raw)
     if isinstance(body, Refusal):
         return body
-    field = "messages" if chat else "prompt"
+    field = PROMPTS[api]
     if field not in body:
         message = (
             f"1 validation error:\n  {{'type': 'missing', 'loc': 'body.{field}', 'msg': 'Field required'}}"
@@ -52,19 +55,23 @@ def read(raw: bytes, headers: Text, settings: Settings, chat: bool) -> Asked | R
     if (unknown := _unknown_model(body, settings)) is not None:
         return unknown
     prompt = _prompt(body)
-    tokens = count_tokens(prompt) + (10 if chat else 0)
-    wanted = body.get("max_completion_tokens") or body.get("max_tokens")
-    limit = int(str(wanted)) if wanted else (UNLIMITED_LENGTH if chat else COMPLETION_LENGTH)
+    templated = api != "completions"
+    tokens = count_tokens(prompt) + (10 if templated else 0)
+    name = "max_output_tokens" if api == "responses" else "max_tokens"
+    wanted = body.get(name) or (body.get("max_completion_tokens") if api == "chat" else None)
+    limit = int(str(wanted)) if wanted else (UNLIMITED_LENGTH if templated else COMPLETION_LENGTH)
     if tokens + limit > settings.max_model_len:
         message = (
-            f"max_tokens={limit} cannot be greater than max_model_len={settings.max_model_len}. "
-            f"Please request fewer output tokens. (parameter=max_tokens, value={limit})"
+            f"{name}={limit} cannot be greater than max_model_len={settings.max_model_len}. "
+            f"Please request fewer output tokens. (parameter={name}, value={limit})"
         )
-        return Refusal(400, error_body(message, "BadRequestError", 400, "max_tokens"))
+        return Refusal(400, error_body(message, "BadRequestError", 400, name))
     try:
         knobs = settings.knobs.updated(from_request(headers, body))
     except ValueError as error:
         return Refusal(400, error_body(f"bad knob: {error}", "BadRequestError", 400, "vllm_double"))
+    if api == "responses":  # which knows neither of these
+        body = {key: value for key, value in body.items() if key not in ("stream_options", "stream_interval")}
     return _asked(body, settings, prompt, tokens, limit, knobs)
 
 
@@ -96,7 +103,7 @@ def _prompt(body: Json) -> str:
     messages = body.get("messages")
     if isinstance(messages, list):
         return " ".join(str(message.get("content", "")) for message in messages if isinstance(message, dict))
-    return str(body.get("prompt", ""))
+    return str(body.get("prompt") or body.get("input") or "")
 
 
 def _object(raw: bytes) -> Json | Refusal:

@@ -5,6 +5,7 @@ Compact JSON throughout, but for the error event, which the real server writes w
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -16,6 +17,7 @@ BUSY = (
 )
 
 Json = dict[str, object]
+Api = Literal["chat", "completions", "responses"]
 
 
 @dataclass(frozen=True)

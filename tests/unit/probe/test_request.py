@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streaming_operator.probe.request import ApiKey, Ask, chat, post
+from streaming_operator.probe.request import PATHS, ApiKey, Ask, body, chat, models_path, post
 
 
 def test_body_asks_for_a_measurable_stream() -> None:
@@ -21,10 +21,37 @@ def test_body_asks_for_a_measurable_stream() -> None:
     assert body["messages"][0]["content"].startswith("[abc] ")
 
 
+def test_each_api_in_its_own_words() -> None:
+    """The same question for all three: prompt, length, nothing kept, no end before the length is reached."""
+    chat_, text, response = (json.loads(body(Ask("tiny", "Count.", 128, api=api), "abc")) for api in PATHS)
+    said = [chat_["messages"][0]["content"], text["prompt"], response["input"]]
+    assert ["[abc] Count."] * 3 == said
+    assert [128] * 3 == [chat_["max_tokens"], text["max_tokens"], response["max_output_tokens"]]
+    assert [(True, True, 0)] * 3 == [
+        (asked["stream"], asked["ignore_eos"], asked["temperature"]) for asked in (chat_, text, response)
+    ]
+    assert chat_["stream_options"] == text["stream_options"]
+    assert (False, False) == (response["store"], "stream_options" in response)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/chat/completions", "/v1/models"),
+        ("/v1/completions", "/v1/models"),
+        ("/a/v1/responses?key=1", "/a/v1/models?key=1"),
+        ("/elsewhere", "/elsewhere"),
+    ],
+)
+def test_models_are_listed_next_door(path: str, expected: str) -> None:
+    """Whichever API is asked, under whatever prefix."""
+    assert expected == models_path(path)
+
+
 def test_head_carries_host_encoding_and_key() -> None:
     """What the edge routes by, the encoding asked for, and the bearer token."""
     request = post("/v1/x", "llm.example:8443", b"{}", "gzip", ApiKey("s3cret"))
-    head, _, body = request.http1().partition(b"\r\n\r\n")
+    head, _, sent = request.http1().partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert "POST /v1/x HTTP/1.1" == lines[0]
     assert {
@@ -33,7 +60,7 @@ def test_head_carries_host_encoding_and_key() -> None:
         "Authorization: Bearer s3cret",
         "Content-Length: 2",
     } <= {*lines}
-    assert b"{}" == body
+    assert b"{}" == sent
 
 
 def test_no_key_no_authorization() -> None:
@@ -59,4 +86,4 @@ def test_key_that_breaks_the_head_is_known(key: str, sendable: bool) -> None:
 def test_key_hides_itself() -> None:
     """No repr, no format shows a key."""
     key = ApiKey("s3cret")
-    assert "s3cret" not in f"{key!r} {key} {[key]} {(key,)!s}"
+    assert "s3cret" not in f"{key!r} {key} {[key]} {(key,)!s} {post('/', 'h', b'', 'gzip', key)}"

@@ -43,6 +43,17 @@ def parse(*reads: bytes) -> list[Item]:
             b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [Event("b")], id="only one BOM is dropped"
         ),
         pytest.param(b"data: \xff\n\n", [Event("\ufffd")], id="invalid UTF-8"),
+        pytest.param(b"\xef\xbb\xbf\ndata: a\n\n", [Event("a")], id="BOM on a line of its own"),
+        pytest.param(b"\ndata: a\n\n", [Event("a")], id="blank line first"),
+        pytest.param(b"data:\n\n", [Event("")], id="empty data is an event"),
+        pytest.param(b"data:\ndata:\n\n", [Event("\n")], id="two empty lines of data"),
+        pytest.param(b"data : a\n Data: a\nDATA: a\n\n", [], id="a field's name is taken literally"),
+        pytest.param(b"event:\ndata: a\n\n", [Event("a")], id="empty type is the usual one"),
+        pytest.param(b"event: x\nevent: y\ndata: a\n\n", [Event("a", "y")], id="the last type counts"),
+        pytest.param(b"id: \x00\nretry: soon\nid\ndata: a\n\n", [Event("a")], id="malformed id and retry"),
+        pytest.param(b"data: a: b\n\n", [Event("a: b")], id="only the first colon parts"),
+        pytest.param(b"data: \xe2\x82\n\n", [Event("\ufffd")], id="character cut by a line end"),
+        pytest.param("data: \x85\u2028a\n\n".encode(), [Event("\x85\u2028a")], id="other line separators"),
         pytest.param(b"data: a", [], id="no final blank line, no event"),
         pytest.param(b"data: a\n", [], id="one line end is not a blank line"),
         pytest.param("data: €\n\n".encode(), [Event("€")], id="UTF-8"),
@@ -113,6 +124,21 @@ PIECES = st.sampled_from(
     ]
 )
 STREAMS = st.lists(PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
+
+
+@given(raw=STREAMS)
+def test_unfinished_is_what_a_blank_line_would_give(raw: bytes) -> None:
+    """What the end of the stream cuts off is exactly the event that one more blank line would have made."""
+    parser = Parser()
+    items = parser.feed(raw)
+    more = [item for item in reference(raw + b"\n\n\n")[len(items) :] if isinstance(item, Event)]
+    assert [item.data for item in more] == [found for found in [parser.unfinished()] if found is not None]
+
+
+@given(raw=STREAMS)
+def test_byte_by_byte(raw: bytes) -> None:
+    """The worst split of all."""
+    assert reference(raw) == parse(*(raw[i : i + 1] for i in range(len(raw))))
 
 
 @given(raw=STREAMS, cuts=st.lists(st.integers(0, 200), max_size=12))

@@ -1,12 +1,13 @@
 """What is measured from reads and their arrival times."""
 
+import gzip
 import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_operator.probe.timeline import Ending, quantile
+from streaming_operator.probe.timeline import Ending, Recorder, quantile
 from tests.unit.probe.streams import (
     DONE,
     HEAD,
@@ -47,6 +48,75 @@ def test_definitions_of_one_healthy_stream() -> None:
         t.ending,
         t.error,
     )
+
+
+def test_gaps_are_told_by_quantile() -> None:
+    """Median, 99th percentile and longest gap; the time a token by usage."""
+    times = [0.1, 0.12, 0.14, 0.16, 0.66, 0.68]
+    t = healthy(times, per_event=2)
+    assert (0.02, 0.5, 0.5) == tuple(round(gap or 0, 9) for gap in (t.gap_p50, t.gap_p99, t.gap_max))
+    assert pytest.approx(0.58 / 11) == t.tpot
+    none = healthy([0.1])
+    assert (None, None, None) == (none.gap_p50, none.gap_max, none.tpot)
+
+
+def test_first_thought_first_word_first_of_any() -> None:
+    """Thinking is what a user sees first; the answer's own first token has a time of its own."""
+    events = [delta(content=""), delta(reasoning="hm"), delta(reasoning="so"), token("Yes"), DONE]
+    t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (9.0, LAST)])
+    assert (2.0, 2.0, 4.0) == (t.ttft, t.ttft_reasoning, t.ttft_content)
+    assert ["empty", "reasoning", "reasoning", "content"] == [arrival.kind for arrival in t.arrivals]
+    assert healthy(paced(3, 0.1)).ttft_reasoning is None
+
+
+def test_completions_are_measured_alike() -> None:
+    """Text chunks count as chat's do; the timeline tells whose format it was."""
+    events = [event({"choices": [{"text": "x", "finish_reason": None}]}) for _ in range(3)]
+    t = record(
+        [(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (4.0, chunk(DONE))]
+    )
+    assert ("completions", 3, 1.0, True) == (t.api, t.events, t.ttft, t.done)
+
+
+def test_responses_end_with_their_last_event() -> None:
+    """A response is complete by its terminal event, which also brings tokens and timing; no [DONE] is missed."""
+
+    def named(kind: str, **more: object) -> bytes:
+        return f"event: {kind}\n".encode() + event({"type": kind, **more})
+
+    ended = {
+        "incomplete_details": {"reason": "max_output_tokens"},
+        "usage": {"output_tokens": 3},
+        "metrics": {"generation_time_ms": 2000.0},
+    }
+    events = [
+        named("response.created", response={"status": "in_progress"}),
+        *[named("response.output_text.delta", delta="x")] * 3,
+        named("response.output_text.done", text="xxx"),
+        named("response.completed", response=ended),
+    ]
+    t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (9.0, LAST)])
+    assert ("responses", 3, 2.0, 1.0) == (t.api, t.events, t.ttft, t.pacing)
+    assert (True, "length", 3, Ending.COMPLETE) == (t.done, t.finish_reason, t.tokens, t.ending)
+    assert not record([(0.0, CHUNKED + b"".join(chunk(data) for data in events[:-1]) + LAST)]).done
+
+
+def test_reads_are_told_as_they_come() -> None:
+    """Whoever draws a picture hears of each read, headers and framing included, but not of the close."""
+    heard: list[tuple[float, int]] = []
+    recorder = Recorder(heard=lambda at, size: heard.append((at, size)))
+    for at, data in ((0.1, HEAD), (0.2, b"\r\n"), (0.3, token()), (0.4, b"")):
+        recorder.read(at, data)
+    assert [(0.1, len(HEAD)), (0.2, 2), (0.3, len(token()))] == heard
+
+
+def test_segments_beyond_the_reads_are_merged() -> None:
+    """The kernel counts segments; what it joined before we read has lost its stamp."""
+    recorder = Recorder()
+    recorder.read(0.1, CHUNKED + chunk(token()) + chunk(token()))
+    recorder.read(0.2, chunk(token()))
+    assert 2 == recorder.timeline(Ending.CLOSED, 1.0, "kernel", 4).merged
+    assert recorder.timeline(Ending.CLOSED, 1.0, "monotonic").merged is None
 
 
 def test_only_events_with_a_token_count() -> None:
@@ -101,11 +171,38 @@ def test_gzip_is_decoded_as_it_comes() -> None:
     assert (True, 3, Ending.COMPLETE) == (t.done, t.tokens, t.ending)
 
 
+def test_gzip_in_several_members() -> None:
+    """A proxy that compresses each flush by itself makes one body all the same."""
+    pieces = [gzip.compress(token()), gzip.compress(token()), gzip.compress(usage(2) + DONE)]
+    head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
+    t = record([(0.0, head), *((1.0 + i, chunk(piece)) for i, piece in enumerate(pieces)), (9.0, LAST)])
+    assert ([1.0, 2.0], True, "") == ([arrival.at for arrival in t.arrivals], t.done, t.broken)
+
+
+@given(cuts=st.lists(st.integers(0, 400), max_size=20))
+def test_any_split_of_a_compressed_answer_finds_the_same(cuts: list[int]) -> None:
+    """Wherever the compressor's blocks and the chunks are cut."""
+    body = b"".join(compress([token("€"), token(), token(), usage(3) + DONE]))
+    raw = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n" + chunk(body) + LAST
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    t = record((float(a), raw[a:b]) for a, b in itertools.pairwise(edges))
+    assert (3, 3, True, Ending.COMPLETE) == (t.events, t.tokens, t.done, t.ending)
+
+
+def test_damaged_gzip_is_told() -> None:
+    """Bytes that are no gzip behind a header that says so."""
+    head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
+    t = record([(0.0, head + chunk(b"data: plain text\n\n"))])
+    assert (200, Ending.BROKEN) == (t.status, t.ending)
+    assert "gzip body is damaged" in t.broken
+
+
 @pytest.mark.parametrize("coding", [b"br", b"zstd"])
 def test_coding_that_nobody_asked_for(coding: bytes) -> None:
-    """An encoding that was not offered is told, not guessed at."""
+    """An encoding that was not offered is told, not guessed at; the status is known all the same."""
     t = record([(0.0, HEAD + b"content-encoding: " + coding + b"\r\n\r\n")])
     assert coding.decode() in t.broken
+    assert (200, Ending.BROKEN) == (t.status, t.ending)
 
 
 def test_small_body_that_inflates_is_capped() -> None:

@@ -1,0 +1,169 @@
+"""HTTP/2 with real servers: chosen by ALPN or known beforehand, or not spoken at all."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe import wire
+from streaming_operator.probe.hops import Plan, verify
+from streaming_operator.probe.request import Ask, Encoding, body, post
+from streaming_operator.probe.timeline import Ending, Recorder, Timeline, Trouble
+from streaming_operator.probe.wire import Target
+from tests.engines.running import MODEL
+from tests.probe import proxies
+from tests.probe.certificates import Authority, authority
+from tests.probe.conftest import LIMITS, Engines, plan
+from tests.probe.http2 import Http2Server
+from tests.probe.proxies import Proxy
+from tests.probe.real import RealProxy
+
+HOST = "llm.example"
+NGINX = """
+daemon off; pid {folder}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 64; }}
+http {{
+  access_log off; gzip_types text/event-stream; gzip_proxied any;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port} ssl http2;
+    ssl_certificate {folder}/llm.example.pem; ssl_certificate_key {folder}/llm.example.pem;
+    location / {{ proxy_pass http://127.0.0.1:{upstream}; {more} }}
+  }}
+}}
+"""
+STREAMS = "proxy_buffering off; proxy_http_version 1.1; gzip on;"
+
+
+@pytest.fixture(scope="module")
+def ca() -> Authority:
+    return authority("private CA")
+
+
+@pytest.fixture(scope="module")
+def secure(ca: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http2Server]:
+    with Http2Server(ca.file(HOST, tmp_path_factory.mktemp("tls"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Http2Server]:
+    with Http2Server() as server:
+        yield server
+
+
+async def ask(
+    target: Target,
+    encoding: Encoding = "identity",
+    tokens: int = 64,
+    heard: Callable[[float, int], None] | None = None,
+) -> Timeline:
+    question = body(Ask(MODEL, max_tokens=tokens), "n")
+    recorder = Recorder(heard)
+    request = post(target.path, target.host_header, question, encoding, None)
+    ended = await wire.exchange(target, request, recorder, LIMITS)
+    return recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
+
+
+def https(port: int, ca: str, *, http2: bool) -> Target:
+    return Target(Hop.EXPOSURE, "127.0.0.1", port, "https", HOST, ca=ca, http2=http2)
+
+
+def verified(target: Target) -> Plan:
+    return replace(plan([target.port]), targets=(target,))
+
+
+@pytest.mark.parametrize(("wanted", "spoken"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
+async def test_alpn_chooses(secure: Http2Server, ca: Authority, wanted: bool, spoken: str) -> None:
+    """Wanted, HTTP/2 is chosen; else the same server is asked in HTTP/1.1. Both stream, frame by frame."""
+    t = await ask(https(secure.port, ca.pem, http2=wanted))
+    assert (spoken, Ending.COMPLETE, True, 64) == (t.http_version, t.ending, t.done, t.events)
+    assert (64, True) == (t.token_frames, t.is_chunked)
+    result = await verify(verified(https(secure.port, ca.pem, http2=wanted)))
+    assert (Verdict.STREAMING, spoken) == (result.verdict, result.hops[0].protocol), result.message
+
+
+async def test_server_without_http2(ca: Authority, tmp_path: Path) -> None:
+    """Offered but not chosen: the answer comes in HTTP/1.1, and the timeline says so."""
+    with Http2Server(ca.file(HOST, tmp_path), alpn=("http/1.1",)) as server:
+        t = await ask(https(server.port, ca.pem, http2=True))
+    assert ("HTTP/1.1", 64) == (t.http_version, t.events)
+
+
+async def test_prior_knowledge(plain: Http2Server) -> None:
+    """Without TLS nothing is negotiated: who wants HTTP/2 gets it from a server that speaks it."""
+    t = await ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True))
+    assert ("HTTP/2", Ending.COMPLETE, 64, 64) == (t.http_version, t.ending, t.events, t.tokens)
+    assert t.pacing is not None
+    assert 0.85 <= t.pacing <= 1.15
+
+
+async def test_long_answer(plain: Http2Server) -> None:
+    """More than a window of 64 KiB arrives without a pause of ours."""
+    t = await ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True), tokens=512)
+    assert (512, Ending.COMPLETE) == (t.events, t.ending)
+    assert 65_535 < sum(size for _, size in t.sizes)
+
+
+async def test_server_that_knows_no_http2(engines: Engines) -> None:
+    """Prior knowledge that is wrong is told as that."""
+    with pytest.raises(wire.NoAnswer) as refused:
+        await ask(Target(Hop.POD, "127.0.0.1", engines().port, http2=True))
+    assert Trouble.LOST is refused.value.trouble
+    assert "does not speak HTTP/2" in refused.value.detail
+
+
+@pytest.fixture
+def nginx(ca: Authority, tmp_path: Path) -> Callable[[int], RealProxy]:
+    """nginx with TLS and HTTP/2 before a port; its faults in HTTP/2 are its own."""
+    ca.file(HOST, tmp_path)
+    return lambda upstream: RealProxy("nginx", NGINX, upstream, STREAMS, tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_nginx_streams(
+    nginx: Callable[[int], RealProxy], engines: Engines, ca: Authority, encoding: Encoding
+) -> None:
+    """Frames and pace are seen through HTTP/2, TLS and compression."""
+    with nginx(engines().port) as edge:
+        t = await ask(https(edge.port, ca.pem, http2=True), encoding)
+    assert t.head is not None
+    assert ("HTTP/2", encoding == "gzip") == (t.http_version, t.head.header("content-encoding") == "gzip")
+    assert (64, 64, Ending.COMPLETE) == (t.events, t.token_frames, t.ending)
+    assert t.pacing is not None
+    assert 0.85 <= t.pacing <= 1.15
+
+
+async def test_cut_upstream_is_a_reset(
+    nginx: Callable[[int], RealProxy], engines: Engines, ca: Authority
+) -> None:
+    """An upstream that breaks off becomes RST_STREAM, whose code is told."""
+    with Proxy(engines().port, proxies.cut(3000)) as upstream, nginx(upstream.port) as edge:
+        t = await ask(https(edge.port, ca.pem, http2=True))
+    assert (Ending.RESET, False) == (t.ending, t.done)
+    assert t.reset.startswith("RST_STREAM, ")
+    assert 0 < t.events < 64
+
+
+async def test_reload_lets_the_stream_finish(
+    nginx: Callable[[int], RealProxy], engines: Engines, ca: Authority, tmp_path: Path
+) -> None:
+    """nginx that reloads says GOAWAY to a connection and finishes its stream: nothing is missing."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def reload(at: float, size: int) -> None:
+        if not asked.is_set():
+            loop.call_soon_threadsafe(asked.set)
+            os.kill(int((tmp_path / "nginx.pid").read_text()), signal.SIGHUP)
+
+    with nginx(engines().port) as edge:
+        t = await ask(https(edge.port, ca.pem, http2=True), tokens=128, heard=reload)
+    assert asked.is_set()
+    assert (128, True, Ending.COMPLETE, "") == (t.events, t.done, t.ending, t.reset)

@@ -1,0 +1,159 @@
+"""What one event says in each of the three formats; the events are those that real servers send."""
+
+import json
+
+import pytest
+
+from streaming_operator.probe.formats import NOTHING, Kind, Metrics, Said, read
+from streaming_operator.probe.sse import Event
+
+TIMINGS = {
+    "time_to_first_token_ms": 18.5,
+    "generation_time_ms": 63.9,
+    "queue_time_ms": 0.1,
+    "mean_itl_ms": 12.8,
+    "tokens_per_second": 72.8,
+}
+MEASURED = Metrics(63.9, 0.1, 18.5, 12.8)
+
+
+def said(data: object) -> Said:
+    return read(Event(json.dumps(data)))
+
+
+def chat(delta: dict[str, object], finish: str | None = None) -> Said:
+    return said({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+@pytest.mark.parametrize(
+    ("delta", "kind"),
+    [
+        pytest.param({"content": "Hi"}, "content", id="text"),
+        pytest.param({"role": "assistant", "content": "Hi"}, "content", id="role and text"),
+        pytest.param({"reasoning": "hm"}, "reasoning", id="vLLM's thinking"),
+        pytest.param({"reasoning_content": "hm", "content": None}, "reasoning", id="others' thinking"),
+        pytest.param({"tool_calls": [{"index": 0}]}, "tool", id="tool call"),
+        pytest.param({"content": ""}, "empty", id="token without text"),
+        pytest.param({"role": "assistant", "content": ""}, None, id="role alone"),
+        pytest.param({"role": "assistant", "content": None}, None, id="llama.cpp's role"),
+        pytest.param({}, None, id="nothing"),
+    ],
+)
+def test_chat_delta(delta: dict[str, object], kind: Kind | None) -> None:
+    """Text, thinking and tool calls are tokens, and so is an empty delta that names no role."""
+    assert Said("chat", kind) == chat(delta)
+
+
+def test_chat_ending() -> None:
+    """The last token carries the reason; an empty delta with a reason is none."""
+    assert Said("chat", "content", finish_reason="length") == chat({"content": "x"}, "length")
+    assert Said("chat", finish_reason="stop") == chat({"content": ""}, "stop")
+    assert Said("chat", finish_reason="stop") == chat({}, "stop")
+
+
+def test_usage_chunk() -> None:
+    """Tokens and the server's timing come in the chunk without choices, whichever of the two APIs."""
+    chunk = {"choices": [], "usage": {"completion_tokens": 6, "total_tokens": 9}, "metrics": TIMINGS}
+    assert Said(tokens=6, metrics=MEASURED) == said(chunk)
+
+
+def test_done() -> None:
+    """[DONE] ends chat completions and completions."""
+    assert Said(done=True) == read(Event("[DONE]"))
+
+
+def test_completions() -> None:
+    """Text without a delta; the last token carries the reason here too."""
+    choice = {"index": 0, "text": "N", "logprobs": None, "finish_reason": None, "stop_reason": None}
+    assert Said("completions", "content") == said({"object": "text_completion", "choices": [choice]})
+    assert Said("completions", "empty") == said({"choices": [choice | {"text": ""}]})
+    ending = choice | {"finish_reason": "length"}
+    assert Said("completions", "content", finish_reason="length") == said({"choices": [ending]})
+    assert Said("completions", finish_reason="length") == said({"choices": [ending | {"text": ""}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("response.output_text.delta", "Hi", "content"),
+        ("response.output_text.delta", "", "empty"),
+        ("response.refusal.delta", "No", "content"),
+        ("response.reasoning_text.delta", "hm", "reasoning"),
+        ("response.reasoning_summary_text.delta", "hm", "reasoning"),
+        ("response.function_call_arguments.delta", "{", "tool"),
+        ("response.code_interpreter_call_code.delta", "1", "tool"),
+    ],
+)
+def test_responses_delta(name: str, text: str, kind: Kind) -> None:
+    """Every event of the responses API that ends in `.delta` bears a token."""
+    assert Said("responses", kind) == said({"type": name, "delta": text, "sequence_number": 4})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["response.created", "response.in_progress", "response.output_item.added", "response.output_text.done"],
+)
+def test_responses_around_the_tokens(name: str) -> None:
+    """What opens, closes and repeats is no token and no end."""
+    told = {"type": name, "response": {"status": "in_progress", "usage": None}, "text": "all of it"}
+    assert Said("responses") == said(told)
+
+
+def test_vllms_end_of_a_response() -> None:
+    """vLLM says completed where tokens ran out; usage and timing come with it."""
+    response = {
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+        "usage": {"input_tokens": 24, "output_tokens": 6},
+        "metrics": TIMINGS | {"speculative_decoding": None},
+    }
+    expected = Said("responses", tokens=6, metrics=MEASURED, finish_reason="length", done=True)
+    assert expected == said({"type": "response.completed", "response": response})
+
+
+@pytest.mark.parametrize(
+    ("name", "response", "reason", "error"),
+    [
+        ("response.completed", {"status": "completed", "incomplete_details": None}, "stop", None),
+        (
+            "response.incomplete",
+            {"incomplete_details": {"reason": "max_output_tokens"}},
+            "length",
+            None,
+        ),
+        (
+            "response.incomplete",
+            {"incomplete_details": {"reason": "content_filter"}},
+            "content_filter",
+            None,
+        ),
+        ("response.failed", {"error": {"code": "server_error", "message": "a\nb"}}, "error", "a b"),
+        ("response.failed", {"error": None}, "error", "no reason given"),
+    ],
+)
+def test_ends_of_a_response(name: str, response: dict[str, object], reason: str, error: str | None) -> None:
+    """Each terminal event is an end, told in the words of the other formats."""
+    expected = Said("responses", finish_reason=reason, error=error, done=True)
+    assert expected == said({"type": name, "response": response})
+
+
+@pytest.mark.parametrize(
+    "event", [{"type": "error", "message": "boom"}, {"type": "error", "error": {"message": "boom"}}]
+)
+def test_error_event_of_responses(event: dict[str, object]) -> None:
+    """An error event is an end too, in OpenAI's documented form and in the one it sends."""
+    assert Said("responses", error="boom", done=True) == said(event)
+
+
+@pytest.mark.parametrize("error", [{"message": "a\n b", "code": 500}, "a b"])
+def test_error_event_of_chat(error: object) -> None:
+    """The message in one line; [DONE] follows by itself."""
+    assert Said(error="a b") == said({"error": error})
+
+
+@pytest.mark.parametrize(
+    "data", ["nonsense", "[1]", "3", "", '{"choices": 3}', '{"choices": [null, {"delta": 3}], "usage": 7}']
+)
+def test_strange_events_say_nothing(data: str) -> None:
+    """What is none of the three formats neither counts nor breaks anything."""
+    assert NOTHING == read(Event(data))
