@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from streaming_operator.api.conditions import Hop
+from streaming_operator.probe import wire
+from streaming_operator.probe.request import PATHS, Api, ApiKey, Ask, body, post
+from streaming_operator.probe.timeline import Recorder
 from tests.contract import shapes
 from tests.contract.engines import (
     CHAT,
@@ -171,6 +175,21 @@ def test_whole_response(server: Server) -> None:
     """An answer that is not streamed is the response of the last event."""
     with server.ask(RESPONSES, response()) as answer:
         assert shapes.RESPONSE_DONE == shape(answer.json())
+
+
+@pytest.mark.parametrize("api", list(PATHS))
+async def test_probe_measures_each_api(server: Server, api: Api) -> None:
+    """What the probe asks for is what it gets: all tokens, the server's count and timing, the end."""
+    target = wire.Target(Hop.POD, "127.0.0.1", server.engine.port, path=PATHS[api])
+    question = body(Ask("tiny", max_tokens=32, api=api), "n")
+    recorder = Recorder()
+    request = post(target.path, target.host_header, question, "gzip", ApiKey(KEY))
+    ended = await wire.exchange(target, request, recorder, wire.Limits())
+    t = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
+    assert (200, api, 32, True, "length") == (t.status, t.api, t.tokens, t.done, t.finish_reason)
+    assert t.metrics is not None
+    assert t.pacing is not None
+    assert 16 < t.events <= 32
 
 
 def test_timings_of_one_token(server: Server) -> None:

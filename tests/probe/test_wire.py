@@ -4,29 +4,36 @@ import asyncio
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.probe import wire
 from streaming_operator.probe.hops import verify
-from streaming_operator.probe.request import Ask, chat, post
+from streaming_operator.probe.request import PATHS, Api, Ask, body, post
 from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.timeline import Ending, Recorder, Timeline, Trouble
 from tests.engines.running import MODEL
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines, plan
 from tests.probe.proxies import Proxy
+from tests.unit.probe.streams import HEAD, LAST, chunk, token
 
 
-async def ask(port: int, limits: wire.Limits = LIMITS, tokens: int = 64) -> Timeline:
-    target = wire.Target(Hop.POD, "127.0.0.1", port)
-    request = post(
-        target.path, target.host_header, chat(Ask(MODEL, max_tokens=tokens), "n"), "identity", None
-    )
-    recorder = Recorder()
+async def ask(
+    port: int,
+    limits: wire.Limits = LIMITS,
+    tokens: int = 64,
+    api: Api = "chat",
+    heard: Callable[[float, int], None] | None = None,
+) -> Timeline:
+    target = wire.Target(Hop.POD, "127.0.0.1", port, path=PATHS[api])
+    question = body(Ask(MODEL, max_tokens=tokens, api=api), "n")
+    recorder = Recorder(heard)
+    request = post(target.path, target.host_header, question, "identity", None)
     ended = await wire.exchange(target, request, recorder, limits)
-    return recorder.timeline(ended.ending, ended.at, ended.clock)
+    return recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps segments on arrival")
@@ -34,6 +41,79 @@ async def test_kernel_stamps_arrivals(engines: Engines) -> None:
     """On Linux the clock is the kernel's."""
     t = await ask(engines().port)
     assert ("kernel", Ending.COMPLETE, 64) == (t.clock, t.ending, t.events)
+
+
+@pytest.mark.parametrize("api", list(PATHS))
+async def test_each_api_is_measured(engines: Engines, api: Api) -> None:
+    """Chat completions, completions and responses: one event a token, the server's count and timing, the end."""
+    t = await ask(engines().port, api=api)
+    assert (api, 64, 64, 64, True, "length") == (
+        t.api,
+        t.events,
+        t.token_frames,
+        t.tokens,
+        t.done,
+        t.finish_reason,
+    )
+    assert t.pacing is not None
+    assert 0.85 <= t.pacing <= 1.15
+
+
+@pytest.mark.parametrize(("api", "done"), [("chat", True), ("responses", False)])
+async def test_dead_engine_in_each_format(engines: Engines, api: Api, done: bool) -> None:
+    """Chat carries an error event and its end; a response breaks off, and that is no end."""
+    t = await ask(engines("--error-after-tokens", "8").port, api=api)
+    assert (8, done, done, None) == (t.events, t.done, t.error is not None, t.finish_reason)
+    assert (Ending.COMPLETE if done else Ending.CLOSED) is t.ending
+
+
+async def test_many_at_once_do_not_wait_for_one(engines: Engines) -> None:
+    """Fifty streams are read to their ends by one thread, while one more stays silent to its limit."""
+    server = engines("--max-num-seqs", "60").port
+    limits = wire.Limits(first_token=2.0, stall=2.0, total=30.0)
+    with Proxy(server, proxies.mute) as mute:
+        silent, *timelines = await asyncio.gather(
+            ask(mute.port, limits), *(ask(server, tokens=16) for _ in range(50))
+        )
+    assert Ending.SILENT is silent.ending
+    assert [(Ending.COMPLETE, 16)] * 50 == [(t.ending, t.tokens) for t in timelines]
+
+
+async def test_fault_of_one_reader_is_its_own(engines: Engines) -> None:
+    """A callback that fails ends its own exchange, with its own error; others go on."""
+
+    def fails(at: float, size: int) -> None:
+        raise ZeroDivisionError
+
+    async def failing() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await ask(engines().port, heard=fails)
+
+    t, _ = await asyncio.gather(ask(engines().port), failing())
+    assert 64 == t.events
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
+async def test_late_reader_is_told(engines: Engines) -> None:
+    """Segments that came one by one while nobody read are joined by the kernel, and counted."""
+    late, sent = threading.Event(), threading.Event()
+
+    def one_by_one(upstream: socket.socket, client: socket.socket) -> None:
+        client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+        late.wait(10)
+        for _ in range(10):
+            client.sendall(chunk(token()))
+        sent.set()
+        client.sendall(LAST)
+
+    def comes_late(at: float, size: int) -> None:
+        late.set()
+        sent.wait(10)
+
+    with Proxy(engines().port, one_by_one) as server:
+        t = await ask(server.port, heard=comes_late)
+    assert ("kernel", 10, 1) == (t.clock, t.events, t.token_reads)
+    assert t.merged in (9, 10)  # the last chunk comes with the rest or by itself
 
 
 async def test_busy_loop_does_not_spoil_the_clock(engines: Engines) -> None:

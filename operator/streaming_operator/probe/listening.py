@@ -11,6 +11,7 @@ docs/decisions/0022.
 
 import contextlib
 import functools
+import logging
 import selectors
 import socket
 import ssl
@@ -26,6 +27,8 @@ from typing import Literal, Protocol
 from streaming_operator.probe import tls
 from streaming_operator.probe.answer import Response
 from streaming_operator.probe.timeline import Ending
+
+log = logging.getLogger(__name__)
 
 _SO_TIMESTAMPNS = 35
 """Linux, every architecture that Kubernetes runs on; Python's socket module does not name it."""
@@ -193,6 +196,7 @@ class Listener:
     def __init__(self) -> None:
         self._new: deque[Line] = deque()
         self._lines: set[Line] = set()
+        self._checked = 0.0
         self._selector = selectors.DefaultSelector()
         self._bell, self._heard = socket.socketpair()
         # Linux begins to stamp some milliseconds after the first socket asks for it, and ends with the last one.
@@ -207,22 +211,29 @@ class Listener:
         self._bell.send(b"\0")
 
     def _run(self) -> None:
-        checked = 0.0
         while True:
-            ready = self._selector.select(_TICK if self._lines else None)
-            # First every stamp, then the parsing: what waits in the kernel meanwhile is joined.
-            reads = [(key.data, key.data.receive()) for key, _ in ready if key.data is not None]
-            for line, read in reads:
-                self._take(line, read)
-            if any(key.data is None for key, _ in ready):
-                self._heard.recv(_READ)
-            while self._new:
-                self._welcome(self._new.popleft())
-            now = time.monotonic()
-            if now - checked >= _TICK:
-                checked = now
+            try:
+                self._turn()
+            except Exception as error:
+                log.exception("the listener failed; what it was reading is lost")
                 for line in list(self._lines):
-                    self._finish(line, line.overdue())
+                    self._fail(line, error)
+
+    def _turn(self) -> None:
+        """Wait for bytes, new lines or the next look at the caps."""
+        ready = self._selector.select(_TICK if self._lines else None)
+        # First every stamp, then the parsing: what waits in the kernel meanwhile is joined.
+        reads = [(key.data, key.data.receive()) for key, _ in ready if key.data is not None]
+        for line, read in reads:
+            self._take(line, read)
+        if any(key.data is None for key, _ in ready):
+            self._heard.recv(_READ)
+        while self._new:
+            self._welcome(self._new.popleft())
+        if time.monotonic() - self._checked >= _TICK:
+            self._checked = time.monotonic()
+            for line in list(self._lines):
+                self._finish(line, line.overdue())
 
     def _welcome(self, line: Line) -> None:
         try:
@@ -238,9 +249,8 @@ class Listener:
         try:
             ended = read if isinstance(read, Ended) else line.take(read)
             self._wait_for(line)
-        except Exception as error:  # noqa: BLE001 - of one answer; the other lines are none of its business
-            line.done.set_exception(error)
-            self._drop(line)
+        except Exception as error:  # noqa: BLE001 - one answer's; whoever awaits it gets it, the others go on
+            self._fail(line, error)
             return
         self._finish(line, ended)
 
@@ -255,9 +265,14 @@ class Listener:
             self._drop(line)
             line.done.set_result(ended)
 
+    def _fail(self, line: Line, error: Exception) -> None:
+        self._drop(line)
+        line.done.set_exception(error)
+
     def _drop(self, line: Line) -> None:
         self._lines.discard(line)
-        self._selector.unregister(line.sock)
+        with contextlib.suppress(KeyError, ValueError):  # not there any more
+            self._selector.unregister(line.sock)
         line.sock.close()
 
 
