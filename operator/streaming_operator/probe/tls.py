@@ -5,9 +5,21 @@ No sockets here: ciphertext goes in and comes out, and a reader that wants to kn
 kernel about the segment that brought it.
 """
 
+import functools
 import ssl
+import time
 
 _READ = 64 * 1024
+_ROOTS_KEPT = 300.0
+"""Seconds after which renewed roots of the system are seen."""
+
+
+@functools.lru_cache(maxsize=64)
+def _context(ca: str | None, http2: bool, period: int) -> ssl.SSLContext:
+    """Made once a period: reading the system's roots takes longer than a handshake."""
+    context = ssl.create_default_context(cadata=ca)
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+    return context
 
 
 class Session:
@@ -20,8 +32,7 @@ class Session:
         """
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.closed = False
-        context = ssl.create_default_context(cadata=ca)
-        context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+        context = _context(ca, http2, int(time.monotonic() // _ROOTS_KEPT))
         self._session = context.wrap_bio(self._in, self._out, server_hostname=server_name)
 
     @property

@@ -27,6 +27,8 @@ from streaming_operator.probe.timeline import Trouble
 __all__ = ["Ended", "Limits", "NoAnswer", "Reader", "Target", "connect_times", "exchange", "resolve"]
 
 _READ = 64 * 1024
+_TURN = threading.Lock()
+"""Held by the one of the pool that computes: a hundred that want the interpreter would keep the listener from it."""
 _THREADS = ThreadPoolExecutor(max_workers=128, thread_name_prefix="probe")
 
 
@@ -182,16 +184,20 @@ class _Talk:
         except OSError as error:
             raise NoAnswer(Trouble.CONNECT, f"{self._target}: {_reason(error)}") from error
         deadline = time.monotonic() + self._limits.connect
-        if self._target.scheme == "https":
-            self._tls = self._shake_hands(sock, deadline)
-        spoken = self._tls.http2 if self._tls else self._target.http2
-        response: Response = http2.Response() if spoken else http1.Response()
-        reader.begin(response)
-        line = Line(sock, self._tls, response, reader, self._limits, done)
-        try:
-            self._open(sock, response, deadline)
+        with _TURN:
+            if self._target.scheme == "https":
+                self._tls = self._shake_hands(sock, deadline)
+            spoken = self._tls.http2 if self._tls else self._target.http2
+            response: Response = http2.Response() if spoken else http1.Response()
+            reader.begin(response)
+            line = Line(sock, self._tls, response, reader, self._limits, done)
+            try:
+                self._open(sock, response, deadline)
+            except OSError as error:
+                raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
             asked = response.request(request, self._target.scheme)
             data = self._tls.wrap(asked) if self._tls else asked
+        try:
             sock.settimeout(self._limits.connect)
             line.start_clock()
             sock.sendall(data)
@@ -249,8 +255,13 @@ class _Talk:
 
 
 def _receive_before(sock: socket.socket, deadline: float) -> bytes:
+    """What the peer says before the request; others have their turn while it is awaited."""
     sock.settimeout(max(deadline - time.monotonic(), 0.001))
-    return sock.recv(_READ)
+    _TURN.release()
+    try:
+        return sock.recv(_READ)
+    finally:
+        _TURN.acquire()
 
 
 def _reason(error: BaseException) -> str:
