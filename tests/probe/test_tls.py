@@ -34,6 +34,16 @@ async def test_right_ca_streams(engines: Engines, ca: Authority, tmp_path: Path)
     assert b"Host: llm.example\r\n" in edge.requests[0]
 
 
+async def test_host_is_named_in_the_handshake(engines: Engines, ca: Authority, tmp_path: Path) -> None:
+    """The server name (SNI) is the host's, whatever address is connected to: edges choose by it."""
+    context = ca.serve(HOST, tmp_path)
+    named: list[str | None] = []
+    context.sni_callback = lambda session, name, chosen: named.append(name)
+    with Proxy(engines().port, proxies.healthy, context) as edge:
+        await verify(https(edge.port, ca.pem))
+    assert {HOST} == set(named)
+
+
 async def test_buffering_shows_through_tls(engines: Engines, ca: Authority, tmp_path: Path) -> None:
     """TLS hides nothing of the pace."""
     with Proxy(engines().port, proxies.store_and_forward, ca.serve(HOST, tmp_path)) as edge:

@@ -99,12 +99,15 @@ class Timeline:
     `monotonic`: taken by us right after the read, so late by as long as our thread had to wait.
     """
     head: Head | None = None
+    """None if nothing came that is one."""
     head_at: float | None = None
     """Seconds to the headers: what aiperf calls stream setup. vLLM sends them before it has a token."""
     arrivals: tuple[Arrival, ...] = ()
+    """The token-bearing events, in order."""
     tokens: int | None = None
     """The server's count of generated tokens (usage.completion_tokens, usage.output_tokens); never of events."""
     metrics: Metrics | None = None
+    """The server's own timing; None unless it tells (vLLM: --enable-per-request-metrics)."""
     done: bool = False
     """Whether the format's own end marker came: `[DONE]`, or a terminal event of the responses API."""
     finish_reason: str | None = None
@@ -114,10 +117,11 @@ class Timeline:
     api: Api | None = None
     """Whose format the events have; None before the first that tells."""
     comments: int = 0
+    """Lines that servers send to keep a silent connection alive."""
     body: str = ""
     """Beginning of a body that is no event stream."""
     sizes: tuple[tuple[float, int], ...] = ()
-    """Arrival and raw bytes of every read."""
+    """Of every read: arrival in seconds, and bytes as they came, framing included, TLS taken off."""
     broken: str = ""
     """What was wrong with the framing."""
     reset: str = ""
@@ -190,11 +194,7 @@ class Timeline:
 
     @property
     def ttft(self) -> float | None:
-        """
-        Seconds to the first token with text of any kind: answer, thinking or tool call.
-
-        What a user waits for; a token without any text is nothing that a user sees.
-        """
+        """Seconds to the first token with text of any kind (answer, thinking, tool call): what a user waits for."""
         return next((arrival.at for arrival in self.arrivals if arrival.has_text), None)
 
     @property
@@ -323,9 +323,7 @@ class Recorder:
         self._response = response
 
     def read(self, at: float, data: bytes) -> None:
-        """
-        One read: its arrival and its bytes, headers and framing included. Empty bytes are the peer's close.
-        """
+        """One read: its arrival and all its bytes, framing included. Empty bytes are the peer's close."""
         if data:
             self._sizes.append((at, len(data)))
             if self.heard is not None:
