@@ -22,6 +22,21 @@ async def test_healthy_path_streams(engines: Engines) -> None:
     assert hop.ttft_milliseconds is not None
 
 
+async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
+    """Inner hops too when asked for, though the outer one streams; each read is told while it happens."""
+    engine, told = engines(), []
+    with Proxy(engine.port, proxies.healthy) as edge:
+        result = await verify(
+            plan([engine.port, edge.port], every_hop=True, arrived=lambda *read: told.append(read))
+        )
+    assert [(Hop.EXPOSURE, Verdict.STREAMING), (Hop.POD, Verdict.STREAMING)] == [
+        (hop.hop, hop.verdict) for hop in result.hops
+    ]
+    for hop in result.hops:
+        sizes = hop.timeline.sizes  # type: ignore[union-attr]
+        assert set(sizes) <= {(at, size) for name, at, size in told if name is hop.hop}
+
+
 async def test_both_encodings_are_asked(engines: Engines) -> None:
     """Once as clients ask that accept gzip, once as those that do not."""
     engine = engines()

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.facts import HopResult, ProbeResult
@@ -63,6 +64,13 @@ class Plan:
     nonce: Callable[[], str] = _nonce
     heard: Callable[[Hop, Encoding, int, Finding], None] = lambda hop, encoding, tokens, finding: None
     """Told after each stream, for a person who waits."""
+    arrived: Callable[[Hop, float, int], None] = lambda hop, at, size: None
+    """
+    Told of each read while it happens: seconds since the request, bytes. Called in the exchange's thread, so it
+    must be quick and safe to call there.
+    """
+    every_hop: bool = False
+    """Ask the inner hops also when the judging one streams: a person wants to see them side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,9 @@ class _Verification:
                 if same_fault(outcome.finding.verdict, inner.finding.verdict):
                     hop, told = target.hop, inner
                     break
+        elif plan.every_hop:
+            for target in self._inner:
+                seen[target.hop] = await self._stream(target, plan.encodings[0])
         message = self._message(hop, told.finding)
         results = tuple(self._hop_result(name, one) for name, one in seen.items())
         return _result(plan, told.finding.verdict, hop, message, results)
@@ -216,7 +227,7 @@ class _Verification:
             pinned = await self._pin(target)
             ask = Ask(plan.model, plan.prompt, self._tokens, encoding)
             request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
-            recorder = Recorder()
+            recorder = Recorder(partial(plan.arrived, target.hop))
             ended = await wire.exchange(pinned, request, recorder, self._limits(target))
         except wire.NoAnswer as error:
             return Attempt(trouble=error.trouble, detail=error.detail, with_key=with_key)
@@ -264,6 +275,7 @@ class _Verification:
             pacing_percent=None if t.pacing is None else round(t.pacing * 100),
             done=t.done,
             finish_reason=t.finish_reason,
+            timeline=t,
         )
 
 
