@@ -1,6 +1,6 @@
 """
 Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
-manifests, docs/conditions.md, the index of decisions.
+manifests, docs/conditions.md, the index of decisions, the schema of a probe's report.
 
 `python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. Helm
 renders the manifests from the chart: the pinned helm of the test cluster, built once.
@@ -16,6 +16,7 @@ import yaml
 
 from streaming_operator.api import conditions, schema
 from streaming_operator.render import text
+from streaming_operator.report import model
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "streaming-operator"
@@ -111,6 +112,7 @@ FILES: dict[str, Callable[[], str]] = {
     "manifests/install.yaml": install,
     "docs/conditions.md": conditions_page,
     "docs/decisions/README.md": decisions_index,
+    "docs/probe-result.schema.json": model.schema,
 }
 
 if __name__ == "__main__":

@@ -54,3 +54,8 @@ def crd() -> None:
 
 main.add_command(probe)
 main.add_command(render)
+
+
+def plugin() -> None:
+    """`kubectl streaming ...`: the same commands, called by the name that people typed."""
+    main(prog_name="kubectl streaming")

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
+from prometheus_client.parser import text_string_to_metric_families
 
 from streaming_operator.cli_probe import probe
 from tests.engines.running import free_port
@@ -18,6 +21,8 @@ from tests.probe import proxies
 from tests.probe.certificates import authority
 from tests.probe.conftest import Engines
 from tests.probe.proxies import Proxy
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*args: str, env: dict[str, str] | None = None) -> Result:
@@ -27,17 +32,17 @@ def run(*args: str, env: dict[str, str] | None = None) -> Result:
 
 
 def test_streaming_server_exits_with_0(engines: Engines) -> None:
-    """Without a model it asks for the list; verdict and numbers on standard output, progress beside it."""
+    """Without a model it asks for the list; verdict and numbers on standard output, no noise beside it."""
     result = run(engines().base_url)
     assert (0, True) == (result.exit_code, result.stdout.startswith("Streaming: first token after "))
-    assert "asking tiny at" in result.stderr
+    assert "" == result.stderr
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
 def test_url_in_its_usual_forms(engines: Engines, path: str) -> None:
     """Base, /v1 and the whole path mean the same."""
     result = run(engines().base_url + path, "--output", "json", "--max-tokens", "64")
-    assert f"{engines().base_url}/v1/chat/completions" == json.loads(result.stdout)["url"]
+    assert f"{engines().base_url}/v1/chat/completions" == json.loads(result.stdout)["subject"]
 
 
 def test_json_for_programs(engines: Engines) -> None:
@@ -45,7 +50,127 @@ def test_json_for_programs(engines: Engines) -> None:
     result = run(engines().base_url, "--output", "json")
     told = json.loads(result.stdout)
     assert ("Streaming", 0, "tiny", "") == (told["verdict"], told["exitCode"], told["model"], result.stderr)
-    assert (64, 64, True) == (told["stream"]["tokens"], told["stream"]["events"], told["stream"]["done"])
+    (hop,) = told["runs"][told["decidedBy"]]["hops"]
+    assert ("URL", 64, 64, True) == (hop["hop"], hop["tokens"], hop["events"], hop["done"])
+    assert 64 == sum(arrival["tokens"] for arrival in hop["arrivals"])
+
+
+def validate(text: str) -> dict[str, Any]:
+    """A report that is as published."""
+    found: dict[str, Any] = json.loads(text)
+    jsonschema.validate(found, json.loads((ROOT / "docs" / "probe-result.schema.json").read_text()))
+    return found
+
+
+def test_json_is_as_published(engines: Engines) -> None:
+    """Good, bad and without any answer: what is printed is valid against the schema in docs/."""
+    with Proxy(engines().port, proxies.store_and_forward) as edge:
+        urls = (engines().base_url, f"http://127.0.0.1:{edge.port}", f"http://127.0.0.1:{free_port()}")
+        told = [validate(run(url, "--output", "json").stdout) for url in urls]
+    assert ["Streaming", "Buffered", "Unreachable"] == [one["verdict"] for one in told]
+    assert [0, 1, 4] == [one["exitCode"] for one in told]
+
+
+def test_compare_shows_the_control_beside(engines: Engines) -> None:
+    """The fault is the URL's since the control streams; both are shown, also when all is well."""
+    with Proxy(engines().port, proxies.store_and_forward) as edge:
+        bad = run(f"http://127.0.0.1:{edge.port}", "--compare", engines().base_url, "--output", "json")
+    good = run(engines().base_url, "--compare", engines().base_url, "--output", "json")
+    told = json.loads(bad.stdout)
+    assert (1, "URL") == (bad.exit_code, told["hop"])
+    assert [("URL", "Buffered"), ("Control", "Streaming")] == [
+        (hop["hop"], hop["verdict"]) for hop in told["runs"][0]["hops"]
+    ]
+    assert ["URL", "Control"] == [hop["hop"] for hop in json.loads(good.stdout)["runs"][0]["hops"]]
+
+
+def test_compare_blames_the_server_for_what_it_does(engines: Engines) -> None:
+    """The control holds the answer back as well: it is named, not what lies before it."""
+    with (
+        Proxy(engines().port, proxies.store_and_forward) as server,
+        Proxy(server.port, proxies.healthy) as edge,
+    ):
+        result = run(
+            f"http://127.0.0.1:{edge.port}",
+            "--compare",
+            f"http://127.0.0.1:{server.port}",
+            "--output",
+            "json",
+        )
+    told = json.loads(result.stdout)
+    assert (1, "Control", "Buffered") == (result.exit_code, told["hop"], told["verdict"])
+    assert not told["evidence"].startswith("Pod")
+
+
+def test_the_worst_of_several_runs_decides(engines: Engines) -> None:
+    """One run in two is buffered: exit code 1, both are counted, and the bad one is shown."""
+    asked: list[bool] = []
+
+    def moody(upstream: socket.socket, client: socket.socket) -> None:
+        """The first verification, two streams, is fine."""
+        asked.append(True)
+        (proxies.healthy if len(asked) <= 2 else proxies.store_and_forward)(upstream, client)
+
+    with Proxy(engines().port, moody) as edge:
+        result = run(f"http://127.0.0.1:{edge.port}", "--model", "tiny", "--runs", "2", "--output", "json")
+    told = validate(result.stdout)
+    assert (1, {"Streaming": 1, "Buffered": 1}, 1) == (
+        result.exit_code,
+        told["distribution"],
+        told["decidedBy"],
+    )
+
+
+def test_metrics_for_the_textfile_collector(engines: Engines, tmp_path: Path) -> None:
+    """Beside the report; read back as Prometheus would, and nothing half written lies about."""
+    file = tmp_path / "llm.prom"
+    run(engines().base_url, "--metrics-textfile", str(file))
+    samples = {
+        s.name: s for family in text_string_to_metric_families(file.read_text()) for s in family.samples
+    }
+    assert (1.0, "tiny") == (
+        samples["streamctl_probe_success"].value,
+        samples["streamctl_probe_success"].labels["model"],
+    )
+    assert samples["streamctl_probe_ttft_seconds"].value > 0
+    assert [file] == list(tmp_path.iterdir())
+
+
+def test_an_unwritable_metrics_file_is_told(engines: Engines, tmp_path: Path) -> None:
+    """A folder that is not there: one sentence, exit code 2."""
+    result = run(engines().base_url, "--metrics-textfile", str(tmp_path / "no" / "such.prom"))
+    assert (2, True) == (result.exit_code, "cannot write" in result.stderr)
+
+
+def test_unwritable_output_is_told(engines: Engines) -> None:
+    """A full disk: one sentence, exit code 2, nothing from the interpreter when it ends."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        done = subprocess.run(probing(engines().base_url), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (2, True) == (done.returncode, done.stderr.startswith(b"Error: cannot write the report: "))
+    assert 1 == done.stderr.count(b"\n")
+
+
+def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(engines: Engines) -> None:
+    """`| head`: the exit code is the verdict's."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as out:
+        done = subprocess.run(probing(engines().base_url), stdout=out, stderr=subprocess.PIPE, check=False)
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+def probing(url: str) -> list[str]:
+    """The command as a process of its own."""
+    return [sys.executable, "-m", "streaming_operator", "probe", url, "--model", "tiny", "--output", "html"]
+
+
+def test_a_query_of_the_url_is_told_nowhere(engines: Engines, tmp_path: Path) -> None:
+    """It may hold a secret: no report and no metric has it."""
+    file = tmp_path / "llm.prom"
+    url = f"{engines().base_url}/v1?key=s3cret"
+    for output in ("text", "json", "junit", "html"):
+        result = run(url, "--model", "tiny", "--output", output, "--metrics-textfile", str(file))
+        assert "s3cret" not in result.output + file.read_text()
 
 
 def test_buffering_exits_with_1_and_a_remedy(engines: Engines) -> None:
@@ -68,6 +193,10 @@ def test_buffering_exits_with_1_and_a_remedy(engines: Engines) -> None:
         ("http://x", "--via", "1.2.3.4:x"),
         ("http://x", "--api-key-env", "NO_SUCH_VARIABLE"),
         ("http://x", "--ca", "/no/such/file"),
+        ("http://x", "--ca", "/dev/null/x"),
+        ("http://[x",),
+        ("http://x", "--compare", "ftp://y"),
+        ("http://x", "--runs", "0"),
         ("http://x", "--max-tokens", "0"),
         ("http://x", "--nonsense"),
         (),

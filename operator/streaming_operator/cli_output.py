@@ -1,0 +1,61 @@
+"""
+How a command ends: its report in the wanted form, its exit code, no traceback on Ctrl-C or a full disk.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import click
+
+from streaming_operator.report import Report, html, junit, text, textfile
+from streaming_operator.report.exits import INTERRUPTED, USAGE
+from streaming_operator.report.model import as_json
+
+Output = Literal["text", "json", "junit", "html"]
+
+
+def end_with(work: Coroutine[None, None, int]) -> NoReturn:
+    """Do it and leave with the exit code that it gives."""
+    try:
+        code = asyncio.run(work)
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def tell(report: Report, output: Output, metrics: Path | None) -> int:
+    """Print the report, write the metrics; the exit code."""
+    try:
+        if metrics is not None:
+            textfile.write(report, metrics)
+    except OSError as error:
+        click.echo(f"Error: cannot write {metrics}: {error.strerror}", err=True)
+        return USAGE
+    try:
+        _print(report, output)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()  # `| head` has seen enough: the verdict is still the verdict
+    except OSError as error:
+        _silence()
+        click.echo(f"Error: cannot write the report: {error.strerror}", err=True)
+        return USAGE
+    return report.exit_code
+
+
+def _print(report: Report, output: Output) -> None:
+    if output == "text":
+        text.write(report, sys.stdout)
+        return
+    make = {"json": as_json, "junit": junit.document, "html": html.document}[output]
+    click.echo(make(report))
+
+
+def _silence() -> None:
+    """Nothing more can be written there, also not by the interpreter when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

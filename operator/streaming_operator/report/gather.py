@@ -1,0 +1,142 @@
+"""
+From what the probe found to a report. Pure.
+
+The hop names of the probe (Pod, Service, Exposure) mean nothing to somebody who probes a plain URL: a `Subject`
+says how they are called here.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from streaming_operator.api.conditions import Hop
+from streaming_operator.facts import HopResult, ProbeResult
+from streaming_operator.probe.timeline import Timeline, quantile
+from streaming_operator.report.exits import badness, exit_code
+from streaming_operator.report.model import Arrival, Child, HopReport, Report, Run
+
+REMEDY = ". Remedy: "
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the report is about."""
+
+    shown: str
+    """URL without its query, or namespace/name."""
+    tool: str
+    started_at: datetime
+    model: str | None = None
+    api: str = "chat"
+    names: Mapping[Hop, str] = field(default_factory=dict)
+    """How hops are called; their own names if not said."""
+    notes: Mapping[Hop, str] = field(default_factory=dict)
+    """What must be known to read a hop's numbers."""
+
+    def name(self, hop: Hop) -> str:
+        """What people call this hop."""
+        return self.names.get(hop, str(hop))
+
+
+def of_results(subject: Subject, results: Sequence[ProbeResult], children: tuple[Child, ...] = ()) -> Report:
+    """A report of one verification or more; the worst decides."""
+    return of_runs(subject, [_run(subject, result) for result in results], children)
+
+
+def no_answer(
+    subject: Subject, verdict: str, hop: str, evidence: str, remedy: str, children: tuple[Child, ...] = ()
+) -> Report:
+    """A report without a single stream."""
+    run = Run(verdict=verdict, hop=hop, evidence=evidence, remedy=remedy, ended_at=subject.started_at)
+    return of_runs(subject, [run], children)
+
+
+def of_runs(subject: Subject, runs: Sequence[Run], children: tuple[Child, ...] = ()) -> Report:
+    """The worst run decides; among equals the most frequent verdict, and of that the first."""
+    counted = Counter(run.verdict for run in runs)
+    index = max(range(len(runs)), key=lambda at: (badness(runs[at].verdict), counted[runs[at].verdict], -at))
+    decisive = runs[index]
+    return Report(
+        tool=subject.tool,
+        subject=subject.shown,
+        model=subject.model,
+        api=subject.api,
+        verdict=decisive.verdict,
+        exit_code=exit_code(decisive.verdict),
+        hop=decisive.hop,
+        evidence=decisive.evidence,
+        remedy=decisive.remedy,
+        fingerprint=decisive.fingerprint,
+        started_at=subject.started_at,
+        distribution=dict(counted.most_common()),
+        decided_by=index,
+        runs=tuple(runs),
+        children=children,
+    )
+
+
+def _run(subject: Subject, result: ProbeResult) -> Run:
+    evidence, _, remedy = result.message.partition(REMEDY)
+    evidence = evidence.removeprefix(f"{result.hop}: ")
+    note = subject.notes.get(result.hop, "")
+    judged_elsewhere = bool(result.hops) and result.hops[0].hop is not result.hop
+    return Run(
+        verdict=result.verdict,
+        hop=subject.name(result.hop),
+        evidence=f"{evidence} ({note})" if note and judged_elsewhere else evidence,
+        remedy=remedy,
+        ended_at=result.at,
+        hops=tuple(_hop(subject, hop) for hop in result.hops),
+    )
+
+
+def _hop(subject: Subject, hop: HopResult) -> HopReport:
+    told = HopReport(
+        hop=subject.name(hop.hop),
+        address=hop.address,
+        verdict=hop.verdict,
+        evidence=hop.message,
+        note=subject.notes.get(hop.hop, ""),
+    )
+    t = hop.timeline
+    if not isinstance(t, Timeline):
+        return told
+    measured = {
+        "protocol": hop.protocol,
+        "clock": t.clock,
+        "ttft_milliseconds": _ms(t.ttft),
+        "p50_gap_milliseconds": _ms(quantile(t.gaps, 0.5)),
+        "p95_gap_milliseconds": _ms(quantile(t.gaps, 0.95)),
+        "max_gap_milliseconds": _ms(max(t.gaps, default=None)),
+        "total_milliseconds": _ms(t.ended_at),
+        "generation_milliseconds": t.metrics.generation if t.metrics else None,
+        "made_after_milliseconds": _made_after(t),
+        "pacing": None if t.pacing is None else round(t.pacing, 3),
+        "events": t.events,
+        "reads": t.token_reads,
+        "tokens": t.tokens,
+        "done": t.done,
+        "finish_reason": t.finish_reason,
+        "arrivals": arrivals(t),
+    }
+    return told.model_copy(update=measured)
+
+
+def arrivals(t: Timeline) -> tuple[Arrival, ...]:
+    """Every read with the token-bearing events that it completed."""
+    completed = Counter(arrival.read for arrival in t.arrivals)
+    return tuple(
+        Arrival(milliseconds=round(at * 1000, 3), bytes=size, tokens=completed[number])
+        for number, (at, size) in enumerate(t.sizes, start=1)
+    )
+
+
+def _made_after(t: Timeline) -> float | None:
+    if t.metrics is None or t.metrics.first_token is None:
+        return None
+    return round((t.metrics.queue or 0.0) + t.metrics.first_token, 3)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -1,0 +1,42 @@
+"""
+A report as one HTML file for a ticket: nothing is loaded from anywhere, the timelines are inline SVG.
+
+Server texts go through the template's escaping; there is no script in the file.
+"""
+
+import jinja2
+
+from streaming_operator.api.conditions import EXPLAINED
+from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
+from streaming_operator.report.model import Report
+from streaming_operator.report.picture import HEIGHT, WIDTH, drawing
+from streaming_operator.report.text import milliseconds
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("streaming_operator.report", "templates"),
+    undefined=jinja2.StrictUndefined,
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+_MEANINGS = {str(word): explained.means for word, explained in EXPLAINED.items()}
+
+
+def document(report: Report) -> str:
+    """The whole file."""
+    return _ENVIRONMENT.get_template("report.html.j2").render(
+        report=report,
+        drawing=drawing(report.decisive.hops),
+        meaning=_MEANINGS.get(report.verdict, ""),
+        mood=mood,
+        time=milliseconds,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def mood(verdict: str) -> str:
+    """The class that colours a verdict: good, unsure or bad."""
+    code = exit_code(verdict)
+    return "good" if code == STREAMING else "unsure" if code == INCONCLUSIVE else "bad"

@@ -1,0 +1,97 @@
+"""
+The arrivals while they happen, on a terminal: one strip that grows, and one line for each stream that ended.
+
+Quiet wherever standard error is no terminal: pipelines get the report alone.
+"""
+
+import time
+from collections import deque
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import IO, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from streaming_operator.api.conditions import Hop
+from streaming_operator.probe.finding import Finding
+from streaming_operator.probe.request import Encoding
+from streaming_operator.report.gather import Subject
+from streaming_operator.report.text import BARS, colour
+
+STRIP = 72
+REFRESHES = 12
+"""Pictures a second."""
+SHOWN = 8
+"""Ended streams that stay in sight."""
+
+
+class Picture(AbstractContextManager["Picture"]):
+    """`arrived` and `heard` go into a `Plan`; the first is called in the thread of the exchange."""
+
+    def __init__(self, subject: Subject, out: IO[str]) -> None:
+        self._subject = subject
+        self._console = Console(file=out, highlight=False, markup=False)
+        self._reads: deque[tuple[float, int]] = deque(maxlen=100_000)
+        self._hop: Hop | None = None
+        self._began = 0.0
+        self._ended: deque[Text] = deque(maxlen=SHOWN)
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=REFRESHES,
+            transient=True,
+            auto_refresh=self._console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def arrived(self, hop: Hop, at: float, size: int) -> None:
+        """One read of the stream that runs."""
+        if hop is not self._hop or not self._reads or at < self._reads[-1][0]:
+            self._reads.clear()
+            self._hop, self._began = hop, time.monotonic() - at
+        self._reads.append((at, size))
+
+    def heard(self, hop: Hop, encoding: Encoding, tokens: int, finding: Finding) -> None:
+        """A stream ended and was judged."""
+        mark = Text(f"  {self._subject.name(hop)}, {tokens} tokens, {encoding}: ", style="dim")
+        mark.append(str(finding.verdict), style=colour(finding.verdict))
+        self._ended.append(mark)
+        self._reads.clear()
+
+    def _draw(self) -> Group:
+        asked = self._subject.model or "for its models"
+        lines = [Text(f"asking {asked} at {self._subject.shown}", style="bold"), *self._ended]
+        reads = list(self._reads)
+        if reads and self._hop is not None:
+            lines += [Text(f"  {growing(reads, time.monotonic() - self._began)}", style="cyan")]
+            lines += [Text(f"  {_counted(self._subject.name(self._hop), reads)}", style="dim")]
+        else:
+            lines.append(Text("  waiting for the first byte", style="dim"))
+        return Group(*lines)
+
+
+def growing(reads: list[tuple[float, int]], now: float, width: int = STRIP) -> str:
+    """Bytes by their time of arrival, from the request until now; times in seconds."""
+    until = max(now, reads[-1][0], 0.001)
+    slots = [0] * width
+    for at, size in reads:
+        slots[min(max(int(at / until * width), 0), width - 1)] += size
+    most = max(max(slots), 1)
+    return "▕" + "".join(BARS[-(-size * (len(BARS) - 1) // most)] for size in slots) + "▏"
+
+
+def _counted(hop: str, reads: list[tuple[float, int]]) -> str:
+    size = sum(size for _, size in reads)
+    return f"{hop}: {len(reads)} reads, {size / 1024:.1f} KiB in {reads[-1][0]:.1f} s"

@@ -1,0 +1,130 @@
+"""
+The published form of a report: `--output json` prints it, docs/probe-result.schema.json describes it.
+
+Fields are only ever added; a change of meaning or a removal raises `schemaVersion`. It holds no key, no header
+and no query of a URL.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+SCHEMA_VERSION = 1
+SCHEMA_ID = "https://streamingendpoints.dev/schemas/probe-result.v1.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class Arrival(_Part):
+    """One read of the answer's bytes from the socket."""
+
+    milliseconds: float = Field(description="Since the last byte of the request was written.")
+    bytes: int = Field(description="Raw bytes of this read, HTTP framing included.")
+    tokens: int = Field(description="Token-bearing events that this read completed.")
+
+
+class HopReport(_Part):
+    """What one hop answered: its last or most telling stream."""
+
+    hop: str = Field(description="URL or Control (--compare); for diagnose Pod, Service, Exposure or Public.")
+    address: str = Field(description="Scheme, address and port that were connected to.")
+    verdict: str
+    evidence: str = Field(description="What was seen, in one sentence with its numbers.")
+    note: str = Field(default="", description="What must be known to read these numbers.")
+    protocol: str = Field(default="", description="HTTP version of the answer.")
+    clock: str = Field(
+        default="", description="Who stamped the arrivals: kernel (SO_TIMESTAMPNS) or monotonic."
+    )
+    ttft_milliseconds: float | None = Field(
+        default=None, description="From the request's last byte to the first event with text."
+    )
+    p50_gap_milliseconds: float | None = Field(
+        default=None, description="Median time between two token-bearing events."
+    )
+    p95_gap_milliseconds: float | None = None
+    max_gap_milliseconds: float | None = None
+    total_milliseconds: float | None = Field(default=None, description="Arrival of the end of the answer.")
+    generation_milliseconds: float | None = Field(
+        default=None, description="First to last token by the server's own clock, where it tells."
+    )
+    made_after_milliseconds: float | None = Field(
+        default=None, description="Queue and prefill by the server's own clock: when it had the first token."
+    )
+    pacing: float | None = Field(
+        default=None, description="First to last token here / at the server: 1 streams, 0 was stored."
+    )
+    events: int = Field(default=0, description="Token-bearing events.")
+    reads: int = Field(default=0, description="Reads that completed at least one of them.")
+    tokens: int | None = Field(default=None, description="usage.completion_tokens.")
+    done: bool = Field(default=False, description="Whether the end marker came: data: [DONE].")
+    finish_reason: str | None = None
+    arrivals: tuple[Arrival, ...] = Field(default=(), description="Every read, in order: the picture.")
+
+
+class Run(_Part):
+    """One verification: several streams, one verdict."""
+
+    verdict: str
+    hop: str = Field(description="The hop at fault; the judging one when nothing is.")
+    evidence: str
+    remedy: str = Field(default="", description="What to set, where, to which value; empty: nothing to do.")
+    fingerprint: str = Field(default="", description="Which proxy answered, as far as it shows.")
+    ended_at: datetime | None = None
+    hops: tuple[HopReport, ...] = Field(default=(), description="The judging hop first.")
+
+
+class Child(_Part):
+    """One object behind an endpoint (diagnose)."""
+
+    kind: str
+    name: str
+    state: str = Field(description="In a few words, e.g. `1/1 ready`.")
+    healthy: bool
+    detail: str = Field(default="", description="Why not, and what to do about it.")
+
+
+class Report(_Part):
+    """What was asked, the verdict that decides, and every run behind it."""
+
+    schema_version: Literal[1] = 1
+    tool: str = Field(description="Name and version of the program.")
+    subject: str = Field(description="The URL without its query, or namespace/name of the endpoint.")
+    model: str | None = Field(description="The model that was asked; null when none could be found out.")
+    api: str = Field(default="chat", description="Which API was asked: chat, completions or responses.")
+    verdict: str = Field(description="Of the worst run; docs/conditions.md explains each.")
+    exit_code: Literal[0, 1, 3, 4] = Field(
+        description="0 streaming, 1 not streaming, 3 inconclusive, 4 could not connect."
+    )
+    hop: str
+    evidence: str
+    remedy: str = ""
+    fingerprint: str = ""
+    started_at: datetime
+    distribution: dict[str, int] = Field(description="How many runs came to which verdict.")
+    decided_by: int = Field(default=0, description="Index of the run that decides.")
+    runs: tuple[Run, ...]
+    children: tuple[Child, ...] = Field(
+        default=(), description="State of the objects behind it (diagnose only)."
+    )
+
+    @property
+    def decisive(self) -> Run:
+        """The run that decides."""
+        return self.runs[self.decided_by]
+
+
+def as_json(report: Report) -> str:
+    """One document in one line."""
+    return report.model_dump_json(by_alias=True)
+
+
+def schema() -> str:
+    """docs/probe-result.schema.json."""
+    made: dict[str, Any] = Report.model_json_schema(by_alias=True, mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
+    return json.dumps(head | made, indent=2) + "\n"

@@ -1,0 +1,133 @@
+"""
+A report as text for people: verdict, evidence, remedy, then one line a hop with its arrivals.
+
+Colours only where the output is a terminal; characters that it cannot show are replaced.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
+from streaming_operator.report.model import Arrival, Child, HopReport, Report
+
+WIDTH = 118
+"""Columns where the output is no terminal."""
+STRIP = 32
+"""Characters of a strip of arrivals."""
+BARS = " ▁▂▃▄▅▆▇█"
+PLAIN_BARS = " .::==##@"
+
+
+def write(report: Report, out: IO[str]) -> None:
+    """Print it; raises OSError where it cannot be written."""
+    console = Console(file=out, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    plain = not _shows(out, BARS)
+    for part in _parts(report, plain):
+        console.print(part)
+
+
+def _parts(report: Report, plain: bool) -> Iterable[Text | Table | str]:
+    yield Text.assemble((report.verdict, f"bold {colour(report.verdict)}"), f": {_sentence(report)}")
+    if report.remedy:
+        yield Text.assemble(("Remedy", "bold"), f": {report.remedy}")
+    if len(report.runs) > 1:
+        counted = ", ".join(f"{count} {verdict}" for verdict, count in report.distribution.items())
+        yield f"{len(report.runs)} runs: {counted}; the worst, run {report.decided_by + 1}, is shown"
+    hops = report.decisive.hops
+    if any(hop.arrivals for hop in hops):
+        yield ""
+        yield _hops(hops, plain)
+    for note in dict.fromkeys(hop.note for hop in hops if hop.note):
+        yield Text(f"  {note}", style="dim")
+    if report.children:
+        yield ""
+        yield _children(report.children)
+
+
+def _sentence(report: Report) -> str:
+    """The evidence, with the hop where there is more than one."""
+    hops = report.decisive.hops
+    named = len(hops) > 1 and report.exit_code != STREAMING
+    told = f"{report.hop}: {report.evidence}" if named else report.evidence
+    return f"{told} [{report.fingerprint}]" if report.fingerprint else told
+
+
+def _hops(hops: Sequence[HopReport], plain: bool) -> Table:
+    until = max((hop.total_milliseconds or 0.0 for hop in hops), default=0.0)
+    table = Table(box=None, pad_edge=True, header_style="bold", expand=False)
+    table.add_column("hop", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for name in ("TTFT", "gap p50", "p95", "max", "tokens", "reads", "pacing"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(f"arrivals, 0 to {until / 1000:.2f} s", no_wrap=True)
+    for hop in hops:
+        table.add_row(
+            hop.hop,
+            Text(hop.verdict, style=colour(hop.verdict)),
+            *(
+                milliseconds(value)
+                for value in (
+                    hop.ttft_milliseconds,
+                    hop.p50_gap_milliseconds,
+                    hop.p95_gap_milliseconds,
+                    hop.max_gap_milliseconds,
+                )
+            ),
+            str(hop.tokens if hop.tokens is not None else hop.events),
+            str(hop.reads),
+            "-" if hop.pacing is None else f"{hop.pacing:.2f}",
+            strip(hop.arrivals, until, plain=plain),
+        )
+    return table
+
+
+def _children(children: Sequence[Child]) -> Table:
+    table = Table(box=None, pad_edge=True, header_style="bold", expand=False)
+    table.add_column("object", no_wrap=True)
+    table.add_column("state")
+    for child in children:
+        style = "" if child.healthy else "red"
+        told = f"{child.state}: {child.detail}" if child.detail else child.state
+        table.add_row(f"{child.kind}/{child.name}", Text(told, style=style))
+    return table
+
+
+def strip(arrivals: Sequence[Arrival], until: float, *, plain: bool = False, width: int = STRIP) -> str:
+    """How many tokens came when: a bar a time slot, high where most came; `until` is in milliseconds."""
+    slots = [0] * width
+    for arrival in arrivals:
+        at = min(int(arrival.milliseconds / until * width), width - 1) if until > 0 else 0
+        slots[max(at, 0)] += arrival.tokens
+    most, bars = max(slots), PLAIN_BARS if plain else BARS
+    height = len(bars) - 1
+    drawn = "".join(bars[-(-count * height // most)] if most else bars[0] for count in slots)
+    return f"|{drawn}|" if plain else f"▕{drawn}▏"
+
+
+def milliseconds(value: float | None) -> str:
+    """`31 ms`, `0.2 ms`, `1.4 s`; a dash for nothing."""
+    if value is None:
+        return "-"
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 10 or value == 0 else f"{value:.1f} ms"
+
+
+def colour(verdict: str) -> str:
+    """Green, yellow, red."""
+    code = exit_code(verdict)
+    return "green" if code == STREAMING else "yellow" if code == INCONCLUSIVE else "red"
+
+
+def _shows(out: IO[str], characters: str) -> bool:
+    try:
+        characters.encode(getattr(out, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""
+A report as metrics for Prometheus' textfile collector: for those who probe by cron and alert on it.
+
+Written beside the file and moved onto it, so a scrape never sees half of it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
+from streaming_operator.report.exits import STREAMING
+from streaming_operator.report.model import HopReport, Report
+
+_OF_HOP: dict[str, tuple[str, Callable[[HopReport], float | None]]] = {
+    "ttft_seconds": ("Time to the first token.", lambda hop: _seconds(hop.ttft_milliseconds)),
+    "gap_p95_seconds": (
+        "95 % of the pauses between tokens are shorter.",
+        lambda hop: _seconds(hop.p95_gap_milliseconds),
+    ),
+    "gap_max_seconds": ("Longest pause between tokens.", lambda hop: _seconds(hop.max_gap_milliseconds)),
+    "pacing_ratio": ("First to last token here / at the server: 1 streams.", lambda hop: hop.pacing),
+}
+
+
+def write(report: Report, path: Path) -> None:
+    """Replace the file; raises OSError, and then the old one stays."""
+    registry = CollectorRegistry()
+    of = {"subject": report.subject, "model": report.model or ""}
+
+    def gauge(name: str, text: str, *more: str) -> Gauge:
+        return Gauge(f"streamctl_probe_{name}", text, [*of, *more], registry=registry)
+
+    success = report.exit_code == STREAMING
+    gauge("success", "1 if the worst run streamed.").labels(**of).set(success)
+    runs = gauge("runs", "Runs by verdict.", "verdict")
+    for verdict, count in report.distribution.items():
+        runs.labels(**of, verdict=verdict).set(count)
+    at = report.decisive.ended_at or report.started_at
+    gauge("timestamp_seconds", "When the deciding run ended.").labels(**of).set(at.timestamp())
+    for name, (text, value) in _OF_HOP.items():
+        measured = gauge(name, f"{text} Of the deciding run.", "hop")
+        for hop in report.decisive.hops:
+            if (found := value(hop)) is not None:
+                measured.labels(**of, hop=hop.hop).set(found)
+    write_to_textfile(str(path), registry)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

@@ -1,0 +1,72 @@
+"""Which run decides, and what of a timeline is told."""
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Reason, Verdict
+from streaming_operator.report.exits import exit_code
+from tests.unit.report.reports import FINE, STORED, report, result
+
+V = Verdict
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected", "code"),
+    [
+        ([V.STREAMING], V.STREAMING, 0),
+        ([V.STREAMING, V.ENGINE_BATCHED], V.STREAMING, 0),
+        ([V.STREAMING, V.INCONCLUSIVE, V.STREAMING], V.INCONCLUSIVE, 3),
+        ([V.INCONCLUSIVE, V.UNREACHABLE], V.UNREACHABLE, 4),
+        ([V.UNREACHABLE, V.BUFFERED, V.UNREACHABLE], V.BUFFERED, 1),
+        ([V.COALESCED, V.BUFFERED, V.BUFFERED], V.BUFFERED, 1),
+    ],
+)
+def test_the_worst_run_decides(verdicts: list[Verdict], expected: Verdict, code: int) -> None:
+    """Not streaming before not connected before inconclusive before streaming; among equals the most frequent."""
+    told = report(*(result(verdict) for verdict in verdicts))
+    assert (expected, code) == (told.verdict, told.exit_code)
+    assert told.verdict == told.decisive.verdict
+    assert len(verdicts) == sum(told.distribution.values())
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_verdict_has_an_exit_code(verdict: Verdict) -> None:
+    """One of the four that are documented, and 0 only for what streams."""
+    code = exit_code(verdict)
+    assert code in (0, 1, 3, 4)
+    assert (code == 0) == (verdict in (V.STREAMING, V.ENGINE_BATCHED))
+
+
+def test_a_workload_that_is_not_up_does_not_stream() -> None:
+    """Reasons that are no verdict come from diagnose."""
+    assert 1 == exit_code(Reason.IMAGE_NOT_PULLED)
+
+
+def test_evidence_and_remedy_are_told_apart() -> None:
+    """The message of the operator's status has both in one line."""
+    told = report(result(V.BUFFERED, message="64 tokens. In 1 read. Remedy: turn it off. Then on"))
+    assert ("64 tokens. In 1 read", "turn it off. Then on") == (told.evidence, told.remedy)
+
+
+def test_hops_have_the_names_that_people_gave_them() -> None:
+    """`URL` for what was asked; a hop without a name of its own keeps the probe's."""
+    told = report(result(V.BUFFERED, STORED, inner=FINE))
+    assert ["URL", str(Hop.POD)] == [hop.hop for hop in told.decisive.hops]
+
+
+def test_numbers_of_a_timeline() -> None:
+    """Milliseconds, with every read and the tokens that it completed."""
+    (hop,) = report(result(V.STREAMING)).decisive.hops
+    assert (100.0, 10.0, 630.0, 20.1, 1.0) == (
+        hop.ttft_milliseconds,
+        hop.max_gap_milliseconds,
+        hop.generation_milliseconds,
+        hop.made_after_milliseconds,
+        hop.pacing,
+    )
+    assert [0, *[1] * 64, 0] == [arrival.tokens for arrival in hop.arrivals]
+
+
+def test_a_hop_without_an_answer_has_no_numbers() -> None:
+    """Nothing is made up."""
+    (hop,) = report(result(V.UNREACHABLE, None)).decisive.hops
+    assert ((), None, 0) == (hop.arrivals, hop.ttft_milliseconds, hop.events)

@@ -1,0 +1,143 @@
+"""Text, JSON, JUnit, HTML and metrics of a report: complete, readable by their programs, nothing let through."""
+
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from streaming_operator.api.conditions import Verdict
+from streaming_operator.report import Child, Report, html, junit, text, textfile
+from streaming_operator.report.live import Picture, growing
+from streaming_operator.report.model import Arrival, as_json
+from tests.unit.report.reports import FINE, STORED, SUBJECT, report, result
+
+V = Verdict
+NASTY = "<script>alert('x')</script> \x00\x1b[31m & \"quotes\""
+
+
+def printed(told: Report, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding)
+    text.write(told, out)
+    out.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_text_says_verdict_evidence_remedy_then_the_hops() -> None:
+    """The first lines are for people in a hurry."""
+    lines = printed(report(result(V.BUFFERED, STORED, inner=FINE))).splitlines()
+    assert ["Buffered: URL: Buffered it is", "Remedy: do something", ""] == lines[:3]
+    assert [" URL ", " Pod "] == [line[:5] for line in lines[4:6]]
+
+
+def test_text_without_colours_or_blocks_where_they_cannot_be_shown() -> None:
+    """A pipe gets no escape codes, an ASCII terminal no characters that it lacks."""
+    told = printed(report(result(V.STREAMING)), "ascii")
+    assert "\x1b" not in told
+    assert "|" in told
+
+
+def test_strip_shows_where_the_tokens_came() -> None:
+    """A stream fills its time, a stored answer stands at the end."""
+    even = [Arrival(milliseconds=10.0 * n, bytes=9, tokens=1) for n in range(32)]
+    once = [Arrival(milliseconds=320.0, bytes=9, tokens=32)]
+    assert "|" + "@" * 32 + "|" == text.strip(even, 320.0, plain=True)
+    assert "|" + " " * 31 + "@|" == text.strip(once, 320.0, plain=True)
+    assert "|" + " " * 32 + "|" == text.strip([], 0.0, plain=True)
+
+
+def test_json_is_valid_against_its_schema() -> None:
+    """With everything that a report can hold; a field that the schema does not know is refused."""
+    schema = json.loads((Path(__file__).parents[3] / "docs" / "probe-result.schema.json").read_text())
+    child = Child(kind="Pod", name="x", state="Pending", healthy=False, detail="no node")
+    found = json.loads(
+        as_json(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING), children=(child,)))
+    )
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(found, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found | {"new": 1}, schema)
+
+
+def test_junit_has_a_case_for_each_hop_and_run() -> None:
+    """Failure, error and skipped are three things; the remedy stands at the hop at fault."""
+    told = report(result(V.BUFFERED, STORED, inner=FINE), result(V.UNREACHABLE, None), result(V.INCONCLUSIVE))
+    (suite,) = ElementTree.fromstring(junit.document(told))
+    assert ("4", "1", "1", "1") == tuple(suite.get(key) for key in ("tests", "failures", "errors", "skipped"))
+    assert [["failure"], [], ["error"], ["skipped"]] == [[child.tag for child in case] for case in suite]
+    assert "Remedy: do something" == suite[0][0].text
+
+
+def test_junit_holds_whatever_a_server_said() -> None:
+    """Control characters that XML cannot hold are replaced."""
+    told = report(result(V.UPSTREAM_ERROR, None, message=NASTY))
+    hop = told.runs[0].hops[0].model_copy(update={"evidence": NASTY})
+    run = told.runs[0].model_copy(update={"hops": (hop,)})
+    ElementTree.fromstring(junit.document(told.model_copy(update={"runs": (run,)})))
+
+
+class Links(HTMLParser):
+    """Everything that a browser would load, and every tag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loaded += [str(value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+
+def test_html_is_one_file_with_a_picture_of_each_hop() -> None:
+    """Nothing is loaded, nothing runs; a panel for every hop."""
+    told = html.document(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING)))
+    links = Links()
+    links.feed(told)
+    assert ([], False) == (links.loaded, "script" in links.tags)
+    assert not re.search(r"url\(|@import|https?://(?!llm\.example|10\.0\.0\.1)", told)
+    assert 2 == told.count('class="plot"')
+
+
+def test_html_escapes_what_a_server_said() -> None:
+    """An error page becomes text, never markup."""
+    told = html.document(report(result(V.UPSTREAM_ERROR, None, message=NASTY)))
+    assert "<script" not in told
+    assert "&lt;script&gt;" in told
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_verdict_can_be_printed(verdict: Verdict, tmp_path: Path) -> None:
+    """With and without a timeline, in every form."""
+    for told in (report(result(verdict)), report(result(verdict, None))):
+        assert str(verdict) in html.document(told)
+        assert printed(told).startswith(f"{verdict}: ")
+        assert str(verdict) in as_json(told)
+        ElementTree.fromstring(junit.document(told))
+        textfile.write(told, tmp_path / "x.prom")
+
+
+def test_a_metrics_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
+    """Nothing half written, nothing left beside it."""
+    file = tmp_path / "folder.prom"
+    file.mkdir()
+    with pytest.raises(OSError, match="folder"):
+        textfile.write(report(result(V.STREAMING)), file)
+    assert [file] == list(tmp_path.iterdir())
+
+
+def test_live_picture_grows_and_is_quiet_without_a_terminal() -> None:
+    """Bytes by their time; nothing at all into a file."""
+    assert "▕" + "█" * 4 + "    ▏" == growing([(0.1 * n, 5) for n in range(4)], 0.8, 8)
+    out = io.StringIO()
+    with Picture(replace(SUBJECT), out) as picture:
+        for hop in report(result(V.STREAMING)).decisive.hops:
+            assert hop.arrivals
+        picture.arrived(next(iter(SUBJECT.names)), 0.1, 10)
+    assert "" == out.getvalue()
