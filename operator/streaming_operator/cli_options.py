@@ -6,6 +6,7 @@ Every mistake is a `click.UsageError` with a sentence; no value of a key is ever
 
 import ipaddress
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
@@ -13,11 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from streaming_operator.api.conditions import Hop
-from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.request import PATHS, Api, ApiKey
 from streaming_operator.probe.wire import Target
 
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
+_ENDS: tuple[tuple[Api, str], ...] = tuple((api, path.removeprefix("/v1")) for api, path in PATHS.items())
+"""chat before completions, whose path is the end of the other's."""
 
 
 def key(variable: str | None) -> ApiKey | None:
@@ -30,15 +33,35 @@ def key(variable: str | None) -> ApiKey | None:
     return found
 
 
-def target(hop: Hop, url: str, via: str | None, ca: str | None, path: str) -> Target:
-    """Where *url* leads; *path* is that of the API below /v1."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How every URL of one command is asked."""
+
+    api: Api | None = None
+    """None: what the URL's path says, else chat."""
+    ca: str | None = None
+    http2: bool = False
+
+
+def api_of(url: str, way: Way) -> Api:
+    """The API that is asked: the one that was named, or whose path the URL holds, or chat."""
+    if way.api is not None:
+        return way.api
+    path = _split(url).path.rstrip("/")
+    named: list[Api] = [api for api, end in _ENDS if path.endswith(end)]
+    return named[0] if named else "chat"
+
+
+def target(hop: Hop, url: str, via: str | None, way: Way) -> Target:
+    """Where *url* leads."""
     parts = _split(url)
     scheme, port = _checked(parts)
     host = parts.hostname or ""
     named = f"[{host}]" if ":" in host else host
     header = named if port == DEFAULT_PORTS[scheme] else f"{named}:{port}"
     address, at = address_of(via, port) if via else (host, port)
-    return Target(hop, address, at, scheme, header, _path(parts, path), ca)
+    path = _path(parts, api_of(url, way))
+    return Target(hop, address, at, scheme, header, path, way.ca, way.http2)
 
 
 def shown(target: Target) -> str:
@@ -88,8 +111,11 @@ def _checked(parts: SplitResult) -> tuple[Scheme, int]:
     return scheme, port or DEFAULT_PORTS[scheme]
 
 
-def _path(parts: SplitResult, wanted: str) -> str:
+def _path(parts: SplitResult, api: Api) -> str:
+    """The path of the API, wherever the URL ended: at the base, at /v1, at this API or at another one."""
     path = parts.path.rstrip("/")
-    if not path.endswith(wanted):
-        path += wanted if path.endswith("/v1") else f"/v1{wanted}"
+    known = next((end for _, end in _ENDS if path.endswith(end)), "")
+    root = path.removesuffix(known)
+    root += "" if known or root.endswith("/v1") else "/v1"
+    path = root + PATHS[api].removeprefix("/v1")
     return f"{path}?{parts.query}" if parts.query else path

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -19,7 +20,7 @@ from streaming_operator.probe.finding import Finding
 from streaming_operator.probe.hops import Plan, verify
 from streaming_operator.probe.models import models
 from streaming_operator.probe.remedies import Names, remedy
-from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.request import Api, ApiKey
 from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.wire import Limits, Target
 from streaming_operator.report import Report, Subject, no_answer, of_results
@@ -40,6 +41,7 @@ while they happen.
 Examples:
   streamctl probe http://localhost:8000
   streamctl probe https://llm.example.com --model tiny --api-key-env LLM_KEY
+  streamctl probe https://llm.example.com/v1/responses --http2
   streamctl probe https://llm.example.com --via 10.0.0.7:443 --ca ca.pem
   streamctl probe https://llm.example.com --compare http://10.1.2.3:8000 --output html > report.html
   streamctl probe https://llm.example.com --runs 5 --output junit > streaming.xml
@@ -56,6 +58,7 @@ class _Wish:
 
     target: Target
     control: Target | None
+    api: Api
     model: str | None
     key: ApiKey | None
     limits: Limits
@@ -70,6 +73,12 @@ class _Wish:
 @click.option(
     "--via", metavar="IP[:PORT]", help="Connect here, with URL's host as Host header and server name."
 )
+@click.option(
+    "--api",
+    type=click.Choice(get_args(Api)),
+    help="Which API to ask; without it the one that URL's path names, else chat.",
+)
+@click.option("--http2", is_flag=True, help="Ask over HTTP/2: by ALPN, or at once where there is no TLS.")
 @click.option("--ca", type=PEM, help="PEM file of the CAs to trust instead of the system's.")
 @click.option(
     "--compare",
@@ -111,6 +120,8 @@ def probe(
     model: str | None,
     api_key_env: str | None,
     via: str | None,
+    api: Api | None,
+    http2: bool,
     ca: Path | None,
     compare: str | None,
     max_tokens: int,
@@ -120,11 +131,13 @@ def probe(
     metrics_textfile: Path | None,
 ) -> None:
     """Options to a plan, its results to a report and an exit code."""
-    trusted = cli_options.text_of(ca)
-    path = "/chat/completions"
+    way = cli_options.Way(api, cli_options.text_of(ca), http2)
+    target = cli_options.target(Hop.EXPOSURE, url, via, way)
+    way = replace(way, api=cli_options.api_of(url, way))
     wish = _Wish(
-        cli_options.target(Hop.EXPOSURE, url, via, trusted, path),
-        cli_options.target(Hop.POD, compare, None, trusted, path) if compare else None,
+        target,
+        cli_options.target(Hop.POD, compare, None, way) if compare else None,
+        way.api or "chat",
         model,
         cli_options.key(api_key_env),
         Limits(connect=min(5.0, timeout), first_token=timeout, stall=min(75.0, timeout), total=timeout),
@@ -140,6 +153,7 @@ async def _probe(wish: _Wish, output: Output, metrics: Path | None) -> int:
         f"streamctl {version('streaming-operator')}",
         datetime.now(UTC),
         wish.model,
+        wish.api,
         names=_NAMES,
     )
     return tell(await _report(wish, subject), output, metrics)
@@ -163,6 +177,7 @@ def _plan(wish: _Wish, picture: Picture) -> Plan:
     return Plan(
         (wish.target, wish.control) if wish.control else (wish.target,),
         wish.model or "",
+        api=wish.api,
         key=wish.key,
         start_tokens=min(64, wish.cap_tokens),
         cap_tokens=wish.cap_tokens,

@@ -45,6 +45,25 @@ def test_url_in_its_usual_forms(engines: Engines, path: str) -> None:
     assert f"{engines().base_url}/v1/chat/completions" == json.loads(result.stdout)["subject"]
 
 
+@pytest.mark.parametrize(
+    ("path", "options", "asked", "api"),
+    [
+        ("/v1/completions", (), "/v1/completions", "completions"),
+        ("/v1/chat/completions", ("--api", "completions"), "/v1/completions", "completions"),
+        ("", ("--api", "chat"), "/v1/chat/completions", "chat"),
+    ],
+)
+def test_api_as_named_or_as_the_path_says(
+    engines: Engines, path: str, options: tuple[str, ...], asked: str, api: str
+) -> None:
+    """The option wins, then the URL's own path, then chat."""
+    with Proxy(engines().port, proxies.healthy) as edge:
+        url = f"http://127.0.0.1:{edge.port}{path}"
+        result = run(url, *options, "--model", "tiny", "--output", "json", "--max-tokens", "64")
+    assert (0, api) == (result.exit_code, json.loads(result.stdout)["api"])
+    assert {f"POST {asked} HTTP/1.1"} == {request.decode().splitlines()[0] for request in edge.requests}
+
+
 def test_json_for_programs(engines: Engines) -> None:
     """One document, nothing on standard error."""
     result = run(engines().base_url, "--output", "json")

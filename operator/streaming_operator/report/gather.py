@@ -103,16 +103,22 @@ def _hop(subject: Subject, hop: HopResult) -> HopReport:
     if not isinstance(t, Timeline):
         return told
     measured = {
-        "protocol": hop.protocol,
+        "protocol": t.http_version,
         "clock": t.clock,
         "ttft_milliseconds": _ms(t.ttft),
-        "p50_gap_milliseconds": _ms(quantile(t.gaps, 0.5)),
+        "ttft_content_milliseconds": _ms(t.ttft_content),
+        "ttft_reasoning_milliseconds": _ms(t.ttft_reasoning),
+        "p50_gap_milliseconds": _ms(t.gap_p50),
         "p95_gap_milliseconds": _ms(quantile(t.gaps, 0.95)),
-        "max_gap_milliseconds": _ms(max(t.gaps, default=None)),
+        "p99_gap_milliseconds": _ms(t.gap_p99),
+        "max_gap_milliseconds": _ms(t.gap_max),
+        "spread_milliseconds": _ms(t.spread) if t.arrivals else None,
+        "tokens_per_event": _ratio(t.tokens_per_event),
+        "events_per_read": _ratio(t.events_per_read) if t.arrivals else None,
         "total_milliseconds": _ms(t.ended_at),
         "generation_milliseconds": t.metrics.generation if t.metrics else None,
         "made_after_milliseconds": _made_after(t),
-        "pacing": None if t.pacing is None else round(t.pacing, 3),
+        "pacing": _ratio(t.pacing),
         "events": t.events,
         "reads": t.token_reads,
         "tokens": t.tokens,
@@ -140,3 +146,7 @@ def _made_after(t: Timeline) -> float | None:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _ratio(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -43,11 +43,23 @@ class HopReport(_Part):
     ttft_milliseconds: float | None = Field(
         default=None, description="From the request's last byte to the first event with text."
     )
+    ttft_content_milliseconds: float | None = Field(
+        default=None, description="To the first token of the answer itself, after any thinking."
+    )
+    ttft_reasoning_milliseconds: float | None = Field(
+        default=None, description="To the first token of thinking; null for a model that does not."
+    )
     p50_gap_milliseconds: float | None = Field(
         default=None, description="Median time between two token-bearing events."
     )
     p95_gap_milliseconds: float | None = None
+    p99_gap_milliseconds: float | None = None
     max_gap_milliseconds: float | None = None
+    spread_milliseconds: float | None = Field(
+        default=None, description="First to last token-bearing event, as they arrived."
+    )
+    tokens_per_event: float | None = Field(default=None, description="Above 1: the engine bundles.")
+    events_per_read: float | None = Field(default=None, description="Above 1: somebody on the way bundles.")
     total_milliseconds: float | None = Field(default=None, description="Arrival of the end of the answer.")
     generation_milliseconds: float | None = Field(
         default=None, description="First to last token by the server's own clock, where it tells."
