@@ -12,6 +12,7 @@ import click
 
 from streaming_operator import logs
 from streaming_operator.api import schema
+from streaming_operator.cli_diagnose import diagnose_command
 from streaming_operator.cli_probe import probe
 from streaming_operator.cli_render import render
 from streaming_operator.errors import OperatorError
@@ -53,6 +54,7 @@ def crd() -> None:
 
 
 main.add_command(probe)
+main.add_command(diagnose_command)
 main.add_command(render)
 
 

@@ -69,6 +69,12 @@ def shown(target: Target) -> str:
     return f"{target.scheme}://{target.host_header}{target.path.partition('?')[0]}"
 
 
+def edge_address(via: str) -> tuple[str, int | None]:
+    """IP address and port of --via; None where it names no port."""
+    address, port = address_of(via, 0)
+    return address, port or None
+
+
 def address_of(via: str, port: int) -> tuple[str, int]:
     """IP address and port of --via."""
     try:

@@ -3,13 +3,14 @@ What is kept of an object that was seen: only what some decision reads, since th
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from streaming_operator.api.endpoint import GROUP, KIND
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
+from streaming_operator.cluster.kinds import Kind
 
 Key = tuple[str, str]
 """`(namespace, name)`."""
@@ -65,6 +66,25 @@ class Cached:
     def controller(self) -> Mapping[str, Any] | None:
         """The owner reference of its controller."""
         return next((o for o in self.metadata.get("ownerReferences") or () if o.get("controller")), None)
+
+
+class Source(Protocol):
+    """Where objects are looked up: caches that follow the cluster, or a single look at it."""
+
+    def has(self, kind: Kind) -> bool:
+        """Whether the cluster has the kind."""
+
+    def every(self, kind: Kind) -> Iterable[Cached]:
+        """All objects of a kind."""
+
+    def get(self, kind: Kind, key: Key) -> Cached | None:
+        """One object."""
+
+    def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
+        """Everything of a kind that belongs to an endpoint."""
+
+    def serving(self, host: str) -> list[Cached]:
+        """Every Ingress with a rule for *host*."""
 
 
 def _endpoint_of(seen: Cached) -> Key | None:

@@ -5,22 +5,39 @@ It reads the service account (and its token again every minute) inside a cluster
 exec plug-ins outside. TLS is checked as that configuration says.
 """
 
+import binascii
 import os
 import ssl
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from streaming_operator.errors import Unreachable
 
+_HOME = str(Path("~/.kube/config").expanduser())
+"""Where people keep theirs."""
+
 
 class Credentials:
     """Address, TLS and token of the API server."""
 
-    def __init__(self, configuration: Configuration, *, inside: bool) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        inside: bool,
+        file: str | None = None,
+        context: str | None = None,
+    ) -> None:
         self._configuration = configuration
         self._inside = inside
+        self._file = file
+        self._context = context
+        self.namespace = "default"
+        """Of the kubeconfig's context: where a person works who names none."""
 
     @classmethod
     async def load(cls) -> Self:
@@ -30,6 +47,32 @@ class Credentials:
         await credentials.reload()
         return credentials
 
+    @classmethod
+    async def of_person(cls, file: str | None, context: str | None) -> Self:
+        """
+        Take a kubeconfig and nothing else: *file*, else KUBECONFIG, else ~/.kube/config.
+
+        Raises `Unreachable` with what is wrong with it: people write these files.
+        """
+        credentials = cls(
+            Configuration(),
+            inside=False,
+            file=file or os.environ.get("KUBECONFIG") or _HOME,
+            context=context,
+        )
+        try:
+            await credentials.reload()
+            _, active = config.list_kube_config_contexts(credentials._file)  # type: ignore[no-untyped-call]
+            chosen = active if context is None else _named(context, credentials._file)
+            credentials.namespace = chosen["context"].get("namespace") or "default"
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise Unreachable(f"cannot read the kubeconfig {credentials._file}: it is not YAML") from error
+        except (AttributeError, LookupError, TypeError, ValueError, binascii.Error) as error:
+            raise Unreachable(
+                f"cannot read the kubeconfig {credentials._file}: it is no kubeconfig"
+            ) from error
+        return credentials
+
     async def reload(self) -> None:
         """Read everything again: after a 401 the token may have been replaced."""
         configuration = Configuration()
@@ -37,9 +80,11 @@ class Credentials:
             if self._inside:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
-                await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                await config.load_kube_config(  # type: ignore[no-untyped-call]
+                    self._file, self._context, client_configuration=configuration, persist_config=False
+                )
         except (config.ConfigException, OSError) as error:
-            where = "the service account" if self._inside else "the kubeconfig"
+            where = "the service account" if self._inside else f"the kubeconfig {self._file or ''}".rstrip()
             raise Unreachable(f"cannot read {where}: {error}") from error
         self._configuration = configuration
 
@@ -68,3 +113,9 @@ class Credentials:
         """The header that tells who we are; empty with client certificates."""
         token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         return {"Authorization": token} if token else {}
+
+
+def _named(context: str, file: str | None) -> dict[str, Any]:
+    """The context of that name in a kubeconfig."""
+    contexts, _ = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
+    return next(dict(entry) for entry in contexts if entry["name"] == context)

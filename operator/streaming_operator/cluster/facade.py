@@ -4,14 +4,12 @@ The one door to the cluster: what a pass may ask and order, in the words of a pa
 It wires transport, caches, applier and observer together and holds no rule of its own.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
-from streaming_operator.cluster import edges, kinds
+from streaming_operator.cluster import edges, kinds, secrets
 from streaming_operator.cluster.applier import Applied, Applier
 from streaming_operator.cluster.cached import Key
 from streaming_operator.cluster.caches import Caches
@@ -19,7 +17,7 @@ from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.observer import Observer
 from streaming_operator.cluster.transport import METADATA_LIST, Transport
-from streaming_operator.errors import Conflict, Gone, Rejected
+from streaming_operator.errors import Conflict, Gone
 from streaming_operator.facts import Capabilities, Identity, Manifest, Observed
 from streaming_operator.settings import Settings
 
@@ -82,20 +80,7 @@ class Cluster:
 
     def capabilities(self) -> Capabilities:
         """Which optional kinds and which classes there are now."""
-        every, has, told = self._caches.every, self._caches.has, self._settings.edges
-        classes = list(every(kinds.GATEWAY_CLASSES))
-        return Capabilities(
-            service_monitors=has(kinds.SERVICE_MONITORS),
-            http_routes=has(kinds.HTTP_ROUTES),
-            ingress_classes=edges.ingress_classes(every(kinds.INGRESS_CLASSES), told),
-            gateway_classes=edges.gateway_classes(classes, told),
-            gateways={
-                "/".join(seen.key): seen.body["spec"]["gatewayClassName"] for seen in every(kinds.GATEWAYS)
-            },
-            request_timeout_classes=frozenset(
-                seen.key[1] for seen in classes if edges.REQUEST_TIMEOUT_FEATURE in seen.body["features"]
-            ),
-        )
+        return edges.capabilities(self._caches, self._settings.edges)
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
         """Make the cluster hold exactly *children*; see `Applier.apply` for what it raises."""
@@ -157,25 +142,11 @@ class Cluster:
 
     async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a Secret, for a probe that is about to start; it is kept nowhere."""
-        body = await self._transport.get(
-            kinds.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}"
-        )
-        try:
-            return base64.b64decode((body.get("data") or {})[key], validate=True).decode().strip()
-        except KeyError:
-            raise Gone(f"Secret {namespace}/{name} has no key {key!r}") from None
-        except (binascii.Error, UnicodeDecodeError):  # the cause would quote the secret
-            raise Rejected(f"Secret {namespace}/{name}: the value of {key!r} is not text") from None
+        return await secrets.secret_key(self._transport, namespace, name, key)
 
     async def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a ConfigMap, e.g. a CA bundle."""
-        body = await self._transport.get(
-            kinds.CONFIG_MAPS.path(namespace, name), f"read ConfigMap {namespace}/{name}"
-        )
-        try:
-            return str((body.get("data") or {})[key])
-        except KeyError:
-            raise Gone(f"ConfigMap {namespace}/{name} has no key {key!r}") from None
+        return await secrets.config_map_key(self._transport, namespace, name, key)
 
     async def publish(
         self, endpoint: StreamingEndpoint, kind: Literal["Normal", "Warning"], reason: str, message: str

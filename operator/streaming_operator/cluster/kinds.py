@@ -49,6 +49,7 @@ OPTIONAL = frozenset({HTTP_ROUTES, SERVICE_MONITORS})
 """Children whose kind a cluster may lack."""
 
 PODS = Kind("v1", "Pod", "pods")
+ENDPOINT_SLICES = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 REPLICA_SETS = Kind("apps/v1", "ReplicaSet", "replicasets")
 INGRESS_CLASSES = Kind("networking.k8s.io/v1", "IngressClass", "ingressclasses", namespaced=False)
 GATEWAY_CLASSES = Kind("gateway.networking.k8s.io/v1", "GatewayClass", "gatewayclasses", namespaced=False)

@@ -11,8 +11,7 @@ from typing import Any
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import kinds, sightings, troubles
-from streaming_operator.cluster.cached import Cached, Key
-from streaming_operator.cluster.caches import Caches
+from streaming_operator.cluster.cached import Cached, Key, Source
 from streaming_operator.cluster.compare import digest
 from streaming_operator.facts import Manifest, Observed, PodFact, RouteFact
 
@@ -23,7 +22,7 @@ REVISION = "deployment.kubernetes.io/revision"
 class Observer:
     """Translates cached objects into `Observed`."""
 
-    def __init__(self, caches: Caches) -> None:
+    def __init__(self, caches: Source) -> None:
         self._caches = caches
         self._templates: dict[Key, tuple[str, str]] = {}
 

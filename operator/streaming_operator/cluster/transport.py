@@ -20,7 +20,7 @@ from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster.answers import error_of, retry_after
 from streaming_operator.cluster.credentials import Credentials
 from streaming_operator.cluster.pace import Pace
-from streaming_operator.errors import Unreachable
+from streaming_operator.errors import Forbidden, Unreachable
 
 CALL_SECONDS = 15.0
 """Limit of one call; three times the worst answer of a busy API server that is still useful."""
@@ -55,6 +55,11 @@ class Transport:
     async def open(cls, *, per_second: float, burst: int, connections: int) -> Self:
         """Read the credentials and prepare the session; talks to nobody yet."""
         return cls(await Credentials.load(), Pace(per_second, burst), connections)
+
+    @classmethod
+    def of_person(cls, credentials: Credentials) -> Self:
+        """A session for one command of a person, who waits for no pace."""
+        return cls(credentials, Pace(50.0, 100), 10)
 
     @property
     def server(self) -> str:
@@ -187,6 +192,29 @@ class Transport:
                     raw = await response.read()
                     raise error_of(response.status, _decode(raw, response.status), doing)
                 yield _lines(response.content, doing)
+        except _NETWORK as error:
+            raise Unreachable(f"cannot {doing}: {_network(error)}") from error
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, query: Mapping[str, str], doing: str, protocol: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket to a subresource of a pod; raises what the handshake is refused with."""
+        headers = await self._credentials.authorization()
+        try:
+            async with self._watches.ws_connect(
+                self._url(path, query),
+                protocols=(protocol,),
+                headers=headers,
+                proxy=self._credentials.proxy,
+                max_msg_size=0,
+            ) as socket:
+                yield socket
+        except aiohttp.WSServerHandshakeError as error:
+            kind = {401: Forbidden, 403: Forbidden}.get(error.status)
+            if kind is not None:
+                raise kind(f"cannot {doing}: it is not allowed (HTTP {error.status})") from error
+            raise error_of(error.status, "the API server refuses it", doing) from error
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error
 

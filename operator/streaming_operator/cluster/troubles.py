@@ -89,6 +89,12 @@ def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> T
     return None
 
 
+def of_pod(pod: dict[str, Any]) -> Trouble | None:
+    """The worst trouble of one pod; None when it is ready."""
+    found = list(_of_pod(pod, late=False))
+    return min(found, key=lambda trouble: _WORST_FIRST.index(trouble.reason)) if found else None
+
+
 def redacted(text: str) -> str:
     """*text* without anything that looks like a key, a token or a password."""
     return _SECRETS.sub("[redacted]", text)

@@ -7,6 +7,7 @@ Quiet wherever standard error is no terminal: pipelines get the report alone.
 import time
 from collections import deque
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import IO, Self
 
@@ -56,6 +57,10 @@ class Picture(AbstractContextManager["Picture"]):
         if self._console.is_terminal:
             self._live.stop()
 
+    def asks(self, model: str) -> None:
+        """The model's name, once it is known."""
+        self._subject = replace(self._subject, model=model)
+
     def arrived(self, hop: Hop, at: float, size: int) -> None:
         """One read of the stream that runs."""
         if hop is not self._hop or not self._reads or at < self._reads[-1][0]:
@@ -71,8 +76,8 @@ class Picture(AbstractContextManager["Picture"]):
         self._reads.clear()
 
     def _draw(self) -> Group:
-        asked = self._subject.model or "for its models"
-        lines = [Text(f"asking {asked} at {self._subject.shown}", style="bold"), *self._ended]
+        asked = f"asking {self._subject.model}" if self._subject.model else "looking"
+        lines = [Text(f"{asked} at {self._subject.shown}", style="bold"), *self._ended]
         reads = list(self._reads)
         if reads and self._hop is not None:
             lines += [Text(f"  {growing(reads, time.monotonic() - self._began)}", style="cyan")]

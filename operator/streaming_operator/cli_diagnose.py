@@ -1,0 +1,125 @@
+"""
+`streamctl diagnose NAME`: what is wrong with a StreamingEndpoint, from a laptop with a kubeconfig.
+
+It turns options into a wish and a diagnosis into a report; the looking and asking is `diagnose`.
+"""
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from streaming_operator import cli_options
+from streaming_operator.cli_output import Output, end_with, tell
+from streaming_operator.cluster import look
+from streaming_operator.diagnose import Diagnosis, Unknown, Wish, diagnose
+from streaming_operator.errors import ClusterError, Unreachable
+from streaming_operator.probe.hops import Plan
+from streaming_operator.report import Child, Report, Subject, no_answer, of_results
+from streaming_operator.report.exits import NO_CONNECTION
+from streaming_operator.report.live import Picture
+
+_HELP = """
+Say whether the StreamingEndpoint NAME streams, and if not, which hop stops it and what to set.
+
+Looks at its children, then sends the same request to a pod and to the Service (through the API server's
+port-forward, which is not judged itself) and to the address that users call. Writes nothing. It needs the
+rights to read the namespace and to forward ports; what may not be read is told.
+
+\b
+Examples:
+  streamctl diagnose chat
+  streamctl diagnose chat -n models --output html > report.html
+  streamctl diagnose chat --context production --via 203.0.113.7
+  kubectl streaming diagnose chat -n models
+
+\b
+Exit codes:
+  0 streaming   1 not streaming   2 wrong usage   3 inconclusive   4 could not connect
+"""
+
+
+@click.command("diagnose", help=_HELP)
+@click.argument("name")
+@click.option("-n", "--namespace", help="Namespace of NAME; without it the context's.")
+@click.option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
+@click.option("--context", help="Context of the kubeconfig.")
+@click.option("--via", metavar="IP[:PORT]", help="Where the edge listens, if not where the cluster says.")
+@click.option("--api-key-env", metavar="VAR", help="Variable that holds the API key; without it the Secret.")
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file of the CAs to trust; without it the endpoint's.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 3600),
+    default=120.0,
+    show_default=True,
+    help="Seconds for the first token.",
+)
+@click.option(
+    "--output", type=click.Choice(["text", "json", "junit", "html"]), default="text", show_default=True
+)
+def diagnose_command(
+    name: str,
+    namespace: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    via: str | None,
+    api_key_env: str | None,
+    ca: Path | None,
+    timeout: float,
+    output: Output,
+) -> None:
+    """Options to a wish, a diagnosis to a report and an exit code."""
+    wish = Wish(
+        namespace or "",
+        name,
+        cli_options.edge_address(via) if via else None,
+        cli_options.key(api_key_env),
+        cli_options.text_of(ca),
+        timeout,
+    )
+    end_with(_diagnose(wish, kubeconfig, context, output))
+
+
+async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, output: Output) -> int:
+    began = datetime.now(UTC)
+    try:
+        async with look(kubeconfig, context) as seen:
+            wish = replace(wish, namespace=wish.namespace or seen.namespace)
+            subject = Subject(
+                f"{wish.namespace}/{wish.name}", f"streamctl {version('streaming-operator')}", began
+            )
+            with Picture(subject, sys.stderr) as picture:
+
+                def ready(plan: Plan, model: str) -> Plan:
+                    picture.asks(model)
+                    return replace(plan, heard=picture.heard, arrived=picture.arrived)
+
+                found = await diagnose(seen, wish, ready)
+    except Unknown as unknown:
+        raise click.UsageError(str(unknown)) from unknown
+    except Unreachable as error:
+        if "kubeconfig" in str(error):
+            raise click.UsageError(str(error)) from error
+        click.echo(f"Error: {error}", err=True)
+        return NO_CONNECTION
+    except ClusterError as error:
+        raise click.UsageError(str(error)) from error
+    return tell(_report(subject, found), output, None)
+
+
+def _report(subject: Subject, found: Diagnosis) -> Report:
+    children = tuple(
+        Child(kind=s.kind, name=s.name, state=s.state, healthy=s.healthy, detail=s.detail)
+        for s in found.states
+    )
+    subject = replace(subject, model=found.model, notes=found.notes)
+    if found.result is not None:
+        return of_results(subject, [found.result], children)
+    return no_answer(subject, *found.hindrance, children)

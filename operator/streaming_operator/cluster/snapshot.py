@@ -1,0 +1,118 @@
+"""
+One look at the objects around one endpoint: lists instead of watches, with the rights that a person has.
+
+What belongs to the whole cluster (classes, Gateways, Ingresses of other namespaces) is often hidden from people: what
+cannot be listed is taken to be as the endpoint says, and told in `hidden`.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.naming import MANAGED_BY_SELECTOR
+from streaming_operator.cluster import cached, kinds
+from streaming_operator.cluster.cached import Body, Cached, Key
+from streaming_operator.cluster.caches import TRIMS, hosts_of
+from streaming_operator.cluster.kinds import Kind
+from streaming_operator.cluster.transport import Transport
+from streaming_operator.errors import Forbidden, Gone
+
+PAGE = "500"
+OURS = (kinds.DEPLOYMENTS, kinds.SERVICES, kinds.PODS, kinds.REPLICA_SETS)
+OPTIONAL = (kinds.HTTP_ROUTES, kinds.SERVICE_MONITORS)
+EVERYBODYS = (kinds.INGRESSES, kinds.INGRESS_CLASSES, kinds.GATEWAY_CLASSES, kinds.GATEWAYS)
+
+
+class Snapshot:
+    """A `cached.Source` of objects as they were when it was taken."""
+
+    def __init__(self, objects: Mapping[Kind, list[Cached]], hidden: tuple[str, ...]) -> None:
+        self._objects = objects
+        self.hidden = hidden
+        """Plurals of the kinds that may not be listed."""
+
+    @classmethod
+    async def take(cls, transport: Transport, endpoint: StreamingEndpoint) -> Self:
+        """List what the endpoint's state is read from; raises `Forbidden` where its own namespace is closed."""
+        found: dict[Kind, list[Cached]] = {}
+        hidden: list[str] = []
+
+        async def ours(kind: Kind) -> None:
+            found[kind] = await _list(transport, kind, endpoint.namespace, MANAGED_BY_SELECTOR)
+
+        async def optional(kind: Kind) -> None:
+            try:
+                await ours(kind)
+            except (Gone, Forbidden):
+                return  # not installed, or as good as that for somebody who may not see it
+
+        async def everybodys(kind: Kind) -> None:
+            try:
+                found[kind] = await _list(transport, kind, None)
+            except Gone:
+                return
+            except Forbidden:
+                hidden.append(kind.plural)
+                found[kind] = await _instead(transport, kind, endpoint)
+
+        await asyncio.gather(
+            *(ours(kind) for kind in OURS),
+            *(optional(kind) for kind in OPTIONAL),
+            *(everybodys(kind) for kind in EVERYBODYS),
+        )
+        return cls(found, tuple(sorted(hidden)))
+
+    def has(self, kind: Kind) -> bool:
+        """Whether the cluster has the kind, as far as could be seen."""
+        return kind in self._objects
+
+    def every(self, kind: Kind) -> Iterator[Cached]:
+        """All objects of a kind that were seen."""
+        yield from self._objects.get(kind, ())
+
+    def get(self, kind: Kind, key: Key) -> Cached | None:
+        """One object."""
+        return next((seen for seen in self.every(kind) if seen.key == key), None)
+
+    def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
+        """Everything of a kind that belongs to an endpoint."""
+        return [seen for seen in self.every(kind) if seen.endpoint == key]
+
+    def serving(self, host: str) -> list[Cached]:
+        """Every Ingress with a rule for *host*."""
+        return [seen for seen in self.every(kinds.INGRESSES) if host in hosts_of(seen)]
+
+
+async def _list(
+    transport: Transport, kind: Kind, namespace: str | None, selector: str | None = None
+) -> list[Cached]:
+    """All pages of a list."""
+    query, found = {"limit": PAGE} | ({"labelSelector": selector} if selector else {}), []
+    while True:
+        page: dict[str, Any] = await transport.get(kind.path(namespace), f"list {kind.plural}", query=query)
+        trim = TRIMS.get(kind, cached.whole)
+        found += [cached.cache(item, trim) for item in page.get("items") or ()]
+        if not (more := page["metadata"].get("continue")):
+            return found
+        query["continue"] = more
+
+
+async def _instead(transport: Transport, kind: Kind, endpoint: StreamingEndpoint) -> list[Cached]:
+    """What stands for objects that may not be listed: what the endpoint names exists, of unknown make."""
+    exposure = endpoint.spec.exposure
+    if kind is kinds.INGRESSES:
+        return await _list(transport, kind, endpoint.namespace)
+    if kind is kinds.INGRESS_CLASSES and exposure is not None and exposure.ingress is not None:
+        return [cached.cache(_unseen("", exposure.ingress.class_name), cached.ingress_class)]
+    if kind is kinds.GATEWAYS and exposure is not None and exposure.http_route is not None:
+        refs = exposure.http_route.parent_refs
+        return [
+            cached.cache(_unseen(ref.namespace or endpoint.namespace, ref.name), cached.gateway)
+            for ref in refs
+        ]
+    return []
+
+
+def _unseen(namespace: str, name: str) -> Body:
+    return {"metadata": {"namespace": namespace, "name": name, "uid": "", "resourceVersion": ""}}

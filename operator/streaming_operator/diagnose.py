@@ -1,0 +1,302 @@
+"""
+One endpoint looked at from a person's machine: its children, its conditions, and a stream through every hop.
+
+Pod and Service have no address out here: they are asked through the API server, whose own part cannot be told from
+theirs and is therefore not judged. The route is asked where its users find it. Nothing is written anywhere.
+"""
+
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from streaming_operator.api.conditions import EXPLAINED, Hop, Reason, Verdict
+from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
+from streaming_operator.cluster import Look, Sight
+from streaming_operator.errors import ClusterError
+from streaming_operator.facts import ProbeResult, Trouble
+from streaming_operator.probe import ApiKey, Guard, plan, wire
+from streaming_operator.probe.hops import Plan, verify
+from streaming_operator.probe.safety import key_refused
+
+THROUGH = "through the API server's port-forward, which is not judged itself: it may hold bytes back"
+REACHED_WITHIN = 3.0
+"""Seconds for a connection to an address that may be of no use out here."""
+_GUARD = Guard(local=True)
+
+
+class Unknown(Exception):
+    """There is no such endpoint; the text names those there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the person chose."""
+
+    namespace: str
+    name: str
+    via: tuple[str, int | None] | None = None
+    """Where the edge listens, if it is not where the cluster says; None as port is the scheme's own."""
+    key: ApiKey | None = None
+    """Instead of the Secret's."""
+    ca: str | None = None
+    first_token: float = 120.0
+    """Seconds until the first token."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One object, or one condition, in a line."""
+
+    kind: str
+    name: str
+    state: str
+    healthy: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found: a verification, or why there was none to make."""
+
+    model: str | None
+    states: tuple[State, ...]
+    result: ProbeResult | None = None
+    hindrance: tuple[str, str, str, str] = ("", "", "", "")
+    """Verdict or reason, hop, evidence and remedy, where nothing was asked."""
+    notes: dict[Hop, str] = field(default_factory=dict)
+
+
+async def diagnose(look: Look, wish: Wish, ready: Callable[[Plan, str], Plan]) -> Diagnosis:
+    """
+    Look, ask, tell; raises `Unknown` and what the API server says.
+
+    *ready* gets the plan and the model's name before anything is asked: a picture adds its callbacks.
+    """
+    body = await look.read_endpoint(wish.namespace, wish.name)
+    if body is None:
+        raise Unknown(_unknown(wish, await look.names(wish.namespace)))
+    try:
+        endpoint = StreamingEndpoint.from_body(body)
+    except InvalidEndpoint as invalid:
+        told = _told(Reason.INVALID_SPEC, "Spec", "; ".join(invalid.problems))
+        return Diagnosis(None, _conditions(body), hindrance=told)
+    sight = await look.see(endpoint)
+    found = Diagnosis(endpoint.served_name, (*_states(endpoint, sight), *_conditions(body)))
+    hindrance = _hindrance(endpoint, sight)
+    if hindrance is not None:
+        return replace(found, hindrance=hindrance)
+    try:
+        key, ca = await _key(look, endpoint, wish), await _ca(look, endpoint, wish)
+    except ClusterError as error:
+        told = str(Reason.SECRET_NOT_READABLE), "Secret", str(error), "give it with --api-key-env or --ca"
+        return replace(found, hindrance=told)
+    async with _hops(look, endpoint, sight) as (inner, notes, lost):
+        asked = await _asked(endpoint, sight, inner, replace(wish, key=key, ca=ca))
+        if wish.key is None and (risk := await _risk_for_key(asked)) is not None:
+            return replace(found, hindrance=risk)
+        result = await verify(ready(asked, endpoint.served_name))
+    states = (*(_not_asked(hop, why) for hop, why in lost.items()), *found.states)
+    return replace(found, result=result, notes=notes, states=states)
+
+
+# ---- what is in the way ------------------------------------------------------------------------------------
+
+
+def _hindrance(endpoint: StreamingEndpoint, sight: Sight) -> tuple[str, str, str, str] | None:
+    """Why asking would tell nothing that is not known already."""
+    observed = sight.observed
+    if endpoint.spec.suspend and not sight.pods:
+        return _told(Reason.SUSPENDED, "Workload", "spec.suspend is true and no pod runs")
+    if observed.desired_replicas == 0:
+        return _told(Reason.SCALED_TO_ZERO, "Workload", "spec.replicas is 0: no pod runs")
+    if not any(pod.ready for pod in observed.pods):
+        trouble = observed.workload_trouble or Trouble(Reason.PODS_PENDING, "no pod is ready")
+        return _told(trouble.reason, "Workload", trouble.message)
+    if observed.route is not None and observed.route.trouble is not None:
+        return _told(observed.route.trouble.reason, str(Hop.EXPOSURE), observed.route.trouble.message)
+    return None
+
+
+def _told(reason: Reason, hop: str, evidence: str) -> tuple[str, str, str, str]:
+    return str(reason), hop, evidence, EXPLAINED[reason].remedy.replace("`", "")
+
+
+def _unknown(wish: Wish, names: tuple[str, ...]) -> str:
+    there = f"there are {', '.join(names)}" if names else "there is none"
+    return f"no StreamingEndpoint {wish.name} in namespace {wish.namespace}: {there}"
+
+
+# ---- whom to ask -------------------------------------------------------------------------------------------
+
+
+async def _key(look: Look, endpoint: StreamingEndpoint, wish: Wish) -> ApiKey | None:
+    ref = endpoint.spec.engine.api_key_secret_ref
+    if wish.key is not None or ref is None:
+        return wish.key
+    return ApiKey(await look.secret_key(endpoint.namespace, ref.name, ref.key))
+
+
+async def _ca(look: Look, endpoint: StreamingEndpoint, wish: Wish) -> str | None:
+    ref = endpoint.spec.verification.tls.ca_config_map_ref
+    if wish.ca is not None or ref is None:
+        return wish.ca
+    return await look.config_map_key(endpoint.namespace, ref.name, ref.key)
+
+
+@asynccontextmanager
+async def _hops(
+    look: Look, endpoint: StreamingEndpoint, sight: Sight
+) -> AsyncIterator[tuple[tuple[wire.Target, ...], dict[Hop, str], dict[Hop, str]]]:
+    """Pod and Service as local targets, what must be known of them, and why one is missing."""
+    targets: list[wire.Target] = []
+    notes: dict[Hop, str] = {}
+    lost: dict[Hop, str] = {}
+    async with AsyncExitStack() as stack:
+        for hop, chosen in _chosen(endpoint, sight).items():
+            if chosen is None:
+                lost[hop] = "no pod is ready behind it"
+                continue
+            pod, port = chosen
+            try:
+                local = await stack.enter_async_context(look.tunnel(endpoint.namespace, pod, port))
+            except ClusterError as error:
+                lost[hop] = str(error)
+                continue
+            targets.append(wire.Target(hop, "127.0.0.1", local))
+            notes[hop] = f"{hop} was asked at pod {pod} {THROUGH}"
+        yield tuple(targets), notes, lost
+
+
+def _chosen(endpoint: StreamingEndpoint, sight: Sight) -> dict[Hop, tuple[str, int] | None]:
+    """The pod of each inner hop: the newest that is ready, and one that the Service would pick, another if it can."""
+    ready = [pod for pod in sight.observed.pods if pod.ready and not pod.terminating]
+    newest = [pod for pod in ready if pod.template_hash == sight.observed.pod_template_hash]
+    pod = next((pod.name for pod in (*newest, *ready)), None)
+    behind = sorted(sight.behind_service, key=lambda entry: entry[0] == pod)
+    return {
+        Hop.POD: (pod, endpoint.spec.engine.port) if pod else None,
+        Hop.SERVICE: behind[0] if behind else None,
+    }
+
+
+async def _asked(
+    endpoint: StreamingEndpoint, sight: Sight, inner: tuple[wire.Target, ...], wish: Wish
+) -> Plan:
+    """The operator's own plan for this endpoint, with addresses that lead somewhere from here."""
+    planned = plan(
+        endpoint,
+        sight.observed,
+        capabilities=sight.capabilities,
+        edge=None,
+        key=wish.key,
+        ca=wish.ca,
+        routine=False,
+        guard=_GUARD,
+        clock=lambda: datetime.now(UTC),
+    )
+    outer = [target for target in planned.targets if target.hop not in (Hop.POD, Hop.SERVICE)]
+    placed = [
+        await _placed(target, sight, wish) if target.hop is Hop.EXPOSURE else target for target in outer
+    ]
+    targets = (*inner, *placed)
+    limits = replace(planned.limits, first_token=wish.first_token)
+    return replace(planned, targets=targets, limits=limits, every_hop=True)
+
+
+async def _placed(target: wire.Target, sight: Sight, wish: Wish) -> wire.Target:
+    """The edge where it can be reached: as the person says, else as its status says, else as DNS does."""
+    if wish.via is not None:
+        address, port = wish.via
+        return replace(target, address=address, port=port or target.port)
+    for address in sight.addresses:
+        found = replace(target, address=address)
+        if _usable(address) and await _reached(found):
+            return found
+    return target
+
+
+async def _risk_for_key(asked: Plan) -> tuple[str, str, str, str] | None:
+    """A key that was read from a Secret goes nowhere that its owner would not send it."""
+    for target in asked.targets if asked.key is not None else ():
+        try:
+            address = (await wire.resolve(target, _GUARD, None)).address
+        except wire.NoAnswer:
+            continue  # the verification will tell
+        if (refusal := key_refused(address, target.scheme)) is not None:
+            remedy = f"serve {target.host} over https, or give the key yourself with --api-key-env"
+            return str(Verdict.UNREACHABLE), str(target.hop), refusal, remedy
+    return None
+
+
+def _usable(address: str) -> bool:
+    """A status may hold loopback addresses, which mean another machine than this one."""
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address != "localhost"
+
+
+async def _reached(target: wire.Target) -> bool:
+    try:
+        pinned = await wire.resolve(target, _GUARD, None)
+    except wire.NoAnswer:
+        return False
+    return bool(await wire.connect_times(pinned, 1, wire.Limits(connect=REACHED_WITHIN)))
+
+
+# ---- the children ------------------------------------------------------------------------------------------
+
+
+def _states(endpoint: StreamingEndpoint, sight: Sight) -> tuple[State, ...]:
+    observed, name = sight.observed, endpoint.name
+    wanted, ready = observed.desired_replicas, observed.ready_replicas
+    trouble = observed.workload_trouble
+    states = [
+        State(
+            "Deployment",
+            name,
+            f"{ready}/{wanted} ready, {observed.updated_replicas} of the newest template",
+            trouble is None and ready == wanted,
+            trouble.message if trouble else "",
+        )
+    ]
+    states += [
+        State("Pod", pod, str(why.reason) if why else "ready", why is None, why.message if why else "")
+        for pod, why in sight.pods
+    ]
+    behind = len(sight.behind_service)
+    states.append(State("Service", name, f"{behind} ready addresses", behind > 0))
+    if observed.route is not None:
+        route = "Ingress" if endpoint.spec.exposure and endpoint.spec.exposure.ingress else "HTTPRoute"
+        where = ", ".join(sight.addresses) or "no address"
+        why = observed.route.trouble
+        told = why.message if why else ""
+        states.append(State(route, name, where, observed.route.admitted, told))
+    if sight.hidden:
+        kinds = ", ".join(sight.hidden)
+        states.append(
+            State("Rights", "yours", f"may not list {kinds}", True, "taken to be as the endpoint says")
+        )
+    return tuple(states)
+
+
+def _conditions(body: dict[str, object]) -> tuple[State, ...]:
+    """As the operator told them."""
+    status = body.get("status")
+    told = status.get("conditions") if isinstance(status, dict) else None
+    return tuple(
+        State(
+            "Condition",
+            str(entry["type"]),
+            f"{entry['status']} ({entry['reason']})",
+            entry["status"] == ("False" if entry["type"] in ("Reconciling", "Stalled") else "True"),
+            str(entry.get("message") or ""),
+        )
+        for entry in told or ()
+    ) or (State("Condition", "none", "no operator has looked at it yet", False),)
+
+
+def _not_asked(hop: Hop, why: str) -> State:
+    return State("Hop", str(hop), "not asked", False, why)

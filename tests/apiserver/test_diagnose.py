@@ -1,0 +1,262 @@
+"""`streamctl diagnose` at a real API server: a double behind a forwarded port is the pod, a proxy is the edge."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cli import main
+from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind
+from tests.apiserver.kubelet import Kubelet
+from tests.engines.running import RunningEngine, free_port
+from tests.probe import proxies
+from tests.probe.proxies import Proxy
+
+pytestmark = pytest.mark.apiserver
+
+KEY = "s3cret-of-the-engine"
+RULES = [
+    {"apiGroups": ["streamingendpoints.dev"], "resources": ["streamingendpoints"], "verbs": ["get", "list"]},
+    {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["list"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["list"]},
+]
+"""What somebody may do who may look, but neither forward ports nor read Secrets."""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[RunningEngine]:
+    """The model server in the pod."""
+    flags = ("--enable-per-request-metrics", "--served-model-name", "chat", "--api-key", KEY)
+    with RunningEngine("double", flags) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def kubelet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+    """The node's."""
+    with Kubelet(tmp_path_factory.mktemp("kubelet")) as running:
+        yield running
+
+
+@dataclass
+class World:
+    """An endpoint whose children are up, and what a person types."""
+
+    plane: ControlPlane
+    endpoint: StreamingEndpoint
+    pod: dict[str, Any]
+    kubeconfig: Path
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    async def diagnose(self, *words: str, **environment: str) -> Result:
+        """`streamctl diagnose chat`, in a thread: it has an event loop of its own."""
+        typed = ["diagnose", "chat", "-n", self.endpoint.namespace, "--kubeconfig", str(self.kubeconfig)]
+        found = await asyncio.to_thread(CliRunner().invoke, main, [*typed, *words], env=environment)
+        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+        assert KEY not in found.output
+        return found
+
+    def not_ready(self, **container: Any) -> None:
+        """What a kubelet tells of a pod that does not come up."""
+        status = {
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [
+                {
+                    "name": "engine",
+                    "image": "none",
+                    "imageID": "",
+                    "ready": False,
+                    "restartCount": 0,
+                    **container,
+                }
+            ],
+        }
+        self.plane.patch(self.pod, {"status": status}, part="status")
+        counts = {"replicas": 1, "readyReplicas": 0, "updatedReplicas": 1}
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "chat", "namespace": self.endpoint.namespace},
+        }
+        self.plane.patch(deployment, {"status": {**counts, "availableReplicas": 0}}, part="status")
+
+
+@pytest.fixture
+async def world(
+    control_plane: ControlPlane,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    kubelet: Kubelet,
+    engine: RunningEngine,
+) -> World:
+    """Children as the operator makes them, controllers and kubelet played."""
+    classes = control_plane.request("GET", "/apis/networking.k8s.io/v1/ingressclasses")["items"]
+    if "nginx" not in [one["metadata"]["name"] for one in classes]:
+        control_plane.create(
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "IngressClass",
+                "metadata": {"name": "nginx"},
+                "spec": {"controller": "k8s.io/ingress-nginx"},
+            }
+        )
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": namespace}}
+    control_plane.create({**secret, "stringData": {"api-key": KEY}})
+    endpoint = an_endpoint(control_plane, namespace, engine={"apiKeySecretRef": {"name": "key"}})
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+    node = f"node-{uuid4().hex[:8]}"
+    kubelet.register(control_plane, node)
+    pod = _played(control_plane, of_kind(children, "Deployment"), node)
+    kubelet.ports[pod["metadata"]["name"]] = engine.port
+    return World(control_plane, endpoint, pod, control_plane.kubeconfig)
+
+
+def _played(plane: ControlPlane, deployment: dict[str, Any], node: str) -> dict[str, Any]:
+    """What the controllers of Deployments and EndpointSlices and a kubelet write."""
+    namespace, suffix = deployment["metadata"]["namespace"], uuid4().hex[:8]
+    revision = {"deployment.kubernetes.io/revision": "1"}
+    stored = plane.patch(deployment, {"metadata": {"annotations": revision}})
+    labels = {**deployment["spec"]["template"]["metadata"]["labels"], "pod-template-hash": suffix}
+    containers = {"containers": [{"name": "engine", "image": "none"}]}
+
+    def owned(name: str, kind: str, uid: str, owner: str) -> dict[str, Any]:
+        ref = {"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": uid, "controller": True}
+        return {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [ref]}
+
+    replica_set = plane.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {
+                **owned(f"chat-{suffix}", "Deployment", stored["metadata"]["uid"], "chat"),
+                "annotations": revision,
+            },
+            "spec": {
+                "selector": {"matchLabels": {"pod-template-hash": suffix}},
+                "template": {"metadata": {"labels": labels}, "spec": containers},
+            },
+        }
+    )
+    pod = plane.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": owned(
+                f"chat-{suffix}-1", "ReplicaSet", replica_set["metadata"]["uid"], f"chat-{suffix}"
+            ),
+            "spec": {**containers, "automountServiceAccountToken": False, "nodeName": node},
+        }
+    )
+    ready = {"type": "Ready", "status": "True"}
+    status = {"phase": "Running", "podIP": "10.9.8.7", "podIPs": [{"ip": "10.9.8.7"}], "conditions": [ready]}
+    plane.patch(pod, {"status": status}, part="status")
+    counts = {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    generation = stored["metadata"]["generation"]
+    plane.patch(deployment, {"status": {"observedGeneration": generation, **counts}}, part="status")
+    target = {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": namespace}
+    plane.create(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": "chat-1",
+                "namespace": namespace,
+                "labels": {"kubernetes.io/service-name": "chat"},
+            },
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": 8000, "protocol": "TCP"}],
+            "endpoints": [{"addresses": ["10.9.8.7"], "conditions": {"ready": True}, "targetRef": target}],
+        }
+    )
+    return pod
+
+
+async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningEngine) -> None:
+    """Pod and Service through the API server, with the Secret's key; the route where --via says; the children."""
+    with Proxy(engine.port, proxies.healthy) as edge:
+        told = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
+        text = await world.diagnose("--via", f"127.0.0.1:{edge.port}")
+    found = json.loads(told.stdout)
+    assert (0, "Streaming") == (told.exit_code, found["verdict"]), told.output
+    hops = found["runs"][0]["hops"]
+    assert ["Exposure", "Pod", "Service"] == [hop["hop"] for hop in hops]
+    assert {"Streaming"} == {hop["verdict"] for hop in hops}
+    assert [False, True, True] == ["not judged" in hop["note"] for hop in hops]
+    assert b"Host: chat." in edge.requests[0]
+    states = {f"{child['kind']}/{child['name']}": child["state"] for child in found["children"]}
+    assert ("1/1 ready, 1 of the newest template", "no address") == (
+        states["Deployment/chat"],
+        states["Ingress/chat"],
+    )
+    assert "ready" == states[f"Pod/{world.pod['metadata']['name']}"]
+    assert text.stdout.startswith("Streaming: ")
+    assert "Deployment/chat" in text.stdout
+
+
+async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) -> None:
+    """The pod streams, the route does not: the route is at fault, with what to set there."""
+    with Proxy(engine.port, proxies.store_and_forward) as edge:
+        told = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
+    found = json.loads(told.stdout)
+    assert (1, "Buffered", "Exposure") == (told.exit_code, found["verdict"], found["hop"])
+    assert "ingress-nginx" in found["remedy"]
+
+
+async def test_an_edge_that_nobody_reaches_is_exit_code_4(world: World) -> None:
+    """The pod still streams, and says so."""
+    told = await world.diagnose("--via", f"127.0.0.1:{free_port()}", "--output", "json")
+    found = json.loads(told.stdout)
+    assert (4, "Unreachable") == (told.exit_code, found["verdict"])
+    assert {"Pod": "Streaming", "Service": "Streaming"} == {
+        hop["hop"]: hop["verdict"] for hop in found["runs"][0]["hops"] if hop["hop"] != "Exposure"
+    }
+
+
+async def test_a_pod_that_does_not_come_up_is_told_without_asking(world: World) -> None:
+    """The kubelet's waiting reason, translated; no request is sent anywhere."""
+    world.not_ready(state={"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
+    told = await world.diagnose()
+    assert (1, True) == (told.exit_code, told.stdout.startswith("ImageNotPulled: image none: ")), told.output
+    assert "Remedy: Check engine.image" in told.stdout
+    assert f"Pod/{world.pod['metadata']['name']}" in told.stdout
+
+
+async def test_with_few_rights_it_tells_what_it_may_not_do(
+    world: World, engine: RunningEngine, tmp_path: Path
+) -> None:
+    """No Secret: it says how to give the key. No port-forward, no classes: both are told, the route is judged."""
+    namespace = world.endpoint.namespace
+    world.kubeconfig = as_service_account(world.plane, namespace, tmp_path, RULES)
+    keyless = await world.diagnose()
+    assert (1, True) == (keyless.exit_code, keyless.stdout.startswith("SecretNotReadable: ")), keyless.output
+    assert "--api-key-env" in keyless.stdout
+    with Proxy(engine.port, proxies.healthy) as edge:
+        via = ("--via", f"127.0.0.1:{edge.port}", "--api-key-env", "K", "--output", "json")
+        told = await world.diagnose(*via, K=KEY)
+    found = json.loads(told.stdout)
+    assert (0, ["Exposure"]) == (told.exit_code, [hop["hop"] for hop in found["runs"][0]["hops"]]), (
+        told.output
+    )
+    details = {f"{child['kind']}/{child['name']}": child for child in found["children"]}
+    assert "not allowed" in details["Hop/Pod"]["detail"]
+    assert "ingressclasses" in details["Rights/yours"]["state"]
+
+
+async def test_unknown_names_are_told_with_those_there_are(world: World) -> None:
+    """Usage: exit code 2, one sentence."""
+    words = ["diagnose", "chta", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig)]
+    told = await asyncio.to_thread(CliRunner().invoke, main, words)
+    assert 2 == told.exit_code
+    assert f"no StreamingEndpoint chta in namespace {world.endpoint.namespace}: there are chat" in told.stderr
