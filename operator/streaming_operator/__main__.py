@@ -1,6 +1,6 @@
 """`python -m streaming_operator` is `streamctl`."""
 
-from streaming_operator.cli import main
+from streaming_operator.entry import streamctl
 
 if __name__ == "__main__":
-    main(prog_name="streamctl")
+    streamctl()

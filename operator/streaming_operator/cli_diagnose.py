@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from streaming_operator import cli_options
+from streaming_operator import diagnose as diagnosing
 from streaming_operator.cli_output import Output, end_with, tell
 from streaming_operator.cluster import look
-from streaming_operator.diagnose import Diagnosis, Unknown, Wish, diagnose
+from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
 from streaming_operator.errors import ClusterError, Unreachable
 from streaming_operator.probe.hops import Plan
 from streaming_operator.report import Child, Report, Subject, no_answer, of_results
@@ -42,7 +43,7 @@ Exit codes:
 """
 
 
-@click.command("diagnose", help=_HELP)
+@click.command(help=_HELP)
 @click.argument("name")
 @click.option("-n", "--namespace", help="Namespace of NAME; without it the context's.")
 @click.option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
@@ -64,7 +65,7 @@ Exit codes:
 @click.option(
     "--output", type=click.Choice(["text", "json", "junit", "html"]), default="text", show_default=True
 )
-def diagnose_command(
+def diagnose(
     name: str,
     namespace: str | None,
     kubeconfig: str | None,
@@ -101,7 +102,7 @@ async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, out
                     picture.asks(model)
                     return replace(plan, heard=picture.heard, arrived=picture.arrived)
 
-                found = await diagnose(seen, wish, ready)
+                found = await diagnosing.diagnose(seen, wish, ready)
     except Unknown as unknown:
         raise click.UsageError(str(unknown)) from unknown
     except Unreachable as error:
@@ -119,7 +120,9 @@ def _report(subject: Subject, found: Diagnosis) -> Report:
         Child(kind=s.kind, name=s.name, state=s.state, healthy=s.healthy, detail=s.detail)
         for s in found.states
     )
-    subject = replace(subject, model=found.model, notes=found.notes)
+    subject = replace(
+        subject, model=found.model, notes=dict.fromkeys(found.places, THROUGH), places=found.places
+    )
     if found.result is not None:
         return of_results(subject, [found.result], children)
     return no_answer(subject, *found.hindrance, children)

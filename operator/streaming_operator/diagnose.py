@@ -20,7 +20,7 @@ from streaming_operator.probe import ApiKey, Guard, plan, wire
 from streaming_operator.probe.hops import Plan, verify
 from streaming_operator.probe.safety import key_refused
 
-THROUGH = "through the API server's port-forward, which is not judged itself: it may hold bytes back"
+THROUGH = "asked through the API server's port-forward, which is not judged itself: it may hold bytes back"
 REACHED_WITHIN = 3.0
 """Seconds for a connection to an address that may be of no use out here."""
 _GUARD = Guard(local=True)
@@ -65,7 +65,8 @@ class Diagnosis:
     result: ProbeResult | None = None
     hindrance: tuple[str, str, str, str] = ("", "", "", "")
     """Verdict or reason, hop, evidence and remedy, where nothing was asked."""
-    notes: dict[Hop, str] = field(default_factory=dict)
+    places: dict[Hop, str] = field(default_factory=dict)
+    """Pod and port of every hop that was asked through the API server."""
 
 
 async def diagnose(look: Look, wish: Wish, ready: Callable[[Plan, str], Plan]) -> Diagnosis:
@@ -92,13 +93,13 @@ async def diagnose(look: Look, wish: Wish, ready: Callable[[Plan, str], Plan]) -
     except ClusterError as error:
         told = str(Reason.SECRET_NOT_READABLE), "Secret", str(error), "give it with --api-key-env or --ca"
         return replace(found, hindrance=told)
-    async with _hops(look, endpoint, sight) as (inner, notes, lost):
+    async with _hops(look, endpoint, sight) as (inner, places, lost):
         asked = await _asked(endpoint, sight, inner, replace(wish, key=key, ca=ca))
         if wish.key is None and (risk := await _risk_for_key(asked)) is not None:
             return replace(found, hindrance=risk)
         result = await verify(ready(asked, endpoint.served_name))
     states = (*(_not_asked(hop, why) for hop, why in lost.items()), *found.states)
-    return replace(found, result=result, notes=notes, states=states)
+    return replace(found, result=result, places=places, states=states)
 
 
 # ---- what is in the way ------------------------------------------------------------------------------------
@@ -149,9 +150,9 @@ async def _ca(look: Look, endpoint: StreamingEndpoint, wish: Wish) -> str | None
 async def _hops(
     look: Look, endpoint: StreamingEndpoint, sight: Sight
 ) -> AsyncIterator[tuple[tuple[wire.Target, ...], dict[Hop, str], dict[Hop, str]]]:
-    """Pod and Service as local targets, what must be known of them, and why one is missing."""
+    """Pod and Service as local targets, where they lead, and why one is missing."""
     targets: list[wire.Target] = []
-    notes: dict[Hop, str] = {}
+    places: dict[Hop, str] = {}
     lost: dict[Hop, str] = {}
     async with AsyncExitStack() as stack:
         for hop, chosen in _chosen(endpoint, sight).items():
@@ -165,8 +166,8 @@ async def _hops(
                 lost[hop] = str(error)
                 continue
             targets.append(wire.Target(hop, "127.0.0.1", local))
-            notes[hop] = f"{hop} was asked at pod {pod} {THROUGH}"
-        yield tuple(targets), notes, lost
+            places[hop] = f"pod/{pod}:{port}"
+        yield tuple(targets), places, lost
 
 
 def _chosen(endpoint: StreamingEndpoint, sight: Sight) -> dict[Hop, tuple[str, int] | None]:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -191,7 +194,7 @@ async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningE
     found = json.loads(told.stdout)
     assert (0, "Streaming") == (told.exit_code, found["verdict"]), told.output
     hops = found["runs"][0]["hops"]
-    assert ["Exposure", "Pod", "Service"] == [hop["hop"] for hop in hops]
+    assert ["Exposure", "Service", "Pod"] == [hop["hop"] for hop in hops]
     assert {"Streaming"} == {hop["verdict"] for hop in hops}
     assert [False, True, True] == ["not judged" in hop["note"] for hop in hops]
     assert b"Host: chat." in edge.requests[0]
@@ -260,3 +263,20 @@ async def test_unknown_names_are_told_with_those_there_are(world: World) -> None
     told = await asyncio.to_thread(CliRunner().invoke, main, words)
     assert 2 == told.exit_code
     assert f"no StreamingEndpoint chta in namespace {world.endpoint.namespace}: there are chat" in told.stderr
+
+
+async def test_as_a_kubectl_plugin(world: World, engine: RunningEngine, kubectl: Path) -> None:
+    """`kubectl streaming diagnose` finds the program on the PATH and its kubeconfig in KUBECONFIG."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "KUBECONFIG": str(world.kubeconfig)}
+    words = ["streaming", "diagnose", "chat", "-n", world.endpoint.namespace]
+    with Proxy(engine.port, proxies.healthy) as edge:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [kubectl, *words, "--via", f"127.0.0.1:{edge.port}"],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert (0, True) == (done.returncode, done.stdout.startswith("Streaming: ")), done.stderr

@@ -33,6 +33,8 @@ class Subject:
     """How hops are called; their own names if not said."""
     notes: Mapping[Hop, str] = field(default_factory=dict)
     """What must be known to read a hop's numbers."""
+    places: Mapping[Hop, str] = field(default_factory=dict)
+    """Where a hop is, when the address that was connected to only leads there."""
 
     def name(self, hop: Hop) -> str:
         """What people call this hop."""
@@ -87,14 +89,19 @@ def _run(subject: Subject, result: ProbeResult) -> Run:
         evidence=f"{evidence} ({note})" if note and judged_elsewhere else evidence,
         remedy=remedy,
         ended_at=result.at,
-        hops=tuple(_hop(subject, hop) for hop in result.hops),
+        hops=tuple(_hop(subject, hop) for hop in sorted(result.hops, key=_inwards)),
     )
+
+
+def _inwards(hop: HopResult) -> int:
+    """The outermost hop, which judges, first."""
+    return -list(Hop).index(hop.hop)
 
 
 def _hop(subject: Subject, hop: HopResult) -> HopReport:
     told = HopReport(
         hop=subject.name(hop.hop),
-        address=hop.address,
+        address=subject.places.get(hop.hop, hop.address),
         verdict=hop.verdict,
         evidence=hop.message,
         note=subject.notes.get(hop.hop, ""),

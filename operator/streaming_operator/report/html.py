@@ -10,7 +10,7 @@ from streaming_operator.api.conditions import EXPLAINED
 from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
 from streaming_operator.report.model import Report
 from streaming_operator.report.picture import HEIGHT, WIDTH, drawing
-from streaming_operator.report.text import milliseconds
+from streaming_operator.report.text import milliseconds, notes
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("streaming_operator.report", "templates"),
@@ -30,6 +30,7 @@ def document(report: Report) -> str:
         drawing=drawing(report.decisive.hops),
         meaning=_MEANINGS.get(report.verdict, ""),
         mood=mood,
+        notes=notes(report.decisive.hops),
         time=milliseconds,
         width=WIDTH,
         height=HEIGHT,

@@ -43,8 +43,8 @@ def _parts(report: Report, plain: bool) -> Iterable[Text | Table | str]:
     if any(hop.arrivals for hop in hops):
         yield ""
         yield _hops(hops, plain)
-    for note in dict.fromkeys(hop.note for hop in hops if hop.note):
-        yield Text(f"  {note}", style="dim")
+    for told, named in notes(hops):
+        yield Text(f" {named}: {told}", style="dim")
     if report.children:
         yield ""
         yield _children(report.children)
@@ -96,6 +96,12 @@ def _children(children: Sequence[Child]) -> Table:
         told = f"{child.state}: {child.detail}" if child.detail else child.state
         table.add_row(f"{child.kind}/{child.name}", Text(told, style=style))
     return table
+
+
+def notes(hops: Sequence[HopReport]) -> tuple[tuple[str, str], ...]:
+    """Each note once, with the hops that it is about."""
+    told = dict.fromkeys(hop.note for hop in hops if hop.note)
+    return tuple((note, ", ".join(hop.hop for hop in hops if hop.note == note)) for note in told)
 
 
 def strip(arrivals: Sequence[Arrival], until: float, *, plain: bool = False, width: int = STRIP) -> str:
