@@ -1,0 +1,89 @@
+"""`streamctl diagnose` from outside of the cluster, as a person with a kubeconfig runs it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.cluster import kind
+from tests.e2e import kube
+from tests.e2e.endpoints import Endpoint
+
+KEY = "a-key-of-this-test"
+NOWHERE = "localhost/nowhere:dev"
+LONGEST = 300
+"""Seconds for one diagnosis; a few are usual."""
+
+
+def diagnose(endpoint: Endpoint, *words: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and report; nothing of the key is in either output."""
+    command = [
+        sys.executable,
+        "-m",
+        "streaming_operator",
+        "diagnose",
+        endpoint.name,
+        "-n",
+        endpoint.namespace,
+    ]
+    done = subprocess.run(
+        [*command, "--kubeconfig", str(kind.KUBECONFIG), "--output", "json", *words],
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        check=False,
+    )
+    assert KEY not in done.stdout + done.stderr
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def keyed(shared_namespace: str) -> Endpoint:
+    """An endpoint whose engine asks for a key, up and verified."""
+    endpoint = Endpoint(shared_namespace, "keyed")
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "key", "namespace": shared_namespace},
+            "stringData": {"api-key": KEY},
+        },
+        endpoint.double(engine={"apiKeySecretRef": {"name": "key"}}),
+    )
+    endpoint.await_ready(180)
+    return endpoint
+
+
+def test_every_hop_of_a_healthy_endpoint(keyed: Endpoint) -> None:
+    """Pod and Service through the API server with the Secret's key, the route through the edge; all stream."""
+    code, report = diagnose(keyed, "--via", kind.address())
+    hops = {hop["hop"]: hop for hop in report["runs"][0]["hops"]}
+    assert (0, "Streaming") == (code, report["verdict"]), report
+    assert ["Exposure", "Service", "Pod"] == list(hops)
+    assert {"Streaming"} == {hop["verdict"] for hop in hops.values()}, report
+    assert f"pod/{keyed.pod()['metadata']['name']}:8000" == hops["Pod"]["address"]
+    assert "not judged" in hops["Pod"]["note"]
+    states = {f"{child['kind']}/{child['name']}": child for child in report["children"]}
+    assert states["Deployment/keyed"]["healthy"]
+    assert "True (Ready)" == states["Condition/Ready"]["state"]
+
+
+def test_an_edge_that_is_not_there_is_told_from_the_pod(keyed: Endpoint) -> None:
+    """Nobody listens where it is sent: the route is at fault, the pod streams."""
+    code, report = diagnose(keyed, "--via", f"{kind.address()}:1")
+    assert (4, "Unreachable", "Exposure") == (code, report["verdict"], report["hop"]), report
+    assert "Streaming" in {hop["verdict"] for hop in report["runs"][0]["hops"] if hop["hop"] == "Pod"}
+
+
+def test_a_pod_that_does_not_start(endpoint: Endpoint) -> None:
+    """The kubelet's reason in words that help, and no request to anybody."""
+    endpoint.apply(endpoint.double(engine={"image": NOWHERE, "imagePullPolicy": "IfNotPresent"}))
+    endpoint.await_condition("WorkloadAvailable", "False", "ImageNotPulled")
+    code, report = diagnose(endpoint)
+    assert (1, "ImageNotPulled", "Workload") == (code, report["verdict"], report["hop"]), report
+    assert [] == report["runs"][0]["hops"]
+    assert "engine.image" in report["remedy"]
+    assert "ImageNotPulled" in {child["state"] for child in report["children"] if child["kind"] == "Pod"}
