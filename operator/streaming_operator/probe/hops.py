@@ -18,7 +18,7 @@ from streaming_operator.facts import HopResult, ProbeResult
 from streaming_operator.probe import wire
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.remedies import Names, remedy
-from streaming_operator.probe.request import PROMPT, ApiKey, Ask, Encoding, body, post
+from streaming_operator.probe.request import PROMPT, Api, ApiKey, Ask, Encoding, body, post
 from streaming_operator.probe.safety import Guard
 from streaming_operator.probe.timeline import Recorder, Timeline, Trouble, quantile
 from streaming_operator.probe.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
@@ -49,6 +49,7 @@ class Plan:
     names: Names = field(default_factory=Names)
     key: ApiKey | None = None
     prompt: str = PROMPT
+    api: Api = "chat"
     start_tokens: int = 64
     """max_tokens of the first stream; doubled while a verdict would be a guess."""
     cap_tokens: int = 1024
@@ -225,7 +226,7 @@ class _Verification:
             return Attempt(trouble=Trouble.KEY, detail=told, with_key=True)
         try:
             pinned = await self._pin(target)
-            ask = Ask(plan.model, plan.prompt, self._tokens, encoding)
+            ask = Ask(plan.model, plan.prompt, self._tokens, encoding, plan.api)
             request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
             recorder = Recorder(partial(plan.arrived, target.hop))
             ended = await wire.exchange(pinned, request, recorder, self._limits(target))
