@@ -82,12 +82,10 @@ def validate(text: str) -> dict[str, Any]:
 
 
 def test_json_is_as_published(engines: Engines) -> None:
-    """Good, bad and without any answer: what is printed is valid against the schema in docs/."""
-    with Proxy(engines().port, proxies.store_and_forward) as edge:
-        urls = (engines().base_url, f"http://127.0.0.1:{edge.port}", f"http://127.0.0.1:{free_port()}")
-        told = [validate(run(url, "--output", "json").stdout) for url in urls]
-    assert ["Streaming", "Buffered", "Unreachable"] == [one["verdict"] for one in told]
-    assert [0, 1, 4] == [one["exitCode"] for one in told]
+    """With an answer and without any: what is printed is valid against the schema in docs/."""
+    urls = (engines().base_url, f"http://127.0.0.1:{free_port()}")
+    told = [validate(run(url, "--output", "json").stdout) for url in urls]
+    assert [("Streaming", 0), ("Unreachable", 4)] == [(one["verdict"], one["exitCode"]) for one in told]
 
 
 def test_compare_shows_the_control_beside(engines: Engines) -> None:
@@ -95,7 +93,7 @@ def test_compare_shows_the_control_beside(engines: Engines) -> None:
     with Proxy(engines().port, proxies.store_and_forward) as edge:
         bad = run(f"http://127.0.0.1:{edge.port}", "--compare", engines().base_url, "--output", "json")
     good = run(engines().base_url, "--compare", engines().base_url, "--output", "json")
-    told = json.loads(bad.stdout)
+    told = validate(bad.stdout)
     assert (1, "URL") == (bad.exit_code, told["hop"])
     assert [("URL", "Buffered"), ("Control", "Streaming")] == [
         (hop["hop"], hop["verdict"]) for hop in told["runs"][0]["hops"]
@@ -187,9 +185,9 @@ def test_a_query_of_the_url_is_told_nowhere(engines: Engines, tmp_path: Path) ->
     """It may hold a secret: no report and no metric has it."""
     file = tmp_path / "llm.prom"
     url = f"{engines().base_url}/v1?key=s3cret"
-    for output in ("text", "json", "junit", "html"):
-        result = run(url, "--model", "tiny", "--output", output, "--metrics-textfile", str(file))
-        assert "s3cret" not in result.output + file.read_text()
+    result = run(url, "--model", "tiny", "--output", "html", "--metrics-textfile", str(file))
+    assert (0, True) == (result.exit_code, "/v1/chat/completions" in result.stdout)
+    assert "s3cret" not in result.output + file.read_text()
 
 
 def test_buffering_exits_with_1_and_a_remedy(engines: Engines) -> None:
