@@ -200,7 +200,8 @@ class Transport:
         self, path: str, query: Mapping[str, str], doing: str, protocol: str
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A WebSocket to a subresource of a pod; raises what the handshake is refused with."""
-        headers = await self._credentials.authorization()
+        # A kubelet answers 406 to a client of port-forward that takes only JSON.
+        headers = {**await self._credentials.authorization(), "Accept": "*/*"}
         try:
             async with self._watches.ws_connect(
                 self._url(path, query),
