@@ -67,7 +67,7 @@ class Plan:
     """Told after each stream, for a person who waits."""
     arrived: Callable[[Hop, float, int], None] = lambda hop, at, size: None
     """
-    Told of each read while it happens: seconds since the request, bytes. Called in the exchange's thread, so it
+    Told of each read while it happens: seconds since the request, bytes. Called in the thread that reads all, so it
     must be quick and safe to call there.
     """
     every_hop: bool = False
