@@ -3,8 +3,11 @@ How a command ends: its report in the wanted form, its exit code, no traceback o
 """
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -21,11 +24,25 @@ Output = Literal["text", "json", "junit", "html"]
 def end_with(work: Coroutine[None, None, int]) -> NoReturn:
     """Do it and leave with the exit code that it gives."""
     try:
-        code = asyncio.run(work)
-    except KeyboardInterrupt:
+        code = asyncio.run(_until_interrupted(work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("stopped", err=True)
         code = INTERRUPTED
     sys.exit(code)
+
+
+async def _until_interrupted(work: Coroutine[None, None, int]) -> int:
+    """
+    Let Ctrl-C cancel it, however the moment falls.
+
+    The handler of `asyncio.run` wakes nobody: a signal that comes just before the loop goes to sleep is seen
+    only when something else happens (seen on a busy machine). The loop's own handlers have a file to wake it.
+    """
+    task = asyncio.current_task()
+    if task is not None and threading.current_thread() is threading.main_thread():
+        with contextlib.suppress(NotImplementedError):  # Windows has none
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    return await work
 
 
 def tell(report: Report, output: Output, metrics: Path | None) -> int:
