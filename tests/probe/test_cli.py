@@ -20,6 +20,7 @@ from tests.engines.running import free_port
 from tests.probe import proxies
 from tests.probe.certificates import authority
 from tests.probe.conftest import Engines
+from tests.probe.http2 import Http2Server
 from tests.probe.proxies import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,14 @@ def test_api_as_named_or_as_the_path_says(
         result = run(url, *options, "--model", "tiny", "--output", "json", "--max-tokens", "64")
     assert (0, api) == (result.exit_code, json.loads(result.stdout)["api"])
     assert {f"POST {asked} HTTP/1.1"} == {request.decode().splitlines()[0] for request in edge.requests}
+
+
+def test_http2_when_wanted() -> None:
+    """The list of models and the streams; the report says what was spoken."""
+    with Http2Server() as server:
+        result = run(f"http://127.0.0.1:{server.port}", "--http2", "--output", "json")
+    told = json.loads(result.stdout)
+    assert (0, "tiny", "HTTP/2") == (result.exit_code, told["model"], told["runs"][0]["hops"][0]["protocol"])
 
 
 def test_json_for_programs(engines: Engines) -> None:
@@ -296,9 +305,12 @@ def test_interrupted_says_so(engines: Engines) -> None:
             stderr=subprocess.PIPE,
             env=os.environ,
         )
-        assert asked.wait(30)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            assert asked.wait(30)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (130, b"") == (process.returncode, out)
     assert err.endswith(b"stopped\n")
     assert b"Traceback" not in err

@@ -110,11 +110,14 @@ def test_ctrl_c_while_the_cluster_is_silent(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        mute.settimeout(60)
-        line, _ = mute.accept()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        line.close()
+        try:
+            mute.settimeout(60)
+            line, _ = mute.accept()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            line.close()
+        finally:
+            process.kill()
     assert (130, b"", b"stopped\n") == (process.returncode, out, err)
 
 
