@@ -80,7 +80,12 @@ class Picture(AbstractContextManager["Picture"]):
         lines = [Text(f"{asked} at {self._subject.shown}", style="bold"), *self._ended]
         reads = list(self._reads)
         if reads and self._hop is not None:
-            lines += [Text(f"  {growing(reads, time.monotonic() - self._began)}", style="cyan")]
+            lines += [
+                Text(
+                    f"  {growing(reads, time.monotonic() - self._began, min(STRIP, self._console.width - 6))}",
+                    style="cyan",
+                )
+            ]
             lines += [Text(f"  {_counted(self._subject.name(self._hop), reads)}", style="dim")]
         else:
             lines.append(Text("  waiting for the first byte", style="dim"))

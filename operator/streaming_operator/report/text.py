@@ -17,7 +17,10 @@ from streaming_operator.report.model import Arrival, Child, HopReport, Report
 WIDTH = 118
 """Columns where the output is no terminal."""
 STRIP = 32
-"""Characters of a strip of arrivals."""
+"""Characters of a strip of arrivals, where there is room."""
+NUMBERS = 84
+"""Columns that all the others of the table take."""
+NARROWEST = 100
 BARS = " ▁▂▃▄▅▆▇█"
 PLAIN_BARS = " .::==##@"
 
@@ -25,14 +28,15 @@ PLAIN_BARS = " .::==##@"
 def write(report: Report, out: IO[str]) -> None:
     """Print it; raises OSError where it cannot be written."""
     console = Console(file=out, highlight=False, soft_wrap=True, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    room = console.width if console.is_terminal else WIDTH
+    console.width = max(room, NARROWEST)  # a table that is squeezed loses numbers; a terminal wraps
+    width = min(STRIP, max(console.width - NUMBERS, NARROWEST - NUMBERS))
     plain = not _shows(out, BARS)
-    for part in _parts(report, plain):
+    for part in _parts(report, plain, width):
         console.print(part)
 
 
-def _parts(report: Report, plain: bool) -> Iterable[Text | Table | str]:
+def _parts(report: Report, plain: bool, width: int) -> Iterable[Text | Table | str]:
     yield Text.assemble((report.verdict, f"bold {colour(report.verdict)}"), f": {_sentence(report)}")
     if report.remedy:
         yield Text.assemble(("Remedy", "bold"), f": {report.remedy}")
@@ -42,7 +46,7 @@ def _parts(report: Report, plain: bool) -> Iterable[Text | Table | str]:
     hops = report.decisive.hops
     if any(hop.arrivals for hop in hops):
         yield ""
-        yield _hops(hops, plain)
+        yield _hops(hops, plain, width)
     for told, named in notes(hops):
         yield Text(f" {named}: {told}", style="dim")
     if report.children:
@@ -58,14 +62,14 @@ def _sentence(report: Report) -> str:
     return f"{told} [{report.fingerprint}]" if report.fingerprint else told
 
 
-def _hops(hops: Sequence[HopReport], plain: bool) -> Table:
+def _hops(hops: Sequence[HopReport], plain: bool, width: int) -> Table:
     until = max((hop.total_milliseconds or 0.0 for hop in hops), default=0.0)
     table = Table(box=None, pad_edge=True, header_style="bold", expand=False)
     table.add_column("hop", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for name in ("TTFT", "gap p50", "p95", "max", "tokens", "reads", "pacing"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(f"arrivals, 0 to {until / 1000:.2f} s", no_wrap=True)
+    table.add_column(f"0 to {until / 1000:.2f} s", no_wrap=True)
     for hop in hops:
         table.add_row(
             hop.hop,
@@ -82,7 +86,7 @@ def _hops(hops: Sequence[HopReport], plain: bool) -> Table:
             str(hop.tokens if hop.tokens is not None else hop.events),
             str(hop.reads),
             "-" if hop.pacing is None else f"{hop.pacing:.2f}",
-            strip(hop.arrivals, until, plain=plain),
+            strip(hop.arrivals, until, plain=plain, width=width),
         )
     return table
 
