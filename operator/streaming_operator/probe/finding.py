@@ -24,17 +24,21 @@ class Symptom(StrEnum):
     HELD_HEAD = "beginning held back"
     BUNDLED = "several tokens an event"
     CUT = "cut"
+    TOTAL_CUT = "cut at an age"
     HANGS = "hangs"
     IDLE_CUT = "cut after silence"
     IN_STREAM = "error event"
     NO_DONE = "no end marker"
     ABORTED = "aborted"
     NO_TOKEN = "no first token"  # noqa: S105 - words, not a secret
+    LATE_FIRST = "late first token"
+    LONG_GAP = "long pause"
     KEY_MISSING = "no key sent"
     KEY_REFUSED = "key refused"
     KEY_BROKEN = "key not sendable"
     CERTIFICATE = "certificate"
     HANDSHAKE = "handshake"
+    PLAIN_HTTP = "no TLS where TLS is spoken"
     NAME = "name"
     FORBIDDEN_ADDRESS = "address not allowed"
     NO_CONNECTION = "no connection"
@@ -43,9 +47,12 @@ class Symptom(StrEnum):
     WRONG_PATH = "wrong path"
     UNKNOWN_MODEL = "unknown model"
     BAD_REQUEST = "refused request"
+    TOO_BIG = "request too large"
+    BAD_GATEWAY = "bad gateway"
     GATEWAY_TIMEOUT = "gateway timeout"
     UNAVAILABLE = "unavailable"
     BUSY = "busy"
+    LIMITED = "limited by the edge"
     UNCLEAR = "unclear"
 
 
@@ -68,6 +75,20 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """When a stream was cut off: several cuts together tell a timer from an accident. Seconds."""
+
+    age: float
+    """Since the request."""
+    silence: float
+    """Since the last byte before the cut."""
+    events: int
+    """Token-bearing events until then."""
+    flowing: bool = True
+    """Whether the silence before it was no longer than the stream's own pauses."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What was concluded, with the evidence in one sentence."""
 
@@ -75,3 +96,6 @@ class Finding:
     symptom: Symptom
     evidence: str
     needs: Needs = Needs.NOTHING
+    fingerprint: str = ""
+    """Which proxy it seems to have been, a value of `fingerprint.Proxy`; empty where nothing tells."""
+    cut: Cut | None = None

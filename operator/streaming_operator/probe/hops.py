@@ -251,7 +251,7 @@ class _Verification:
         return self._pinned[target.hop]
 
     def _message(self, hop: Hop, finding: Finding) -> str:
-        advice = remedy(hop, finding.symptom, self._plan.names)
+        advice = remedy(hop, finding.symptom, self._plan.names, finding.fingerprint)
         where = f"{hop.value}: " if hop is not self._judging.hop else ""
         return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
 

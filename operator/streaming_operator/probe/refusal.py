@@ -9,7 +9,10 @@ from typing import Any
 
 from streaming_operator.api.conditions import Verdict
 from streaming_operator.probe.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.fingerprint import seen
 from streaming_operator.probe.timeline import Ending, Timeline, Trouble
+
+_SPEAKS_TLS = ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server")
 
 
 def no_answer(attempt: Attempt) -> Finding:
@@ -52,26 +55,35 @@ def refused(t: Timeline, with_key: bool) -> Finding:
     if status in (408, 504):
         after = f"{by}, after {t.head_at or 0:.1f} s"
         return Finding(Verdict.UPSTREAM_ERROR, Symptom.GATEWAY_TIMEOUT, after)
-    if status == 429 or (status == 503 and _json(t.body) is not None):
-        return Finding(Verdict.UPSTREAM_ERROR, Symptom.BUSY, by)
-    return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNAVAILABLE if status >= 500 else Symptom.BAD_REQUEST, by)
+    return _wrong_port(t, by) or Finding(Verdict.UPSTREAM_ERROR, _error(status, t.body), by)
+
+
+def _error(status: int, body: str) -> Symptom:
+    """What kind of error an unexpected status is; the engine says that it is full in JSON, proxies do not."""
+    if status in (429, 503) and _json(body) is not None:
+        return Symptom.BUSY
+    known = {413: Symptom.TOO_BIG, 429: Symptom.LIMITED, 502: Symptom.BAD_GATEWAY}
+    return known.get(status, Symptom.UNAVAILABLE if status >= 500 else Symptom.BAD_REQUEST)
+
+
+def _wrong_port(t: Timeline, by: str) -> Finding | None:
+    """nginx and Go servers say in words that they speak TLS on this port."""
+    if t.status == 400 and any(words in t.body for words in _SPEAKS_TLS):
+        return Finding(Verdict.TLS_ERROR, Symptom.PLAIN_HTTP, f"{by}: this port speaks https")
+    return None
 
 
 def answered_by(t: Timeline) -> str:
     """
     Who seems to have written an answer, by its headers and its body; for sentences, never for a decision.
     """
-    server = (t.head.header("server") or "").lower() if t.head else ""
-    if "<center>nginx" in t.body or "nginx" in server:
-        return "nginx"
-    if "envoy" in server or t.body.startswith(
-        ("upstream request timeout", "upstream connect error", "stream timeout")
-    ):
-        return "Envoy"
-    if "The server didn't respond in time." in t.body or "No server is available to handle" in t.body:
-        return "HAProxy"
+    proxy = seen(t)
+    if proxy is not None and (proxy.author or _json(t.body) is None):
+        return f"{proxy.proxy} behind {proxy.front}" if proxy.front else str(proxy.proxy)
+    server = (t.head.header("server") or "") if t.head else ""
     if _json(t.body) is not None:
-        return "the model server" if not server else f"the model server ({server[:40]})"
+        through = f" through {proxy.proxy}" if proxy else f" ({server[:40]})" if server else ""
+        return f"the model server{through}"
     return server[:40] or "a server that does not tell its name"
 
 

@@ -9,11 +9,14 @@ event, a fast model, the same bursts without the proxy).
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from streaming_operator.api.conditions import STREAMS, Hop, Verdict
+from streaming_operator.probe.endings import IDLE_CUT, incomplete, one_age
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.fingerprint import Seen, seen
 from streaming_operator.probe.refusal import no_answer, no_head, not_a_stream, refused
-from streaming_operator.probe.timeline import Ending, Timeline, quantile
+from streaming_operator.probe.timeline import Timeline, quantile
 
 FLOOR = 300.0
 """
@@ -34,8 +37,6 @@ MERGEABLE = 5.0
 """Milliseconds a token below which a reader that comes a little late merges tokens all by itself."""
 IMPLAUSIBLE = 0.02
 """Milliseconds a token: 50,000 tokens/s on one stream is no engine but a buffer let go."""
-IDLE_CUT = 5.0
-"""Seconds of silence before a cut that make it an idle timeout and not a plain cut."""
 
 
 def streams(verdict: Verdict) -> bool:
@@ -44,17 +45,16 @@ def streams(verdict: Verdict) -> bool:
 
 
 _TIMING = (Verdict.BUFFERED, Verdict.COALESCED)
+_CUTS = (Verdict.TRUNCATED, Verdict.TOTAL_TIMEOUT)
 _DOWN = (Verdict.UPSTREAM_ERROR, Verdict.UNREACHABLE, Verdict.TTFT_EXCEEDED)
 _CERTAIN = (
     Verdict.AUTH_REJECTED,
     Verdict.TLS_ERROR,
     Verdict.DNS_UNRESOLVED,
     Verdict.ROUTE_NOT_FOUND,
-    Verdict.IDLE_TIMEOUT,
+    Verdict.TOTAL_TIMEOUT,
     *_DOWN,
 )
-
-
 _SURE = (Symptom.CONTENT_LENGTH, Symptom.NOT_A_STREAM, Symptom.HANGS)
 
 
@@ -62,20 +62,31 @@ def is_certain(finding: Finding) -> bool:
     """
     Whether one stream suffices: the answer is the same each time, or waiting for it again costs minutes.
     """
-    return finding.verdict in _CERTAIN or finding.symptom in _SURE
+    if finding.symptom is Symptom.LATE_FIRST:
+        return False
+    waited = finding.cut is not None and finding.cut.silence >= IDLE_CUT
+    idle = finding.verdict is Verdict.IDLE_TIMEOUT and waited
+    return idle or finding.verdict in _CERTAIN or finding.symptom in _SURE
 
 
 def same_fault(outer: Verdict, inner: Verdict) -> bool:
     """Whether a fault seen at an outer hop is explained by what an inner hop shows."""
-    for family in (_TIMING, _DOWN):
+    for family in (_TIMING, (*_CUTS, Verdict.IDLE_TIMEOUT), _DOWN):
         if outer in family:
             return inner in family or (family is _DOWN and inner is Verdict.ERROR_IN_STREAM)
     return outer is inner
 
 
 def agree(findings: Sequence[Finding]) -> Finding:
-    """What the majority of several streams says; inconclusive when they differ."""
+    """
+    What the majority of several streams says; inconclusive when they differ.
+
+    Cuts at one age are a limit on the whole request: no single stream can show that.
+    """
     majority = len(findings) // 2 + 1
+    cut = [finding for finding in findings if finding.verdict in _CUTS]
+    if len(cut) >= max(majority, 2) and (total := one_age(cut)) is not None:
+        return total
     verdict, count = Counter(finding.verdict for finding in findings).most_common(1)[0]
     if count >= majority:
         return next(finding for finding in findings if finding.verdict is verdict)
@@ -88,62 +99,53 @@ def agree(findings: Sequence[Finding]) -> Finding:
 
 
 def judge(
-    attempt: Attempt, *, jitter: float = 0.0, control: Timeline | None = None, capped: bool = False
+    attempt: Attempt,
+    *,
+    jitter: float = 0.0,
+    control: Timeline | None = None,
+    capped: bool = False,
+    max_ttft: float | None = None,
+    max_gap: float | None = None,
 ) -> Finding:
     """
     The finding of one attempt.
 
     `jitter` is the mean one-way jitter of the path in milliseconds; `control` the same request at a hop
-    nearer to the engine that itself streams; `capped` says that no more tokens can be asked for.
+    nearer to the engine that itself streams; `capped` says that no more tokens can be asked for. `max_ttft` and
+    `max_gap` are what users are promised, in seconds: the first token and the longest pause; None judges neither.
     """
     t = attempt.timeline
     if t is None:
         return no_answer(attempt)
+    who = seen(t)
+    found = _judged(t, who, attempt.with_key, jitter, control, capped)
+    found = _late(t, found, max_ttft, max_gap)
+    return replace(found, fingerprint=who.proxy.value) if who else found
+
+
+def _judged(
+    t: Timeline, who: Seen | None, with_key: bool, jitter: float, control: Timeline | None, capped: bool
+) -> Finding:
     if t.status is None:
         return no_head(t)
     if t.status != 200:
-        return refused(t, attempt.with_key)
-    return not_a_stream(t) or _incomplete(t) or _timing(t, jitter, control, capped)
+        return refused(t, with_key)
+    return not_a_stream(t) or incomplete(t, who) or _timing(t, jitter, control, capped)
 
 
-def _incomplete(t: Timeline) -> Finding | None:
-    """Completeness, judged before any timing."""
-    if t.error is not None:
-        said = f"after {t.events} token events the stream carried an error: {t.error}"
-        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, said)
-    if not t.done:
-        return _unfinished(t)
-    if t.finish_reason in (None, "abort"):
-        how = t.finish_reason or "no finish reason"
-        said = f"the engine ended the stream with {how} after {t.events} token events"
-        return Finding(Verdict.ABORTED, Symptom.ABORTED, said)
-    if t.finish_reason == "error":
-        said = f"finish reason error after {t.events} token events"
-        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, said)
-    return None
-
-
-def _unfinished(t: Timeline) -> Finding:
-    if not t.events and t.ending in (Ending.SILENT, Ending.TOO_LONG):
-        return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no first token within {t.ended_at:.0f} s")
-    if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
-        said = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
-        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, said)
-    silence = t.silence
-    so_far = f"after {t.events} token events"
-    if t.ending is Ending.STALLED:
-        return Finding(
-            Verdict.TRUNCATED, Symptom.HANGS, f"{so_far} nothing came for {silence:.0f} s, and no end"
-        )
-    if t.ending is Ending.COMPLETE and (t.is_chunked or t.has_content_length or t.finish_reason):
-        said = f"the stream ended {so_far} without [DONE], finish reason {t.finish_reason or 'missing'}"
-        return Finding(Verdict.NO_DONE_MARKER, Symptom.NO_DONE, said)
-    how = "reset" if t.ending is Ending.RESET else "closed"
-    at = f"the connection was {how} {so_far}, {t.ended_at:.1f} s after the request"
-    if silence >= IDLE_CUT and silence >= 5 * max(t.gaps, default=0.0):
-        said = f"{at}, after {silence:.1f} s without a byte"
-        return Finding(Verdict.IDLE_TIMEOUT, Symptom.IDLE_CUT, said)
-    return Finding(Verdict.TRUNCATED, Symptom.CUT, f"{at}, without the end of the body")
+def _late(t: Timeline, found: Finding, max_ttft: float | None, max_gap: float | None) -> Finding:
+    """What was promised, judged last: whatever holds tokens back also explains a late one."""
+    undecided = found.verdict is Verdict.INCONCLUSIVE and found.needs is not Needs.CONTROL
+    if not t.done or not (streams(found.verdict) or undecided):
+        return found
+    if max_ttft is not None and t.ttft is not None and t.ttft > max_ttft:
+        said = f"the first token came after {t.ttft:.2f} s, allowed are {max_ttft:g} s: {describe(t)}"
+        return Finding(Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST, said)
+    longest = max(t.gaps, default=0.0)
+    if max_gap is not None and longest > max_gap:
+        said = f"a pause of {longest:.2f} s between two tokens, allowed are {max_gap:g} s: {describe(t)}"
+        return Finding(Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP, said)
+    return found
 
 
 def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) -> Finding:

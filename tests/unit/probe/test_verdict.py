@@ -201,6 +201,53 @@ def test_stored_and_forwarded_is_always_found(gap: float, jitter: float, count: 
     assert Verdict.BUFFERED is verdict(t, jitter=jitter)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    shift=st.floats(0.0, 500.0),
+    gap=st.sampled_from([0.005, 0.02, 0.2]),
+    period=st.sampled_from([0.0, 0.2, 30.0]),
+    with_metrics=st.booleans(),
+)
+def test_when_it_began_never_matters(shift: float, gap: float, period: float, with_metrics: bool) -> None:
+    """The whole answer later by some time: the same verdict, hop and symptom."""
+    times = paced(96, gap)
+    times = held(times, period) if period else times
+    generation = gap * 95 * 1000 if with_metrics else None
+
+    def one(by: float) -> tuple[Verdict, Symptom]:
+        found = judge(Attempt(healthy([at + by for at in times], generation=generation)), control=POD)
+        return found.verdict, found.symptom
+
+    assert one(0.0) == one(shift)
+
+
+# ---- what users are promised -----------------------------------------------------------------------------
+
+
+def test_promised_first_token() -> None:
+    """A first token after 2 s where 1 s is allowed; without a promise it streams."""
+    late = healthy(paced(64, 0.02, ttft=2.0), generation=1260.0)
+    assert Verdict.STREAMING is verdict(late, max_ttft=3.0)
+    found = judge(Attempt(late), max_ttft=1.0)
+    assert (Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST) == (found.verdict, found.symptom)
+    assert "first token came after 2.00 s, allowed are 1 s" in found.evidence
+
+
+def test_promised_gap() -> None:
+    """A pause of the engine's own: the path is fine, the promise is not kept."""
+    times = [at + (1.5 if number >= 32 else 0.0) for number, at in enumerate(paced(64, 0.02))]
+    paused = healthy(times, generation=2760.0)
+    assert Verdict.STREAMING is verdict(paused, max_gap=2.0)
+    found = judge(Attempt(paused), max_gap=1.0)
+    assert (Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP) == (found.verdict, found.symptom)
+    assert "a pause of 1.52 s between two tokens, allowed are 1 s" in found.evidence
+
+
+def test_what_holds_back_comes_before_what_is_late() -> None:
+    """A stored answer is late as well; its cause is told."""
+    assert Verdict.BUFFERED is verdict(healthy([3.0] * 64, generation=1260.0), max_ttft=1.0, max_gap=0.1)
+
+
 # ---- no server timing ------------------------------------------------------------------------------------
 
 
@@ -292,11 +339,11 @@ ENGINE_404 = b'{"error":{"message":"The model `x` does not exist.","type":"NotFo
         (answer(200, b"<html>", b"content-type: text/html\r\n"), Verdict.ROUTE_NOT_FOUND, Symptom.WRONG_PATH),
         (answer(401, b'{"error":"Unauthorized"}'), Verdict.AUTH_REJECTED, Symptom.KEY_REFUSED),
         (answer(403, NGINX), Verdict.AUTH_REJECTED, Symptom.KEY_REFUSED),
-        (answer(502, NGINX), Verdict.UPSTREAM_ERROR, Symptom.UNAVAILABLE),
+        (answer(502, NGINX), Verdict.UPSTREAM_ERROR, Symptom.BAD_GATEWAY),
         (answer(503, NGINX), Verdict.UPSTREAM_ERROR, Symptom.UNAVAILABLE),
         (answer(503, b'{"error":{"message":"queue full"}}'), Verdict.UPSTREAM_ERROR, Symptom.BUSY),
         (answer(504, NGINX, at=60.0), Verdict.UPSTREAM_ERROR, Symptom.GATEWAY_TIMEOUT),
-        (answer(413, NGINX), Verdict.UPSTREAM_ERROR, Symptom.BAD_REQUEST),
+        (answer(413, NGINX), Verdict.UPSTREAM_ERROR, Symptom.TOO_BIG),
     ],
 )
 def test_refusals(timeline: Timeline, expected: Verdict, symptom: Symptom) -> None:

@@ -1,0 +1,167 @@
+"""Runs cases of the zoo, a few at a time, and keeps what the probe said of each."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from streaming_operator.api.conditions import Hop
+from streaming_operator.facts import ProbeResult
+from streaming_operator.probe.hops import Plan, verify
+from streaming_operator.probe.remedies import TABLE, Names, Row
+from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.wire import Target
+from tests.engines.running import MODEL, free_port
+from tests.probe.certificates import Authority, authority
+from tests.probe.conftest import Engines
+from tests.probe.packages import Missing
+from tests.probe.proxies import Proxy
+from tests.probe.zoo.cases import Case
+from tests.probe.zoo.running import Running, Setup
+
+AT_ONCE = 4
+NAMES = {
+    "ours": Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example"),
+    "generic": Names("llm", "llm-key", "generic", "IngressClass other", "llm.example"),
+    "url": Names(),
+}
+SEED = 20261121
+"""Of the moments at which a proxy is reloaded."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case: what the probe said, or why it could not be asked."""
+
+    result: ProbeResult | None = None
+    missing: str = ""
+    broken: str = ""
+
+
+def row(case: Case) -> Row | None:
+    """The row of remedies that a case expects."""
+    return TABLE[case.scope, case.symptom] if case.scope is not None else None
+
+
+class Keeper:
+    """Owns the certificates and the folder of one run."""
+
+    def __init__(self, engines: Engines, folder: Path, tell: Callable[[str], None]) -> None:
+        self._engines, self._folder, self._tell = engines, folder, tell
+        self._authority: Authority = authority("zoo")
+        self._authority.serve("llm.example", folder)
+        self._certificate = folder / "llm.example.pem"
+
+    async def run(self, cases: Sequence[Case]) -> dict[str, Outcome]:
+        """Every case, AT_ONCE at a time; nothing is raised."""
+        places = asyncio.Semaphore(AT_ONCE)
+        for case in cases:
+            self._engine(case)
+        done = 0
+
+        async def one(number: int, case: Case) -> tuple[str, Outcome]:
+            nonlocal done
+            async with places:
+                outcome = await self._outcome(case, self._folder / str(number))
+            done += 1
+            if done % 20 == 0 or done == len(cases):
+                self._tell(f"zoo: {done} of {len(cases)} cases")
+            return case.name, outcome
+
+        return dict(await asyncio.gather(*(one(number, case) for number, case in enumerate(cases))))
+
+    def _engine(self, case: Case) -> int:
+        return self._engines(*case.engine, metrics=case.metrics).port
+
+    async def _outcome(self, case: Case, folder: Path) -> Outcome:
+        try:
+            path = _Path(case, self._engine(case), folder, self._certificate)
+            # Starting and stopping wait for processes; the loop belongs to the other cases' probes.
+            await asyncio.to_thread(path.open)
+            reloads = asyncio.create_task(path.reload()) if case.reloads else None
+            try:
+                return Outcome(await verify(self._plan(case, path.ports)))
+            finally:
+                if reloads is not None:
+                    reloads.cancel()
+                await asyncio.to_thread(path.close)
+        except Missing as missing:
+            return Outcome(missing=str(missing))
+        except (OSError, RuntimeError) as error:
+            return Outcome(broken=f"{type(error).__name__}: {error}")
+
+    def _plan(self, case: Case, ports: dict[Hop, int]) -> Plan:
+        targets = [Target(hop, "127.0.0.1", port) for hop, port in ports.items()]
+        edge = replace(
+            targets[-1],
+            scheme="https" if case.https else "http",
+            host=case.host,
+            http2=case.http2,
+            ca=self._authority.pem if case.trusted and case.https else None,
+            address=case.address or "127.0.0.1",
+        )
+        inner = [] if case.known == "url" or case.alone else targets[:-1]
+        return Plan(
+            (*inner, edge),
+            case.model or MODEL,
+            NAMES[case.known],
+            key=ApiKey(case.key) if case.key else None,
+            start_tokens=case.tokens,
+            limits=case.limits,
+            guard=Guard(local=not case.address),
+        )
+
+
+class _Path:
+    """The chain of one case, from the engine outwards; `ports` by hop."""
+
+    def __init__(self, case: Case, engine: int, folder: Path, certificate: Path) -> None:
+        self._case, self._folder, self._certificate = case, folder, certificate
+        self._stack = ExitStack()
+        self.ports: dict[Hop, int] = {Hop.POD: engine}
+        self._edge: Running | None = None
+
+    def open(self) -> None:
+        """Start what the case needs."""
+        case = self._case
+        try:
+            if case.gone:
+                self.ports[Hop.POD] = free_port()
+            elif isinstance(case.pod, Setup):
+                self.ports[Hop.POD] = self._start(case.pod, "pod").port
+            elif case.pod is not None:
+                self.ports[Hop.POD] = self._stack.enter_context(Proxy(self._nearest(), case.pod)).port
+            if case.service is not None:
+                self.ports[Hop.SERVICE] = self._start(case.service, "service").port
+            if case.edge is None:
+                self.ports[Hop.EXPOSURE] = free_port()
+            elif isinstance(case.edge, Setup):
+                self._edge = self._start(case.edge, "edge")
+                self.ports[Hop.EXPOSURE] = self._edge.port
+            else:
+                self.ports[Hop.EXPOSURE] = self._stack.enter_context(Proxy(self._nearest(), case.edge)).port
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def close(self) -> None:
+        """Stop it again."""
+        self._stack.close()
+
+    async def reload(self) -> None:
+        """Reloads at uneven moments, as changes come."""
+        dice = random.Random(SEED)
+        while self._edge is not None:
+            await asyncio.sleep(dice.uniform(0.3, 1.2))
+            self._edge.reload()
+
+    def _nearest(self) -> int:
+        return list(self.ports.values())[-1]
+
+    def _start(self, setup: Setup, name: str) -> Running:
+        return self._stack.enter_context(
+            Running(setup, self._nearest(), self._folder / name, self._certificate)
+        )

@@ -1,0 +1,81 @@
+"""
+The fault zoo: real proxies with real faults; each is named with its hop and its remedy, and nothing that is fine is.
+
+All chosen cases run at once, a few at a time, before the first test looks at its own. `ZOO=write` writes the
+table to docs/fault-zoo.md.
+"""
+
+import asyncio
+import os
+
+import pytest
+
+from streaming_operator.probe.remedies import TABLE
+from tests.probe.conftest import Engines
+from tests.probe.zoo import keeper, matrix
+from tests.probe.zoo.keeper import NAMES, Outcome
+from tests.probe.zoo.table import CASES, NOT_HERE
+
+pytestmark = pytest.mark.timeout(1500)
+BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, engines: Engines, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome]:
+    """What the probe said of every case that this run chose."""
+    chosen = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+    cases = [case for case in CASES if case.name in chosen]
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+
+    def tell(text: str) -> None:
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(text)
+
+    found = asyncio.run(keeper.Keeper(engines, tmp_path_factory.mktemp("zoo"), tell).run(cases))
+    tell(matrix.text(cases, found))
+    if os.environ.get("ZOO") == "write" and len(cases) == len(CASES):
+        matrix.write("table", matrix.table(CASES))
+        matrix.write("exceptions", matrix.exceptions(NOT_HERE))
+        grid = "\n".join(matrix.grid(matrix.counted(cases, found)))
+        matrix.write("matrix", f"```text\n{grid}\n```\n")
+    return found
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_case(name: str, outcomes: dict[str, Outcome]) -> None:
+    """The verdict, the hop to blame, the advice and the proxy that the table expects."""
+    case, outcome = BY_NAME[name], outcomes[name]
+    if outcome.missing:
+        pytest.skip(outcome.missing)
+    assert not outcome.broken, outcome.broken
+    result = outcome.result
+    assert result is not None
+    assert (case.expected, case.hop) == (result.verdict, result.hop), result.message
+    row = keeper.row(case)
+    advice = f". Remedy: {row.told(NAMES[case.known])}" if row else ""
+    assert result.message.endswith(advice), result.message
+    assert bool(row) == ("Remedy" in result.message), result.message
+    assert case.fingerprint in result.message
+
+
+def test_every_row_has_a_case_and_every_case_a_row() -> None:
+    """No advice that nothing was seen to cause, save those that the list of exceptions gives a reason for."""
+    shown = {row.name for case in CASES if (row := keeper.row(case))}
+    rows = {row.name for row in TABLE.values()}
+    assert set() == shown & set(NOT_HERE)
+    assert rows == shown | set(NOT_HERE)
+
+
+def test_names_are_unique() -> None:
+    """A case is known by its name."""
+    assert len(CASES) == len(BY_NAME)
+
+
+def test_document_is_the_present_table() -> None:
+    """docs/fault-zoo.md shows the cases, verdicts and remedies of today; ZOO=write brings it up to date."""
+    page = matrix.DOCUMENT.read_text()
+    assert matrix.table(CASES) == matrix.part(page, "table")
+    assert matrix.exceptions(NOT_HERE) == matrix.part(page, "exceptions")
