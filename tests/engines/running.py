@@ -3,7 +3,7 @@
     with RunningEngine("double", ["--served-model-name", "tiny"]) as engine:
         engine.base_url
 
-The real server is installed and started by the same call with "vllm".
+The real server is installed and started by the same call with "vllm", llama.cpp with "llama".
 """
 
 import os
@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
-Kind = Literal["double", "vllm"]
+Kind = Literal["double", "vllm", "llama"]
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = {"double": 30.0, "vllm": 300.0}
+START_SECONDS = {"double": 30.0, "vllm": 300.0, "llama": 60.0}
 """Longest wait until the port answers; the real server took 63 to 82 s on two busy cores."""
 STOP_SECONDS = 30.0
 MODEL = "tiny"
@@ -130,6 +130,13 @@ class RunningEngine:
         if self.kind == "double":
             launch = [sys.executable, "-m", "tests.engines.double", "serve", "model"]
             return [*launch, *bind, *named, *self._args], os.environ | self._env
+        if self.kind == "llama":
+            from tests.probe.packages import wheels
+
+            launch = [sys.executable, "-m", "tests.engines.llama"]
+            return [*launch, *bind, *named, *self._args], os.environ | {
+                "PYTHONPATH": str(wheels())
+            } | self._env
         from tests.engines.vllm.installed import launch as launch_vllm
 
         command, environment = launch_vllm()

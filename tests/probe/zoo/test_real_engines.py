@@ -1,0 +1,77 @@
+"""The zoo's main faults with the real vLLM and the real llama.cpp behind the proxies instead of the double."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe.hops import verify
+from streaming_operator.probe.verdict import streams
+from tests.engines.running import RunningEngine
+from tests.probe.conftest import METRICS, plan
+from tests.probe.packages import Missing
+from tests.probe.zoo.cases import FLOWS, GZIP, OFF
+from tests.probe.zoo.running import Running, Setup
+
+DEAF = "proxy_ignore_headers X-Accel-Buffering;"
+"""llama.cpp asks nginx not to buffer; this site does not listen."""
+PATHS = {
+    "nginx, buffering off": (Setup("nginx", OFF), Verdict.STREAMING),
+    "HAProxy, option http-no-delay": (Setup("haproxy", FLOWS), Verdict.STREAMING),
+    "Envoy, no timeout": (Setup("envoy", '{"timeout": "0s"}'), Verdict.STREAMING),
+    "Caddy": (Setup("caddy"), Verdict.STREAMING),
+    "nginx, gzip with buffering": (
+        Setup("nginx", f"proxy_http_version 1.1; {GZIP} {DEAF}"),
+        Verdict.BUFFERED,
+    ),
+    "HAProxy by default": (Setup("haproxy"), Verdict.COALESCED),
+    "Caddy, response_buffers 1MiB": (Setup("caddy", "response_buffers 1MiB"), Verdict.BUFFERED),
+}
+LOAD_SECONDS = 60.0
+HEALTHY_EACH = 5
+"""Verifications at each healthy path."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=["llama", pytest.param("vllm", marks=pytest.mark.real_vllm)],
+    ids=["llama.cpp", "vLLM"],
+)
+def engine(request: pytest.FixtureRequest) -> Iterator[RunningEngine]:
+    """A real model server."""
+    flags = (METRICS, "--max-model-len", "2048") if request.param == "vllm" else ()
+    try:
+        with RunningEngine(request.param, flags) as running:
+            wait_until_loaded(running)
+            yield running
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+def wait_until_loaded(engine: RunningEngine) -> None:
+    """llama.cpp listens before it has its model, and says 503 until then."""
+    deadline = time.monotonic() + LOAD_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"{engine.base_url}/health", timeout=5) as answer:
+                answer.read()
+            return
+        except urllib.error.HTTPError:
+            assert time.monotonic() < deadline, engine.log()[-2000:]
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> None:
+    """Healthy paths stream, each time; faults are named at the edge, with the pod shown to stream."""
+    setup, expected = PATHS[path]
+    with Running(setup, engine.port, tmp_path, tmp_path) as edge:
+        for _ in range(HEALTHY_EACH if expected is Verdict.STREAMING else 1):
+            result = await verify(plan([engine.port, edge.port], cap_tokens=512))
+            # llama.cpp joins bytes until they are text: several tokens an event are its own doing.
+            verdict = Verdict.STREAMING if streams(result.verdict) else result.verdict
+            assert (expected, Hop.EXPOSURE) == (verdict, result.hop), result.message
