@@ -16,7 +16,7 @@ from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.cluster import Look, Sight
 from streaming_operator.errors import ClusterError
 from streaming_operator.facts import ProbeResult, Trouble
-from streaming_operator.probe import ApiKey, Guard, plan, wire
+from streaming_operator.probe import ApiKey, Guard, Occasion, plan, wire
 from streaming_operator.probe.hops import Plan, verify
 from streaming_operator.probe.safety import key_refused
 
@@ -193,7 +193,7 @@ async def _asked(
         edge=None,
         key=wish.key,
         ca=wish.ca,
-        routine=False,
+        occasion=Occasion(),
         guard=_GUARD,
         clock=lambda: datetime.now(UTC),
     )
@@ -203,7 +203,10 @@ async def _asked(
     ]
     targets = (*inner, *placed)
     limits = replace(planned.limits, first_token=wish.first_token)
-    return replace(planned, targets=targets, limits=limits, every_hop=True)
+    # Pods' own addresses lead nowhere from here: no gauges, and no replica but the one behind the tunnel.
+    checks = replace(planned.checks, per_replica=False, cancel=False)
+    inside = replace(planned, replicas=(), gauges=None, checks=checks)
+    return replace(inside, targets=targets, limits=limits, every_hop=True)
 
 
 async def _placed(target: wire.Target, sight: Sight, wish: Wish) -> wire.Target:

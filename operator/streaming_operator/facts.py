@@ -155,6 +155,8 @@ class ProbeResult:
     route_hash: str
     ready_pods: frozenset[str]
     at: datetime
+    skipped: bool = False
+    """The engine's queue was full and nothing was asked: it says nothing of the path."""
 
     @property
     def ttft_milliseconds(self) -> int | None:

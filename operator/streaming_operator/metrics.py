@@ -14,26 +14,11 @@ TTFT_BUCKETS = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
     1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
 )  # fmt: skip
+# Those of vllm:inter_token_latency_seconds, from the same file.
 GAP_BUCKETS = (
-    0.01,
-    0.025,
-    0.05,
-    0.075,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.75,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    20.0,
-    40.0,
-    80.0,
-)
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75,
+    1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
+)  # fmt: skip
 
 ENDPOINT = ("namespace", "name")
 
@@ -45,6 +30,13 @@ PROBE_TTFT = Histogram(
     registry=REGISTRY,
 )
 PROBE_GAP = Histogram(
+    "streamingendpoint_probe_chunk_gap_seconds",
+    "Silence between two tokens, every one of a probe's stream, as a user at this hop sees it",
+    (*ENDPOINT, "hop"),
+    buckets=GAP_BUCKETS,
+    registry=REGISTRY,
+)
+PROBE_MAX_GAP = Histogram(
     "streamingendpoint_probe_max_chunk_gap_seconds",
     "Longest silence between two tokens of one probe",
     (*ENDPOINT, "hop"),
@@ -52,7 +44,16 @@ PROBE_GAP = Histogram(
     registry=REGISTRY,
 )
 PROBES = Counter(
-    "streamingendpoint_probes", "Verifications by verdict", (*ENDPOINT, "verdict"), registry=REGISTRY
+    "streamingendpoint_probes",
+    "Verifications by verdict and the hop that it speaks of",
+    (*ENDPOINT, "hop", "verdict"),
+    registry=REGISTRY,
+)
+SKIPPED = Counter(
+    "streamingendpoint_probes_skipped",
+    "Verifications left out since requests of users waited in the queue of every replica",
+    ENDPOINT,
+    registry=REGISTRY,
 )
 LAST_SUCCESS = Gauge(
     "streamingendpoint_probe_last_success_timestamp_seconds",
@@ -84,5 +85,5 @@ WATCH_RESTARTS = Counter(
 
 def forget(namespace: str, name: str) -> None:
     """Drop every series of an endpoint that is gone."""
-    for metric in (PROBE_TTFT, PROBE_GAP, PROBES, LAST_SUCCESS, READY):
+    for metric in (PROBE_TTFT, PROBE_GAP, PROBE_MAX_GAP, PROBES, SKIPPED, LAST_SUCCESS, READY):
         metric.remove_by_labels({"namespace": namespace, "name": name})

@@ -5,18 +5,17 @@ Read it top to bottom: parse, render, apply, observe, verify, summarize, write. 
 endpoint to look at, never what happened; it waits for the API server but never for a stream.
 """
 
-import ipaddress
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from streaming_operator import metrics, probe, render, status
 from streaming_operator.api.conditions import Reason
-from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
+from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint, Verification
 from streaming_operator.cluster import Cluster, Key
 from streaming_operator.errors import ClusterError, Conflict, Forbidden, Gone, OperatorError
 from streaming_operator.facts import EdgeAddress, Identity, Manifest, Observed, ProbeResult, Trouble
@@ -47,6 +46,27 @@ class Memory:
     echoed: bool = True
     """The watch has shown `told` to us; a different status after that was written by somebody else."""
     jitter: float = field(default_factory=lambda: 1 + random.uniform(-JITTER, JITTER))
+    turn: float = field(default_factory=lambda: random.random())
+    """Share of its interval after which an endpoint's turn comes, when all are found at once at a start."""
+    asked: Verification | None = None
+    """By which settings it was verified last; others are tried at once."""
+    since: datetime | None = None
+    """When its status was read back; None once a verification has ended since."""
+
+    def until_due(self, wanted: Verification, observed: Observed, now: datetime) -> timedelta:
+        """
+        How long until the next verification; zero or less means now, as after each edit of what is *wanted*.
+
+        A verdict that was read back is as old as its last write, since good news is not written every time: a
+        restarted operator would find thousands due at once, so each waits for its turn within one interval.
+        """
+        if self.asked is not None and self.asked != wanted:
+            return timedelta(0)
+        interval = timedelta(seconds=wanted.interval_seconds)
+        due = status.pause_until_due(self.standing, observed, now, interval * self.jitter)
+        if self.since is None or not self.standing.is_routine(observed):
+            return due
+        return max(due, self.since + interval * self.turn - now)
 
     def edge_changed(self, observed: Observed, now: datetime) -> datetime:
         """When the edge last had to learn something: a route that was written, or other pods."""
@@ -73,9 +93,11 @@ class Reconciler:
         self._bodies: dict[Key, Mapping[str, Any]] = {}
         self._memories: dict[Key, Memory] = {}
         self._verifier = probe.Verifier(settings.concurrent_probes, wake)
-        self._guard = probe.Guard(
-            refused=(host,) if _is_ip(host := urlsplit(cluster.server).hostname or "") else (),
-            refused_by_dns=settings.forbidden_addresses,
+        against = probe.api_server(urlsplit(cluster.server).hostname or "")
+        self._guard = replace(
+            against,
+            refused_by_dns=against.refused_by_dns + settings.forbidden_addresses,
+            allowed_by_dns=settings.allowed_addresses,
         )
 
     # ---- what the edge tells -------------------------------------------------------------------------------
@@ -177,21 +199,21 @@ class Reconciler:
             self._learn(endpoint, memory, result, observed)
         if verification.mode == "Disabled" or endpoint.spec.suspend or not _can_be_asked(observed):
             return None
-        interval = timedelta(seconds=verification.interval_seconds) * memory.jitter
-        due = status.pause_until_due(memory.standing, observed, self._now(), interval)
+        due = memory.until_due(verification, observed, self._now())
         if due > timedelta(0) or self._verifier.running(endpoint.key):
             return None
         plan = await self._plan(endpoint, memory, observed)
         if isinstance(plan, Trouble):
             return plan
         self._verifier.start(endpoint.key, plan)
+        memory.asked = verification
         return None
 
     def _learn(
         self, endpoint: StreamingEndpoint, memory: Memory, result: ProbeResult, observed: Observed
     ) -> None:
         """Fold a result into the standing, unless it speaks of something that no longer runs."""
-        probe.count(endpoint.key, result)
+        memory.since = None
         if (result.pod_template_hash, result.route_hash) != (observed.pod_template_hash, observed.route_hash):
             return
         memory.standing = status.after(
@@ -228,7 +250,11 @@ class Reconciler:
             edge=edge,
             key=key,
             ca=ca,
-            routine=memory.standing.streams and memory.standing.speaks_of(observed),
+            occasion=probe.Occasion(
+                routine=memory.standing.is_routine(observed),
+                warm=memory.standing.is_warm(observed),
+                may_skip=memory.standing.may_be_skipped(observed),
+            ),
             guard=self._guard,
             clock=self._now,
         )
@@ -294,9 +320,8 @@ class Reconciler:
         """What we know of this endpoint; read back from its status at the first pass."""
         memory = self._memories.get(endpoint.key)
         if memory is None or memory.uid != endpoint.uid:
-            memory = Memory(
-                endpoint.uid, status.recall(endpoint.previous_status), dict(endpoint.previous_status)
-            )
+            told = dict(endpoint.previous_status)
+            memory = Memory(endpoint.uid, status.recall(told), told, since=self._now())
             self._memories[endpoint.key] = memory
         elif endpoint.previous_status == memory.told:
             memory.echoed = True
@@ -314,18 +339,8 @@ class Reconciler:
             return min(resync, status.FAILING_PAUSE.total_seconds())
         if self._verifier.running(endpoint.key):
             return resync  # its result wakes this endpoint
-        interval = timedelta(seconds=endpoint.spec.verification.interval_seconds) * memory.jitter
-        due = status.pause_until_due(memory.standing, observed, self._now(), interval)
+        due = memory.until_due(endpoint.spec.verification, observed, self._now())
         return min(resync, max(due.total_seconds(), 0.5))
-
-
-def _is_ip(host: str) -> bool:
-    """Whether this is an address and no name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _can_be_asked(observed: Observed) -> bool:

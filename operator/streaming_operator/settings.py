@@ -4,6 +4,7 @@ What the administrator sets for the whole operator; read from the environment on
 The chart writes these variables. A wrong value is refused with its name and what is allowed.
 """
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,7 +58,9 @@ class Settings:
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
     forbidden_addresses: tuple[str, ...] = field(default=())
-    """Networks (CIDR) that no probe may connect to, beside those that are never allowed."""
+    """Public networks (CIDR) that no host name may lead a probe to, e.g. the pods' own where they have such."""
+    allowed_addresses: tuple[str, ...] = field(default=())
+    """Private networks (CIDR) that a host name may lead a probe to, e.g. that of the load balancers."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -81,6 +84,8 @@ def _convert(variable: str, kind: Any, text: str) -> Any:
     try:
         if variable == f"{PREFIX}EDGES":
             return tuple(_edge(entry) for entry in json.loads(text or "[]"))
+        if variable.endswith("_ADDRESSES"):
+            return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         if kind is int or kind is float:

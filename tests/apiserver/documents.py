@@ -70,7 +70,10 @@ _COMMON: Document = {
     "verification": {
         "mode": "Required",
         "request": {"prompt": "Count.", "maxTokens": 64},
+        "publicURL": "https://llm.example.com/qwen",
         "tls": {"caConfigMapRef": {"name": "ca", "key": "ca.crt"}},
+        "checks": {"perReplica": True, "auth": False, "cancel": True},
+        "thresholds": {"ttftMilliseconds": 5000, "maxGapMilliseconds": 1000},
         "firstRequestTimeoutSeconds": 300,
         "intervalSeconds": 300,
         "failureThreshold": 3,

@@ -67,6 +67,8 @@ PATTERNS = {
     r"^[0-9]+\.[0-9]+\.[0-9]+$": Example("0.33.0", "v0.33.0", filler="0"),
     r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": Example("amd.com/gpu", "gpu"),
     r"^[^\x00-\x1f\x7f]*$": Example("64m", "64m;\nreturn 200;"),
+    r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
+    r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": Example("https://a.example:8443/llm", "ftp://a.example"),
     r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": Example("/v2", "/v1/../metrics"),
 }
 
@@ -228,6 +230,26 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         "ingress",
         {"spec.exposure.ingress.annotations": {"nginx.ingress.kubernetes.io/proxy-request-buffering": "off"}},
         {"spec.exposure.ingress.annotations": {"any.example/proxy-read-timeout": "60"}},
+    ),
+    "spec.verification.publicURL must have a host name": (
+        "ingress",
+        {"spec.verification.publicURL": "https://10.example:443/a"},
+        {"spec.verification.publicURL": "http://10.96.0.1:443/a"},
+    ),
+    "spec.verification.publicURL leave /v1 out": (
+        "ingress",
+        {"spec.verification.publicURL": "https://a.example/v1/qwen"},
+        {"spec.verification.publicURL": "https://a.example/qwen/v1"},
+    ),
+    "spec.verification.publicURL the port must be": (
+        "ingress",
+        {"spec.verification.publicURL": "http://a.example:65535"},
+        {"spec.verification.publicURL": "http://a.example:65536/qwen"},
+    ),
+    "spec.verification.checks.auth needs engine.apiKeySecretRef": (
+        "ingress",
+        {"spec.verification.checks.auth": True},
+        {"spec.verification.checks.auth": True, "spec.engine.apiKeySecretRef": ABSENT},
     ),
     "spec.monitoring.serviceMonitor.labels keys": (
         "ingress",

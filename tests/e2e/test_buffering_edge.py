@@ -27,6 +27,7 @@ BUFFERING = {
     "gzip-min-length": "1",
     "http-snippet": "proxy_ignore_headers X-Accel-Buffering;",
 }
+KEY = "sk-of-the-added-header"
 REPAIRED = {"proxy-buffering": "off", "use-gzip": "false", "gzip-types": None, "http-snippet": None}
 
 
@@ -112,3 +113,34 @@ def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endp
     assert answer.done
     assert len(answer.reads) >= 75
     assert [] == audit.children_written(since, waiting.namespace)
+
+
+def test_an_edge_that_adds_the_key_is_named(edge: Door, shared_namespace: str) -> None:
+    """The administrator lets the edge send the key for everybody: the pods enforce it, the edge does not."""
+    keyed = Endpoint(shared_namespace, "keyed")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "keyed", "namespace": shared_namespace},
+            "stringData": {"api-key": KEY},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "added-headers", "namespace": EDGE},
+            "data": headers,
+        },
+        keyed.double(
+            exposure={"ingress": {"className": CLASS}},
+            engine={"apiKeySecretRef": {"name": "keyed"}},
+            verification={"checks": {"auth": True}},
+        ),
+    )
+    added = {"proxy-set-headers": f"{EDGE}/added-headers"}
+    kube.patch("configmap", "ingress-nginx-controller", {"data": REPAIRED | added}, EDGE)
+    message = keyed.await_condition("StreamingVerified", "False", "AuthNotEnforced", seconds=180)
+    assert "Exposure" == keyed.body()["status"]["verification"]["hop"]
+    assert KEY not in message
+    assert keyed.stream(edge, max_tokens=1).finish().status == 200

@@ -46,7 +46,13 @@ def real(shared_namespace: str) -> Iterator[Endpoint]:
     test_cluster.load("vllm")
     endpoint = Endpoint(shared_namespace, "tiny")
     _set_key(shared_namespace, FIRST_KEY)
-    endpoint.apply(endpoint.real(engine={"apiKeySecretRef": {"name": SECRET}}, rollout={"drainSeconds": 120}))
+    endpoint.apply(
+        endpoint.real(
+            engine={"apiKeySecretRef": {"name": SECRET}},
+            rollout={"drainSeconds": 120},
+            verification={"checks": {"perReplica": True, "auth": True, "cancel": True}},
+        )
+    )
     endpoint.await_ready(START_SECONDS)
     yield endpoint
     endpoint.delete("--wait=false")
@@ -77,6 +83,12 @@ def test_ready_means_that_users_get_a_stream(real: Endpoint) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     verification = real.body()["status"]["verification"]
     assert ("Streaming", "Exposure") == (verification["verdict"], verification["hop"])
+
+
+def test_the_real_server_passes_every_check(real: Endpoint) -> None:
+    """Its key is asked for, and its gauge fell when the probe's client left; from here on users have it alone."""
+    assert "not judged" not in real.body()["status"]["verification"]["message"]
+    real.change(verification={"checks": None})
 
 
 def test_the_gpu_was_really_scheduled(real: Endpoint) -> None:

@@ -81,6 +81,7 @@ def test_every_value_arrives(helm: Path) -> None:
             "resyncSeconds": 60,
             "rollCallSeconds": 30,
             "forbiddenAddresses": ["10.9.0.0/16", "fd00::/8"],
+            "allowedAddresses": ["192.168.7.0/24"],
         },
     }
     expected = Settings(
@@ -108,6 +109,7 @@ def test_every_value_arrives(helm: Path) -> None:
         resync_seconds=60,
         roll_call_seconds=30,
         forbidden_addresses=("10.9.0.0/16", "fd00::/8"),
+        allowed_addresses=("192.168.7.0/24",),
     )
     assert expected == settings(helm, values)
 

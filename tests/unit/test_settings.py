@@ -30,8 +30,10 @@ def test_every_kind_of_value_is_read() -> None:
         HTTP_PORT="9090",
         ROLL_CALL_SECONDS="30",
         LOG_LEVEL="DEBUG",
+        ALLOWED_ADDRESSES="10.20.0.0/16, fd00::/8",
     )
 
+    assert ("10.20.0.0/16", "fd00::/8") == settings.allowed_addresses
     assert ("chat", "search") == settings.watch_namespaces
     assert (False, 9090, 30.0, "DEBUG") == (
         settings.read_secrets,
@@ -49,6 +51,8 @@ def test_every_kind_of_value_is_read() -> None:
         ("HTTP_PORT", "eighty", "HTTP_PORT"),
         ("READ_SECRETS", "maybe", "READ_SECRETS"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
+        ("ALLOWED_ADDRESSES", "10.0.0.0/8, 10.1.2.3/8", "host bits set"),
+        ("FORBIDDEN_ADDRESSES", "everything", "IPv4 or IPv6 network"),
         ("COLOUR", "red", "unknown; known are"),
         ("EDGES", "[{", "EDGES"),
         ("EDGES", '[{"className": "a", "gatewayClass": "b"}]', "exactly one of className, gatewayClass"),

@@ -52,6 +52,7 @@ class Verdict(StrEnum):
     ROUTE_NOT_FOUND = "RouteNotFound"
     UPSTREAM_ERROR = "UpstreamError"
     UNREACHABLE = "Unreachable"
+    CANCEL_IGNORED = "CancelIgnored"
     INCONCLUSIVE = "Inconclusive"
 
 
@@ -240,15 +241,21 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "The engine ended the answer with `abort`.", "It was shutting down or overloaded."
     ),
     Verdict.TTFT_EXCEEDED: Explained(
-        "No token came in time.", "Raise `verification.firstRequestTimeoutSeconds`, or see the engine's load."
+        "No token came in time.",
+        "Raise `verification.firstRequestTimeoutSeconds` (after a start) or "
+        "`verification.thresholds.ttftMilliseconds`, or see the engine's load.",
     ),
     Verdict.CHUNK_GAP_EXCEEDED: Explained(
-        "Tokens arrived, but with a longer pause between two of them than is allowed.",
+        "Tokens arrived, but with a longer pause than `verification.thresholds.maxGapMilliseconds`.",
         "See the engine's load, then the hop that the message names.",
     ),
     Verdict.AUTH_NOT_ENFORCED: Explained(
         "A request without the key was answered: anybody can use the endpoint.",
         "See that the pods run with the Secret's key and that the edge does not add one.",
+    ),
+    Verdict.CANCEL_IGNORED: Explained(
+        "Tokens stream, but the engine goes on when the client has left (`verification.checks.cancel`).",
+        "Let the hop that the message names close its upstream when its client leaves.",
     ),
     Verdict.AUTH_REJECTED: Explained(
         "The key was refused.",
@@ -266,7 +273,8 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "A hop answers with a 5xx or an unexpected status.", "See that hop's log."
     ),
     Verdict.UNREACHABLE: Explained(
-        "No connection could be made.", "Check address, port and network policies."
+        "No connection could be made, or none is allowed to where the name leads.",
+        "Check address, port and network policies; a private network must be allowed by the administrator.",
     ),
     Verdict.INCONCLUSIVE: Explained(
         "The streams were too short or too unsteady to judge.", "Raise `verification.request.maxTokens`."

@@ -163,6 +163,12 @@ class EndpointSpec(Model):
             "FieldValueForbidden",
         ),
         keys_match("nodeSelector", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        CEL(
+            "!self.verification.checks.auth || has(self.engine.apiKeySecretRef)",
+            lambda spec: not spec.verification.checks.auth or spec.engine.api_key_secret_ref is not None,
+            "needs engine.apiKeySecretRef: without a key there is nothing to enforce",
+            ".verification.checks.auth",
+        ),
     )
 
 

@@ -34,7 +34,7 @@ class HopStatus(Model):
     """What the probe saw at one hop."""
 
     name: str
-    """Pod, Service or Exposure."""
+    """Pod, Service, Exposure or Public."""
     address: str | None = None
     """Where the probe connected to."""
     protocol: str | None = None

@@ -200,6 +200,36 @@ class ProbeTls(Model):
     """CA bundle (PEM) in a ConfigMap of the namespace; the system's roots if unset."""
 
 
+class Checks(Model):
+    """What is checked beside the stream, once it streams; each costs further requests at every probe."""
+
+    per_replica: bool = False
+    """Ask every ready pod, not only one."""
+    auth: bool = False
+    """A request without the key, and one with a wrong key, must be refused."""
+    cancel: bool = False
+    """A stream whose client leaves must end in the engine too; judged only while no other request runs."""
+
+
+class Thresholds(Model):
+    """What is too slow for users; unset: a stream may take its time as long as it streams."""
+
+    ttft_milliseconds: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
+    """Longest time to the first token; not judged after a start, nor while the engine's queue is full."""
+    max_gap_milliseconds: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
+    """Longest pause between two tokens."""
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+PublicUrl = Annotated[
+    str,
+    Field(
+        max_length=512,
+        pattern=rf"^https?://{_LABEL}(\.{_LABEL})*(:[1-9][0-9]{{0,4}})?(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$",
+    ),
+]
+
+
 class Verification(Model):
     """How streaming is proven."""
 
@@ -207,11 +237,44 @@ class Verification(Model):
     """Required: Ready needs a stream through the users' address. Advisory: only told. Disabled: no probe."""
     request: ProbeRequest = Field(default_factory=ProbeRequest)
     """What the probe asks."""
+    public_url: Annotated[PublicUrl | None, Field(alias="publicURL")] = None
+    """
+    Base URL that users call where it is not the edge itself, e.g. a CDN in front of it, without `/v1`. It judges
+    then. Its name must lead to public addresses, or to those that the administrator allows.
+    """
     tls: ProbeTls = Field(default_factory=ProbeTls)
     """How the edge's certificate is checked."""
+    checks: Checks = Field(default_factory=Checks)
+    """What is checked beside the stream."""
+    thresholds: Thresholds = Field(default_factory=Thresholds)
+    """What is too slow."""
     first_request_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] = 300
     """Patience for the first token after a start: graphs may still compile."""
     interval_seconds: Annotated[int, Field(ge=30, le=86_400)] = 300
     """Time between two verifications while all is well."""
     failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
     """Failures in a row that turn a verified endpoint not Ready."""
+
+    cel: ClassVar = (
+        CEL(
+            "!has(self.publicURL) || !self.publicURL.matches('^https?://[.0-9]+([:/]|$)')",
+            lambda verification: not re.match(r"https?://[.0-9]+([:/]|$)", verification.public_url or ""),
+            "must have a host name, not an IP address",
+            ".publicURL",
+        ),
+        CEL(
+            "!has(self.publicURL) || !self.publicURL.endsWith('/v1')",
+            lambda verification: not (verification.public_url or "").endswith("/v1"),
+            "leave /v1 out: the probe adds the path of the API",
+            ".publicURL",
+        ),
+        CEL(
+            "!has(self.publicURL) || url(self.publicURL).getPort() == '' || "
+            "int(url(self.publicURL).getPort()) <= 65535",
+            lambda verification: (
+                int((re.findall(r":([0-9]+)", verification.public_url or "") or "0")[0]) <= 65_535
+            ),
+            "the port must be at most 65535",
+            ".publicURL",
+        ),
+    )

@@ -209,10 +209,11 @@ def gateway_class(body: Body) -> Body:
 
 
 def gateway(body: Body) -> Body:
-    """Keep its class and where it listens."""
+    """Keep its class, where it listens, and whether its author chose that."""
     return {
         "metadata": _name(body),
         "spec": {"gatewayClassName": (body.get("spec") or {}).get("gatewayClassName", "")},
+        "placed": bool((body.get("spec") or {}).get("addresses")),
         "addresses": [
             entry["value"]
             for entry in (body.get("status") or {}).get("addresses") or ()

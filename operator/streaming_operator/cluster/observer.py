@@ -51,7 +51,7 @@ class Observer:
             pods=tuple(_pod_fact(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
             workload_trouble=troubles.of_workload(body, [pod.body for pod in newest]),
             route=self._route(endpoint, route),
-            route_hash=render.route_hash(children),
+            route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
             service_monitor=self._own(endpoint, kinds.SERVICE_MONITORS) is not None,
             service_address=_cluster_ip(service),
         )
@@ -137,7 +137,7 @@ class Observer:
         found = (
             self._caches.get(kinds.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name)) for ref in refs
         )
-        return tuple(address for seen in found if seen is not None for address in seen.body["addresses"])
+        return sightings.gateway_addresses((seen for seen in found if seen is not None), endpoint.namespace)
 
 
 def _wanted(children: tuple[Manifest, ...], kind: str) -> Manifest | None:

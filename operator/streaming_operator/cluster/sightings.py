@@ -17,6 +17,21 @@ def ingress_addresses(ingress: Cached) -> tuple[str, ...]:
     return tuple(address for entry in entries if (address := entry.get("ip") or entry.get("hostname")))
 
 
+def gateway_addresses(gateways: Iterable[Cached], namespace: str) -> tuple[str, ...]:
+    """
+    Where these Gateways listen, for an endpoint of that namespace.
+
+    Not what a Gateway of the very namespace asks for itself: controllers copy `spec.addresses` into the status, and
+    who writes the endpoint may write that Gateway too, to lead the probe wherever they like.
+    """
+    return tuple(
+        address
+        for seen in gateways
+        if not (seen.body["placed"] and seen.key[0] == namespace)
+        for address in seen.body["addresses"]
+    )
+
+
 def ingress_trouble(
     seen: Cached | None,
     manifest: Manifest | None,

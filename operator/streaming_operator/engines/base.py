@@ -31,6 +31,10 @@ class Engine(Protocol):
     """Answers 200 once the model is loaded, without a key; asked by all three kubelet probes."""
     metrics_path: str
     """Prometheus text, open without a key."""
+    running_gauge: str
+    """Metric of the requests that the engine works on now."""
+    waiting_gauge: str
+    """Metric of the requests in its queue."""
 
     def args(self, endpoint: StreamingEndpoint) -> list[str]:
         """Arguments of the image's entrypoint, in a stable order: a reordered list restarts a GPU."""
@@ -42,6 +46,10 @@ class Engine(Protocol):
 
     def drain_command(self, endpoint: StreamingEndpoint) -> list[str]:
         """Command of the preStop hook: returns when no stream runs any more, or the drain time is over."""
+        ...
+
+    def keep_alive_seconds(self, endpoint: StreamingEndpoint) -> int:
+        """Silence after which the server sends a comment; 0 where it is off or the image may not know it."""
         ...
 
     def note(self, endpoint: StreamingEndpoint) -> str | None:

@@ -73,6 +73,7 @@ class Vllm:
     name = "vllm"
     health_path = "/health"
     metrics_path = "/metrics"
+    running_gauge, waiting_gauge = BUSY_GAUGES
 
     def args(self, endpoint: StreamingEndpoint) -> list[str]:
         """The model, what the operator owns, then the user's own: argparse lets the last one win."""
@@ -115,6 +116,11 @@ class Vllm:
             f"--metrics-path={self.metrics_path}",
             *(f"--busy-gauge={gauge}" for gauge in BUSY_GAUGES),
         ]
+
+    def keep_alive_seconds(self, endpoint: StreamingEndpoint) -> int:
+        """As set, where the version knows the flag."""
+        known = KEEP_ALIVE in optional_flags(endpoint)
+        return endpoint.spec.engine.sse_keep_alive_seconds if known else 0
 
     def note(self, endpoint: StreamingEndpoint) -> str | None:
         """See `note` of the module."""

@@ -54,6 +54,8 @@ class Symptom(StrEnum):
     BUSY = "busy"
     LIMITED = "limited by the edge"
     UNCLEAR = "unclear"
+    OPEN = "answers without the key"
+    LEFT_RUNNING = "goes on without its client"
 
 
 class Needs(Enum):

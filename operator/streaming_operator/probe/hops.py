@@ -2,76 +2,41 @@
 One verification: the same request at the hops of a path, in the order that costs least.
 
 The outermost hop alone judges. Inner hops are asked only when it did not stream, as the control that tells
-a proxy's fault from the engine's and names the hop. Always ends in a value; nothing but a cancellation is
-raised.
+a proxy's fault from the engine's and names the hop; the checks that are switched on follow when it did.
+Always ends in a value; nothing but a cancellation is raised.
 """
 
+import asyncio
 import logging
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import partial
 
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.facts import HopResult, ProbeResult
-from streaming_operator.probe import wire
+from streaming_operator.probe import checks, wire
+from streaming_operator.probe.checks import Asking
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
-from streaming_operator.probe.remedies import Names, remedy
-from streaming_operator.probe.request import PROMPT, Api, ApiKey, Ask, Encoding, body, post
-from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.gauges import are_full
+from streaming_operator.probe.question import Plan, Replica
+from streaming_operator.probe.remedies import remedy
+from streaming_operator.probe.request import Ask, Encoding, body, post
 from streaming_operator.probe.timeline import Recorder, Timeline, Trouble, quantile
 from streaming_operator.probe.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
 
+__all__ = ["Plan", "verify"]
+
 log = logging.getLogger(__name__)
+
+QUEUES_FULL = "requests of users wait in the queue of every replica"
 
 CONNECTS = 5
 """TCP connects that estimate the path's jitter."""
 INNER_PATIENCE = 30.0
 """Seconds an inner hop gets for its first token: it is asked only to tell where a fault sits."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _nonce() -> str:
-    return secrets.token_hex(8)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to verify and what the result will speak of."""
-
-    targets: tuple[wire.Target, ...]
-    """At most one a hop, in any order; the outermost judges."""
-    model: str
-    names: Names = field(default_factory=Names)
-    key: ApiKey | None = None
-    prompt: str = PROMPT
-    api: Api = "chat"
-    start_tokens: int = 64
-    """max_tokens of the first stream; doubled while a verdict would be a guess."""
-    cap_tokens: int = 1024
-    """The most tokens asked for: 1,024 or what the model's length leaves."""
-    encodings: tuple[Encoding, ...] = ("gzip", "identity")
-    """Asked one after the other, the worse counts; a routine verification asks only the first."""
-    limits: wire.Limits = field(default_factory=wire.Limits)
-    guard: Guard = field(default_factory=Guard)
-    pod_template_hash: str = ""
-    route_hash: str = ""
-    ready_pods: frozenset[str] = frozenset()
-    clock: Callable[[], datetime] = _now
-    nonce: Callable[[], str] = _nonce
-    heard: Callable[[Hop, Encoding, int, Finding], None] = lambda hop, encoding, tokens, finding: None
-    """Told after each stream, for a person who waits."""
-    arrived: Callable[[Hop, float, int], None] = lambda hop, at, size: None
-    """
-    Told of each read while it happens: seconds since the request, bytes. Called in the thread that reads all, so it
-    must be quick and safe to call there.
-    """
-    every_hop: bool = False
-    """Ask the inner hops also when the judging one streams: a person wants to see them side by side."""
+REPLICAS_AT_ONCE = 4
+"""Pods asked at once where every one is; each is an engine of its own."""
+CANCEL_TOKENS = 1024
+"""Tokens of the stream whose client leaves, at most: long enough to be cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +45,7 @@ class _Outcome:
 
     finding: Finding
     timeline: Timeline | None
+    target: wire.Target
 
 
 async def verify(plan: Plan) -> ProbeResult:
@@ -105,27 +71,106 @@ class _Verification:
         self._inner, self._judging = order[:-1], order[-1]
         self._tokens = plan.start_tokens
         self._cap = max(plan.cap_tokens, plan.start_tokens)
-        self._pinned: dict[Hop, wire.Target] = {}
-        self._jitter: dict[Hop, float] = {}
+        self._pinned: dict[wire.Target, wire.Target] = {}
+        self._jitter: dict[wire.Target, float] = {}
+        self._queues_full = False
+        self._seen: dict[Hop, _Outcome] = {}
+        self._notes: list[str] = []
         self._control: Timeline | None = None
         self._control_asked = False
 
     async def run(self) -> ProbeResult:
         plan, judging = self._plan, self._judging.hop
+        if plan.gauges is not None and plan.replicas:
+            pods = [replica.target for replica in plan.replicas]
+            self._queues_full = await are_full(pods, plan.gauges, plan.guard)
+            if self._queues_full and plan.may_skip:
+                return replace(_result(plan, Verdict.INCONCLUSIVE, judging, QUEUES_FULL, ()), skipped=True)
         outcome = await self._worst()
-        hop, told, seen = judging, outcome, {judging: outcome}
-        if not streams(outcome.finding.verdict) and outcome.finding.verdict is not Verdict.INCONCLUSIVE:
+        told, self._seen = outcome, {judging: outcome}
+        if streams(outcome.finding.verdict):
+            told = await self._checked(outcome)
+        elif outcome.finding.verdict is not Verdict.INCONCLUSIVE:
+            told = await self._localised(outcome)
+        if told is outcome and streams(outcome.finding.verdict) and plan.every_hop:
             for target in self._inner:
-                seen[target.hop] = inner = await self._inner_outcome(target, outcome)
-                if same_fault(outcome.finding.verdict, inner.finding.verdict):
-                    hop, told = target.hop, inner
-                    break
-        elif plan.every_hop:
-            for target in self._inner:
-                seen[target.hop] = await self._stream(target, plan.encodings[0])
-        message = self._message(hop, told.finding)
-        results = tuple(self._hop_result(name, one) for name, one in seen.items())
+                self._seen[target.hop] = await self._stream(target, plan.encodings[0])
+        hop = told.target.hop
+        message = "; ".join((self._message(hop, told.finding), *self._notes))
+        results = tuple(self._hop_result(name, one) for name, one in self._seen.items())
         return _result(plan, told.finding.verdict, hop, message, results)
+
+    async def _localised(self, outcome: _Outcome) -> _Outcome:
+        """The innermost hop that shows the fault too; else the judging one is to blame."""
+        for target in self._inner:
+            for replica in self._replicas_of(target):
+                inner = await self._inner_outcome(replica.target, outcome)
+                if replica.pod and not streams(inner.finding.verdict):
+                    inner = _named((replica,), len(self._plan.replicas), inner)
+                self._seen[target.hop] = inner
+                if same_fault(outcome.finding.verdict, inner.finding.verdict):
+                    return inner
+        return outcome
+
+    def _replicas_of(self, target: wire.Target) -> tuple[Replica, ...]:
+        """Every pod where each is to be asked; else the target itself, whose pod needs no name."""
+        every = target.hop is Hop.POD and self._plan.checks.per_replica and self._plan.replicas
+        return self._plan.replicas if every else (Replica("", target),)
+
+    async def _checked(self, outcome: _Outcome) -> _Outcome:
+        """What the checks that are switched on find fault with; else the outcome as it was."""
+        plan = self._plan
+        if plan.checks.per_replica and (bad := await self._bad_replica()) is not None:
+            self._seen[Hop.POD] = bad
+            return bad
+        wanted: list[tuple[checks.Check, int]] = []
+        if plan.checks.auth and plan.key is not None:
+            wanted.append((checks.auth, 1))
+        if plan.checks.cancel:
+            wanted.append((checks.cancel, min(CANCEL_TOKENS, self._cap)))
+        for check, tokens in wanted:
+            asking = self._asking(tokens)
+            target, checked = await checks.along(check, asking, (*self._inner, self._judging), self._pin)
+            if checked.finding is not None:
+                told = _Outcome(checked.finding, None, target)
+                self._seen.setdefault(target.hop, told)
+                return told
+            if checked.note:
+                self._notes.append(checked.note)
+        return outcome
+
+    def _asking(self, tokens: int) -> Asking:
+        plan = self._plan
+        return Asking(
+            Ask(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api),
+            plan.nonce,
+            plan.limits,
+            plan.guard,
+            plan.key,
+            tuple(replica.target for replica in plan.replicas),
+            plan.gauges,
+        )
+
+    async def _bad_replica(self) -> _Outcome | None:
+        """Every ready pod is asked, some at once: the first that does not stream, with the names of all such."""
+        plan, places = self._plan, asyncio.Semaphore(REPLICAS_AT_ONCE)
+
+        async def one(replica: Replica) -> _Outcome:
+            alone = replace(plan, targets=(replica.target,), start_tokens=min(self._tokens, self._cap))
+            asked = _Verification(alone, [replica.target])
+            asked._queues_full = self._queues_full
+            async with places:
+                return await asked._settled(replica.target, plan.encodings[0])
+
+        outcomes = await asyncio.gather(*(one(replica) for replica in plan.replicas))
+        bad = [
+            (replica, outcome)
+            for replica, outcome in zip(plan.replicas, outcomes, strict=True)
+            if not streams(outcome.finding.verdict) and outcome.finding.verdict is not Verdict.INCONCLUSIVE
+        ]
+        if not bad:
+            return None
+        return _named(tuple(replica for replica, _ in bad), len(plan.replicas), bad[0][1])
 
     async def _worst(self) -> _Outcome:
         """The judging hop with each encoding; the first that does not stream counts."""
@@ -165,6 +210,8 @@ class _Verification:
         first = await self._stream(target, encoding)
         if streams(first.finding.verdict) or is_certain(first.finding):
             return first
+        if self._queues_full and first.finding.symptom is Symptom.NO_TOKEN:
+            return first  # two more would wait as long
         return await self._majority(target, encoding, first)
 
     async def _majority(self, target: wire.Target, encoding: Encoding, first: _Outcome) -> _Outcome:
@@ -176,29 +223,42 @@ class _Verification:
                 break
         finding = agree([one.finding for one in outcomes])
         shown = next((one for one in outcomes if one.finding.verdict is finding.verdict), outcomes[-1])
-        return _Outcome(finding, shown.timeline)
+        return _Outcome(finding, shown.timeline, target)
 
     async def _stream(self, target: wire.Target, encoding: Encoding) -> _Outcome:
         """One stream, repeated with twice the tokens until it can be judged or the cap is reached."""
         before: Attempt | None = None
         while True:
             attempt = await self._ask(target, encoding)
-            jitter = self._jitter.get(target.hop, 0.0)
+            jitter = self._jitter.get(target, 0.0)
             too_many = attempt.timeline is not None and attempt.timeline.status == 400 and before is not None
             if before is not None and too_many:
                 attempt, self._tokens = before, self._tokens // 2
                 self._cap = self._tokens
             capped = self._tokens >= self._cap
-            finding = judge(attempt, jitter=jitter, capped=capped)
+            finding = self._judged(attempt, jitter, None, capped)
             if finding.needs is Needs.CONTROL:
                 control = await self._nearer(target, encoding)
                 if control is not None:
-                    finding = judge(attempt, jitter=jitter, control=control, capped=capped)
+                    finding = self._judged(attempt, jitter, control, capped)
             self._plan.heard(target.hop, encoding, self._tokens, finding)
             if finding.needs is not Needs.MORE_TOKENS:
-                return _Outcome(finding, attempt.timeline)
+                return _Outcome(finding, attempt.timeline, target)
             before = attempt
             self._tokens = min(self._tokens * 2, self._cap)
+
+    def _judged(self, attempt: Attempt, jitter: float, control: Timeline | None, capped: bool) -> Finding:
+        """The finding; while every queue is full, a late first token is the users' doing and not judged."""
+        plan = self._plan
+        max_ttft = None if self._queues_full else plan.max_ttft
+        finding = judge(
+            attempt, jitter=jitter, control=control, capped=capped, max_ttft=max_ttft, max_gap=plan.max_gap
+        )
+        if self._queues_full and finding.verdict is Verdict.TTFT_EXCEEDED:
+            said = f"{finding.evidence}; {QUEUES_FULL}"
+            finding = replace(finding, verdict=Verdict.INCONCLUSIVE, evidence=said, needs=Needs.NOTHING)
+        note = checks.silence(attempt.timeline, plan.keep_alive) if attempt.timeline else ""
+        return replace(finding, evidence=f"{finding.evidence}; {note}") if note else finding
 
     async def _nearer(self, target: wire.Target, encoding: Encoding) -> Timeline | None:
         """
@@ -243,22 +303,24 @@ class _Verification:
 
     async def _pin(self, target: wire.Target) -> wire.Target:
         """Resolved and judged once; every stream of this verification goes to that address."""
-        if target.hop not in self._pinned:
-            self._pinned[target.hop] = pinned = await wire.resolve(target, self._plan.guard, self._plan.key)
+        if target not in self._pinned:
+            self._pinned[target] = pinned = await wire.resolve(target, self._plan.guard, self._plan.key)
             times = await wire.connect_times(pinned, CONNECTS, self._plan.limits)
             # The mean above the fastest: what waiting adds, without the distance.
-            self._jitter[target.hop] = (sum(times) / len(times) - min(times)) * 1000 if times else 0.0
-        return self._pinned[target.hop]
+            self._jitter[target] = (sum(times) / len(times) - min(times)) * 1000 if times else 0.0
+        return self._pinned[target]
 
     def _message(self, hop: Hop, finding: Finding) -> str:
-        advice = remedy(hop, finding.symptom, self._plan.names, finding.fingerprint)
+        names = self._plan.names
+        if hop is Hop.PUBLIC:
+            names = replace(names, edge=f"what stands before the edge at {self._judging.host}")
+        advice = remedy(hop, finding.symptom, names, finding.fingerprint)
         where = f"{hop.value}: " if hop is not self._judging.hop else ""
         return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
 
     def _hop_result(self, hop: Hop, outcome: _Outcome) -> HopResult:
-        target = next(target for target in self._plan.targets if target.hop is hop)
         finding, t = outcome.finding, outcome.timeline
-        address = str(self._pinned.get(hop, target))
+        address = str(self._pinned.get(outcome.target, outcome.target))
         if t is None:
             return HopResult(hop, address, finding.verdict, finding.evidence)
         return HopResult(
@@ -278,6 +340,13 @@ class _Verification:
             finish_reason=t.finish_reason,
             timeline=t,
         )
+
+
+def _named(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Outcome:
+    """An outcome that says of which pods it speaks."""
+    names = checks.named([replica.pod for replica in replicas])
+    said = f"{names} of {of}: {outcome.finding.evidence}"
+    return replace(outcome, finding=replace(outcome.finding, evidence=said))
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -100,6 +100,14 @@ _ENGINE: dict[Symptom | None, str] = {
     _S.UNCLEAR: _TOKENS,
     _S.UNAVAILABLE: _LOGS + " tell why the engine fails",
     _S.NO_CONNECTION: "check that a NetworkPolicy lets the operator reach the pods of deployment/{workload}",
+    _S.LEFT_RUNNING: (
+        "the model server does not see its client leave: look for middleware in engine.args that wraps whole "
+        "answers, and for sidecars of the pods of deployment/{workload}"
+    ),
+    _S.OPEN: (
+        "the pods run without the key of Secret {secret}: restart them with kubectl rollout restart "
+        "deployment/{workload}"
+    ),
     _S.KEY_BROKEN: _BROKEN_KEY,
     _S.KEY_REFUSED: (
         "Secret {secret} may have changed after the pods started: restart them with kubectl rollout restart"
@@ -292,7 +300,13 @@ _ANY: dict[Symptom | None, str] = {
     ),
     _S.HANDSHAKE: "check that the edge speaks TLS for {host} on this port",
     _S.NAME: "create the DNS record of {host}, or tell the operator the edge's address (chart value edges[])",
-    _S.FORBIDDEN_ADDRESS: "tell the operator the edge's address (chart value edges[]), or use https",
+    _S.FORBIDDEN_ADDRESS: (
+        "the operator's administrator can tell the edge's address (chart value edges[]) or allow a private network "
+        "(settings.allowedAddresses); a key goes to a public address over https only"
+    ),
+    _S.OPEN: "something on the way adds a key to requests that have none: take it out of {edge}",
+    _S.LEFT_RUNNING: _ASK
+    + "to close its upstream when the client leaves (nginx: no proxy_store, no proxy_cache)",
     _S.NO_CONNECTION: "check that the edge runs and that a NetworkPolicy lets the operator reach it",
     _S.KEY_BROKEN: _BROKEN_KEY,
     _S.KEY_MISSING: "the edge asks for credentials of its own, or set engine.apiKeySecretRef",
@@ -375,5 +389,5 @@ def _scopes(hop: Hop, names: Names, fingerprint: str) -> tuple[str, ...]:
         return ("engine",)
     if hop is Hop.SERVICE:
         return (proxy, "engine")
-    ours = names.profile == "ingress-nginx" and proxy in ("", Proxy.NGINX)
+    ours = hop is Hop.EXPOSURE and names.profile == "ingress-nginx" and proxy in ("", Proxy.NGINX)
     return ("ours", proxy, "any") if ours else (proxy, "any")

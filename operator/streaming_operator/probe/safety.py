@@ -27,8 +27,12 @@ class Guard:
     """A person at a terminal may probe their own machine; the operator may not."""
     refused: tuple[str, ...] = ()
     """Addresses and networks never connected to, e.g. the API server's."""
+    refused_names: tuple[str, ...] = ()
+    """Names whose addresses are never connected to: the API server's, where it is known by name."""
     refused_by_dns: tuple[str, ...] = field(default=())
-    """Networks refused when only DNS named the address, e.g. the cluster's own pods and Services."""
+    """Public networks refused when only DNS named the address, e.g. the cluster's own where it has such."""
+    allowed_by_dns: tuple[str, ...] = ()
+    """Private networks that DNS may lead to, e.g. that of the load balancers."""
 
 
 def forbidden(address: str, guard: Guard, *, by_dns: bool = False) -> str | None:
@@ -37,9 +41,8 @@ def forbidden(address: str, guard: Guard, *, by_dns: bool = False) -> str | None
         ip = _plain(ipaddress.ip_address(address.partition("%")[0]))
     except ValueError:
         return f"{address!r} is not an IP address"
-    for network in guard.refused + (guard.refused_by_dns if by_dns else ()):
-        if ip in ipaddress.ip_network(network, strict=False):
-            return f"{address} belongs to the cluster itself ({network})"
+    if _within(ip, guard.refused):
+        return f"{address} belongs to the cluster itself"
     if guard.local:
         return None
     if ip in _METADATA:
@@ -49,7 +52,34 @@ def forbidden(address: str, guard: Guard, *, by_dns: bool = False) -> str | None
             return f"{address} is a {name.replace('_', '-')} address"
     if ip.is_reserved:
         return f"{address} is a reserved address"
-    return None
+    return _refused_by_dns(ip, address, guard) if by_dns else None
+
+
+def _refused_by_dns(ip: Address, address: str, guard: Guard) -> str | None:
+    """Why a name alone must not lead there: an author could else ask what only the operator can reach."""
+    if _within(ip, guard.refused_by_dns):
+        return f"{address} belongs to the cluster itself"
+    if ip.is_global or _within(ip, guard.allowed_by_dns):
+        return None
+    return f"the name leads to the private address {address}, which only the administrator may allow"
+
+
+def _within(ip: Address, networks: tuple[str, ...]) -> bool:
+    return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def api_server(host: str) -> Guard:
+    """
+    The guard against the API server at this address or name.
+
+    Its address tells a bit more: an IPv6 Service network has at most 20 bits for hosts, so its whole /108 is the
+    cluster's. In IPv4, Service networks are private and no name leads there anyway.
+    """
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return Guard(refused_names=(host,) if host else ())
+    return Guard(refused=(host,), refused_by_dns=(f"{ip}/108",) if ip.version == 6 else ())
 
 
 def key_refused(address: str, scheme: str) -> str | None:
@@ -64,6 +94,10 @@ def _plain(ip: Address) -> Address:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return ip.ipv4_mapped
+        if ip.sixtofour is not None:
+            return ip.sixtofour
+        if ip.teredo is not None:
+            return ip.teredo[1]
         if ip in _NAT64:
             return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip

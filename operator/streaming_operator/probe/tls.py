@@ -15,9 +15,11 @@ _ROOTS_KEPT = 300.0
 
 
 @functools.lru_cache(maxsize=64)
-def _context(ca: str | None, http2: bool, period: int) -> ssl.SSLContext:
+def _context(ca: str | None, http2: bool, roots: bool, period: int) -> ssl.SSLContext:
     """Made once a period: reading the system's roots takes longer than a handshake."""
     context = ssl.create_default_context(cadata=ca)
+    if roots and ca is not None:
+        context.load_default_certs()
     context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
@@ -25,14 +27,14 @@ def _context(ca: str | None, http2: bool, period: int) -> ssl.SSLContext:
 class Session:
     """One client's session; what `pending` gives must be sent."""
 
-    def __init__(self, server_name: str, ca: str | None, *, http2: bool) -> None:
+    def __init__(self, server_name: str, ca: str | None, *, http2: bool, roots: bool = False) -> None:
         """
-        *ca* is a PEM bundle trusted instead of the system's roots; *http2* is offered before HTTP/1.1. Raises
-        ssl.SSLError or ValueError for a bundle or a name that is none.
+        *ca* is a PEM bundle trusted instead of the system's *roots*, or beside them; *http2* is offered before
+        HTTP/1.1. Raises ssl.SSLError or ValueError for a bundle or a name that is none.
         """
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.closed = False
-        context = _context(ca, http2, int(time.monotonic() // _ROOTS_KEPT))
+        context = _context(ca, http2, roots, int(time.monotonic() // _ROOTS_KEPT))
         self._session = context.wrap_bio(self._in, self._out, server_hostname=server_name)
 
     @property

@@ -281,5 +281,5 @@ def describe(t: Timeline) -> str:
     return f"{ttft}, {tokens} in {t.token_reads} reads, {gap}{pace}"
 
 
-OUTWARDS = (Hop.POD, Hop.SERVICE, Hop.EXPOSURE)
+OUTWARDS = (Hop.POD, Hop.SERVICE, Hop.EXPOSURE, Hop.PUBLIC)
 """Hops from the engine to the users."""

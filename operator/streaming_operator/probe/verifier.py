@@ -7,10 +7,12 @@ It starts, keeps and cancels; what a verification does is `hops`, what its resul
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from streaming_operator import metrics
-from streaming_operator.facts import ProbeResult
+from streaming_operator.facts import HopResult, ProbeResult
 from streaming_operator.probe.hops import Plan, verify
+from streaming_operator.probe.timeline import Timeline
 from streaming_operator.probe.verdict import streams
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,12 @@ class Verifier:
         """One verification, then a wake; one that failed itself is logged and tried again by the next pass."""
         try:
             async with self._places:
-                self._results[key] = await verify(plan)
+                result = await verify(plan)
+            _count(key, result)
+            # What the numbers were made of would be kept for as long as the endpoint lives.
+            self._results[key] = replace(
+                result, hops=tuple(replace(hop, timeline=None) for hop in result.hops)
+            )
         except Exception:
             log.exception("verification failed itself", extra={"endpoint": "/".join(key)})
         finally:
@@ -65,13 +72,27 @@ class Verifier:
             self._wake(key)
 
 
-def count(key: Key, result: ProbeResult) -> None:
+def _count(key: Key, result: ProbeResult) -> None:
     """Put one result into the operator's metrics."""
-    metrics.PROBES.labels(*key, str(result.verdict)).inc()
+    if result.skipped:
+        metrics.SKIPPED.labels(*key).inc()
+        return
+    metrics.PROBES.labels(*key, str(result.hop), str(result.verdict)).inc()
     if streams(result.verdict):
         metrics.LAST_SUCCESS.labels(*key).set(result.at.timestamp())
     for hop in result.hops:
-        if hop.ttft_milliseconds is not None:
-            metrics.PROBE_TTFT.labels(*key, str(hop.hop)).observe(hop.ttft_milliseconds / 1000)
-        if hop.max_gap_milliseconds is not None:
-            metrics.PROBE_GAP.labels(*key, str(hop.hop)).observe(hop.max_gap_milliseconds / 1000)
+        _observe(key, hop)
+
+
+def _observe(key: Key, hop: HopResult) -> None:
+    """The times of one hop's stream, in seconds."""
+    labels = (*key, str(hop.hop))
+    if not isinstance(hop.timeline, Timeline):
+        return
+    if hop.timeline.ttft is not None:
+        metrics.PROBE_TTFT.labels(*labels).observe(hop.timeline.ttft)
+    gaps = hop.timeline.gaps
+    for gap in gaps:
+        metrics.PROBE_GAP.labels(*labels).observe(gap)
+    if gaps:
+        metrics.PROBE_MAX_GAP.labels(*labels).observe(max(gaps))

@@ -44,9 +44,11 @@ class Target:
     """Host header and, without its port, the server name of TLS; the address if empty."""
     path: str = CHAT_PATH
     ca: str | None = field(default=None, repr=False)
-    """PEM bundle that is trusted instead of the system's roots."""
+    """PEM bundle that is trusted instead of the system's roots; at the public URL beside them."""
     http2: bool = False
     """HTTP/2 is wanted: offered by ALPN over TLS, taken for granted (prior knowledge) without TLS."""
+    named_by_cluster: bool = False
+    """The API server or the administrator named the address, not the resource's author."""
 
     @property
     def host_header(self) -> str:
@@ -76,14 +78,22 @@ class NoAnswer(Exception):
 
 async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
     """The target with its address judged and pinned; raises NoAnswer."""
-    by_dns = not _is_ip(target.address)
-    addresses = await _look_up(target) if by_dns else [target.address]
+    is_name = not _is_ip(target.address)
+    by_dns = is_name and not target.named_by_cluster
+    addresses = await _look_up(target.address, target.port) if is_name else [target.address]
+    if by_dns:
+        guard = await _with_names(guard)
     refusals = []
     for address in addresses:
         refusal = forbidden(address, guard, by_dns=by_dns)
         # Pods and Services are named by the API server, and in an IPv6 cluster their addresses may be
         # public ones.
-        if refusal is None and key is not None and target.hop is Hop.EXPOSURE and not guard.local:
+        if (
+            refusal is None
+            and key is not None
+            and target.hop in (Hop.EXPOSURE, Hop.PUBLIC)
+            and not guard.local
+        ):
             refusal = key_refused(address, target.scheme)
         if refusal is None:
             return replace(target, address=address, host=target.host_header)
@@ -129,13 +139,22 @@ def _connect_times(target: Target, count: int, patience: float) -> tuple[float, 
     return tuple(times)
 
 
-async def _look_up(target: Target) -> list[str]:
+async def _with_names(guard: Guard) -> Guard:
+    """The guard with its names as addresses; a name that has none hides nothing."""
+    refused = guard.refused
+    for name in guard.refused_names:
+        with contextlib.suppress(NoAnswer):
+            refused += tuple(await _look_up(name, 443))
+    return replace(guard, refused=refused)
+
+
+async def _look_up(name: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
-    look = partial(socket.getaddrinfo, target.address, target.port, type=socket.SOCK_STREAM)
+    look = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
     try:
         found = await loop.run_in_executor(_THREADS, look)
     except (OSError, UnicodeError) as error:
-        raise NoAnswer(Trouble.DNS, f"{target.address} has no address: {_reason(error)}") from error
+        raise NoAnswer(Trouble.DNS, f"{name} has no address: {_reason(error)}") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -218,7 +237,8 @@ class _Talk:
     def _shake_hands(self, sock: socket.socket, deadline: float) -> tls.Session:
         target, data, done = self._target, b"", False
         try:
-            session = tls.Session(target.server_name, target.ca, http2=target.http2)
+            roots = target.hop is Hop.PUBLIC
+            session = tls.Session(target.server_name, target.ca, http2=target.http2, roots=roots)
             while True:
                 try:
                     done = session.shake_hands(data)

@@ -24,14 +24,15 @@ def route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest |
     return chosen.render(endpoint, capabilities)
 
 
-def route_hash(manifests: Iterable[Manifest]) -> str:
+def route_hash(manifests: Iterable[Manifest], public_url: str | None = None) -> str:
     """
-    8 hex digits of what the edge is told; "" when nothing is exposed.
+    8 hex digits of what the edge is told and where users call it; "" when nothing is exposed.
 
     A verdict speaks of one route: name, annotations and spec count, labels and owners do not.
     """
+    told: list[object] = [] if public_url is None else [public_url]
     kinds = {(kind.api_version, kind.kind) for kind in route_kinds()}
-    told = [
+    told += [
         (found["kind"], found["metadata"]["name"], found["metadata"].get("annotations"), found["spec"])
         for found in manifests
         if (found["apiVersion"], found["kind"]) in kinds

@@ -58,12 +58,12 @@ def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | N
 
 def users_url(endpoint: StreamingEndpoint) -> str | None:
     """
-    The origin that users call, `scheme://host`; None when nothing is exposed.
+    The base URL that users call: the public one where it is told, else `scheme://host`; None when nothing is exposed.
 
     Plain http for an HTTPRoute: it does not say whether a listener of its Gateway serves TLS.
     """
-    exposure = endpoint.spec.exposure
-    if exposure is None:
-        return None
+    public, exposure = endpoint.spec.verification.public_url, endpoint.spec.exposure
+    if public is not None or exposure is None:
+        return public
     tls = exposure.ingress is not None and exposure.ingress.tls is not None
     return f"{'https' if tls else 'http'}://{exposure.host}"

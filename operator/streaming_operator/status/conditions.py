@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from streaming_operator.api.conditions import ConditionType, Reason, Verdict
+from streaming_operator.api.conditions import ConditionType, Hop, Reason, Verdict
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.errors import OperatorError
 from streaming_operator.facts import Capabilities, Observed, Trouble
@@ -119,7 +119,8 @@ def streaming_verified(endpoint: StreamingEndpoint, world: World) -> Condition:
         return say("Unknown", Reason.PENDING, "Not verified yet for the present pod template and route")
     if standing.verdict is Verdict.INCONCLUSIVE:
         return say("Unknown", Verdict.INCONCLUSIVE, standing.message)
-    if standing.verdict is Verdict.DNS_UNRESOLVED:  # DNS is the last way to an address: nothing was asked
+    if standing.verdict is Verdict.DNS_UNRESOLVED and standing.hop is not Hop.PUBLIC:
+        # DNS is the last way to the edge's address: nothing was asked.
         return say("Unknown", Reason.EDGE_ADDRESS_UNKNOWN, standing.message)
     if world.hindrance is not None and not standing.streams:
         return say("Unknown", world.hindrance.reason, world.hindrance.message)

@@ -24,6 +24,9 @@ EDGE_SETTLES = timedelta(seconds=30)
 
 SETTLING_PAUSE = timedelta(seconds=2)
 
+MAX_SKIPPED = 3
+"""Intervals in a row that a full engine queue may cost; then it is asked all the same."""
+
 UNSETTLED = frozenset({Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR})
 
 
@@ -44,6 +47,10 @@ class Standing:
     """Failures in a row since the last stream that came through."""
     settling: bool = False
     """The last answer came too soon after a change to mean anything."""
+    skipped: int = 0
+    """Verifications in a row that were left out for a full engine queue."""
+    skipped_at: datetime | None = None
+    """When the last of them would have been."""
 
     @property
     def streams(self) -> bool:
@@ -56,6 +63,19 @@ class Standing:
             self.pod_template_hash == (observed.pod_template_hash or "")
             and self.route_hash == observed.route_hash
         )
+
+    def is_routine(self, observed: Observed) -> bool:
+        """Whether only the clock asks for the next verification, or a doubt about what streamed."""
+        return self.streams and self.speaks_of(observed)
+
+    def is_warm(self, observed: Observed) -> bool:
+        """Whether just these pods have streamed: none of them still compiles its graphs."""
+        same_pods = self.ready_pods is None or self.ready_pods == ready_pods(observed)
+        return self.is_routine(observed) and same_pods
+
+    def may_be_skipped(self, observed: Observed) -> bool:
+        """Whether the next verification may be left out for a full queue: no doubt stands, nothing has changed."""
+        return self.is_warm(observed) and self.failures == 0 and self.skipped < MAX_SKIPPED
 
 
 def recall(status: Mapping[str, Any]) -> Standing:
@@ -117,6 +137,8 @@ def after(standing: Standing, result: ProbeResult, *, threshold: int, edge_chang
     """
     same = (standing.pod_template_hash, standing.route_hash) == (result.pod_template_hash, result.route_hash)
     before = standing if same else Standing()
+    if result.skipped:
+        return replace(before, skipped=before.skipped + 1, skipped_at=result.at)
     noted = replace(
         before,
         pod_template_hash=result.pod_template_hash,
@@ -124,6 +146,8 @@ def after(standing: Standing, result: ProbeResult, *, threshold: int, edge_chang
         ready_pods=result.ready_pods,
         last_time=result.at,
         settling=False,
+        skipped=0,
+        skipped_at=None,
     )
     told = replace(noted, verdict=result.verdict, hop=result.hop, message=result.message, hops=result.hops)
     if result.verdict in STREAMS:
@@ -147,7 +171,8 @@ def pause_until_due(standing: Standing, observed: Observed, now: datetime, inter
     """
     if standing.last_time is None or not standing.speaks_of(observed):
         return timedelta(0)
-    return standing.last_time + _pause(standing, observed, interval) - now
+    last = max(standing.last_time, standing.skipped_at or standing.last_time)
+    return last + _pause(standing, observed, interval) - now
 
 
 def _pause(standing: Standing, observed: Observed, interval: timedelta) -> timedelta:

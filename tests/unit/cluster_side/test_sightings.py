@@ -4,8 +4,14 @@ from typing import Any
 
 from streaming_operator.api.conditions import Reason
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster import cached
 from streaming_operator.cluster.cached import Cached
-from streaming_operator.cluster.sightings import http_route_trouble, ingress_addresses, ingress_trouble
+from streaming_operator.cluster.sightings import (
+    gateway_addresses,
+    http_route_trouble,
+    ingress_addresses,
+    ingress_trouble,
+)
 
 
 def an_ingress(
@@ -79,6 +85,20 @@ def test_addresses_come_as_the_controller_wrote_them() -> None:
     )
 
     assert ("10.0.0.1", "lb") == ingress_addresses(seen)
+
+
+def a_gateway(namespace: str, asked_for: str | None = None) -> Cached:
+    """A Gateway that its controller gave the address 10.0.0.1, as the cache keeps it."""
+    spec = {"gatewayClassName": "public"} | ({"addresses": [{"value": asked_for}]} if asked_for else {})
+    status = {"addresses": [{"type": "IPAddress", "value": asked_for or "10.0.0.1"}]}
+    metadata = {"namespace": namespace, "name": "gw", "uid": "u", "resourceVersion": "1"}
+    return Cached(cached.gateway({"metadata": metadata, "spec": spec, "status": status}))
+
+
+def test_a_gateway_cannot_lead_the_probe_where_its_author_likes() -> None:
+    """Addresses that a Gateway asks for count from the administrator's namespace, not from the endpoint's own."""
+    own, theirs = a_gateway("demo", "10.96.0.10"), a_gateway("infra", "10.1.1.1")
+    assert ("10.1.1.1", "10.0.0.1") == gateway_addresses((own, theirs, a_gateway("demo")), "demo")
 
 
 def the_answer(

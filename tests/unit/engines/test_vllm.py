@@ -81,7 +81,10 @@ def test_other_versions_get_no_optional_flag_and_a_sentence(engine: dict[str, An
 
 
 def test_no_keep_alive_when_it_is_zero() -> None:
-    """`sseKeepAliveSeconds: 0` turns the comments off."""
+    """`sseKeepAliveSeconds: 0` turns the comments off, and then nobody waits for them."""
+    assert 0 == vllm.ENGINE.keep_alive_seconds(endpoint(sseKeepAliveSeconds=0))
+    assert 15 == vllm.ENGINE.keep_alive_seconds(endpoint())
+    assert 0 == vllm.ENGINE.keep_alive_seconds(endpoint(version="0.30.0"))
     assert "--sse-keep-alive-interval" not in vllm.ENGINE.args(endpoint(sseKeepAliveSeconds=0))
 
 

@@ -1,5 +1,7 @@
 """Where a probe may connect."""
 
+from dataclasses import replace
+
 import pytest
 
 from streaming_operator.probe.safety import Guard, forbidden, key_refused
@@ -24,6 +26,9 @@ OPERATOR = Guard(refused=("10.96.0.1", "fd00::1"), refused_by_dns=("10.96.0.0/12
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::1",
+        "2002:a9fe:a9fe::1",
+        "2001:0:102:304:0:0:5601:5601",
         "fd00:ec2::254",
         "100.100.100.200",
         "168.63.129.16",
@@ -47,10 +52,38 @@ def test_operator_connects_to_pods_and_edges(address: str) -> None:
     assert forbidden(address, OPERATOR) is None
 
 
-def test_dns_cannot_lead_into_the_cluster() -> None:
-    """A Service's address is fine when the cluster named it, and refused when only DNS did."""
-    assert forbidden("10.100.0.5", OPERATOR) is None
-    assert forbidden("10.100.0.5", OPERATOR, by_dns=True) is not None
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.100.0.5",
+        "172.16.3.4",
+        "192.168.1.20",
+        "100.64.0.9",
+        "198.18.0.1",
+        "fd12::7",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::1",
+        "203.0.114.9",
+    ],
+)
+def test_dns_cannot_lead_into_the_cluster(address: str) -> None:
+    """A private or a listed address is fine when the cluster named it, and refused when only DNS did."""
+    guard = replace(OPERATOR, refused_by_dns=("203.0.114.0/24",))
+    assert forbidden(address, guard) is None
+    assert forbidden(address, guard, by_dns=True) is not None
+
+
+def test_the_administrator_may_allow_private_networks() -> None:
+    """Where load balancers have private addresses; what is listed as forbidden stays so."""
+    guard = Guard(refused_by_dns=("10.20.5.0/24",), allowed_by_dns=("10.20.0.0/16",))
+    told = [forbidden(address, guard, by_dns=True) for address in ("10.20.4.1", "10.20.5.1", "10.21.0.1")]
+    assert [True, False, False] == [refusal is None for refusal in told]
+
+
+def test_a_person_may_probe_any_private_address_by_name() -> None:
+    """The command line knows whom it asks."""
+    assert forbidden("10.0.0.1", Guard(local=True), by_dns=True) is None
 
 
 def test_person_may_probe_their_own_machine() -> None:

@@ -114,3 +114,45 @@ def test_a_status_of_another_version_is_verified_anew() -> None:
     """A verdict that this version does not know is no reason to fail."""
     assert Standing() == recall({"verification": {"verdict": "Sideways", "hop": "Moon"}})
     assert status.Standing() == recall({})
+
+
+def test_a_probe_that_was_left_out_moves_only_the_clock() -> None:
+    """A full queue says nothing: the verdict stays, the next probe is due an interval later."""
+    skipped = a_result(Verdict.INCONCLUSIVE, at=NOON + timedelta(seconds=60), skipped=True)
+    standing = after(a_standing(), skipped, threshold=3, edge_changed=LONG_AGO)
+
+    assert (Verdict.STREAMING, 0, 1) == (standing.verdict, standing.failures, standing.skipped)
+    assert NOON == standing.last_time
+    assert timedelta(seconds=360) == pause_until_due(standing, observed(), NOON, INTERVAL)
+
+
+def test_three_are_left_out_in_a_row_at_most() -> None:
+    """Then it is asked, and whatever comes begins the count anew."""
+    standing, may = a_standing(), []
+    for _ in range(4):
+        may.append(standing.may_be_skipped(observed()))
+        skipped = a_result(Verdict.INCONCLUSIVE, skipped=True)
+        standing = after(standing, skipped, threshold=3, edge_changed=LONG_AGO)
+
+    assert [True, True, True, False] == may
+    asked = after(standing, a_result(Verdict.INCONCLUSIVE), threshold=3, edge_changed=LONG_AGO)
+    assert asked.may_be_skipped(observed())
+
+
+def test_only_routine_is_left_out() -> None:
+    """Not the first verification, not one in doubt, not one for new pods, a new template or a new route."""
+    other_pods = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
+
+    assert not Standing().may_be_skipped(observed())
+    assert not a_standing(Verdict.BUFFERED, 3).may_be_skipped(observed())
+    assert not a_standing(failures=1).may_be_skipped(observed())
+    for world in (other_pods, observed(pod_template_hash="t2"), observed(route_hash="r2")):
+        assert not a_standing().may_be_skipped(world)
+
+
+def test_a_new_pod_is_not_warm() -> None:
+    """It may still compile its graphs: its first token is not held against anybody."""
+    other_pods = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
+
+    assert (True, True) == (a_standing().is_routine(observed()), a_standing().is_warm(observed()))
+    assert (True, False) == (a_standing().is_routine(other_pods), a_standing().is_warm(other_pods))

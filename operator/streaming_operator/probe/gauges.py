@@ -1,0 +1,95 @@
+"""
+The engine's own gauges, read from the pods: how many requests run, and how many wait.
+
+One GET of the Prometheus text a pod. A pod that does not tell is None, which decides nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from streaming_operator.probe import http1, wire
+from streaming_operator.probe.answer import End, Head, Piece, Response
+from streaming_operator.probe.request import get
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.timeline import Ending
+
+LIMITS = wire.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
+"""A busy server answers late; one that takes longer, or tells more than any engine would, tells nothing."""
+AT_ONCE = 8
+"""Pods read at once: what they send is held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """Where an engine tells, and what it calls things."""
+
+    path: str = "/metrics"
+    running: str = "vllm:num_requests_running"
+    waiting: str = "vllm:num_requests_waiting"
+
+
+async def running(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) -> int | None:
+    """Requests that run on all these pods together; None when one of them does not tell."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def read(pod: wire.Target) -> float | None:
+        async with places:
+            return await _read(pod, gauges.path, gauges.running, guard)
+
+    told = await asyncio.gather(*(read(pod) for pod in pods))
+    known = [count for count in told if count is not None]
+    return round(sum(known)) if len(known) == len(told) else None
+
+
+async def are_full(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) -> bool:
+    """Whether requests wait on every pod; asked one after the other, and the first free one answers for all."""
+    for pod in pods:
+        if not await _read(pod, gauges.path, gauges.waiting, guard):
+            return False
+    return bool(pods)
+
+
+async def _read(pod: wire.Target, path: str, name: str, guard: Guard) -> float | None:
+    """The sum of one metric over the engines of a pod."""
+    text = _Text()
+    try:
+        target = await wire.resolve(replace(pod, path=path), guard, None)
+        await wire.exchange(target, get(path, target.host_header, None), text, LIMITS)
+        values = _values(text.body.decode("utf-8", "replace"), name)
+    except (wire.NoAnswer, ValueError):
+        return None
+    return sum(values) if text.ending is Ending.COMPLETE and text.status == 200 and values else None
+
+
+def _values(text: str, name: str) -> list[float]:
+    """The samples of one metric; only its lines are parsed, since this runs beside the passes."""
+    lines = "\n".join(line for line in text.splitlines() if line.startswith(name)) + "\n"
+    families = text_string_to_metric_families(lines)
+    return [sample.value for family in families for sample in family.samples if sample.name == name]
+
+
+@dataclass(slots=True)
+class _Text:
+    """Takes a whole plain answer; its size is capped by the exchange."""
+
+    ending: Ending | None = None
+    token_seen: bool = False
+    status: int = 0
+    body: bytearray = field(default_factory=bytearray)
+    _response: Response = field(default_factory=http1.Response)
+
+    def begin(self, response: Response) -> None:
+        self._response = response
+
+    def read(self, at: float, data: bytes) -> None:
+        for part in self._response.feed(data):
+            match part:
+                case Head():
+                    self.status = part.status
+                case Piece():
+                    self.body += part.data
+                case End():
+                    self.ending = Ending.COMPLETE

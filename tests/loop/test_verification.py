@@ -1,0 +1,408 @@
+"""
+Verification as part of an endpoint's life: passes of the real reconciler over a cluster in memory, with model
+servers and an edge that really listen.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from streaming_operator import metrics, reconcile
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.facts import Capabilities, Edge, Manifest, Observed, PodFact, RouteFact
+from streaming_operator.reconcile import Reconciler
+from streaming_operator.settings import Settings
+from tests.engines.running import RunningEngine
+from tests.probe import proxies
+from tests.probe.conftest import METRICS
+from tests.probe.proxies import Proxy
+from tests.probe.users import User, metric
+
+KEY = ("chat", "qwen")
+SECRET = "sk-of-the-loop-tests"
+PATIENCE = 60.0
+
+
+@dataclass
+class World:
+    """A cluster in memory: what is observed of the endpoint, and what was written about it."""
+
+    observed: Observed
+    edge_port: int
+    server: str = "https://10.96.0.1:443"
+    status: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    asked: int = 0
+    """Secrets read: one for each verification of an endpoint with a key."""
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(False, False, ingress_classes={"nginx": Edge(profile="ingress-nginx")})
+
+    async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> None:
+        """Everything is as it should be."""
+
+    def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
+        return self.observed
+
+    async def edge_addresses(self, endpoint: StreamingEndpoint) -> EdgeAddresses:
+        return EdgeAddresses(("127.0.0.1",), self.edge_port, self.edge_port)
+
+    async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
+        self.asked += 1
+        return SECRET
+
+    async def write_status(self, endpoint: object, status: dict[str, Any]) -> None:
+        self.status = status
+
+    async def publish(self, endpoint: object, kind: str, reason: str, message: str) -> None:
+        self.events.append((reason, message))
+
+    def forget(self, key: object) -> None:
+        """Nothing is remembered."""
+
+
+class Life:
+    """One endpoint, its reconciler and a clock that the test moves."""
+
+    def __init__(self, world: World, edge: Proxy, spec: dict[str, Any], settings: Settings) -> None:
+        self.world, self.edge, self.now = world, edge, datetime.now(UTC)
+        self._woken = asyncio.Event()
+        self._body: dict[str, dict[str, Any]] = {
+            "metadata": {"name": KEY[1], "namespace": KEY[0], "uid": "u", "generation": 1},
+            "spec": spec,
+        }
+        self.reconciler = Reconciler(
+            world,  # type: ignore[arg-type]
+            settings,
+            lambda key: self._woken.set(),
+            lambda: self.now,
+        )
+        self.reconciler._guard = replace(self.reconciler._guard, local=True)  # it all listens on 127.0.0.1
+
+    async def look(self) -> None:
+        """One pass; never waits for a stream."""
+        self._woken.clear()
+        self.reconciler.seen(KEY, {**self._body, "status": self.world.status})
+        await self.reconciler.process(KEY)
+
+    async def verified(self) -> None:
+        """A pass that starts a verification, its end, and the pass that takes it."""
+        await self.look()
+        assert self.reconciler._verifier.running(KEY), "no verification was due"
+        async with asyncio.timeout(PATIENCE):
+            await self._woken.wait()
+        await self.look()
+
+    def edit(self, **verification: Any) -> None:
+        """The user changes spec.verification."""
+        spec, metadata = self._body["spec"], self._body["metadata"]
+        spec["verification"].update(verification)
+        metadata["generation"] += 1
+
+    def later(self, seconds: float = 40) -> None:
+        """Time passes."""
+        self.now += timedelta(seconds=seconds)
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason."""
+        found = next(c for c in self.world.status["conditions"] if c["type"] == kind)
+        return found["status"], found["reason"]
+
+
+Engines = Callable[..., RunningEngine]
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Engines]:
+    """Doubles by their flags, started once each."""
+    running: dict[tuple[str, ...], RunningEngine] = {}
+    with ExitStack() as stack:
+
+        def engine(*flags: str) -> RunningEngine:
+            if flags not in running:
+                running[flags] = stack.enter_context(RunningEngine("double", (*flags, METRICS)))
+            return running[flags]
+
+        yield engine
+
+
+@asynccontextmanager
+async def living(
+    engine: RunningEngine,
+    /,
+    relay: proxies.Relay = proxies.healthy,
+    verification: dict[str, Any] | None = None,
+    settings: Settings | None = None,
+    **spec: Any,
+) -> AsyncIterator[Life]:
+    """An endpoint whose pod is *engine*, behind an edge that relays so."""
+    pod = PodFact("qwen-t1-a", "127.0.0.1", True, "t1")
+    observed = Observed(
+        1, 1, 1, 1, True, "t1", (pod,), None, RouteFact(True, True), "r1", True, None
+    )  # fmt: skip
+    with Proxy(engine.port, relay) as edge:
+        world = World(observed, edge.port)
+        life = Life(
+            world,
+            edge,
+            {
+                "model": {"source": {"local": {"path": "/models/none"}}, "servedName": "tiny"},
+                "exposure": {"host": "qwen.example.com", "ingress": {"className": "nginx"}},
+                **spec,
+                "engine": {"port": engine.port, **spec.get("engine", {})},
+                "verification": {"intervalSeconds": 30, "failureThreshold": 2, **(verification or {})},
+            },
+            settings or Settings(),
+        )
+        try:
+            yield life
+        finally:
+            await life.reconciler.close()
+            metrics.forget(*KEY)
+
+
+# ---- modes -------------------------------------------------------------------------------------------------
+
+
+async def test_required_is_ready_only_after_a_stream(engines: Engines) -> None:
+    """Everything runs and is exposed: that alone is not Ready."""
+    async with living(engines()) as life:
+        await life.look()
+        assert ("False", "Pending") == life.condition("Ready")
+        await life._woken.wait()
+        await life.look()
+        assert ("True", "Ready") == life.condition("Ready")
+        assert ("True", "Streaming") == life.condition("StreamingVerified")
+
+
+async def test_advisory_is_ready_and_tells_the_truth_beside_it(engines: Engines) -> None:
+    """A path that holds tokens back is served, and named."""
+    async with living(engines(), proxies.store_and_forward, {"mode": "Advisory"}) as life:
+        await life.verified()
+        assert ("True", "Ready") == life.condition("Ready")
+        assert ("False", "Buffered") == life.condition("StreamingVerified")
+        assert ("False", "NotStalled") == life.condition("Stalled")
+
+
+async def test_disabled_sends_nothing(engines: Engines) -> None:
+    """No request reaches edge or model server; Ready says that nobody has checked."""
+    engine = engines()
+    before = metric(engine, "vllm:prompt_tokens_total")
+    async with living(engine, verification={"mode": "Disabled"}) as life:
+        await life.look()
+        assert not life.reconciler._verifier.running(KEY)
+        assert ("True", "NotVerified") == life.condition("Ready")
+        assert ("Unknown", "Disabled") == life.condition("StreamingVerified")
+        assert [] == life.edge.requests
+    assert before == metric(engine, "vllm:prompt_tokens_total")
+
+
+# ---- beside the passes -------------------------------------------------------------------------------------
+
+
+async def test_a_probe_that_hangs_delays_no_pass() -> None:
+    """The edge says nothing for minutes: passes come and go meanwhile, and what they see is written."""
+    with RunningEngine("double", (METRICS,)) as engine:
+        async with living(engine, proxies.mute) as life:
+            await life.look()
+            life.world.observed = replace(life.world.observed, ready_replicas=0, rolled_out=False)
+            await life.look()
+            assert life.reconciler._verifier.running(KEY)
+            assert "False" == life.condition("WorkloadAvailable")[0]
+
+
+async def test_a_verdict_about_what_no_longer_runs_is_dropped(engines: Engines) -> None:
+    """The pod template changed while it was asked: Pending, not Ready on the old one's merit."""
+    async with living(engines()) as life:
+        await life.look()
+        life.world.observed = replace(
+            life.world.observed,
+            pod_template_hash="t2",
+            pods=(replace(life.world.observed.pods[0], template_hash="t2"),),
+        )
+        await life._woken.wait()
+        await life.look()
+        assert ("Unknown", "Pending") == life.condition("StreamingVerified")
+
+
+async def test_one_failure_is_no_outage(engines: Engines) -> None:
+    """The edge begins to hold tokens back: Ready until failureThreshold failures in a row."""
+    engine = engines()
+    async with living(engine) as life:
+        await life.verified()
+        with Proxy(engine.port, proxies.store_and_forward) as broken:
+            life.world.edge_port = broken.port
+            life.later()
+            await life.verified()
+            assert ("True", "Ready") == life.condition("Ready")
+            life.later()
+            await life.verified()
+        assert ("False", "Buffered") == life.condition("Ready")
+        assert ("True", "VerificationFailing") == life.condition("Stalled")
+
+
+async def test_a_verified_endpoint_is_asked_once_an_interval(engines: Engines) -> None:
+    """Routine costs one stream at the users' address; the first time costs two, with and without gzip."""
+    engine = engines()
+    async with living(engine) as life:
+        before = metric(engine, "vllm:request_success_total")
+        await life.verified()
+        first = metric(engine, "vllm:request_success_total") - before
+        life.later(20)
+        await life.look()
+        assert not life.reconciler._verifier.running(KEY)
+        life.later(20)
+        await life.verified()
+        assert (2, 1) == (first, metric(engine, "vllm:request_success_total") - before - first)
+
+
+async def test_what_is_switched_on_is_tried_at_once(engines: Engines) -> None:
+    """Nobody waits for the interval to learn whether a check passes: this engine asks for no key."""
+    async with living(engines(), engine={"apiKeySecretRef": {"name": "key"}}) as life:
+        await life.verified()
+        assert ("True", "Ready") == life.condition("Ready")
+        life.edit(failureThreshold=1, checks={"auth": True})
+        await life.verified()
+        assert ("False", "AuthNotEnforced") == life.condition("StreamingVerified")
+        assert ("False", "AuthNotEnforced") == life.condition("Ready")
+
+
+async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict that is read back holds; its next probe comes at a random time within one interval."""
+    monkeypatch.setattr(reconcile.random, "random", lambda: 0.5)
+    engine = engines()
+    async with living(engine) as life:
+        await life.verified()
+        async with living(engine) as again:
+            again.world.status = life.world.status
+            again.now = life.now + timedelta(hours=1)
+            await again.look()
+            assert ("True", "Ready") == again.condition("Ready")
+            assert not again.reconciler._verifier.running(KEY)
+            again.later(16)
+            await again.look()
+            assert again.reconciler._verifier.running(KEY)
+
+
+# ---- a full queue ------------------------------------------------------------------------------------------
+
+
+async def test_users_come_first_for_three_intervals(engines: Engines) -> None:
+    """While requests of users wait, three probes are left out; the fourth asks, and blames nobody."""
+    with RunningEngine("double", ("--max-num-seqs", "1", METRICS)) as engine:
+        async with living(engine, verification={"firstRequestTimeoutSeconds": 10}) as life:
+            await life.verified()
+            said = life.world.status
+            with User(engine, streams=2, tokens=4000) as users:
+                users.await_waiting(1)
+                for _ in range(3):
+                    life.later()
+                    await life.verified()
+                assert 3 == _sample("streamingendpoint_probes_skipped_total")
+                assert 1 == _sample("streamingendpoint_probes_total")
+                life.later()
+                await life.verified()
+            assert 3 == _sample("streamingendpoint_probes_skipped_total")
+            assert 1 == _sample("streamingendpoint_probes_total", verdict="Inconclusive")
+            assert ("True", "Ready") == life.condition("Ready")
+            assert said["conditions"] == life.world.status["conditions"]
+
+
+# ---- what is too slow --------------------------------------------------------------------------------------
+
+
+async def test_slower_than_promised(engines: Engines) -> None:
+    """A first token later than the endpoint's owner allows, at the pod that causes it; the first time is free."""
+    engine = engines("--time-to-first-token", "900")
+    verification = {"failureThreshold": 1, "thresholds": {"ttftMilliseconds": 400}}
+    async with living(engine, verification=verification) as life:
+        await life.verified()
+        assert ("True", "Streaming") == life.condition("StreamingVerified")
+        life.later()
+        await life.verified()
+        assert ("False", "TTFTExceeded") == life.condition("StreamingVerified")
+        assert "Pod" == life.world.status["verification"]["hop"]
+
+
+# ---- secrets and metrics -----------------------------------------------------------------------------------
+
+
+def _sample(name: str, **labels: str) -> float:
+    found = (sample for family in metrics.REGISTRY.collect() for sample in family.samples)
+    return sum(
+        sample.value
+        for sample in found
+        if sample.name == name
+        and {"namespace": KEY[0], "name": KEY[1], **labels}.items() <= sample.labels.items()
+    )
+
+
+async def test_numbers_of_what_users_feel(engines: Engines) -> None:
+    """TTFT, every gap, the verdict and the last success, by hop; all of them go with the endpoint."""
+    async with living(engines()) as life:
+        await life.verified()
+        hop = {"hop": "Exposure"}
+        assert 1 == _sample("streamingendpoint_probe_ttft_seconds_count", **hop)
+        assert 0 < _sample("streamingendpoint_probe_ttft_seconds_sum", **hop) < 20
+        assert 63 == _sample("streamingendpoint_probe_chunk_gap_seconds_count", **hop)
+        assert 1 == _sample("streamingendpoint_probe_max_chunk_gap_seconds_count", **hop)
+        assert 1 == _sample("streamingendpoint_probes_total", verdict="Streaming", **hop)
+        assert life.now.timestamp() == _sample("streamingendpoint_probe_last_success_timestamp_seconds")
+        life.reconciler.gone(KEY)
+        left = [
+            sample.name
+            for family in metrics.REGISTRY.collect()
+            for sample in family.samples
+            if sample.labels.get("name") == KEY[1]
+        ]
+        assert [] == left
+
+
+async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers() -> None:
+    """The endpoint is deleted while it is asked."""
+    with RunningEngine("double", (METRICS,)) as engine:
+        async with living(engine) as life:
+            await life.look()
+            life.reconciler.gone(KEY)
+            await life.reconciler.close()
+            assert 0 == _sample("streamingendpoint_probes_total")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_the_key_is_nowhere(engines: Engines, caplog: pytest.LogCaptureFixture, accepted: bool) -> None:
+    """Neither accepted nor refused is it in the status, an event, a log line or a metric."""
+    caplog.set_level(logging.DEBUG)
+    engine = engines("--api-key", SECRET if accepted else "another")
+    checks = {"auth": True, "cancel": True, "perReplica": True}
+    async with living(
+        engine, verification={"checks": checks}, engine={"apiKeySecretRef": {"name": "key"}}
+    ) as life:
+        await life.verified()
+        assert ("True" if accepted else "False") == life.condition("Ready")[0], life.world.status
+        told = f"{life.world.status} {life.world.events} {caplog.text}"
+        numbers = [str(sample) for family in metrics.REGISTRY.collect() for sample in family.samples]
+    assert SECRET not in told + "".join(numbers)
+
+
+# ---- the public URL ----------------------------------------------------------------------------------------
+
+
+async def test_the_public_url_judges(engines: Engines) -> None:
+    """A CDN in front of a good edge holds tokens back: the public URL is blamed, and is what users call."""
+    engine = engines()
+    with Proxy(engine.port, proxies.store_and_forward) as cdn:
+        url = f"http://localhost:{cdn.port}"
+        async with living(engine, verification={"publicURL": url}) as life:
+            await life.verified()
+            assert ("False", "Buffered") == life.condition("Ready")
+            assert ("Public", url) == (life.world.status["verification"]["hop"], life.world.status["url"])
+            assert b"POST /v1/chat/completions" in cdn.requests[0]

@@ -1,0 +1,75 @@
+"""A full queue: users come first, and what their waiting does to a probe is nobody's fault."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe.gauges import Gauges
+from streaming_operator.probe.hops import verify
+from streaming_operator.probe.question import Replica
+from streaming_operator.probe.wire import Target
+from tests.engines.running import RunningEngine, free_port
+from tests.probe import proxies
+from tests.probe.conftest import HASTY, METRICS, Engines, plan
+from tests.probe.proxies import Proxy
+from tests.probe.users import User
+
+
+@pytest.fixture
+def full() -> Iterator[RunningEngine]:
+    """One place, one user in it, one in the queue."""
+    with (
+        RunningEngine("double", ("--max-num-seqs", "1", METRICS)) as engine,
+        User(engine, streams=2) as users,
+    ):
+        users.await_waiting(1)
+        yield engine
+
+
+def replicas(*ports: int) -> tuple[Replica, ...]:
+    return tuple(Replica(f"pod-{port}", Target(Hop.POD, "127.0.0.1", port)) for port in ports)
+
+
+async def test_nothing_is_asked_while_users_wait(full: RunningEngine) -> None:
+    """A probe that may be left out sends no completion, and says nothing of the path."""
+    with Proxy(full.port, proxies.healthy) as edge:
+        asked = plan([edge.port], replicas=replicas(full.port), gauges=Gauges(), may_skip=True)
+        result = await verify(asked)
+        assert [] == edge.requests
+    assert (True, ()) == (result.skipped, result.hops)
+
+
+@pytest.mark.parametrize("other", ["a free replica", "a replica that does not tell"])
+async def test_it_is_asked_while_one_replica_has_room(
+    full: RunningEngine, engines: Engines, other: str
+) -> None:
+    """Only when every replica's queue is full is there nobody to ask; who does not tell counts as free."""
+    free = engines()
+    second = free.port if other == "a free replica" else free_port()
+    pods = replicas(full.port, second)
+    result = await verify(plan([free.port], replicas=pods, gauges=Gauges(), may_skip=True))
+    assert (False, Verdict.STREAMING) == (result.skipped, result.verdict), result.message
+
+
+async def test_a_first_token_that_users_delay_is_not_judged(full: RunningEngine) -> None:
+    """Asked all the same: no token in time is inconclusive, and no verdict on the path."""
+    asked = plan([full.port], replicas=replicas(full.port), gauges=Gauges(), limits=HASTY, max_ttft=0.001)
+    result = await verify(asked)
+    assert (False, Verdict.INCONCLUSIVE) == (result.skipped, result.verdict), result.message
+    assert "requests of users wait" in result.message
+
+
+async def test_a_late_stream_counts_as_a_stream() -> None:
+    """The queue moved on while we waited: it streams, however late the first token was."""
+    with RunningEngine("double", ("--max-num-seqs", "1", METRICS)) as engine, User(engine, 2, 150) as users:
+        users.await_waiting(1)
+        asked = plan(
+            [engine.port],
+            replicas=replicas(engine.port),
+            gauges=Gauges(),
+            max_ttft=0.001,
+            encodings=("identity",),
+        )
+        result = await verify(asked)
+    assert Verdict.STREAMING is result.verdict, result.message

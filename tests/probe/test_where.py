@@ -1,0 +1,134 @@
+"""Where a probe never connects to, whatever a name in a resource resolves to, with the machine's own resolver."""
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe import wire
+from streaming_operator.probe.hops import verify
+from streaming_operator.probe.question import Plan
+from streaming_operator.probe.remedies import Names
+from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.safety import Guard, api_server
+from tests.probe import proxies
+from tests.probe.conftest import LIMITS, Engines
+from tests.probe.proxies import Proxy
+
+OPERATOR = Guard()
+
+
+def public(name: str, port: int = 80, **more: object) -> wire.Target:
+    return wire.Target(Hop.PUBLIC, name, port, host=name, **more)  # type: ignore[arg-type]
+
+
+async def refusal(target: wire.Target, guard: Guard = OPERATOR, key: ApiKey | None = None) -> str | None:
+    """Why it is refused; None when it may be asked."""
+    try:
+        await wire.resolve(target, guard, key)
+    except wire.NoAnswer as error:
+        return error.detail
+    return None
+
+
+# Valid DNS labels all of them, which the C library reads as addresses before it asks any server.
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("localhost", "loopback", id="loopback"),
+        pytest.param("0x7f000001", "loopback", id="loopback in hexadecimal"),
+        pytest.param("0177.0.0.1", "loopback", id="loopback in octal"),
+        pytest.param("0xa9fea9fe", "link-local", id="the metadata service"),
+        pytest.param("0x646464c8", "metadata", id="a metadata service in shared space"),
+        pytest.param("0xa600001", "private", id="a Service's address"),
+        pytest.param("10.1", "private", id="a pod's address"),
+        pytest.param("0xc0a80001", "private", id="a node's address"),
+        pytest.param("0x64400001", "private", id="shared address space"),
+        pytest.param("0.1", "unspecified|reserved|private", id="this network"),
+    ],
+)
+async def test_a_name_that_leads_inside_is_refused(name: str, said: str) -> None:
+    """Loopback, metadata, pods, Services, nodes: none of them by a name that a resource's author chose."""
+    told = await refusal(public(name))
+    assert told is not None
+    assert any(word in told for word in said.split("|")), told
+
+
+async def test_a_public_address_is_asked() -> None:
+    """What DNS is for."""
+    assert await refusal(public("0x08080808")) is None
+
+
+async def test_an_allowed_network_is_asked() -> None:
+    """Where the administrator's load balancers have private addresses; metadata services stay refused."""
+    guard = Guard(allowed_by_dns=("10.20.0.0/16", "100.64.0.0/10", "127.0.0.0/8"))
+    assert await refusal(public("0xa140001"), guard) is None
+    assert await refusal(public("0xa150001"), guard) is not None
+    assert await refusal(public("0x646464c8"), guard) is not None
+    assert await refusal(public("localhost"), guard) is not None
+
+
+async def test_the_clusters_own_names_may_lead_inside() -> None:
+    """The host name of an Ingress's status is the controller's word, not the author's."""
+    assert await refusal(public("10.1", named_by_cluster=True)) is None
+    assert await refusal(public("localhost", named_by_cluster=True)) is not None
+
+
+async def test_the_api_server_is_refused_by_address_and_by_name() -> None:
+    """However it is known, and whoever named it."""
+    by_address, by_name = api_server("8.8.8.8"), api_server("0x08080808")
+    assert await refusal(public("0x08080808"), by_address) is not None
+    assert await refusal(public("0x08080808", named_by_cluster=True), by_address) is not None
+    assert await refusal(public("0x08080808"), by_name) is not None
+    assert await refusal(public("0x08080404"), by_name) is None
+
+
+async def test_a_public_service_network_is_refused() -> None:
+    """IPv6 clusters may have public addresses: the API server's own tells its Service network."""
+    guard = api_server("2600:1f00::1")
+    assert await refusal(public("2600:1f00::1"), guard) is not None
+    told = wire.forbidden("2600:1f00::7", guard, by_dns=True)
+    assert told is not None
+    assert wire.forbidden("2600:1f00::1:0:0:7", guard, by_dns=True) is None
+
+
+async def test_the_key_stays_off_plain_http_to_the_public() -> None:
+    """At the public URL as at the edge."""
+    key = ApiKey("sk-secret")
+    told = await refusal(public("0x08080808"), key=key)
+    assert told is not None
+    assert "plain http" in told
+    assert await refusal(public("0x08080808", 443, scheme="https"), key=key) is None
+
+
+async def test_nothing_is_sent_to_a_refused_address(engines: Engines) -> None:
+    """The verdict says so with the remedy, and who listens there hears nothing."""
+    with Proxy(engines().port, proxies.healthy) as inside:
+        target = replace(public("localhost", inside.port), hop=Hop.PUBLIC)
+        asked = Plan((target,), "tiny", names=Names(workload="qwen"), limits=LIMITS)
+        result = await verify(asked)
+        assert [] == inside.requests
+    assert (Verdict.UNREACHABLE, Hop.PUBLIC) == (result.verdict, result.hop)
+    assert "loopback" in result.message
+    assert "allowedAddresses" in result.message
+
+
+async def test_the_judged_address_is_the_one_that_is_asked(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that changes its mind between look-up and connection gains nothing: it is looked up once."""
+    engine = engines()
+    looked_up = []
+    real = socket.getaddrinfo
+
+    def once(host: object, *rest: object, **more: object) -> object:
+        looked_up.append(host)
+        assert looked_up.count("rebinding.example") <= 1
+        return real("127.0.0.1" if host == "rebinding.example" else host, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    target = public("rebinding.example", engine.port)
+    result = await verify(Plan((target,), "tiny", limits=LIMITS, guard=Guard(local=True)))
+    assert Verdict.STREAMING is result.verdict, result.message
+    assert "127.0.0.1" in result.hops[0].address

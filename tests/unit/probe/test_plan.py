@@ -1,0 +1,100 @@
+"""From an endpoint and what is observed of it to a question: whom, how patiently, and what is judged."""
+
+from dataclasses import replace
+from typing import Any
+
+from streaming_operator import probe
+from streaming_operator.api.conditions import Hop
+from streaming_operator.facts import EdgeAddress, PodFact
+from streaming_operator.probe.checks import Checks
+from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
+
+EDGE = EdgeAddress("10.0.0.1", 80, 443)
+ROUTINE = probe.Occasion(routine=True, warm=True, may_skip=True)
+
+
+def planned(
+    edge: EdgeAddress | None = EDGE,
+    occasion: probe.Occasion = ROUTINE,
+    world: Any = None,
+    verification: dict[str, Any] | None = None,
+    **spec: Any,
+) -> probe.Plan:
+    """The plan for the four-line resource, with parts replaced."""
+    return probe.plan(
+        an_endpoint(verification=verification or {}, **spec),
+        world or observed(),
+        capabilities=CAPABILITIES,
+        edge=edge,
+        key=None,
+        ca=None,
+        occasion=occasion,
+        guard=probe.Guard(),
+        clock=lambda: NOON,
+    )
+
+
+def test_hops_from_the_engine_outwards() -> None:
+    """Pod, Service, edge with the users' host, and the public URL where there is one."""
+    plan = planned(verification={"publicURL": "https://llm.example.com:8443/qwen"})
+    assert [
+        (Hop.POD, "http://10.0.0.7:8000", "/v1/chat/completions", True),
+        (Hop.SERVICE, "http://10.96.0.9:80", "/v1/chat/completions", True),
+        (Hop.EXPOSURE, "http://10.0.0.1:80", "/v1/chat/completions", True),
+        (Hop.PUBLIC, "https://llm.example.com:8443", "/qwen/v1/chat/completions", False),
+    ] == [(target.hop, str(target), target.path, target.named_by_cluster) for target in plan.targets]
+    assert ("qwen.example.com", "llm.example.com:8443") == (plan.targets[2].host, plan.targets[3].host)
+
+
+def test_an_edge_that_only_dns_knows_is_not_trusted() -> None:
+    """Nobody in the cluster says where it listens: the host's DNS does, and its author may have written that."""
+    exposure = planned(edge=None).targets[-1]
+    assert ("qwen.example.com", False) == (exposure.address, exposure.named_by_cluster)
+
+
+def test_without_exposure_the_service_judges_unless_a_public_url_is_told() -> None:
+    """Somebody else may have exposed it."""
+    assert Hop.SERVICE is planned(edge=None, exposure=None).targets[-1].hop
+    public = planned(edge=None, exposure=None, verification={"publicURL": "http://llm.example.com"})
+    assert (Hop.PUBLIC, 80) == (public.targets[-1].hop, public.targets[-1].port)
+
+
+def test_every_ready_pod_of_the_newest_template_is_a_replica() -> None:
+    """Not those on their way out, not ready, without an address, or of an older template."""
+    good = PodFact("a", "10.0.0.7", True, "t1")
+    pods = (
+        replace(good, name="leaving", terminating=True),
+        replace(good, name="loading", ready=False),
+        replace(good, name="unplaced", ip=None),
+        replace(good, name="old", template_hash="t0"),
+        good,
+        replace(good, name="b", ip="10.0.0.8"),
+    )
+    plan = planned(world=observed(pods=pods))
+    assert ["a", "b"] == [replica.pod for replica in plan.replicas]
+    assert "10.0.0.7" == plan.targets[0].address
+
+
+def test_routine_costs_one_stream() -> None:
+    """Only the first verification, and one after a failure, asks with and without gzip."""
+    assert (1, 2) == (len(planned().encodings), len(planned(occasion=probe.Occasion()).encodings))
+
+
+def test_the_first_request_may_take_long_and_its_ttft_is_not_judged() -> None:
+    """Graphs compile after a start, and on each new pod; a warm endpoint answers in less, or is too slow."""
+    limits = {"firstRequestTimeoutSeconds": 900, "thresholds": {"ttftMilliseconds": 1500}}
+    cold, warm = planned(occasion=probe.Occasion(), verification=limits), planned(verification=limits)
+    new_pod = planned(occasion=probe.Occasion(routine=True), verification=limits)
+    assert (900, None) == (cold.limits.first_token, cold.max_ttft)
+    assert (900, None) == (new_pod.limits.first_token, new_pod.max_ttft)
+    assert (120, 1.5) == (warm.limits.first_token, warm.max_ttft)
+
+
+def test_what_is_switched_on_is_asked() -> None:
+    """Checks, the longest gap, the engine's gauges and its promise of comments."""
+    checks = {"perReplica": True, "cancel": True}
+    plan = planned(verification={"checks": checks, "thresholds": {"maxGapMilliseconds": 250}})
+    assert (Checks(per_replica=True, cancel=True), 0.25, 15.0) == (plan.checks, plan.max_gap, plan.keep_alive)
+    assert plan.gauges is not None
+    assert "vllm:num_requests_waiting" == plan.gauges.waiting
+    assert (Checks(), None) == (planned().checks, planned().max_gap)
