@@ -13,6 +13,8 @@ from streaming_operator.probe.request import Request
 
 DECODED_LIMIT = 32 * 1024 * 1024
 """Bytes of decoded body that are looked at: a small compressed body can be an enormous one."""
+SAID_KEPT = 200
+"""Characters of a server's own words that are kept."""
 _GZIP = 31
 """zlib's window bits for a gzip header and trailer."""
 _GZIP_MAGIC = 0x1F
@@ -95,6 +97,16 @@ class Response(Protocol):
 
     def replies(self) -> bytes:
         """What the last bytes fed oblige us to send at once."""
+
+
+def readable(text: str) -> str:
+    """
+    What a server said, as a short line to be shown: nothing that a terminal obeys or that is no UTF-8.
+
+    JSON can hold escape sequences and halves of surrogate pairs, a header any byte above 0x7f.
+    """
+    line = " ".join(text.split())[:SAID_KEPT]
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 class Body:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from streaming_operator.probe.answer import readable
 from streaming_operator.probe.request import Api
 from streaming_operator.probe.sse import Event
 
@@ -31,7 +32,9 @@ DONE = "[DONE]"
 _REASONING = ("reasoning", "reasoning_content")
 """vLLM's name and the older one that other servers still use."""
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
-_ERROR_KEPT = 200
+
+_ABSURD = 1e9
+"""Tokens or milliseconds (twelve days) that no answer has: JSON's numbers have no bounds, not even infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def read(event: Event) -> Said:
         return Said(done=True)
     try:
         found = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets can be nested deeper than any parser goes
         return NOTHING  # a stream without a single token is judged as such
     if not isinstance(found, dict):
         return NOTHING
@@ -91,7 +94,7 @@ def _completion(chunk: dict[str, Any]) -> Said:
     reason = None
     for choice in _dicts(chunk.get("choices")):
         if isinstance(choice.get("finish_reason"), str):
-            reason = choice["finish_reason"]
+            reason = readable(choice["finish_reason"])
         if isinstance(choice.get("delta"), dict):
             api, kind = "chat", kind or _of_delta(choice["delta"], ended=reason is not None)
         elif isinstance(choice.get("text"), str):
@@ -129,7 +132,7 @@ def _response(kind: str, event: dict[str, Any]) -> Said:
         return Said("responses")
     failed = _error_text(response.get("error") or "no reason given") if kind == "response.failed" else None
     details = response.get("incomplete_details")
-    reason = details.get("reason") if isinstance(details, dict) else None
+    reason = readable(str(details.get("reason") or "")) if isinstance(details, dict) else ""
     return Said(
         "responses",
         tokens=_tokens(response.get("usage"), "output_tokens"),
@@ -153,12 +156,12 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 def _tokens(usage: object, name: str) -> int | None:
     count = usage.get(name) if isinstance(usage, Mapping) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _ABSURD else None
 
 
 def _error_text(error: object) -> str:
     message = error.get("message") if isinstance(error, dict) else error
-    return " ".join(str(message).split())[:_ERROR_KEPT]
+    return readable(str(message))
 
 
 def _metrics(value: object) -> Metrics | None:
@@ -167,7 +170,8 @@ def _metrics(value: object) -> Metrics | None:
 
     def number(name: str) -> float | None:
         found = value.get(name)
-        return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+        is_number = isinstance(found, int | float) and not isinstance(found, bool)
+        return float(found) if is_number and 0 <= found < _ABSURD else None  # neither is NaN
 
     generation = number("generation_time_ms")
     if generation is None:

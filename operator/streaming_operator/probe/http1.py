@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import h11
 
-from streaming_operator.probe.answer import Body, Broken, End, Head, Part, Piece, Unreadable
+from streaming_operator.probe.answer import Body, Broken, End, Head, Part, Piece, Unreadable, readable
 from streaming_operator.probe.request import Request
 
 
@@ -51,7 +51,7 @@ class Response:
             yield from self._parts()
         except (h11.RemoteProtocolError, Unreadable) as error:
             self._over = True
-            yield Broken(str(error))
+            yield Broken(readable(str(error)))
 
     def _parts(self) -> Iterator[Part]:
         while not self._over:

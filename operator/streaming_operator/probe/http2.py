@@ -18,7 +18,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from streaming_operator.probe.answer import Body, Broken, End, Head, Part, Piece, Reset, Unreadable
+from streaming_operator.probe.answer import Body, Broken, End, Head, Part, Piece, Reset, Unreadable, readable
 from streaming_operator.probe.request import Request
 
 WINDOW = 16 * 1024 * 1024
@@ -90,7 +90,7 @@ class Response:
             for frame in self._frames():
                 yield from self._parts(frame)
         except (ProtocolError, Unreadable) as error:
-            yield self._end(Broken(str(error) or type(error).__name__))
+            yield self._end(Broken(readable(str(error)) or type(error).__name__))
 
     def _frames(self) -> Iterator[bytes]:
         """Whole frames, one after the other."""

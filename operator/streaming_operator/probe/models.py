@@ -36,5 +36,5 @@ def _names(body: str) -> tuple[str, ...]:
     try:
         listed = json.loads(body)["data"]
         return tuple(entry["id"] for entry in listed if isinstance(entry["id"], str))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ()

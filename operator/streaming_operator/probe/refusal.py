@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.answer import readable
 from streaming_operator.probe.finding import Attempt, Finding, Symptom
 from streaming_operator.probe.fingerprint import seen
 from streaming_operator.probe.timeline import Ending, Timeline, Trouble
@@ -43,7 +44,7 @@ def refused(t: Timeline, with_key: bool) -> Finding:
         symptom = Symptom.KEY_REFUSED if with_key else Symptom.KEY_MISSING
         return Finding(Verdict.AUTH_REJECTED, symptom, by if with_key else f"{by}; no key was sent")
     if 300 <= status < 400:
-        where = (t.head.header("location") or "nowhere")[:200] if t.head else "nowhere"
+        where = readable(t.head.header("location") or "nowhere") if t.head else "nowhere"
         return Finding(
             Verdict.ROUTE_NOT_FOUND, Symptom.REDIRECT, f"{by}: redirects to {where}, which is not followed"
         )
@@ -80,7 +81,7 @@ def answered_by(t: Timeline) -> str:
     proxy = seen(t)
     if proxy is not None and (proxy.author or _json(t.body) is None):
         return f"{proxy.proxy} behind {proxy.front}" if proxy.front else str(proxy.proxy)
-    server = (t.head.header("server") or "") if t.head else ""
+    server = readable(t.head.header("server") or "") if t.head else ""
     if _json(t.body) is not None:
         through = f" through {proxy.proxy}" if proxy else f" ({server[:40]})" if server else ""
         return f"the model server{through}"
@@ -90,7 +91,7 @@ def answered_by(t: Timeline) -> str:
 def _json(body: str) -> dict[str, Any] | None:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -100,13 +101,13 @@ def _said(body: str) -> str:
     found = _json(body) or {}
     error = found.get("error", found.get("detail", found.get("message", "")))
     text = error.get("message", "") if isinstance(error, dict) else error
-    return " ".join(str(text).split())[:200]
+    return readable(str(text))
 
 
 def not_a_stream(t: Timeline) -> Finding | None:
     if t.is_event_stream:
         return None
-    kind = (t.head.header("content-type") or "no content type")[:60] if t.head else ""
+    kind = readable(t.head.header("content-type") or "no content type")[:60] if t.head else ""
     if ("choices" in t.body and _json(t.body) is not None) or '"chat.completion"' in t.body:
         said = f"one whole answer ({kind}) after {t.ended_at:.1f} s instead of a stream"
         return Finding(Verdict.BUFFERED, Symptom.NOT_A_STREAM, said)

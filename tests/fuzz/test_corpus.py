@@ -1,0 +1,35 @@
+"""The fuzzer's seeds, and what found bugs before, on every run of the tests."""
+
+import zlib
+from pathlib import Path
+
+import pytest
+
+from streaming_operator.probe import http1
+from streaming_operator.probe.answer import DECODED_LIMIT, Broken, Part, Piece
+from tests.fuzz.promise import CUT, KINDS, hold
+
+CORPUS = Path(__file__).with_name("corpus")
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n"
+MEBIBYTE = 1 << 20
+
+
+@pytest.mark.parametrize("seed", sorted(CORPUS.iterdir()), ids=lambda seed: seed.name)
+def test_seed_keeps_every_promise(seed: Path) -> None:
+    """As every kind of answer: no exception, the same events for any cut, only text that can be shown."""
+    first, *stream = seed.read_bytes()
+    for kind in range(len(KINDS)):
+        hold(bytes([kind << 5 | first & CUT, *stream]))
+
+
+def test_small_body_that_unpacks_to_an_enormous_one() -> None:
+    """A gzip bomb ends the reading; no more of it is ever unpacked than the cap."""
+    packer, block = zlib.compressobj(wbits=31), bytes(MEBIBYTE)
+    bomb = b"".join(packer.compress(block) for _ in range(2 * DECODED_LIMIT // MEBIBYTE)) + packer.flush()
+    response, unpacked, parts = http1.Response(), 0, list[Part]()
+    for at in range(0, len(bomb), 4096):
+        for part in response.feed(HEAD * (at == 0) + bomb[at : at + 4096]):
+            parts.append(part)
+            unpacked += len(part.data) if isinstance(part, Piece) else 0
+    assert isinstance(parts[-1], Broken)
+    assert unpacked <= DECODED_LIMIT
