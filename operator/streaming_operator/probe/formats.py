@@ -170,8 +170,9 @@ def _metrics(value: object) -> Metrics | None:
 
     def number(name: str) -> float | None:
         found = value.get(name)
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        return float(found) if is_number and 0 <= found < _ABSURD else None  # neither is NaN
+        if not isinstance(found, int | float) or isinstance(found, bool):
+            return None
+        return float(found) if 0 <= found < _ABSURD else None  # NaN is neither
 
     generation = number("generation_time_ms")
     if generation is None:

@@ -2,7 +2,8 @@
 One thread that reads every answer that is under way, so that a hundred streams cost one interpreter's turn a token.
 
 Where the kernel stamps received segments (Linux), a read has the time at which the segment with its last byte came
-to this machine, so neither a busy event loop nor a busy interpreter spoils the clock. Segments that wait while this
+to this machine, and the request the time at which it left, so neither a busy event loop nor a busy interpreter spoils
+the clock. Segments that wait while this
 thread is late are joined by the kernel and share the last one's stamp, whatever the size of a read: lateness below the
 gap between two tokens costs nothing, beyond it the earlier token's time is lost. How often that was is told
 (`Timeline.merged`), and it is why all that is there is taken before any of it is parsed. Measurements and the way here:
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 _SO_TIMESTAMPNS = 35
 """Linux, every architecture that Kubernetes runs on; Python's socket module does not name it."""
+_SO_TIMESTAMPING = 37
+_DEPARTURES = 1 << 8 | 1 << 4 | 1 << 11
+"""SOF_TIMESTAMPING_TX_SCHED, _SOFTWARE, _OPT_TSONLY: when a write's last byte is passed on to the network device."""
 _TIMESPEC = struct.Struct("@ll")
 _STEP = 0.002
 """
@@ -42,6 +46,8 @@ _TCP_INFO_SIZE = 160
 _DATA_SEGMENTS_IN = struct.Struct("@152xI")
 """tcpi_data_segs_in of Linux' struct tcp_info, there since 4.6."""
 _READ = 64 * 1024
+_TOLD = 256
+"""Room for what the kernel tells of a departure."""
 _TICK = 0.02
 """Seconds by which a cap may be overdrawn."""
 
@@ -102,13 +108,19 @@ class Line:
     stamped: bool = True
     unsent: bytearray = field(default_factory=bytearray)
 
-    def start_clock(self) -> None:
-        """To be called right before the request is sent."""
+    def ask(self, request: bytes) -> None:
+        """Start the clock and send the request; raises OSError."""
         self.wall_offset = _wall_offset()
         self.segments_before = _segments(self.sock)
+        stamp_departures(self.sock, True)
         # The request is one small write: its end is its beginning, and a thread that is put to sleep right
         # after it would else see an answer from before the question.
-        self.sent = time.monotonic()
+        self.sent = before = time.monotonic()
+        self.sock.sendall(request)
+        # Before it leaves, a thread can wait for the interpreter and for a processor. The kernel knows when it left.
+        left = _departure(self.sock)
+        if left is not None and before - _STEP <= left - self.wall_offset <= time.monotonic():
+            self.sent = max(before, left - self.wall_offset)
 
     def receive(self) -> "_Read | Ended":
         """What is there, stamped; not yet looked at."""
@@ -121,8 +133,7 @@ class Line:
         stamp = None
         for level, kind, value in ancillary:
             if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size:
-                seconds, nanoseconds = _TIMESPEC.unpack(value[: _TIMESPEC.size])
-                stamp = seconds + nanoseconds / 1e9
+                stamp = _seconds(value)
         return _Read(raw, stamp, self.now())
 
     def take(self, read: "_Read") -> Ended | None:
@@ -281,6 +292,30 @@ def stamp_arrivals(sock: socket.socket) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def stamp_departures(sock: socket.socket, wanted: bool) -> None:
+    """Ask the kernel to stamp what this socket sends, where it can, or no longer."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _DEPARTURES if wanted else 0)
+
+
+def _departure(sock: socket.socket) -> float | None:
+    """Wall clock at which the last write left; None where the kernel does not tell, or not yet."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            told = sock.recvmsg(0, _TOLD, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)[1]
+            stamp_departures(sock, False)
+            for level, kind, value in told:
+                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
+                    return _seconds(value)
+    return None
+
+
+def _seconds(timespec: bytes) -> float:
+    seconds, nanoseconds = _TIMESPEC.unpack_from(timespec)
+    return float(seconds + nanoseconds / 1e9)
 
 
 def _segments(sock: socket.socket) -> int | None:

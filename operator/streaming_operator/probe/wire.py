@@ -218,8 +218,7 @@ class _Talk:
             data = self._tls.wrap(asked) if self._tls else asked
         try:
             sock.settimeout(self._limits.connect)
-            line.start_clock()
-            sock.sendall(data)
+            line.ask(data)
         except OSError as error:
             raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
         return line
