@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help venv demo test check bench clean generate golden lock lint typecheck
+.PHONY: help venv demo test check bench bench-tools fuzz clean generate golden lock lint typecheck
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
 ifeq ($(origin PYTHON), undefined)
@@ -19,7 +19,7 @@ export IMAGES ?= auto
 PYTEST ?=
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## Make .venv from the lock file (about 30 s, then at once)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
@@ -46,8 +46,14 @@ lint: venv ## Ruff, rules and format
 typecheck: venv ## mypy --strict
 	@$(BIN)/mypy
 
-bench: venv ## The operator against a bare loop of writes on a real control plane
+bench: venv ## The probe against packets on the wire; the operator against a bare loop of writes
 	@$(BIN)/python -m tests.bench
+
+bench-tools: venv ## The probe beside vllm bench serve, guidellm and aiperf (installs them once: 4 GB)
+	@$(BIN)/python -m tests.bench tools
+
+fuzz: venv ## Any bytes into the probe's parsers for FUZZ_SECONDS (60)
+	@$(BIN)/python -m tests.fuzz
 
 generate: venv ## Write the CRD, the plain manifests and docs/conditions.md from the code
 	@$(BIN)/python -m hack.generate

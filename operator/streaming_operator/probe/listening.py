@@ -2,12 +2,11 @@
 One thread that reads every answer that is under way, so that a hundred streams cost one interpreter's turn a token.
 
 Where the kernel stamps received segments (Linux), a read has the time at which the segment with its last byte came
-to this machine, and the request the time at which it left, so neither a busy event loop nor a busy interpreter spoils
-the clock. Segments that wait while this
-thread is late are joined by the kernel and share the last one's stamp, whatever the size of a read: lateness below the
-gap between two tokens costs nothing, beyond it the earlier token's time is lost. How often that was is told
-(`Timeline.merged`), and it is why all that is there is taken before any of it is parsed. Measurements and the way here:
-docs/decisions/0022.
+to this machine, and the request the time at which it left, so neither a busy event loop nor a busy interpreter
+spoils the clock. Segments that wait while this thread is late are joined by the kernel and share the last one's
+stamp, whatever the size of a read: lateness below the gap between two tokens costs nothing, beyond it the earlier
+token's time is lost. How often that was is told (`Timeline.merged`), and it is why all that is there is taken
+before any of it is parsed. Measurements and the way here: docs/decisions/0022.
 """
 
 import contextlib
