@@ -34,7 +34,7 @@ def a_class(name: str, controller: str) -> dict[str, Any]:
 async def test_what_happened_while_the_line_was_cut_is_noticed(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A child deleted and one edited during the cut both wake their endpoint, and one apply repairs both."""
+    """A child deleted and one edited during the cut both wake their endpoint, and are repaired."""
     endpoint = an_endpoint(control_plane, namespace)
     async with Line(int(control_plane.server.rsplit(":", 1)[1])) as line:
         server = f"https://127.0.0.1:{line.port}"
@@ -48,10 +48,11 @@ async def test_what_happened_while_the_line_was_cut_is_noticed(
             control_plane.delete(of_kind(children, "Service"))
             control_plane.patch(of_kind(children, "Deployment"), {"spec": {"replicas": 5}})
             line.mend()
-            await here.until(lambda: here.woken.count(endpoint.key) >= 2, "both changes are noticed")
-
-            applied = await here.cluster.apply(endpoint, children)
-            assert {"Service/chat", "Deployment/chat"} == set(applied.written)
+            repaired: set[str] = set()
+            while repaired != {"Service/chat", "Deployment/chat"}:
+                await here.until(lambda: endpoint.key in here.woken, f"a change besides {repaired or 'none'}")
+                here.woken.clear()
+                repaired |= set((await here.cluster.apply(endpoint, children)).written)
 
 
 async def test_a_version_that_is_too_old_is_told_apart(
