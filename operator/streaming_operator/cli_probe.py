@@ -163,7 +163,7 @@ async def _report(wish: _Wish, subject: Subject) -> Report:
     if wish.model is None:
         found = await models(wish.target, wish.key, _GUARD, wish.limits)
         if isinstance(found, Finding):
-            advice = remedy(Hop.EXPOSURE, found.symptom, Names())
+            advice = remedy(Hop.EXPOSURE, found.symptom, Names(), found.fingerprint)
             return no_answer(subject, found.verdict, "URL", found.evidence, advice)
         if not found:
             raise click.UsageError(f"{wish.target} lists no models under /v1/models: name one with --model")
