@@ -1,5 +1,6 @@
 """The confusion matrix of a run, and the document with the table."""
 
+import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,15 +33,14 @@ def text(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> str:
 
 
 def grid(counts: Mapping[tuple[str, str], int]) -> list[str]:
-    """Rows of what was expected, columns of what was said; a dot is none."""
-    rows = sorted({expected for expected, _ in counts})
-    columns = sorted({said for _, said in counts})
-    width = max(map(len, rows), default=8)
-    head = f"{'expected':<{width}} "
-    lines = [head + " ".join(columns)]
-    for row in rows:
-        cells = (f"{counts.get((row, column), 0) or '.':>{len(column)}}" for column in columns)
-        lines.append(f"{row:<{width}} " + " ".join(cells))
+    """Rows of what was expected, columns of what was said by the rows' letters; a dot is none."""
+    names = sorted({name for pair in counts for name in pair})
+    letters = dict(zip(names, string.ascii_lowercase, strict=False))
+    width = max(map(len, names), default=8) + 4
+    lines = [f"{'expected':<{width}}" + "".join(f"{letter:>4}" for letter in letters.values())]
+    for name, letter in letters.items():
+        cells = "".join(f"{counts.get((name, said), 0) or '.':>4}" for said in names)
+        lines.append(f"{letter}  {name}".ljust(width) + cells)
     return lines
 
 

@@ -27,12 +27,12 @@ def outcomes(
     """What the probe said of every case that this run chose."""
     chosen = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
     cases = [case for case in CASES if case.name in chosen]
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
 
     def tell(text: str) -> None:
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(text)
+        """At once, to whom waits: a fixture's output is kept until something fails."""
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
 
     found = asyncio.run(keeper.Keeper(engines, tmp_path_factory.mktemp("zoo"), tell).run(cases))
     tell(matrix.text(cases, found))

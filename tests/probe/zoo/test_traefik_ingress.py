@@ -1,0 +1,179 @@
+"""
+Traefik's ingress-nginx provider: the maintained reader of the annotations that we write, on a real API server.
+
+The annotations of our Ingress make it stream; the same ones set otherwise break it in Traefik's own ways.
+"""
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.facts import ProbeResult
+from streaming_operator.probe.hops import verify
+from tests.apiserver.control_plane import ControlPlane
+from tests.engines.running import RunningEngine, free_port
+from tests.probe import packages
+from tests.probe.conftest import METRICS, plan
+from tests.probe.zoo.cases import PAUSES
+
+PREFIX = "nginx.ingress.kubernetes.io"
+CLASS = "zoo-traefik"
+ROUTE_SECONDS = 30.0
+OURS = {"proxy-buffering": "off", "proxy-read-timeout": "3600", "proxy-http-version": "1.1"}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Traefik, and where it reads its routes."""
+
+    port: int
+    plane: ControlPlane
+    namespace: str
+    address: str
+
+    def route(self, name: str, engine: int, annotations: Mapping[str, str]) -> str:
+        """A Service, its endpoint and an Ingress; returns once its host is served."""
+        host = f"{name}.example"
+        for manifest in _manifests(self, name, host, engine, annotations):
+            self.plane.create(manifest)
+        deadline = time.monotonic() + ROUTE_SECONDS
+        while time.monotonic() < deadline:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            connection.request("GET", "/v1/models", headers={"Host": host})
+            if connection.getresponse().status == 200:
+                return host
+            time.sleep(0.1)
+        raise AssertionError(f"Traefik does not serve {host}")
+
+
+def _manifests(
+    edge: Edge, name: str, host: str, engine: int, annotations: Mapping[str, str]
+) -> tuple[dict[str, object], ...]:
+    meta = {"name": name, "namespace": edge.namespace}
+    backend = {"service": {"name": name, "port": {"name": "http"}}}
+    path = {"path": "/v1", "pathType": "Prefix", "backend": backend}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"ports": [{"name": "http", "port": 80, "targetPort": engine}]},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": meta | {"labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [edge.address], "conditions": {"ready": True}}],
+            "ports": [{"name": "http", "port": engine, "protocol": "TCP"}],
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": meta
+            | {"annotations": {f"{PREFIX}/{key}": value for key, value in annotations.items()}},
+            "spec": {"ingressClassName": CLASS, "rules": [{"host": host, "http": {"paths": [path]}}]},
+        },
+    )
+
+
+def own_address() -> str:
+    """An address of this machine that an EndpointSlice may hold, which loopback is not; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        address: str = probe.getsockname()[0]
+        return address
+
+
+@pytest.fixture
+def edge(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Edge]:
+    """Traefik as a process of its own, reading the API server."""
+    try:
+        program = packages.traefik()
+    except packages.Missing as missing:
+        pytest.skip(str(missing))
+    control_plane.apply(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": CLASS},
+            "spec": {"controller": "k8s.io/ingress-nginx"},
+        }
+    )
+    port = free_port()
+    flags = [
+        f"--entrypoints.web.address=127.0.0.1:{port}",
+        "--global.checknewversion=false",
+        "--global.sendanonymoususage=false",
+        "--providers.kubernetesingressnginx=true",
+        f"--providers.kubernetesingressnginx.ingressclass={CLASS}",
+        "--providers.kubernetesingressnginx.ingressclassbyname=true",
+        f"--providers.kubernetesingressnginx.watchnamespace={namespace}",
+    ]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, *flags],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"KUBECONFIG": str(control_plane.kubeconfig)},
+        )
+        try:
+            _await(port, process, tmp_path / "log")
+            yield Edge(port, control_plane, namespace, own_address())
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + ROUTE_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(log.read_text()[-2000:]) from None
+            time.sleep(0.05)
+
+
+async def probed(
+    edge: Edge, name: str, flags: tuple[str, ...], annotations: Mapping[str, str]
+) -> ProbeResult:
+    with RunningEngine("double", ("--host", "0.0.0.0", METRICS, *flags)) as engine:
+        host = edge.route(name, engine.port, annotations)
+        asked = plan([engine.port, edge.port])
+        pod, outer = asked.targets
+        return await verify(replace(asked, targets=(pod, replace(outer, host=host))))
+
+
+@pytest.mark.apiserver
+async def test_our_annotations_stream(edge: Edge) -> None:
+    """What our Ingress says is what Traefik needs."""
+    result = await probed(edge, "ours", (), OURS)
+    assert (Verdict.STREAMING, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+
+
+@pytest.mark.apiserver
+async def test_proxy_buffering_on_holds_whole_answers(edge: Edge) -> None:
+    """Worse than nginx: the whole answer is held, whatever the upstream's framing."""
+    result = await probed(edge, "buffering", (), OURS | {"proxy-buffering": "on"})
+    assert (Verdict.BUFFERED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+
+
+@pytest.mark.apiserver
+async def test_proxy_read_timeout_cuts_a_pause(edge: Edge) -> None:
+    """A pause longer than the annotation's seconds."""
+    result = await probed(edge, "timeout", PAUSES, OURS | {"proxy-read-timeout": "2"})
+    assert (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
