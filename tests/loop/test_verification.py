@@ -317,6 +317,15 @@ async def test_users_come_first_for_three_intervals(engines: Engines) -> None:
             assert said["conditions"] == life.world.status["conditions"]
 
 
+async def test_too_short_to_judge_is_no_verdict(engines: Engines) -> None:
+    """A very fast model of a short length: Unknown with what to raise, neither Ready nor a failure."""
+    fast = engines("--inter-token-latency", "0.1")
+    async with living(fast, engine={"maxModelLen": 280}) as life:
+        await life.verified()
+        assert ("Unknown", "Inconclusive") == life.condition("StreamingVerified")
+        assert ("False", "NotStalled") == life.condition("Stalled")
+
+
 # ---- what is too slow --------------------------------------------------------------------------------------
 
 

@@ -240,3 +240,13 @@ async def test_missing_keep_alive_comments_are_told(
     result = await verify(plan([engine.port], keep_alive=promised, encodings=("identity",)))
     assert missed == ("without a keep-alive comment" in result.message), result.message
     assert missed == ("without a keep-alive comment" in result.hops[0].message)
+
+
+async def test_a_pause_longer_than_promised(engines: Engines) -> None:
+    """An engine that stops in the middle streams, but not as its users were promised; the pod is named."""
+    engine = engines(*SILENT)
+    with Proxy(engine.port, proxies.healthy) as edge:
+        within = await verify(plan([edge.port], max_gap=5.0, encodings=("identity",)))
+        beyond = await verify(plan([engine.port, edge.port], max_gap=1.0, encodings=("identity",)))
+    assert Verdict.STREAMING is within.verdict, within.message
+    assert (Verdict.CHUNK_GAP_EXCEEDED, Hop.POD) == (beyond.verdict, beyond.hop), beyond.message
