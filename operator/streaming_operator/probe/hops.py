@@ -92,7 +92,7 @@ class _Verification:
             told = await self._checked(outcome)
         elif outcome.finding.verdict is not Verdict.INCONCLUSIVE:
             told = await self._localised(outcome)
-        if told is outcome and streams(outcome.finding.verdict) and plan.every_hop:
+        if plan.every_hop and len(self._seen) == 1:
             for target in self._inner:
                 self._seen[target.hop] = await self._stream(target, plan.encodings[0])
         hop = told.target.hop
@@ -313,7 +313,8 @@ class _Verification:
     def _message(self, hop: Hop, finding: Finding) -> str:
         names = self._plan.names
         if hop is Hop.PUBLIC:
-            names = replace(names, edge=f"what stands before the edge at {self._judging.host}")
+            host = self._judging.host
+            names = replace(names, edge=f"what stands before the edge at {host}", host=host)
         advice = remedy(hop, finding.symptom, names, finding.fingerprint)
         where = f"{hop.value}: " if hop is not self._judging.hop else ""
         return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
