@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.probe.checks import Checks
+from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.hops import verify
+from streaming_operator.probe.question import Replica
 from streaming_operator.probe.verdict import streams
+from streaming_operator.probe.wire import Target
 from tests.engines.running import RunningEngine
 from tests.probe.conftest import METRICS, plan
 from tests.probe.packages import Missing
@@ -19,6 +23,8 @@ from tests.probe.zoo.running import Running, Setup
 
 DEAF = "proxy_ignore_headers X-Accel-Buffering;"
 """llama.cpp asks nginx not to buffer; this site does not listen."""
+STORES = "proxy_http_version 1.1; proxy_ignore_client_abort on; proxy_store answer;"
+"""nginx that keeps a copy reads every answer to its end."""
 PATHS = {
     "nginx, buffering off": (Setup("nginx", OFF), Verdict.STREAMING),
     "HAProxy, option http-no-delay": (Setup("haproxy", FLOWS), Verdict.STREAMING),
@@ -75,3 +81,26 @@ async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> 
             # llama.cpp joins bytes until they are text: several tokens an event are its own doing.
             verdict = Verdict.STREAMING if streams(result.verdict) else result.verdict
             assert (expected, Hop.EXPOSURE) == (verdict, result.hop), result.message
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        pytest.param(OFF, Verdict.STREAMING, id="nginx, buffering off"),
+        pytest.param(STORES, Verdict.CANCEL_IGNORED, id="nginx, proxy_store"),
+    ],
+)
+async def test_a_client_that_leaves(
+    engine: RunningEngine, route: str, expected: Verdict, tmp_path: Path
+) -> None:
+    """The real server's gauge falls when a client leaves through a good edge, and not behind one that reads on."""
+    if engine.kind != "vllm":
+        pytest.skip("no engine of ours: its gauges have other names")
+    pod = Target(Hop.POD, "127.0.0.1", engine.port)
+    checked = {"replicas": (Replica("pod", pod),), "gauges": Gauges(), "checks": Checks(cancel=True)}
+    with Running(Setup("nginx", route), engine.port, tmp_path, tmp_path) as edge:
+        result = await verify(
+            plan([engine.port, edge.port], encodings=("identity",), cap_tokens=512, **checked)
+        )
+    assert (expected, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert "not judged" not in result.message
