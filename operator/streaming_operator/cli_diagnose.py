@@ -4,6 +4,7 @@
 It turns options into a wish and a diagnosis into a report; the looking and asking is `diagnose`.
 """
 
+import asyncio
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import click
 
 from streaming_operator import cli_options
 from streaming_operator import diagnose as diagnosing
-from streaming_operator.cli_output import Output, end_with, tell
+from streaming_operator.cli_output import Output, Wrong, end_with, tell
 from streaming_operator.cluster import look
 from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
 from streaming_operator.errors import ClusterError, Unreachable
@@ -22,6 +23,9 @@ from streaming_operator.probe.hops import Plan
 from streaming_operator.report import Child, Report, Subject, no_answer, of_results
 from streaming_operator.report.exits import NO_CONNECTION
 from streaming_operator.report.live import Picture
+
+TAB_PATIENCE = 3.0
+"""Seconds that somebody waits who pressed TAB."""
 
 _HELP = """
 Say whether the StreamingEndpoint NAME streams, and if not, which hop stops it and what to set.
@@ -43,8 +47,22 @@ Exit codes:
 """
 
 
+def _names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """For TAB: the endpoints of the namespace, or nothing where they cannot be had quickly."""
+    given = context.params
+
+    async def listed() -> tuple[str, ...]:
+        async with asyncio.timeout(TAB_PATIENCE), look(given.get("kubeconfig"), given.get("context")) as seen:
+            return await seen.names(given.get("namespace") or seen.namespace)
+
+    try:
+        return [name for name in asyncio.run(listed()) if name.startswith(begun)]
+    except (ClusterError, TimeoutError):
+        return []
+
+
 @click.command(help=_HELP)
-@click.argument("name")
+@click.argument("name", shell_complete=_names)
 @click.option("-n", "--namespace", help="Namespace of NAME; without it the context's.")
 @click.option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
 @click.option("--context", help="Context of the kubeconfig.")
@@ -104,14 +122,14 @@ async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, out
 
                 found = await diagnosing.diagnose(seen, wish, ready)
     except Unknown as unknown:
-        raise click.UsageError(str(unknown)) from unknown
+        raise Wrong(str(unknown)) from unknown
     except Unreachable as error:
         if "kubeconfig" in str(error):
-            raise click.UsageError(str(error)) from error
+            raise Wrong(str(error)) from error
         click.echo(f"Error: {error}", err=True)
         return NO_CONNECTION
     except ClusterError as error:
-        raise click.UsageError(str(error)) from error
+        raise Wrong(str(error)) from error
     return tell(_report(subject, found), output, None)
 
 

@@ -21,6 +21,12 @@ from streaming_operator.report.model import as_json
 Output = Literal["text", "json", "junit", "html"]
 
 
+class Wrong(click.ClickException):
+    """What was given leads nowhere: the exit code of wrong usage, without a lesson on options."""
+
+    exit_code = USAGE
+
+
 def end_with(work: Coroutine[None, None, int]) -> NoReturn:
     """Do it and leave with the exit code that it gives."""
     try:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cli import main
+from streaming_operator.cli_completion import complete_for_kubectl
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind
 from tests.apiserver.kubelet import Kubelet
@@ -260,6 +261,15 @@ async def test_unknown_names_are_told_with_those_there_are(world: World) -> None
     told = await asyncio.to_thread(CliRunner().invoke, main, words)
     assert 2 == told.exit_code
     assert f"no StreamingEndpoint chta in namespace {world.endpoint.namespace}: there are chat" in told.stderr
+
+
+async def test_names_are_completed(world: World) -> None:
+    """TAB asks the cluster; where there is none, nothing is offered and nothing is said."""
+    words = ["diagnose", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig), "ch"]
+    assert ["chat", ":4"] == await asyncio.to_thread(complete_for_kubectl, main, words)
+    assert [":4"] == await asyncio.to_thread(
+        complete_for_kubectl, main, ["diagnose", "--kubeconfig", "/no", ""]
+    )
 
 
 async def test_as_a_kubectl_plugin(world: World, engine: RunningEngine, kubectl: Path) -> None:

@@ -60,6 +60,8 @@ class Credentials:
             file=file or os.environ.get("KUBECONFIG") or _HOME,
             context=context,
         )
+        if not any(map(os.path.exists, str(credentials._file).split(os.pathsep))):
+            raise Unreachable(f"cannot read the kubeconfig {credentials._file}: there is no such file")
         try:
             await credentials.reload()
             _, active = config.list_kube_config_contexts(credentials._file)  # type: ignore[no-untyped-call]
