@@ -138,6 +138,8 @@ class HopResult:
     """100 x client spread / server generation time; None without server timings."""
     done: bool = False
     finish_reason: str | None = None
+    fingerprint: str = ""
+    """Which proxy seems to have passed the answer on or written it; empty where nothing tells."""
     timeline: object | None = field(default=None, compare=False, repr=False)
     """The `probe.timeline.Timeline` behind the numbers, for pictures; it goes into no status."""
 

@@ -323,7 +323,7 @@ class _Verification:
         finding, t = outcome.finding, outcome.timeline
         address = str(self._pinned.get(outcome.target, outcome.target))
         if t is None:
-            return HopResult(hop, address, finding.verdict, finding.evidence)
+            return HopResult(hop, address, finding.verdict, finding.evidence, fingerprint=finding.fingerprint)
         return HopResult(
             hop,
             address,
@@ -339,6 +339,7 @@ class _Verification:
             pacing_percent=None if t.pacing is None else round(t.pacing * 100),
             done=t.done,
             finish_reason=t.finish_reason,
+            fingerprint=finding.fingerprint,
             timeline=t,
         )
 

@@ -88,6 +88,7 @@ def _run(subject: Subject, result: ProbeResult) -> Run:
         hop=subject.name(result.hop),
         evidence=f"{evidence} ({note})" if note and judged_elsewhere else evidence,
         remedy=remedy,
+        fingerprint=next((hop.fingerprint for hop in result.hops if hop.hop is result.hop), ""),
         ended_at=result.at,
         hops=tuple(_hop(subject, hop) for hop in sorted(result.hops, key=_inwards)),
     )
@@ -104,6 +105,7 @@ def _hop(subject: Subject, hop: HopResult) -> HopReport:
         address=subject.places.get(hop.hop, hop.address),
         verdict=hop.verdict,
         evidence=hop.message,
+        fingerprint=hop.fingerprint,
         note=subject.notes.get(hop.hop, ""),
     )
     t = hop.timeline

@@ -35,6 +35,9 @@ class HopReport(_Part):
     address: str = Field(description="Scheme, address and port that were connected to.")
     verdict: str
     evidence: str = Field(description="What was seen, in one sentence with its numbers.")
+    fingerprint: str = Field(
+        default="", description="Which proxy it seems to have been, e.g. nginx; empty where nothing tells."
+    )
     note: str = Field(default="", description="What must be known to read these numbers.")
     protocol: str = Field(default="", description="HTTP version of the answer.")
     clock: str = Field(
@@ -85,7 +88,7 @@ class Run(_Part):
     hop: str = Field(description="The hop at fault; the judging one when nothing is.")
     evidence: str
     remedy: str = Field(default="", description="What to set, where, to which value; empty: nothing to do.")
-    fingerprint: str = Field(default="", description="Which proxy answered, as far as it shows.")
+    fingerprint: str = Field(default="", description="The proxy that the hop at fault seems to be.")
     ended_at: datetime | None = None
     hops: tuple[HopReport, ...] = Field(default=(), description="The judging hop first.")
 

@@ -59,7 +59,8 @@ def _sentence(report: Report) -> str:
     hops = report.decisive.hops
     named = len(hops) > 1 and report.exit_code != STREAMING
     told = f"{report.hop}: {report.evidence}" if named else report.evidence
-    return f"{told} [{report.fingerprint}]" if report.fingerprint else told
+    who = report.fingerprint if report.exit_code != STREAMING else ""
+    return f"{told} (it looks like {who})" if who else told
 
 
 def _hops(hops: Sequence[HopReport], plain: bool, width: int) -> Table:

@@ -15,11 +15,16 @@ STORED = healthy([0.73] * 64, generation=630.0)
 
 
 def result(
-    verdict: Verdict, timeline: Timeline | None = FINE, *, message: str = "", inner: Timeline | None = None
+    verdict: Verdict,
+    timeline: Timeline | None = FINE,
+    *,
+    message: str = "",
+    inner: Timeline | None = None,
+    proxy: str = "",
 ) -> ProbeResult:
     """One verification of a URL, with a hop behind it where *inner* is given."""
     told = message or f"{verdict} it is. Remedy: do something"
-    hops = [_hop(Hop.EXPOSURE, verdict, timeline)]
+    hops = [_hop(Hop.EXPOSURE, verdict, timeline, proxy)]
     if inner is not None:
         hops.append(_hop(Hop.POD, Verdict.STREAMING, inner))
     return ProbeResult(verdict, Hop.EXPOSURE, told, tuple(hops), "", "", frozenset(), AT)
@@ -30,5 +35,7 @@ def report(*results: ProbeResult, children: tuple[Child, ...] = ()) -> Report:
     return of_results(SUBJECT, results, children)
 
 
-def _hop(hop: Hop, verdict: Verdict, timeline: Timeline | None) -> HopResult:
-    return HopResult(hop, "http://10.0.0.1:80", verdict, f"{verdict} it is", timeline=timeline)
+def _hop(hop: Hop, verdict: Verdict, timeline: Timeline | None, proxy: str = "") -> HopResult:
+    return HopResult(
+        hop, "http://10.0.0.1:80", verdict, f"{verdict} it is", fingerprint=proxy, timeline=timeline
+    )

@@ -36,6 +36,16 @@ def test_text_says_verdict_evidence_remedy_then_the_hops() -> None:
     assert [" URL ", " Pod "] == [line[:5] for line in lines[4:6]]
 
 
+def test_the_proxy_is_named_where_there_is_a_fault() -> None:
+    """Who it seems to be: beside the evidence, in every form; a healthy path accuses nobody."""
+    bad = report(result(V.BUFFERED, STORED, proxy="nginx"))
+    fine = report(result(V.STREAMING, proxy="nginx"))
+    assert ("nginx", "nginx") == (bad.fingerprint, bad.decisive.hops[0].fingerprint)
+    assert "Buffered it is (it looks like nginx)" in printed(bad).splitlines()[0]
+    assert "it looks like" not in printed(fine)
+    assert "(it looks like nginx)" in html.document(bad)
+
+
 def test_text_without_colours_or_blocks_where_they_cannot_be_shown() -> None:
     """A pipe gets no escape codes, an ASCII terminal no characters that it lacks."""
     told = printed(report(result(V.STREAMING)), "ascii")
