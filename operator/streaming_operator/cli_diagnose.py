@@ -8,14 +8,13 @@ import asyncio
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
 from streaming_operator import cli_options
 from streaming_operator import diagnose as diagnosing
-from streaming_operator.cli_output import Output, Wrong, end_with, tell
+from streaming_operator.cli_output import Output, Wrong, end_with, tell, tool
 from streaming_operator.cluster import look
 from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
 from streaming_operator.errors import ClusterError, Unreachable
@@ -111,9 +110,7 @@ async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, out
     try:
         async with look(kubeconfig, context) as seen:
             wish = replace(wish, namespace=wish.namespace or seen.namespace)
-            subject = Subject(
-                f"{wish.namespace}/{wish.name}", f"streamctl {version('streaming-operator')}", began
-            )
+            subject = Subject(f"{wish.namespace}/{wish.name}", tool(), began)
             with Picture(subject, sys.stderr) as picture:
 
                 def ready(plan: Plan, model: str) -> Plan:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -19,6 +20,14 @@ from streaming_operator.report.exits import INTERRUPTED, USAGE
 from streaming_operator.report.model import as_json
 
 Output = Literal["text", "json", "junit", "html"]
+
+
+def tool() -> str:
+    """Name and version of this program; in the operator's image lies the code alone, and nobody knows its version."""
+    try:
+        return f"streamctl {version('streaming-operator')}"
+    except PackageNotFoundError:
+        return "streamctl"
 
 
 class Wrong(click.ClickException):

@@ -7,7 +7,6 @@ It turns options into a plan and results into a report; what streaming means is 
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +14,7 @@ import click
 
 from streaming_operator import cli_options
 from streaming_operator.api.conditions import Hop
-from streaming_operator.cli_output import Output, end_with, tell
+from streaming_operator.cli_output import Output, end_with, tell, tool
 from streaming_operator.probe.finding import Finding
 from streaming_operator.probe.hops import Plan, verify
 from streaming_operator.probe.models import models
@@ -150,7 +149,7 @@ def probe(
 async def _probe(wish: _Wish, output: Output, metrics: Path | None) -> int:
     subject = Subject(
         cli_options.shown(wish.target),
-        f"streamctl {version('streaming-operator')}",
+        tool(),
         datetime.now(UTC),
         wish.model,
         wish.api,

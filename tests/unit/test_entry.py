@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,17 @@ def test_the_program_ends_as_its_commands_do() -> None:
     assert ["Error: Missing argument 'URL'."] == wrong.stderr.splitlines()[-1:]
     assert "diagnose" in told.stdout
     assert version.stdout.startswith("streamctl, version ")
+
+
+def test_the_code_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the operator's image lie packages without their metadata: a report is made all the same."""
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("streaming_operator.cli_output.version", missing)
+    done = run("probe", f"http://127.0.0.1:{free_port()}", "--output", "json")
+    assert (4, "streamctl") == (done.exit_code, json.loads(done.stdout)["tool"])
 
 
 def test_output_that_cannot_be_written() -> None:
