@@ -23,6 +23,7 @@ from streaming_operator.probe.safety import key_refused
 THROUGH = "asked through the API server's port-forward, which is not judged itself: it may hold bytes back"
 REACHED_WITHIN = 3.0
 """Seconds for a connection to an address that may be of no use out here."""
+_NO_WAY = "nothing is exposed: ask somebody who may forward ports to pods (pods/portforward: get and create)"
 _GUARD = Guard(local=True)
 
 
@@ -95,6 +96,9 @@ async def diagnose(look: Look, wish: Wish, ready: Callable[[Plan, str], Plan]) -
         return replace(found, hindrance=told)
     async with _hops(look, endpoint, sight) as (inner, places, lost):
         asked = await _asked(endpoint, sight, inner, replace(wish, key=key, ca=ca))
+        if not asked.targets:
+            told = str(Verdict.UNREACHABLE), "Service", "; ".join(dict.fromkeys(lost.values())), _NO_WAY
+            return replace(found, hindrance=told)
         if wish.key is None and (risk := await _risk_for_key(asked)) is not None:
             return replace(found, hindrance=risk)
         result = await verify(ready(asked, endpoint.served_name))

@@ -255,6 +255,20 @@ async def test_with_few_rights_it_tells_what_it_may_not_do(
     assert "ingressclasses" in details["Rights/yours"]["state"]
 
 
+async def test_without_an_exposure_the_service_judges(world: World, tmp_path: Path) -> None:
+    """Pod and Service alone; for somebody who may forward no port, that is said."""
+    body = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndpoint"}
+    metadata = {"name": "chat", "namespace": world.endpoint.namespace}
+    world.plane.patch({**body, "metadata": metadata}, {"spec": {"exposure": None}})
+    told = await world.diagnose("--output", "json")
+    found = json.loads(told.stdout)
+    assert (0, "Service") == (told.exit_code, found["hop"]), told.output
+    assert ["Service", "Pod"] == [hop["hop"] for hop in found["runs"][0]["hops"]]
+    world.kubeconfig = as_service_account(world.plane, world.endpoint.namespace, tmp_path, RULES)
+    told = await world.diagnose("--api-key-env", "K", K=KEY)
+    assert (4, True) == (told.exit_code, "pods/portforward" in told.stdout), told.output
+
+
 async def test_unknown_names_are_told_with_those_there_are(world: World) -> None:
     """Usage: exit code 2, one sentence."""
     words = ["diagnose", "chta", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig)]
