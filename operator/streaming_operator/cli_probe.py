@@ -43,7 +43,7 @@ Examples:
   streamctl probe https://llm.example.com/v1/responses --http2
   streamctl probe https://llm.example.com --via 10.0.0.7:443 --ca ca.pem
   streamctl probe https://llm.example.com --compare http://10.1.2.3:8000 --output html > report.html
-  streamctl probe https://llm.example.com --runs 5 --output junit > streaming.xml
+  streamctl probe https://llm.example.com --runs 5 --max-ttft 2 --output junit > streaming.xml
 
 \b
 Exit codes:
@@ -62,6 +62,8 @@ class _Wish:
     key: ApiKey | None
     limits: Limits
     cap_tokens: int
+    max_ttft: float | None
+    max_gap: float | None
     runs: int
 
 
@@ -90,6 +92,18 @@ class _Wish:
     default=1024,
     show_default=True,
     help="Most tokens to ask for.",
+)
+@click.option(
+    "--max-ttft",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600, min_open=True),
+    help="A first token that comes later is TTFTExceeded.",
+)
+@click.option(
+    "--max-gap",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600, min_open=True),
+    help="A longer pause between two tokens is ChunkGapExceeded.",
 )
 @click.option(
     "--runs",
@@ -124,6 +138,8 @@ def probe(
     ca: Path | None,
     compare: str | None,
     max_tokens: int,
+    max_ttft: float | None,
+    max_gap: float | None,
     runs: int,
     timeout: float,
     output: Output,
@@ -141,6 +157,8 @@ def probe(
         cli_options.key(api_key_env),
         Limits(connect=min(5.0, timeout), first_token=timeout, stall=min(75.0, timeout), total=timeout),
         max_tokens,
+        max_ttft,
+        max_gap,
         runs,
     )
     end_with(_probe(wish, output, metrics_textfile))
@@ -181,6 +199,8 @@ def _plan(wish: _Wish, picture: Picture) -> Plan:
         start_tokens=min(64, wish.cap_tokens),
         cap_tokens=wish.cap_tokens,
         limits=wish.limits,
+        max_ttft=wish.max_ttft,
+        max_gap=wish.max_gap,
         guard=_GUARD,
         heard=picture.heard,
         arrived=picture.arrived,

@@ -202,10 +202,11 @@ async def _asked(
         clock=lambda: datetime.now(UTC),
     )
     outer = [target for target in planned.targets if target.hop not in (Hop.POD, Hop.SERVICE)]
-    placed = [
-        await _placed(target, sight, wish) if target.hop is Hop.EXPOSURE else target for target in outer
+    seen = [
+        await placed(target, sight.addresses, wish.via) if target.hop is Hop.EXPOSURE else target
+        for target in outer
     ]
-    targets = (*inner, *placed)
+    targets = (*inner, *seen)
     limits = replace(planned.limits, first_token=wish.first_token)
     # Pods' own addresses lead nowhere from here: no gauges, and no replica but the one behind the tunnel.
     checks = replace(planned.checks, per_replica=False, cancel=False)
@@ -213,12 +214,14 @@ async def _asked(
     return replace(inside, targets=targets, limits=limits, every_hop=True)
 
 
-async def _placed(target: wire.Target, sight: Sight, wish: Wish) -> wire.Target:
+async def placed(
+    target: wire.Target, addresses: tuple[str, ...], via: tuple[str, int | None] | None
+) -> wire.Target:
     """The edge where it can be reached: as the person says, else as its status says, else as DNS does."""
-    if wish.via is not None:
-        address, port = wish.via
+    if via is not None:
+        address, port = via
         return replace(target, address=address, port=port or target.port)
-    for address in sight.addresses:
+    for address in addresses:
         found = replace(target, address=address)
         if _usable(address) and await _reached(found):
             return found

@@ -147,6 +147,16 @@ def test_the_worst_of_several_runs_decides(engines: Engines) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("promise", "verdict"), [("--max-ttft", "TTFTExceeded"), ("--max-gap", "ChunkGapExceeded")]
+)
+def test_what_users_are_promised(engines: Engines, promise: str, verdict: str) -> None:
+    """A limit that is broken is a fault, with both numbers."""
+    result = run(engines().base_url, promise, "0.001", "--max-tokens", "64")
+    assert (1, True) == (result.exit_code, result.stdout.startswith(f"{verdict}: ")), result.output
+    assert "allowed are 0.001 s" in result.stdout
+
+
 def test_metrics_for_the_textfile_collector(engines: Engines, tmp_path: Path) -> None:
     """Beside the report; read back as Prometheus would, and nothing half written lies about."""
     file = tmp_path / "llm.prom"

@@ -1,0 +1,52 @@
+"""Where an edge is asked from a person's machine: only an address that can be reached from there is any use."""
+
+import socket
+
+import pytest
+
+from streaming_operator.api.conditions import Hop
+from streaming_operator.diagnose import placed
+from streaming_operator.probe.wire import Target
+from tests.engines.running import free_port
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+def edge(port: int) -> Target:
+    return Target(Hop.EXPOSURE, "chat.example.com", port, host="chat.example.com")
+
+
+async def test_an_address_of_the_status_that_answers_is_taken() -> None:
+    """The first that can be connected to; the host's name stays in the request."""
+    mine = own_address()
+    with socket.create_server((mine, 0)) as listening:
+        found = await placed(edge(listening.getsockname()[1]), ("no.such.invalid", mine), None)
+    assert (mine, "chat.example.com") == (found.address, found.host)
+
+
+async def test_loopback_in_a_status_means_another_machine() -> None:
+    """Whatever listens on this one is not asked; DNS of the host is."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        target = edge(listening.getsockname()[1])
+        assert target == await placed(target, ("127.0.0.1", "localhost"), None)
+
+
+async def test_an_address_that_nobody_answers_at_is_left() -> None:
+    """DNS of the host then."""
+    target = edge(free_port())
+    assert target == await placed(target, (own_address(),), None)
+
+
+@pytest.mark.parametrize(("port", "expected"), [(None, 80), (8080, 8080)])
+async def test_the_person_knows_best(port: int | None, expected: int) -> None:
+    """--via is taken unasked; without a port it is the scheme's own."""
+    found = await placed(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
+    assert ("203.0.113.7", expected) == (found.address, found.port)
