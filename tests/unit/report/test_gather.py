@@ -1,5 +1,8 @@
 """Which run decides, and what of a timeline is told."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from streaming_operator.api.conditions import Hop, Reason, Verdict
@@ -70,3 +73,11 @@ def test_a_hop_without_an_answer_has_no_numbers() -> None:
     """Nothing is made up."""
     (hop,) = report(result(V.UNREACHABLE, None)).decisive.hops
     assert ((), None, 0) == (hop.arrivals, hop.ttft_milliseconds, hop.events)
+
+
+def test_the_page_has_every_verdict_with_its_exit_code() -> None:
+    """docs/probe.md tells pipelines the truth, also of a verdict that comes later."""
+    page = (Path(__file__).parents[3] / "docs" / "probe.md").read_text()
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d) \|", page, re.MULTILINE)
+    told = {name: int(code) for names, code in rows for name in re.findall(r"`(\w+)`", names)}
+    assert {str(verdict): exit_code(verdict) for verdict in Verdict} == told
