@@ -4,10 +4,14 @@ import logging
 
 import pytest
 
-from streaming_operator.api.conditions import Verdict
+from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.probe.hops import verify
+from streaming_operator.probe.models import models
+from streaming_operator.probe.request import ApiKey
+from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.wire import Target
 from tests.probe import proxies
-from tests.probe.conftest import Engines, plan
+from tests.probe.conftest import LIMITS, Engines, plan
 from tests.probe.proxies import Proxy
 
 KEY = "sk-very-secret-0123456789"
@@ -54,6 +58,42 @@ async def test_key_is_nowhere_when_the_probe_itself_fails(
     assert Verdict.INCONCLUSIVE is result.verdict
     assert "RuntimeError" in result.message
     assert KEY not in caplog.text + result.message
+
+
+def quoted(status: str, text: str, kind: str = "application/json") -> proxies.Relay:
+    """A server that repeats the key it was sent, as some do when they refuse it."""
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nServer: {KEY}\r\nLocation: /{KEY}\r\nContent-Length: "
+    )
+    return proxies.answer(f"{head}{len(text)}\r\n\r\n{text}".encode())
+
+
+REFUSED = f'{{"error": {{"message": "Incorrect API key provided: {KEY}"}}}}'
+LONG = f'{{"error": {{"message": "{"x" * 190} {KEY}"}}}}'
+EVENT = f"data: {REFUSED}\n\n"
+
+
+@pytest.mark.parametrize(
+    "relay",
+    [
+        pytest.param(quoted("401 Unauthorized", REFUSED), id="in the refusal"),
+        pytest.param(quoted("500 Internal Server Error", LONG), id="cut off at the end"),
+        pytest.param(quoted("302 Found", ""), id="in the headers"),
+        pytest.param(quoted("200 OK", EVENT, "text/event-stream"), id="in an error event"),
+        pytest.param(quoted("200 OK", KEY, "text/html"), id="in a page"),
+    ],
+)
+async def test_a_key_that_the_server_quotes_is_told_to_nobody(engines: Engines, relay: proxies.Relay) -> None:
+    """Neither the message nor a hop's evidence repeats it, whole or in part."""
+    with Proxy(engines().port, relay) as edge:
+        result = await verify(plan([edge.port], key=KEY))
+        found = await models(
+            Target(Hop.EXPOSURE, "127.0.0.1", edge.port), ApiKey(KEY), Guard(local=True), LIMITS
+        )
+    assert b"Bearer " + KEY.encode() in edge.requests[0]
+    assert result.verdict is not Verdict.STREAMING
+    for text in (result.message, repr(result), repr(found)):
+        assert KEY[:4] not in text
 
 
 async def test_key_that_cannot_be_sent_is_told(engines: Engines) -> None:

@@ -18,6 +18,7 @@ from streaming_operator.probe.checks import Asking
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.gauges import are_full
 from streaming_operator.probe.question import Plan, Replica
+from streaming_operator.probe.quoting import without_key
 from streaming_operator.probe.remedies import remedy
 from streaming_operator.probe.request import Ask, Encoding, body, post
 from streaming_operator.probe.timeline import Recorder, Timeline, Trouble, quantile
@@ -293,7 +294,7 @@ class _Verification:
         except wire.NoAnswer as error:
             return Attempt(trouble=error.trouble, detail=error.detail, with_key=with_key)
         timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
-        return Attempt(timeline, with_key=with_key)
+        return Attempt(without_key(timeline, plan.key), with_key=with_key)
 
     def _limits(self, target: wire.Target) -> wire.Limits:
         limits = self._plan.limits

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from streaming_operator.probe import wire
 from streaming_operator.probe.finding import Attempt, Finding
+from streaming_operator.probe.quoting import without_key
 from streaming_operator.probe.refusal import no_answer, no_head, refused
 from streaming_operator.probe.request import ApiKey, get, models_path
 from streaming_operator.probe.safety import Guard
@@ -24,7 +25,7 @@ async def models(
         ended = await wire.exchange(pinned, get(path, pinned.host_header, key), recorder, limits)
     except wire.NoAnswer as error:
         return no_answer(Attempt(trouble=error.trouble, detail=error.detail))
-    timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
+    timeline = without_key(recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments), key)
     if timeline.status is None:
         return no_head(timeline)
     if timeline.status in (401, 403):

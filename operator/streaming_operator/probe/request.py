@@ -19,6 +19,9 @@ CHAT_PATH = "/v1/chat/completions"
 PATHS: dict[Api, str] = {"chat": CHAT_PATH, "completions": "/v1/completions", "responses": "/v1/responses"}
 """Where each API lives, below a server's root."""
 
+_TELLING = 4
+"""Characters of a key that are too many to show."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
@@ -33,6 +36,16 @@ class ApiKey:
     def is_sendable(self) -> bool:
         """Whether it fits into a header as it is: a stray line feed would end the header."""
         return bool(self.secret) and self.secret.isascii() and self.secret.isprintable()
+
+    def hidden_in(self, text: str) -> str:
+        """What a server said, without the key: some quote the one that they refuse. Also one cut off at the end."""
+        if not self.secret:
+            return text
+        text = text.replace(self.secret, str(self))
+        for length in range(len(self.secret) - 1, _TELLING - 1, -1):
+            if text.endswith(self.secret[:length]):
+                return text[:-length] + str(self)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
