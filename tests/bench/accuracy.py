@@ -14,7 +14,7 @@ from tests.bench.capture import Capture, Unavailable
 from tests.bench.compare import AIM, Errors, at
 from tests.engines.running import RunningEngine
 
-LEVELS = {1: 10, 10: 6, 50: 6, 100: 6, 200: 4}
+LEVELS = {1: 10, 10: 12, 50: 6, 100: 6, 200: 4}
 """Probes at once -> streams of each, one after the other."""
 WANTED = 100
 """Probes at once for which the aim is set."""

@@ -157,3 +157,21 @@ def test_error_event_of_chat(error: object) -> None:
 def test_strange_events_say_nothing(data: str) -> None:
     """What is none of the three formats neither counts nor breaks anything."""
     assert NOTHING == read(Event(data))
+
+
+def test_brackets_nested_deeper_than_a_parser_goes() -> None:
+    """Such an event says nothing."""
+    assert NOTHING == read(Event("[" * 100_000))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "9" * 400, "true"])
+def test_numbers_that_no_answer_has(value: str) -> None:
+    """JSON's numbers have no bounds; those that cannot be are as if not told."""
+    event = f'{{"usage": {{"completion_tokens": {value}}}, "metrics": {{"generation_time_ms": {value}}}}}'
+    assert NOTHING == read(Event(event))
+
+
+def test_words_of_a_server_steer_no_terminal() -> None:
+    """Escape sequences and half surrogate pairs become replacement characters, length has a bound."""
+    event = '{"error": "\\u001b[2J\\ud800 %s", "choices": [{"finish_reason": "\\u009b"}]}' % ("x" * 999)
+    assert Said(error="\ufffd[2J\ufffd " + "x" * 194, finish_reason="\ufffd") == read(Event(event))
