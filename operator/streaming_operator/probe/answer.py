@@ -11,13 +11,15 @@ from typing import Protocol
 
 from streaming_operator.probe.request import Request
 
-DECODED_LIMIT = 32 * 1024 * 1024
-"""Bytes of decoded body that are looked at: a small compressed body can be an enormous one."""
+DECODED_LIMIT = 8 * 1024 * 1024
+"""Bytes of decoded body that are looked at, as many as are read: a small compressed body can be an enormous one."""
+SLICE = 64 * 1024
+"""Bytes that are decoded before they are looked at: as many as one read has at most."""
 SAID_KEPT = 200
 """Characters of a server's own words that are kept."""
 _GZIP = 31
 """zlib's window bits for a gzip header and trailer."""
-_GZIP_MAGIC = 0x1F
+_GZIP_MAGIC = b"\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +128,29 @@ class Body:
         elif coding != "identity":
             raise Unreadable(f"content-encoding {coding[:32]!r} was not asked for")
 
-    def decode(self, data: bytes) -> bytes:
-        """The bytes that these make, none where a compressor's block goes on."""
-        if self._inflate is not None:
-            data = self._inflated(data)
-        self._decoded += len(data)
-        if self._decoded >= DECODED_LIMIT:
-            raise Unreadable(f"the body is larger than {DECODED_LIMIT} bytes")
-        return data
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """
+        What these bytes make, in slices: a small read can unpack to an enormous one. One empty slice where a
+        compressor's block goes on.
+        """
+        for plain in (data,) if self._inflate is None else self._inflated(self._inflate, data):
+            self._decoded += len(plain)
+            if self._decoded >= DECODED_LIMIT:
+                raise Unreadable(f"the body is larger than {DECODED_LIMIT} bytes")
+            yield plain
 
-    def _inflated(self, data: bytes) -> bytes:
-        plain = bytearray()
-        while data and self._decoded + len(plain) < DECODED_LIMIT:
-            if self._inflate is None or self._inflate.eof:
-                if data[0] != _GZIP_MAGIC:
-                    break  # padding after the last member
-                self._inflate = zlib.decompressobj(wbits=_GZIP)
+    def _inflated(self, inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+        while True:
+            if inflate.eof:  # a gzip body may have several members; what else follows the last one is padding
+                if data[:1] != _GZIP_MAGIC:
+                    yield b""
+                    return
+                self._inflate = inflate = zlib.decompressobj(wbits=_GZIP)
             try:
-                plain += self._inflate.decompress(data, DECODED_LIMIT - self._decoded - len(plain))
+                plain = inflate.decompress(data, SLICE)
             except zlib.error as error:
                 raise Unreadable(f"the gzip body is damaged: {error}") from error
-            data = self._inflate.unused_data  # a gzip body may have several members
-        return bytes(plain)
+            yield plain
+            data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+            if not data and (inflate.eof or len(plain) < SLICE):
+                return

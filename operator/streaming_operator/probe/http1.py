@@ -63,7 +63,8 @@ class Response:
                 yield head  # before its coding is judged: a refusal keeps its status
                 self._body = Body(head)
             elif isinstance(event, h11.Data) and self._body is not None:
-                yield Piece(self._body.decode(bytes(event.data)), self._frame)
+                for data in self._body.decode(bytes(event.data)):
+                    yield Piece(data, self._frame)
                 # Counted at its end: h11 forgets the start of a chunk whose size line came a read earlier.
                 self._frame += event.chunk_end
             elif isinstance(event, h11.EndOfMessage):

@@ -123,8 +123,8 @@ class Response:
             elif isinstance(event, events.DataReceived) and self._body is not None:
                 self._frame += 1
                 self._connection.acknowledge_received_data(event.flow_controlled_length or 0, _STREAM)
-                if event.data:
-                    yield Piece(self._body.decode(event.data), self._frame)
+                for data in self._body.decode(event.data) if event.data else ():
+                    yield Piece(data, self._frame)
             elif isinstance(event, events.StreamEnded):
                 yield self._end(End())
             elif isinstance(event, events.StreamReset):

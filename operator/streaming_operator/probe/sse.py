@@ -6,10 +6,13 @@ Pure; it keeps what it needs between two calls, so any split of the same bytes g
 knows nothing of JSON, HTTP or time.
 """
 
+import re
 from dataclasses import dataclass
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = 0x0A, 0x0D
+_LINE_END = re.compile(rb"[\r\n]")
+"""One search for both: to look for each of them is quadratic where only one ever comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,11 @@ class Parser:
             start = 1 if data[0] == _LF else 0
             self._swallow_lf = False
         while True:
-            end = _line_end(data, start)
-            if end < 0:
+            found = _LINE_END.search(data, start)
+            if found is None:
                 self._line += data[start:]
                 return items
+            end = found.start()
             self._line += data[start:end]
             line = bytes(self._line)
             self._line.clear()
@@ -110,12 +114,6 @@ class Parser:
         # The text sends nothing when the data buffer is the empty string, and `data:` alone leaves a lone
         # line feed.
         return Event("\n".join(data), kind or "message") if data else None
-
-
-def _line_end(data: bytes, start: int) -> int:
-    lf = data.find(b"\n", start)
-    cr = data.find(b"\r", start, lf if lf >= 0 else len(data))
-    return cr if cr >= 0 else lf
 
 
 def _decode(raw: bytes) -> str:

@@ -12,6 +12,7 @@ from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming_operator.probe import answer
 from streaming_operator.probe.answer import Broken, End, Head, Part, Piece, Reset
 from streaming_operator.probe.http2 import WINDOW, Response
 from streaming_operator.probe.request import ApiKey, Ask, Request, body, post
@@ -96,8 +97,9 @@ def test_body_waits_for_the_peers_window() -> None:
     assert long.body == peer.body
 
 
-def test_our_window_never_paces() -> None:
+def test_our_window_never_paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is taken is given back long before it runs out: the peer could always send megabytes more."""
+    monkeypatch.setattr(answer, "DECODED_LIMIT", 4 * WINDOW)
     peer = Peer(Response())
     peer.connection.send_headers(1, STREAM)
     for _ in range(1900):
