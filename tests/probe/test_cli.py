@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,27 @@ def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(engines: Engi
     with os.fdopen(writing, "wb") as out:
         done = subprocess.run(probing(engines().base_url), stdout=out, stderr=subprocess.PIPE, check=False)
     assert (0, b"") == (done.returncode, done.stderr)
+
+
+def test_arrivals_are_drawn_while_they_happen_on_a_terminal(engines: Engines) -> None:
+    """Standard error is one: a strip grows there; the report on standard output is the same as ever."""
+    master, slave = os.openpty()
+    with os.fdopen(slave, "wb") as terminal:
+        process = subprocess.Popen(
+            probing(engines().base_url),
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            env=os.environ | {"TERM": "xterm"},
+        )
+    drawn = b""
+    with suppress(OSError):  # the other side of a terminal that is gone
+        while data := os.read(master, 4096):
+            drawn += data
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert (0, True) == (process.returncode, out.startswith(b"<!DOCTYPE html>"))
+    assert "asking tiny at" in drawn.decode()
+    assert "▕" in drawn.decode(errors="replace")
 
 
 def probing(url: str) -> list[str]:
