@@ -135,7 +135,8 @@ async def test_nginx_streams(
         t = await ask(https(edge.port, ca.pem, http2=True), encoding)
     assert t.head is not None
     assert ("HTTP/2", encoding == "gzip") == (t.http_version, t.head.header("content-encoding") == "gzip")
-    assert (64, 64, Ending.COMPLETE) == (t.events, t.token_frames, t.ending)
+    assert (64, Ending.COMPLETE) == (t.events, t.ending)
+    assert 32 <= t.token_frames <= 64, "nginx joins what it reads late, on a busy machine"
     assert t.pacing is not None
     assert 0.85 <= t.pacing <= 1.15
 
