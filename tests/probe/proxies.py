@@ -194,6 +194,20 @@ def filled(size: int) -> Relay:
     return relay
 
 
+def pause(after: int, seconds: float) -> Relay:
+    """So many bytes, a pause, then every byte as it comes again."""
+
+    def relay(upstream: socket.socket, client: socket.socket) -> None:
+        left = after
+        while left > 0 and (data := upstream.recv(left)):
+            client.sendall(data)
+            left -= len(data)
+        time.sleep(seconds)
+        healthy(upstream, client)
+
+    return relay
+
+
 def hang(after: int) -> Relay:
     """So many bytes, then nothing and no end, until the client leaves."""
 

@@ -110,6 +110,8 @@ class Keeper:
             NAMES[case.known],
             key=ApiKey(case.key) if case.key else None,
             start_tokens=case.tokens,
+            max_ttft=case.max_ttft,
+            max_gap=case.max_gap,
             limits=case.limits,
             guard=Guard(local=not case.address),
         )

@@ -3,6 +3,8 @@ The rest of the table: two proxies in a row, faults of the engine behind a healt
 here does, by small ones of ours.
 """
 
+import json
+
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.probe.finding import Symptom
 from tests.probe import proxies
@@ -28,6 +30,22 @@ HAPROXY = Setup("haproxy", FLOWS)
 CORKED = Setup("haproxy")
 ENVOY = Setup("envoy", '{"timeout": "0s"}')
 ENVOY_CUTS = Setup("envoy", '{"timeout": "2s"}')
+ENVOY_WAITS = Setup(
+    "envoy",
+    '{"timeout": "0s"}',
+    json.dumps(
+        {
+            "filters": [
+                (
+                    "envoy.filters.http.fault",
+                    "envoy.extensions.filters.http.fault.v3.HTTPFault",
+                    {"delay": {"fixed_delay": "0.6s", "percentage": {"numerator": 100}}},
+                )
+            ]
+        }
+    ),
+)
+"""Asks the engine 0.6 s later, as after a queue or an authentication request."""
 CADDY = Setup("caddy")
 CADDY_HOLDS = Setup("caddy", "response_buffers 1MiB")
 
@@ -76,6 +94,7 @@ def of_the_engine() -> tuple[Case, ...]:
 
     return (
         batched("stream_interval 4", ("--stream-interval", "4"), expected=V.ENGINE_BATCHED),
+        batched("stream_interval 16", ("--stream-interval", "16"), expected=V.ENGINE_BATCHED),
         batched("0.2 ms a token", ("--inter-token-latency", "0.2")),
         batched("uneven", ("--inter-token-latency", "10", "--inter-token-latency-std-dev", "3")),
         bad("answers held back", ("--full-buffer", "true"), V.BUFFERED, S.BLOCK),
@@ -91,6 +110,8 @@ def of_the_engine() -> tuple[Case, ...]:
         bad("another key", ("--api-key", "other"), V.AUTH_REJECTED, S.KEY_REFUSED, key="s3cret"),
         bad("key wanted, none sent", ("--api-key", "other"), V.AUTH_REJECTED, S.KEY_MISSING),
         bad("key that no header carries", PACE, V.AUTH_REJECTED, S.KEY_BROKEN, key="with\nfeed"),
+        bad("a first token later than promised", ("--time-to-first-token", "600"), V.TTFT_EXCEEDED, S.LATE_FIRST, max_ttft=0.5),
+        bad("a pause longer than promised", ("--silence-after-tokens", "20", "--silence-seconds", "1.2"), V.CHUNK_GAP_EXCEEDED, S.LONG_GAP, max_gap=1.0),
         bad("aborts", PACE, V.ABORTED, S.ABORTED, pod=proxies.answer(ABORTED)),
         bad("is gone", PACE, V.UNREACHABLE, S.NO_CONNECTION, gone=True),
         bad("wrong path inside", ("--http-status", "404"), V.ROUTE_NOT_FOUND, None),
@@ -147,6 +168,8 @@ def of_strangers() -> tuple[Case, ...]:
         edge("stored and forwarded", proxies.store_and_forward, V.BUFFERED, S.BLOCK),
         edge("Content-Length", proxies.with_length, V.BUFFERED, S.CONTENT_LENGTH),
         edge("Content-Length at ingress-nginx", proxies.with_length, V.BUFFERED, S.CONTENT_LENGTH, scope="ours", known="ours"),
+        edge("a first token later than promised", ENVOY_WAITS, V.TTFT_EXCEEDED, S.LATE_FIRST, max_ttft=0.5),
+        edge("a pause longer than promised", proxies.pause(3000, 1.2), V.CHUNK_GAP_EXCEEDED, S.LONG_GAP, max_gap=1.0),
         edge("one gzip block", proxies.zipped, V.BUFFERED, S.GZIP_BLOCK),
         edge("the first 4 KiB held", proxies.hold(4096), V.COALESCED, S.HELD_HEAD),
         edge("buffers of 12 KiB", proxies.filled(12288), V.BUFFERED, S.SIZED_BURSTS, tokens=192),

@@ -24,7 +24,6 @@ CASES: tuple[Case, ...] = (
 _CLOUD = "a load balancer of a cloud: its marks and fields are from its documentation"
 _UNSEEN = (Proxy.ALB, Proxy.GOOGLE, Proxy.AZURE, Proxy.CLOUDFLARE)
 _CHECKS = (Symptom.OPEN, Symptom.LEFT_RUNNING)
-_PROMISES = (Symptom.LATE_FIRST, Symptom.LONG_GAP)
 
 
 def _not_here() -> dict[str, str]:
@@ -33,15 +32,11 @@ def _not_here() -> dict[str, str]:
         if scope in _UNSEEN:
             found[row.name] = _CLOUD
         elif scope == Proxy.KONG:
-            found[row.name] = "Kong is not in any package registry here"
+            found[row.name] = "no package that the tests could install holds Kong"
         elif symptom is Symptom.UNCLEAR:
             found[row.name] = "no fault: what is said where nothing can be judged"
         elif symptom in _CHECKS:
             found[row.name] = "a check beside the stream finds it: tests/probe/test_checks.py"
-        elif symptom in _PROMISES:
-            found[row.name] = (
-                "what an endpoint promises is no setting of a proxy: tests/unit/probe/test_verdict.py"
-            )
     return found
 
 
