@@ -24,6 +24,16 @@ def _read_timeouts(host: str) -> set[str]:
     return {line.split()[1].rstrip(";") for line in block.splitlines() if "proxy_read_timeout" in line}
 
 
+def _workers() -> set[str]:
+    """The nginx processes that take new connections; one that a reload has replaced has another title."""
+    script = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline | grep -q "^nginx: worker process *$" && echo $p; done'
+    told = kube.kubectl(
+        "-n", "ingress-nginx", "exec", "deployment/ingress-nginx-controller",
+        "--", "sh", "-c", f"{script} 2>/dev/null; true",
+    )  # fmt: skip
+    return set(told.split())
+
+
 def test_silence_survives_and_the_control_is_cut(namespace: str) -> None:
     """With the annotation the stream goes on; removed by hand, with no operator to mend it, cut at 60 s."""
     kept, control = Endpoint(namespace, "kept"), Endpoint(namespace, "control")
@@ -32,10 +42,12 @@ def test_silence_survives_and_the_control_is_cut(namespace: str) -> None:
     for endpoint in (kept, control):
         endpoint.await_ready()
     with release.stopped():
+        before = _workers()
         kube.patch("ingress", control.name, {"metadata": {"annotations": {ANNOTATION: None}}}, namespace)
         wait_for(
             lambda: _read_timeouts(control.host) == {"60s"}, "nginx to go back to its default for the control"
         )
+        wait_for(lambda: _workers() and not before & _workers(), "nginx's workers to be new ones")
         streams = [endpoint.stream(max_tokens=20, headers=SILENT) for endpoint in (kept, control)]
         survived, cut = [stream.finish() for stream in streams]
 

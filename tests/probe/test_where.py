@@ -102,6 +102,16 @@ async def test_the_key_stays_off_plain_http_to_the_public() -> None:
     assert await refusal(public("0x08080808", 443, scheme="https"), key=key) is None
 
 
+async def test_a_refused_address_is_not_blamed_on_a_hop_inside() -> None:
+    """Nobody listens at the Service just then: it is the name all the same that has to change."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        closed = held.getsockname()[1]
+    targets = (wire.Target(Hop.SERVICE, "127.0.0.1", closed), public("10.1"))
+    result = await verify(Plan(targets, "tiny", limits=LIMITS, guard=OPERATOR))
+    assert (Verdict.UNREACHABLE, Hop.PUBLIC) == (result.verdict, result.hop)
+    assert "private address" in result.message
+
+
 async def test_nothing_is_sent_to_a_refused_address(engines: Engines) -> None:
     """The verdict says so with the remedy, and who listens there hears nothing."""
     with Proxy(engines().port, proxies.healthy) as inside:

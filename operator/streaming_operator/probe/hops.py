@@ -91,7 +91,9 @@ class _Verification:
         told, self._seen = outcome, {judging: outcome}
         if streams(outcome.finding.verdict):
             told = await self._checked(outcome)
-        elif outcome.finding.verdict is not Verdict.INCONCLUSIVE:
+        elif outcome.finding.symptom is not Symptom.FORBIDDEN_ADDRESS and (
+            outcome.finding.verdict is not Verdict.INCONCLUSIVE
+        ):  # an address that we refuse is nobody else's fault
             told = await self._localised(outcome)
         if plan.every_hop and len(self._seen) == 1:
             for target in self._inner:

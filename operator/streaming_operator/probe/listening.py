@@ -345,6 +345,14 @@ def listener() -> Listener:
         return _the_listener()
 
 
+SWITCH_SECONDS = 0.0005
+"""
+How soon the listener may ask for the interpreter. A thread that holds it for less than this interval at a time (5 ms by
+default) and lets go for an instant, as a busy event loop does, is never asked: the listener was seen to wait seconds.
+"""
+
+
 @functools.cache
 def _the_listener() -> Listener:
+    sys.setswitchinterval(SWITCH_SECONDS)
     return Listener()

@@ -84,6 +84,9 @@ async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    "engine", [pytest.param("vllm", marks=pytest.mark.real_vllm)], indirect=True, ids=["vLLM"]
+)
+@pytest.mark.parametrize(
     ("route", "expected"),
     [
         pytest.param(OFF, Verdict.STREAMING, id="nginx, buffering off"),
@@ -94,8 +97,6 @@ async def test_a_client_that_leaves(
     engine: RunningEngine, route: str, expected: Verdict, tmp_path: Path
 ) -> None:
     """The real server's gauge falls when a client leaves through a good edge, and not behind one that reads on."""
-    if engine.kind != "vllm":
-        pytest.skip("no engine of ours: its gauges have other names")
     pod = Target(Hop.POD, "127.0.0.1", engine.port)
     checked = {"replicas": (Replica("pod", pod),), "gauges": Gauges(), "checks": Checks(cancel=True)}
     with Running(Setup("nginx", route), engine.port, tmp_path, tmp_path) as edge:
