@@ -14,7 +14,7 @@ import click
 
 from streaming_operator import cli_options
 from streaming_operator import diagnose as diagnosing
-from streaming_operator.cli_output import Output, Wrong, end_with, tell, tool
+from streaming_operator.cli_output import Output, Wrong, end_with, output_option, tell, tool
 from streaming_operator.cluster import look
 from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
 from streaming_operator.errors import ClusterError, Unreachable
@@ -69,7 +69,7 @@ def _names(context: click.Context, parameter: click.Parameter, begun: str) -> li
 @click.option("--api-key-env", metavar="VAR", help="Variable that holds the API key; without it the Secret.")
 @click.option(
     "--ca",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=cli_options.PEM,
     help="PEM file of the CAs to trust; without it the endpoint's.",
 )
 @click.option(
@@ -79,9 +79,7 @@ def _names(context: click.Context, parameter: click.Parameter, begun: str) -> li
     show_default=True,
     help="Seconds for the first token.",
 )
-@click.option(
-    "--output", type=click.Choice(["text", "json", "junit", "html"]), default="text", show_default=True
-)
+@output_option
 def diagnose(
     name: str,
     namespace: str | None,

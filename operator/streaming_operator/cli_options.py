@@ -17,6 +17,8 @@ from streaming_operator.api.conditions import Hop
 from streaming_operator.probe.request import PATHS, Api, ApiKey
 from streaming_operator.probe.wire import Target
 
+PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""What --ca takes; `text_of` reads it."""
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 _ENDS: tuple[tuple[Api, str], ...] = tuple((api, path.removeprefix("/v1")) for api, path in PATHS.items())

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, get_args
 
 import click
 
@@ -20,6 +20,9 @@ from streaming_operator.report.exits import INTERRUPTED, USAGE
 from streaming_operator.report.model import as_json
 
 Output = Literal["text", "json", "junit", "html"]
+output_option = click.option(
+    "--output", type=click.Choice(get_args(Output)), default="text", show_default=True
+)
 
 
 def tool() -> str:

@@ -14,7 +14,7 @@ import click
 
 from streaming_operator import cli_options
 from streaming_operator.api.conditions import Hop
-from streaming_operator.cli_output import Output, end_with, tell, tool
+from streaming_operator.cli_output import Output, end_with, output_option, tell, tool
 from streaming_operator.probe.finding import Finding
 from streaming_operator.probe.hops import Plan, verify
 from streaming_operator.probe.models import models
@@ -27,7 +27,6 @@ from streaming_operator.report.live import Picture
 
 _GUARD = Guard(local=True)
 _NAMES = {Hop.EXPOSURE: "URL", Hop.POD: "Control"}
-PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _HELP = """
 Say whether a completion streams from URL, and if not, why.
@@ -80,7 +79,7 @@ class _Wish:
     help="Which API to ask; without it the one that URL's path names, else chat.",
 )
 @click.option("--http2", is_flag=True, help="Ask over HTTP/2: by ALPN, or at once where there is no TLS.")
-@click.option("--ca", type=PEM, help="PEM file of the CAs to trust instead of the system's.")
+@click.option("--ca", type=cli_options.PEM, help="PEM file of the CAs to trust instead of the system's.")
 @click.option(
     "--compare",
     metavar="URL",
@@ -119,9 +118,7 @@ class _Wish:
     show_default=True,
     help="Seconds for one stream.",
 )
-@click.option(
-    "--output", type=click.Choice(["text", "json", "junit", "html"]), default="text", show_default=True
-)
+@output_option
 @click.option(
     "--metrics-textfile",
     metavar="FILE",

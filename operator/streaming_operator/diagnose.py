@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from streaming_operator.api.conditions import EXPLAINED, Hop, Reason, Verdict
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
+from streaming_operator.api.traffic import Checks
 from streaming_operator.cluster import Look, Sight
 from streaming_operator.errors import ClusterError
 from streaming_operator.facts import ProbeResult, Trouble
@@ -209,7 +210,7 @@ async def _asked(
     targets = (*inner, *seen)
     limits = replace(planned.limits, first_token=wish.first_token)
     # Pods' own addresses lead nowhere from here: no gauges, and no replica but the one behind the tunnel.
-    checks = replace(planned.checks, per_replica=False, cancel=False)
+    checks = Checks(auth=planned.checks.auth)
     inside = replace(planned, replicas=(), gauges=None, checks=checks)
     return replace(inside, targets=targets, limits=limits, every_hop=True)
 

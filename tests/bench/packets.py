@@ -10,7 +10,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from streaming_operator.probe.timeline import Ending, Recorder, Timeline
+from streaming_operator.probe.answer import Ending
+from streaming_operator.probe.recorder import Recorder
+from streaming_operator.probe.timeline import Timeline
 from tests.bench.capture import PCAP, RECORD
 
 

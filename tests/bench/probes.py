@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from streaming_operator.api.conditions import Hop
 from streaming_operator.probe import wire
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.request import Ask, chat, post
-from streaming_operator.probe.timeline import Recorder, Timeline
+from streaming_operator.probe.timeline import Timeline
 from tests.engines.running import MODEL
 
 LIMITS = wire.Limits(first_token=60.0, stall=60.0)

@@ -14,8 +14,8 @@ import pytest
 
 from streaming_operator.api.conditions import Hop
 from streaming_operator.probe import wire
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.request import PATHS, Api, ApiKey, Ask, body, post
-from streaming_operator.probe.timeline import Recorder
 from tests.contract import shapes
 from tests.contract.engines import (
     CHAT,

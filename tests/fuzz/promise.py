@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 
 from streaming_operator.probe import http1, http2, sse
-from streaming_operator.probe.answer import Response
+from streaming_operator.probe.answer import Ending, Response
 from streaming_operator.probe.finding import Attempt
+from streaming_operator.probe.recorder import BODY_KEPT, Recorder
 from streaming_operator.probe.request import post
-from streaming_operator.probe.timeline import BODY_KEPT, Ending, Recorder, Timeline
+from streaming_operator.probe.timeline import Timeline
 from streaming_operator.probe.verdict import judge
 
 CUT = 0x1F

@@ -6,6 +6,8 @@ from contextlib import ExitStack
 import pytest
 
 from streaming_operator.api.conditions import Hop
+from streaming_operator.engines.vllm import Vllm
+from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.hops import Plan
 from streaming_operator.probe.request import ApiKey
 from streaming_operator.probe.safety import Guard
@@ -15,6 +17,7 @@ from tests.engines.running import MODEL, RunningEngine
 LIMITS = Limits(connect=5.0, first_token=20.0, stall=20.0, total=60.0)
 """Generous, for busy machines; a test that waits for a limit sets its own."""
 HASTY = Limits(connect=5.0, first_token=2.0, stall=2.0, total=60.0)
+GAUGES = Gauges(Vllm.metrics_path, Vllm.running_gauge, Vllm.waiting_gauge)
 METRICS = "--enable-per-request-metrics"
 
 Engines = Callable[..., RunningEngine]

@@ -1,4 +1,4 @@
-"""Small proxies that each do one thing wrong, between a probe and a model server; real ones are in `real.py`.
+"""Small proxies that each do one thing wrong, between a probe and a model server; real ones are in `zoo`.
 
 They work on raw bytes of one HTTP/1.1 exchange a connection, so nothing of the answer is lost or mended.
 """

@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
+from streaming_operator.api.traffic import Checks
 from streaming_operator.facts import ProbeResult
 from streaming_operator.probe import checks, hops
-from streaming_operator.probe.checks import Checks
-from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.hops import verify
 from streaming_operator.probe.question import Replica
 from streaming_operator.probe.remedies import Names
 from streaming_operator.probe.wire import Target
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import proxies
-from tests.probe.conftest import Engines, plan
+from tests.probe.conftest import GAUGES, Engines, plan
 from tests.probe.packages import Missing
 from tests.probe.proxies import Proxy
 from tests.probe.users import User
@@ -52,7 +51,7 @@ async def checked(ports: Sequence[int], pods: Sequence[RunningEngine], **more: o
     )
     names = Names(workload="qwen", profile="generic")
     more = {"encodings": ("identity",), "names": names, **more}
-    return await verify(plan(ports, replicas=replicas, gauges=Gauges(), **more))  # type: ignore[arg-type]
+    return await verify(plan(ports, replicas=replicas, gauges=GAUGES, **more))  # type: ignore[arg-type]
 
 
 # ---- auth --------------------------------------------------------------------------------------------------
@@ -170,7 +169,7 @@ async def test_an_engine_that_tells_no_numbers(engines: Engines, tmp_path: Path)
         asked = plan(
             [engine.port],
             replicas=(Replica("pod", Target(Hop.POD, "127.0.0.1", pod.port)),),
-            gauges=Gauges(),
+            gauges=GAUGES,
             checks=Checks(cancel=True),
         )
         result = await verify(asked)

@@ -1,8 +1,6 @@
 """HTTP/2 with real servers: chosen by ALPN or known beforehand, or not spoken at all."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +9,11 @@ import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.probe import wire
+from streaming_operator.probe.answer import Ending, NoResponse
 from streaming_operator.probe.hops import Plan, verify
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.request import Ask, Encoding, body, post
-from streaming_operator.probe.timeline import Ending, Recorder, Timeline, Trouble
+from streaming_operator.probe.timeline import Timeline
 from streaming_operator.probe.wire import Target
 from tests.engines.running import MODEL
 from tests.probe import proxies
@@ -21,24 +21,15 @@ from tests.probe.certificates import Authority, authority
 from tests.probe.conftest import LIMITS, Engines, plan
 from tests.probe.http2 import Http2Server
 from tests.probe.proxies import Proxy
-from tests.probe.real import RealProxy
+from tests.probe.zoo.running import Running, Setup
 
 HOST = "llm.example"
-NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log stderr warn;
-events {{ worker_connections 64; }}
-http {{
-  access_log off; gzip_types text/event-stream; gzip_proxied any;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port} ssl http2;
-    ssl_certificate {folder}/llm.example.pem; ssl_certificate_key {folder}/llm.example.pem;
-    location / {{ proxy_pass http://127.0.0.1:{upstream}; {more} }}
-  }}
-}}
-"""
-STREAMS = "proxy_buffering off; proxy_http_version 1.1; gzip on;"
+NGINX = Setup(
+    "nginx",
+    "proxy_buffering off; proxy_http_version 1.1; gzip on;",
+    "http: http2 on; gzip_types text/event-stream; gzip_proxied any;",
+    tls=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +106,19 @@ async def test_server_that_knows_no_http2(engines: Engines) -> None:
     """Prior knowledge that is wrong is told as that."""
     with pytest.raises(wire.NoAnswer) as refused:
         await ask(Target(Hop.POD, "127.0.0.1", engines().port, http2=True))
-    assert Trouble.LOST is refused.value.trouble
+    assert NoResponse.LOST is refused.value.trouble
     assert "does not speak HTTP/2" in refused.value.detail
 
 
 @pytest.fixture
-def nginx(ca: Authority, tmp_path: Path) -> Callable[[int], RealProxy]:
+def nginx(ca: Authority, tmp_path: Path) -> Callable[[int], Running]:
     """nginx with TLS and HTTP/2 before a port; its faults in HTTP/2 are its own."""
-    ca.file(HOST, tmp_path)
-    return lambda upstream: RealProxy("nginx", NGINX, upstream, STREAMS, tmp_path)
+    return lambda upstream: Running(NGINX, upstream, tmp_path / "nginx", ca.file(HOST, tmp_path))
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_nginx_streams(
-    nginx: Callable[[int], RealProxy], engines: Engines, ca: Authority, encoding: Encoding
+    nginx: Callable[[int], Running], engines: Engines, ca: Authority, encoding: Encoding
 ) -> None:
     """Frames and pace are seen through HTTP/2, TLS and compression."""
     with nginx(engines().port) as edge:
@@ -142,7 +132,7 @@ async def test_nginx_streams(
 
 
 async def test_cut_upstream_is_a_reset(
-    nginx: Callable[[int], RealProxy], engines: Engines, ca: Authority
+    nginx: Callable[[int], Running], engines: Engines, ca: Authority
 ) -> None:
     """An upstream that breaks off becomes RST_STREAM, whose code is told."""
     with Proxy(engines().port, proxies.cut(3000)) as upstream, nginx(upstream.port) as edge:
@@ -153,7 +143,7 @@ async def test_cut_upstream_is_a_reset(
 
 
 async def test_reload_lets_the_stream_finish(
-    nginx: Callable[[int], RealProxy], engines: Engines, ca: Authority, tmp_path: Path
+    nginx: Callable[[int], Running], engines: Engines, ca: Authority
 ) -> None:
     """nginx that reloads says GOAWAY to a connection and finishes its stream: nothing is missing."""
     asked = asyncio.Event()
@@ -162,7 +152,7 @@ async def test_reload_lets_the_stream_finish(
     def reload(at: float, size: int) -> None:
         if not asked.is_set():
             loop.call_soon_threadsafe(asked.set)
-            os.kill(int((tmp_path / "nginx.pid").read_text()), signal.SIGHUP)
+            edge.reload()
 
     with nginx(engines().port) as edge:
         t = await ask(https(edge.port, ca.pem, http2=True), tokens=128, heard=reload)

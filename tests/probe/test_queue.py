@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.hops import verify
 from streaming_operator.probe.question import Replica
 from streaming_operator.probe.wire import Target
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import proxies
-from tests.probe.conftest import HASTY, METRICS, Engines, plan
+from tests.probe.conftest import GAUGES, HASTY, METRICS, Engines, plan
 from tests.probe.proxies import Proxy
 from tests.probe.users import User
 
@@ -34,7 +33,7 @@ def replicas(*ports: int) -> tuple[Replica, ...]:
 async def test_nothing_is_asked_while_users_wait(full: RunningEngine) -> None:
     """A probe that may be left out sends no completion, and says nothing of the path."""
     with Proxy(full.port, proxies.healthy) as edge:
-        asked = plan([edge.port], replicas=replicas(full.port), gauges=Gauges(), may_skip=True)
+        asked = plan([edge.port], replicas=replicas(full.port), gauges=GAUGES, may_skip=True)
         result = await verify(asked)
         assert [] == edge.requests
     assert (True, ()) == (result.skipped, result.hops)
@@ -48,13 +47,13 @@ async def test_it_is_asked_while_one_replica_has_room(
     free = engines()
     second = free.port if other == "a free replica" else free_port()
     pods = replicas(full.port, second)
-    result = await verify(plan([free.port], replicas=pods, gauges=Gauges(), may_skip=True))
+    result = await verify(plan([free.port], replicas=pods, gauges=GAUGES, may_skip=True))
     assert (False, Verdict.STREAMING) == (result.skipped, result.verdict), result.message
 
 
 async def test_a_first_token_that_users_delay_is_not_judged(full: RunningEngine) -> None:
     """Asked all the same: no token in time is inconclusive, and no verdict on the path."""
-    asked = plan([full.port], replicas=replicas(full.port), gauges=Gauges(), limits=HASTY, max_ttft=0.001)
+    asked = plan([full.port], replicas=replicas(full.port), gauges=GAUGES, limits=HASTY, max_ttft=0.001)
     result = await verify(asked)
     assert (False, Verdict.INCONCLUSIVE) == (result.skipped, result.verdict), result.message
     assert "requests of users wait" in result.message
@@ -67,7 +66,7 @@ async def test_a_late_stream_counts_as_a_stream() -> None:
         asked = plan(
             [engine.port],
             replicas=replicas(engine.port),
-            gauges=Gauges(),
+            gauges=GAUGES,
             max_ttft=0.001,
             encodings=("identity",),
         )

@@ -10,10 +10,12 @@ import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.probe import wire
+from streaming_operator.probe.answer import Ending, NoResponse
 from streaming_operator.probe.hops import verify
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.request import PATHS, Api, Ask, body, post
 from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.timeline import Ending, Recorder, Timeline, Trouble
+from streaming_operator.probe.timeline import Timeline
 from tests.engines.running import MODEL
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines, plan
@@ -154,7 +156,7 @@ async def test_operator_does_not_reach_loopback_by_name() -> None:
     """A host whose DNS answers loopback is refused after resolution."""
     with pytest.raises(wire.NoAnswer) as refused:
         await wire.resolve(wire.Target(Hop.EXPOSURE, "localhost", 80), Guard(), None)
-    assert Trouble.REFUSED_BY_US is refused.value.trouble
+    assert NoResponse.REFUSED_BY_US is refused.value.trouble
 
 
 async def test_name_is_resolved_once_and_kept(engines: Engines) -> None:
@@ -170,7 +172,7 @@ async def test_name_without_address() -> None:
     """A name that does not resolve."""
     with pytest.raises(wire.NoAnswer) as unknown:
         await wire.resolve(wire.Target(Hop.EXPOSURE, "nowhere.invalid", 80), Guard(), None)
-    assert Trouble.DNS is unknown.value.trouble
+    assert NoResponse.DNS is unknown.value.trouble
 
 
 async def test_cancelled_probe_leaves_nothing_behind(engines: Engines) -> None:

@@ -212,9 +212,8 @@ class Transport:
             ) as socket:
                 yield socket
         except aiohttp.WSServerHandshakeError as error:
-            kind = {401: Forbidden, 403: Forbidden}.get(error.status)
-            if kind is not None:
-                raise kind(f"cannot {doing}: it is not allowed (HTTP {error.status})") from error
+            if error.status in (401, 403):
+                raise Forbidden(f"cannot {doing}: it is not allowed (HTTP {error.status})") from error
             raise error_of(error.status, "the API server refuses it", doing) from error
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error

@@ -7,6 +7,7 @@ One HTTP answer, whichever version carried it: its head, the pieces of its body 
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from streaming_operator.probe.request import Request
@@ -20,6 +21,30 @@ SAID_KEPT = 200
 _GZIP = 31
 """zlib's window bits for a gzip header and trailer."""
 _GZIP_MAGIC = b"\x1f"
+
+
+class Ending(Enum):
+    """How the reading of one answer ended."""
+
+    COMPLETE = "complete by its own framing"
+    CLOSED = "closed by the peer before it was complete"
+    RESET = "reset"
+    BROKEN = "broken framing"
+    SILENT = "no first token in time"
+    STALLED = "nothing more for too long"
+    TOO_LONG = "total time used up"
+    TOO_LARGE = "size cap reached"
+
+
+class NoResponse(Enum):
+    """Why there was no answer to measure at all."""
+
+    DNS = "dns"
+    REFUSED_BY_US = "address not allowed"
+    CONNECT = "connect"
+    TLS = "tls"
+    LOST = "lost before an answer"
+    KEY = "key that cannot be sent"
 
 
 @dataclass(frozen=True, slots=True)

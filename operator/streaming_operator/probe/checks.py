@@ -16,12 +16,13 @@ from itertools import pairwise
 
 from streaming_operator.api.conditions import Verdict
 from streaming_operator.probe import gauges, wire
-from streaming_operator.probe.answer import Response
+from streaming_operator.probe.answer import Ending, Response
 from streaming_operator.probe.finding import Finding, Symptom
 from streaming_operator.probe.gauges import Gauges
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.request import ApiKey, Ask, body, post
 from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.timeline import Ending, Recorder, Timeline
+from streaming_operator.probe.timeline import Timeline
 
 LEAVES_AFTER = 8
 """Token events after which the client leaves: the engine is at work, and its pace is known."""
@@ -34,15 +35,6 @@ QUIET_PATIENCE = 15.0
 LATE = 1.5
 """Keep-alive intervals of silence after which a comment is missed: one may be on its way."""
 _POLL = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """Which are switched on."""
-
-    per_replica: bool = False
-    auth: bool = False
-    cancel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.answer import Ending
 from streaming_operator.probe.finding import Cut, Finding, Symptom
 from streaming_operator.probe.fingerprint import LAZY, LINGERS, TOTALS, Seen
-from streaming_operator.probe.timeline import Ending, Timeline
+from streaming_operator.probe.timeline import Timeline
 
 IDLE_CUT = 5.0
 """Seconds of silence before a cut that make it an idle timeout and not a plain cut."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from streaming_operator.api.conditions import Verdict
-from streaming_operator.probe.timeline import Timeline, Trouble
+from streaming_operator.probe.answer import NoResponse
+from streaming_operator.probe.timeline import Timeline
 
 
 class Symptom(StrEnum):
@@ -71,7 +72,7 @@ class Attempt:
     """One try at one hop: a timeline, or why there is none."""
 
     timeline: Timeline | None = None
-    trouble: Trouble | None = None
+    trouble: NoResponse | None = None
     detail: str = ""
     with_key: bool = False
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from streaming_operator.probe.timeline import BURST_PAUSE, Ending, Timeline, quantile
+from streaming_operator.probe.answer import Ending
+from streaming_operator.probe.timeline import BURST_PAUSE, Timeline, quantile
 
 
 class Proxy(StrEnum):

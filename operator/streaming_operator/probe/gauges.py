@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from streaming_operator.probe import http1, wire
-from streaming_operator.probe.answer import End, Head, Piece, Response
+from streaming_operator.probe.answer import End, Ending, Head, Piece, Response
 from streaming_operator.probe.request import get
 from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.timeline import Ending
 
 LIMITS = wire.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
 """A busy server answers late; one that takes longer, or tells more than any engine would, tells nothing."""
@@ -26,9 +25,9 @@ AT_ONCE = 8
 class Gauges:
     """Where an engine tells, and what it calls things."""
 
-    path: str = "/metrics"
-    running: str = "vllm:num_requests_running"
-    waiting: str = "vllm:num_requests_waiting"
+    path: str
+    running: str
+    waiting: str
 
 
 async def running(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) -> int | None:

@@ -14,14 +14,16 @@ from functools import partial
 from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.facts import HopResult, ProbeResult
 from streaming_operator.probe import checks, wire
+from streaming_operator.probe.answer import NoResponse
 from streaming_operator.probe.checks import Asking
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.gauges import are_full
 from streaming_operator.probe.question import Plan, Replica
 from streaming_operator.probe.quoting import without_key
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.remedies import remedy
 from streaming_operator.probe.request import Ask, Encoding, body, post
-from streaming_operator.probe.timeline import Recorder, Timeline, Trouble, quantile
+from streaming_operator.probe.timeline import Timeline
 from streaming_operator.probe.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
 
 __all__ = ["Plan", "verify"]
@@ -286,7 +288,7 @@ class _Verification:
         with_key = plan.key is not None
         if plan.key is not None and not plan.key.is_sendable:
             told = "the API key is empty or holds a character that no header can carry, such as a line feed"
-            return Attempt(trouble=Trouble.KEY, detail=told, with_key=True)
+            return Attempt(trouble=NoResponse.KEY, detail=told, with_key=True)
         try:
             pinned = await self._pin(target)
             ask = Ask(plan.model, plan.prompt, self._tokens, encoding, plan.api)
@@ -334,8 +336,8 @@ class _Verification:
             finding.evidence,
             protocol=t.http_version,
             ttft_milliseconds=_milliseconds(t.ttft),
-            p95_gap_milliseconds=_milliseconds(quantile(t.gaps, 0.95)),
-            max_gap_milliseconds=_milliseconds(max(t.gaps, default=None)),
+            p95_gap_milliseconds=_milliseconds(t.gap_p95),
+            max_gap_milliseconds=_milliseconds(t.gap_max),
             events=t.events,
             reads=t.token_reads,
             tokens=t.tokens,

@@ -25,8 +25,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from streaming_operator.probe import tls
-from streaming_operator.probe.answer import Response
-from streaming_operator.probe.timeline import Ending
+from streaming_operator.probe.answer import Ending, Response
 
 log = logging.getLogger(__name__)
 

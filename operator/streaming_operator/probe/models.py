@@ -8,10 +8,10 @@ from dataclasses import replace
 from streaming_operator.probe import wire
 from streaming_operator.probe.finding import Attempt, Finding
 from streaming_operator.probe.quoting import without_key
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.refusal import no_answer, no_head, refused
 from streaming_operator.probe.request import ApiKey, get, models_path
 from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.timeline import Recorder
 
 
 async def models(

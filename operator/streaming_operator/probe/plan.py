@@ -14,7 +14,6 @@ from streaming_operator import engines
 from streaming_operator.api.conditions import Hop
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.facts import Capabilities, Edge, EdgeAddress, Observed
-from streaming_operator.probe.checks import Checks
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.question import Plan, Replica
 from streaming_operator.probe.remedies import Names
@@ -68,7 +67,7 @@ def plan(
     first_token = float(verification.first_request_timeout_seconds)
     if occasion.routine and occasion.warm:
         first_token = min(first_token, ROUTINE_FIRST_TOKEN)
-    checks, thresholds = verification.checks, verification.thresholds
+    thresholds = verification.thresholds
     replicas = _replicas(endpoint, observed)
     return Plan(
         targets=_targets(endpoint, observed, replicas, edge, ca),
@@ -87,7 +86,7 @@ def plan(
         replicas=replicas,
         gauges=Gauges(engine.metrics_path, engine.running_gauge, engine.waiting_gauge),
         may_skip=occasion.may_skip,
-        checks=Checks(checks.per_replica, checks.auth, checks.cancel),
+        checks=verification.checks,
         max_ttft=_seconds(thresholds.ttft_milliseconds) if occasion.warm else None,
         max_gap=_seconds(thresholds.max_gap_milliseconds),
         keep_alive=float(engine.keep_alive_seconds(endpoint)),

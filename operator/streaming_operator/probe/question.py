@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from streaming_operator.api.conditions import Hop
+from streaming_operator.api.traffic import Checks
 from streaming_operator.probe import wire
-from streaming_operator.probe.checks import Checks
 from streaming_operator.probe.finding import Finding
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.remedies import Names

@@ -8,24 +8,24 @@ import json
 from typing import Any
 
 from streaming_operator.api.conditions import Verdict
-from streaming_operator.probe.answer import readable
+from streaming_operator.probe.answer import Ending, NoResponse, readable
 from streaming_operator.probe.finding import Attempt, Finding, Symptom
 from streaming_operator.probe.fingerprint import seen
-from streaming_operator.probe.timeline import Ending, Timeline, Trouble
+from streaming_operator.probe.timeline import Timeline
 
 _SPEAKS_TLS = ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server")
 
 
 def no_answer(attempt: Attempt) -> Finding:
     known = {
-        Trouble.DNS: (Verdict.DNS_UNRESOLVED, Symptom.NAME),
-        Trouble.REFUSED_BY_US: (Verdict.UNREACHABLE, Symptom.FORBIDDEN_ADDRESS),
-        Trouble.KEY: (Verdict.AUTH_REJECTED, Symptom.KEY_BROKEN),
-        Trouble.TLS: (Verdict.TLS_ERROR, Symptom.HANDSHAKE),
+        NoResponse.DNS: (Verdict.DNS_UNRESOLVED, Symptom.NAME),
+        NoResponse.REFUSED_BY_US: (Verdict.UNREACHABLE, Symptom.FORBIDDEN_ADDRESS),
+        NoResponse.KEY: (Verdict.AUTH_REJECTED, Symptom.KEY_BROKEN),
+        NoResponse.TLS: (Verdict.TLS_ERROR, Symptom.HANDSHAKE),
     }
-    trouble = attempt.trouble or Trouble.CONNECT
+    trouble = attempt.trouble or NoResponse.CONNECT
     verdict, symptom = known.get(trouble, (Verdict.UNREACHABLE, Symptom.NO_CONNECTION))
-    if trouble is Trouble.TLS and "certificate" in attempt.detail:
+    if trouble is NoResponse.TLS and "certificate" in attempt.detail:
         symptom = Symptom.CERTIFICATE
     return Finding(verdict, symptom, attempt.detail)
 

@@ -16,7 +16,7 @@ from streaming_operator.probe.endings import IDLE_CUT, incomplete, one_age
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.fingerprint import Seen, seen
 from streaming_operator.probe.refusal import no_answer, no_head, not_a_stream, refused
-from streaming_operator.probe.timeline import Timeline, quantile
+from streaming_operator.probe.timeline import Timeline
 
 FLOOR = 300.0
 """
@@ -271,7 +271,7 @@ def describe(t: Timeline) -> str:
     """The numbers of one stream in one clause."""
     ttft = f"first token after {(t.ttft or 0) * 1000:.0f} ms"
     tokens = f"{t.tokens} tokens" if t.tokens else f"{t.events} events"
-    longest, usual = (max(t.gaps, default=0.0) * 1000, (quantile(t.gaps, 0.95) or 0.0) * 1000)
+    longest, usual = (t.gap_max or 0.0) * 1000, (t.gap_p95 or 0.0) * 1000
     gap = f"longest gap {longest:.0f} ms, p95 {usual:.0f} ms"
     pace = (
         f", pacing {t.pacing:.2f} of {t.metrics.generation:.0f} ms"

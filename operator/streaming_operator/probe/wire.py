@@ -18,11 +18,10 @@ from typing import Literal
 
 from streaming_operator.api.conditions import Hop
 from streaming_operator.probe import http1, http2, tls
-from streaming_operator.probe.answer import Broken, Reset, Response
+from streaming_operator.probe.answer import Broken, NoResponse, Reset, Response
 from streaming_operator.probe.listening import Ended, Limits, Line, Listener, Reader, listener, stamp_arrivals
 from streaming_operator.probe.request import CHAT_PATH, ApiKey, Request
 from streaming_operator.probe.safety import Guard, forbidden, key_refused
-from streaming_operator.probe.timeline import Trouble
 
 __all__ = ["Ended", "Limits", "NoAnswer", "Reader", "Target", "connect_times", "exchange", "resolve"]
 
@@ -70,7 +69,7 @@ class Target:
 class NoAnswer(Exception):
     """No connection, or none that could carry the request; `detail` is a clause for people."""
 
-    def __init__(self, trouble: Trouble, detail: str) -> None:
+    def __init__(self, trouble: NoResponse, detail: str) -> None:
         super().__init__(detail)
         self.trouble = trouble
         self.detail = detail
@@ -98,7 +97,7 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
         if refusal is None:
             return replace(target, address=address, host=target.host_header)
         refusals.append(refusal)
-    raise NoAnswer(Trouble.REFUSED_BY_US, "; ".join(refusals))
+    raise NoAnswer(NoResponse.REFUSED_BY_US, "; ".join(refusals))
 
 
 async def exchange(target: Target, request: Request, reader: Reader, limits: Limits) -> Ended:
@@ -154,7 +153,7 @@ async def _look_up(name: str, port: int) -> list[str]:
     try:
         found = await loop.run_in_executor(_THREADS, look)
     except (OSError, UnicodeError) as error:
-        raise NoAnswer(Trouble.DNS, f"{name} has no address: {_reason(error)}") from error
+        raise NoAnswer(NoResponse.DNS, f"{name} has no address: {_reason(error)}") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -201,7 +200,7 @@ class _Talk:
         try:
             sock = self._connect()
         except OSError as error:
-            raise NoAnswer(Trouble.CONNECT, f"{self._target}: {_reason(error)}") from error
+            raise NoAnswer(NoResponse.CONNECT, f"{self._target}: {_reason(error)}") from error
         deadline = time.monotonic() + self._limits.connect
         with _TURN:
             if self._target.scheme == "https":
@@ -213,14 +212,14 @@ class _Talk:
             try:
                 self._open(sock, response, deadline)
             except OSError as error:
-                raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
+                raise NoAnswer(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
             asked = response.request(request, self._target.scheme)
             data = self._tls.wrap(asked) if self._tls else asked
         try:
             sock.settimeout(self._limits.connect)
             line.ask(data)
         except OSError as error:
-            raise NoAnswer(Trouble.LOST, f"{self._target}: {_reason(error)}") from error
+            raise NoAnswer(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
         return line
 
     def _connect(self) -> socket.socket:
@@ -249,7 +248,7 @@ class _Talk:
                 if not data:
                     raise ConnectionResetError("the peer closed the connection during the handshake")
         except (OSError, ValueError) as error:
-            raise NoAnswer(Trouble.TLS, f"{target} as {target.server_name}: {_reason(error)}") from error
+            raise NoAnswer(NoResponse.TLS, f"{target} as {target.server_name}: {_reason(error)}") from error
 
     def _open(self, sock: socket.socket, response: Response, deadline: float) -> None:
         """What the version of HTTP wants to have said before the request."""
@@ -259,7 +258,7 @@ class _Talk:
             plain = self._tls.unwrap(data) if self._tls else data
             for part in response.feed(plain):
                 if isinstance(part, Broken | Reset):
-                    raise NoAnswer(Trouble.LOST, f"{self._target}: no HTTP/2 there: {part.why}")
+                    raise NoAnswer(NoResponse.LOST, f"{self._target}: no HTTP/2 there: {part.why}")
             self._send(sock, response.replies())
             if not response.ready:
                 data = _receive_before(sock, deadline)

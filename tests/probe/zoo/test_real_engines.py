@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.checks import Checks
-from streaming_operator.probe.gauges import Gauges
+from streaming_operator.api.traffic import Checks
 from streaming_operator.probe.hops import verify
 from streaming_operator.probe.question import Replica
 from streaming_operator.probe.verdict import streams
 from streaming_operator.probe.wire import Target
 from tests.engines.running import RunningEngine
-from tests.probe.conftest import METRICS, plan
+from tests.probe.conftest import GAUGES, METRICS, plan
 from tests.probe.packages import Missing
 from tests.probe.zoo.cases import FLOWS, GZIP, OFF
 from tests.probe.zoo.running import Running, Setup
@@ -98,7 +97,7 @@ async def test_a_client_that_leaves(
 ) -> None:
     """The real server's gauge falls when a client leaves through a good edge, and not behind one that reads on."""
     pod = Target(Hop.POD, "127.0.0.1", engine.port)
-    checked = {"replicas": (Replica("pod", pod),), "gauges": Gauges(), "checks": Checks(cancel=True)}
+    checked = {"replicas": (Replica("pod", pod),), "gauges": GAUGES, "checks": Checks(cancel=True)}
     with Running(Setup("nginx", route), engine.port, tmp_path, tmp_path) as edge:
         result = await verify(
             plan([engine.port, edge.port], encodings=("identity",), cap_tokens=512, **checked)

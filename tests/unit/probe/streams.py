@@ -4,7 +4,9 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 
-from streaming_operator.probe.timeline import Ending, Recorder, Timeline
+from streaming_operator.probe.answer import Ending
+from streaming_operator.probe.recorder import Recorder
+from streaming_operator.probe.timeline import Timeline
 
 Read = tuple[float, bytes]
 

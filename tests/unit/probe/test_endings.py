@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.answer import Ending
 from streaming_operator.probe.finding import Attempt, Finding, Symptom
-from streaming_operator.probe.timeline import Ending, Timeline
+from streaming_operator.probe.timeline import Timeline
 from streaming_operator.probe.verdict import agree, is_certain, judge, same_fault
 from tests.unit.probe.streams import HEAD, chunk, record, token
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_operator.probe import answer
-from streaming_operator.probe.answer import Broken, End, Head, Part, Piece, Reset
+from streaming_operator.probe.answer import Broken, End, Ending, Head, Part, Piece, Reset
 from streaming_operator.probe.http2 import WINDOW, Response
+from streaming_operator.probe.recorder import Recorder
 from streaming_operator.probe.request import ApiKey, Ask, Request, body, post
-from streaming_operator.probe.timeline import Ending, Recorder, Timeline
+from streaming_operator.probe.timeline import Timeline
 from tests.unit.probe.streams import DONE, compress, token, usage
 
 REQUEST = post("/v1/chat/completions", "llm.example", body(Ask("tiny"), "n"), "gzip", ApiKey("s3cret"))

@@ -5,8 +5,8 @@ from typing import Any
 
 from streaming_operator import probe
 from streaming_operator.api.conditions import Hop
+from streaming_operator.api.traffic import Checks
 from streaming_operator.facts import EdgeAddress, PodFact
-from streaming_operator.probe.checks import Checks
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
 EDGE = EdgeAddress("10.0.0.1", 80, 443)

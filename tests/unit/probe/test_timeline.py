@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_operator.probe.timeline import Ending, Recorder, quantile
+from streaming_operator.probe.answer import Ending
+from streaming_operator.probe.recorder import Recorder
+from streaming_operator.probe.timeline import quantile
 from tests.unit.probe.streams import (
     DONE,
     HEAD,

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming_operator.api.conditions import Verdict
+from streaming_operator.probe.answer import Ending, NoResponse
 from streaming_operator.probe.finding import Attempt, Finding, Needs, Symptom
-from streaming_operator.probe.timeline import Ending, Timeline, Trouble
+from streaming_operator.probe.timeline import Timeline
 from streaming_operator.probe.verdict import agree, judge, same_fault, streams
 from tests.unit.probe.streams import (
     DONE,
@@ -360,14 +361,14 @@ def test_no_key_is_told_apart_from_a_wrong_one() -> None:
 @pytest.mark.parametrize(
     ("trouble", "expected"),
     [
-        (Trouble.DNS, Verdict.DNS_UNRESOLVED),
-        (Trouble.TLS, Verdict.TLS_ERROR),
-        (Trouble.CONNECT, Verdict.UNREACHABLE),
-        (Trouble.LOST, Verdict.UNREACHABLE),
-        (Trouble.REFUSED_BY_US, Verdict.UNREACHABLE),
+        (NoResponse.DNS, Verdict.DNS_UNRESOLVED),
+        (NoResponse.TLS, Verdict.TLS_ERROR),
+        (NoResponse.CONNECT, Verdict.UNREACHABLE),
+        (NoResponse.LOST, Verdict.UNREACHABLE),
+        (NoResponse.REFUSED_BY_US, Verdict.UNREACHABLE),
     ],
 )
-def test_no_connection(trouble: Trouble, expected: Verdict) -> None:
+def test_no_connection(trouble: NoResponse, expected: Verdict) -> None:
     """Why there was nothing to measure."""
     assert expected is judge(Attempt(trouble=trouble, detail="d")).verdict
 
