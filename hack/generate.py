@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from streaming_operator.api import conditions, schema
+from streaming_operator.api import reasons
+from streaming_operator.api.crd import crd_yaml
 from streaming_operator.render import text
 from streaming_operator.report import model
 
@@ -47,7 +48,7 @@ def main() -> int:
 
 def crd() -> str:
     """The CRD for `kubectl apply -f crds/`."""
-    return f"# {NOTE}\n{schema.crd_yaml()}"
+    return f"# {NOTE}\n{crd_yaml()}"
 
 
 def chart_crd() -> str:
@@ -57,7 +58,7 @@ def chart_crd() -> str:
     Helm never upgrades what lies in a chart's crds/ folder; a template it does. The annotation keeps the CRD,
     and with it every endpoint, when the chart is uninstalled.
     """
-    manifest: dict[str, Any] = yaml.safe_load(schema.crd_yaml())
+    manifest: dict[str, Any] = yaml.safe_load(crd_yaml())
     manifest["metadata"].setdefault("annotations", {})["helm.sh/resource-policy"] = "keep"
     printed = yaml.safe_dump(manifest, sort_keys=False, width=110, allow_unicode=True)
     escaped = printed.replace("{{", "{{ `{{` }}")
@@ -78,8 +79,8 @@ def conditions_page() -> str:
     return text.filled(
         "conditions.md.j2",
         note=NOTE,
-        explained=conditions.EXPLAINED,
-        sections={"Verdicts": conditions.Verdict, "Other reasons": conditions.Reason},
+        explained=reasons.EXPLAINED,
+        sections={"Verdicts": reasons.Verdict, "Other reasons": reasons.Reason},
     )
 
 

@@ -11,15 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from streaming_operator.api.conditions import EXPLAINED, Hop, Reason, Verdict
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
-from streaming_operator.api.traffic import Checks
+from streaming_operator.api.exposure import Checks
+from streaming_operator.api.reasons import EXPLAINED, Hop, Reason, Verdict
 from streaming_operator.cluster import Look, Sight
 from streaming_operator.errors import ClusterError
-from streaming_operator.facts import ProbeResult, Trouble
-from streaming_operator.probe import ApiKey, Guard, Occasion, plan, wire
-from streaming_operator.probe.hops import Plan, verify
-from streaming_operator.probe.safety import key_refused
+from streaming_operator.probe import ApiKey, Guard, Occasion, plan
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.guard import key_refused
+from streaming_operator.probe.verification import Plan, verify
+from streaming_operator.values import ProbeResult, Trouble
 
 THROUGH = "asked through the API server's port-forward, which is not judged itself: it may hold bytes back"
 REACHED_WITHIN = 3.0
@@ -154,9 +155,9 @@ async def _ca(look: Look, endpoint: StreamingEndpoint, wish: Wish) -> str | None
 @asynccontextmanager
 async def _hops(
     look: Look, endpoint: StreamingEndpoint, sight: Sight
-) -> AsyncIterator[tuple[tuple[wire.Target, ...], dict[Hop, str], dict[Hop, str]]]:
+) -> AsyncIterator[tuple[tuple[connection.Target, ...], dict[Hop, str], dict[Hop, str]]]:
     """Pod and Service as local targets, where they lead, and why one is missing."""
-    targets: list[wire.Target] = []
+    targets: list[connection.Target] = []
     places: dict[Hop, str] = {}
     lost: dict[Hop, str] = {}
     async with AsyncExitStack() as stack:
@@ -170,7 +171,7 @@ async def _hops(
             except ClusterError as error:
                 lost[hop] = str(error)
                 continue
-            targets.append(wire.Target(hop, "127.0.0.1", local))
+            targets.append(connection.Target(hop, "127.0.0.1", local))
             places[hop] = f"pod/{pod}:{port}"
         yield tuple(targets), places, lost
 
@@ -188,7 +189,7 @@ def _chosen(endpoint: StreamingEndpoint, sight: Sight) -> dict[Hop, tuple[str, i
 
 
 async def _asked(
-    endpoint: StreamingEndpoint, sight: Sight, inner: tuple[wire.Target, ...], wish: Wish
+    endpoint: StreamingEndpoint, sight: Sight, inner: tuple[connection.Target, ...], wish: Wish
 ) -> Plan:
     """The operator's own plan for this endpoint, with addresses that lead somewhere from here."""
     planned = plan(
@@ -216,8 +217,8 @@ async def _asked(
 
 
 async def placed(
-    target: wire.Target, addresses: tuple[str, ...], via: tuple[str, int | None] | None
-) -> wire.Target:
+    target: connection.Target, addresses: tuple[str, ...], via: tuple[str, int | None] | None
+) -> connection.Target:
     """The edge where it can be reached: as the person says, else as its status says, else as DNS does."""
     if via is not None:
         address, port = via
@@ -233,8 +234,8 @@ async def _risk_for_key(asked: Plan) -> tuple[str, str, str, str] | None:
     """A key that was read from a Secret goes nowhere that its owner would not send it."""
     for target in asked.targets if asked.key is not None else ():
         try:
-            address = (await wire.resolve(target, _GUARD, None)).address
-        except wire.NoAnswer:
+            address = (await connection.resolve(target, _GUARD, None)).address
+        except connection.NoAnswer:
             continue  # the verification will tell
         if (refusal := key_refused(address, target.scheme)) is not None:
             remedy = f"serve {target.host} over https, or give the key yourself with --api-key-env"
@@ -250,12 +251,12 @@ def _usable(address: str) -> bool:
         return address != "localhost"
 
 
-async def _reached(target: wire.Target) -> bool:
+async def _reached(target: connection.Target) -> bool:
     try:
-        pinned = await wire.resolve(target, _GUARD, None)
-    except wire.NoAnswer:
+        pinned = await connection.resolve(target, _GUARD, None)
+    except connection.NoAnswer:
         return False
-    return bool(await wire.connect_times(pinned, 1, wire.Limits(connect=REACHED_WITHIN)))
+    return bool(await connection.connect_times(pinned, 1, connection.Limits(connect=REACHED_WITHIN)))
 
 
 # ---- the children ------------------------------------------------------------------------------------------

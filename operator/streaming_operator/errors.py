@@ -12,7 +12,7 @@ The errors of a pass; a class says what happens next, its text says what a perso
     + Unreachable     no usable answer: retried with backoff
 """
 
-from streaming_operator.api.conditions import Reason
+from streaming_operator.api.reasons import Reason
 
 
 class OperatorError(Exception):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_operator.api import schema
+from streaming_operator.api import crd
 
 Schema = dict[str, Any]
 
@@ -54,7 +54,7 @@ class Constraint:
 
 def constraints() -> tuple[Constraint, ...]:
     """All constraints of `spec` and `status`, and the rules on the whole object."""
-    root = schema.root_schema()
+    root = crd.root_schema()
     found = [*_rules((), root), Constraint((), "required", "spec", root)]
     for name in ("spec", "status"):
         found += _walk((name,), root["properties"][name])

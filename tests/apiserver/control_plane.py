@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from streaming_operator.api import schema
+from streaming_operator.api.crd import crd
 from tests.apiserver.client import ApiClient, Object
 
 READY_WITHIN = 90.0
@@ -51,10 +51,10 @@ class ControlPlane(ApiClient):
 
     def install(self, crds: list[Object]) -> None:
         """Apply CustomResourceDefinitions and wait until each is served."""
-        for crd in crds:
-            self.apply(crd)
-        for crd in crds:
-            self.until(crd, lambda found: _condition(found, "Established") == "True", "is established")
+        for manifest in crds:
+            self.apply(manifest)
+        for manifest in crds:
+            self.until(manifest, lambda found: _condition(found, "Established") == "True", "is established")
         self.forget_kinds()
 
 
@@ -72,7 +72,7 @@ def start(folder: Path, programs: Mapping[str, Path]) -> Iterator[ControlPlane]:
         server = f"https://127.0.0.1:{port}"
         plane = ControlPlane(server, token, ca, _write_kubeconfig(folder, server, token, ca))
         _await_ready(plane, apiserver, folder / "kube-apiserver.log")
-        plane.install([schema.crd(), *optional_crds()])
+        plane.install([crd(), *optional_crds()])
         yield plane
 
 

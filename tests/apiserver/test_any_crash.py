@@ -7,7 +7,7 @@ import pytest
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import Cluster
-from streaming_operator.reconcile import Reconciler
+from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.settings import Settings
 from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane

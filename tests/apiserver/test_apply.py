@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster.compare import APPLIED_HASH
+from streaming_operator.cluster.drift import APPLIED_HASH
 from streaming_operator.errors import Conflict, Forbidden, Gone, NotOurs, Rejected
-from streaming_operator.facts import Manifest
+from streaming_operator.values import Manifest
 from tests.apiserver.client import ApiError
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind, versions

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cli import main
-from streaming_operator.cli_completion import complete_for_kubectl
+from streaming_operator.cli.app import main
+from streaming_operator.cli.completion import complete_for_kubectl
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind
 from tests.apiserver.kubelet import Kubelet

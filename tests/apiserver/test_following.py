@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from streaming_operator.api.conditions import Reason
-from streaming_operator.cluster import kinds
-from streaming_operator.cluster.transport import Transport
+from streaming_operator.api.reasons import Reason
 from streaming_operator.errors import Conflict, Expired, Gone
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
 from streaming_operator.settings import EdgeSetting, Settings
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import (
@@ -72,7 +72,7 @@ async def test_a_version_that_is_too_old_is_told_apart(
 
 async def told_by(transport: Transport, query: dict[str, str]) -> None:
     """Follow a watch to its end; a 410 comes as a status or, on older servers, as an event."""
-    async with transport.watch(kinds.SERVICE_MONITORS.path(), query, "watch") as lines:
+    async with transport.watch(resources.SERVICE_MONITORS.path(), query, "watch") as lines:
         async for line in lines:
             if b'"code":410' in line:
                 raise Expired("as an event")
@@ -113,7 +113,7 @@ async def test_a_kind_that_is_installed_later_is_noticed(
         caches = here.cluster._caches
         assert here.cluster.capabilities().service_monitors
         with monkeypatch.context() as without:
-            hidden = kinds.SERVICE_MONITORS.plural
+            hidden = resources.SERVICE_MONITORS.plural
             real = Transport.get
 
             async def blind(self: Transport, path: str, doing: str, **more: Any) -> Any:

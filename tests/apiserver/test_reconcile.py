@@ -7,9 +7,9 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.reconcile import Reconciler
+from streaming_operator.controller.reconciler import Reconciler
+from streaming_operator.controller.workqueue import Retry
 from streaming_operator.settings import Settings
-from streaming_operator.workqueue import Retry
 from tests.apiserver.client import ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import Connected, an_endpoint, connected, of_kind

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streaming_operator.api import schema
+from streaming_operator.api import crd
 from tests.apiserver.client import ApiError
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.documents import BASES, MINIMAL, STATUS, Document, document, edited
@@ -105,7 +105,7 @@ def test_applying_again_changes_nothing(control_plane: ControlPlane, namespace: 
 
 def test_the_crd_survives_the_server(control_plane: ControlPlane) -> None:
     """The API server keeps the CRD as it was sent: it drops no keyword and finds nothing to complain of."""
-    sent = schema.crd()
+    sent = crd.crd()
     stored = control_plane.get(sent)
     assert sent["spec"]["versions"] == stored["spec"]["versions"]
     problems = [c for c in stored["status"]["conditions"] if c["type"] == "NonStructuralSchema"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from streaming_operator.probe.timeline import Timeline, quantile
+from streaming_operator.probe.stream.timeline import Timeline, quantile
 from tests.bench.packets import Exchange
 
 AIM = 1.0

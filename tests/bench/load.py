@@ -16,9 +16,9 @@ import orjson
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
-from streaming_operator.cluster import kinds
-from streaming_operator.cluster.compare import sealed
-from streaming_operator.facts import Capabilities, Edge
+from streaming_operator.cluster.drift import sealed
+from streaming_operator.kube import resources
+from streaming_operator.values import Capabilities, Edge
 from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane
 
@@ -73,7 +73,7 @@ async def create_all(session: aiohttp.ClientSession, namespace: str, names: Iter
 
     async def create(name: str) -> None:
         await send(
-            session, "POST", kinds.ENDPOINTS.path(namespace), orjson.dumps(body(namespace, name)), JSON
+            session, "POST", resources.ENDPOINTS.path(namespace), orjson.dumps(body(namespace, name)), JSON
         )
 
     async with asyncio.TaskGroup() as group:
@@ -92,7 +92,7 @@ def prepare(
     parsed = StreamingEndpoint.from_body({**endpoint, "metadata": {**endpoint["metadata"], "uid": UID}})
     children = [
         (
-            kinds.BY_NAME[child["apiVersion"], child["kind"]].path(namespace, child["metadata"]["name"])
+            resources.BY_NAME[child["apiVersion"], child["kind"]].path(namespace, child["metadata"]["name"])
             + QUERY,
             orjson.dumps(sealed(child)),
         )
@@ -102,10 +102,10 @@ def prepare(
     last = orjson.dumps(
         {key: endpoint[key] for key in ("apiVersion", "kind", "metadata")} | {"status": status}
     )
-    last_path = kinds.ENDPOINTS.path(namespace, name, "status") + QUERY
+    last_path = resources.ENDPOINTS.path(namespace, name, "status") + QUERY
 
     async def write(session: aiohttp.ClientSession) -> None:
-        created = orjson.loads(await send(session, "POST", kinds.ENDPOINTS.path(namespace), first, JSON))
+        created = orjson.loads(await send(session, "POST", resources.ENDPOINTS.path(namespace), first, JSON))
         uid = created["metadata"]["uid"].encode()
         for path, data in children:
             await send(session, "PATCH", path, data.replace(UID.encode(), uid), APPLY)

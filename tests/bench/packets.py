@@ -10,9 +10,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from streaming_operator.probe.answer import Ending
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.probe.http.response import Ending
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import Timeline
 from tests.bench.capture import PCAP, RECORD
 
 

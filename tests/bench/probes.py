@@ -8,14 +8,14 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.probe import wire
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.request import Ask, chat, post
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.request import Ask, chat, post
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import Timeline
 from tests.engines.running import MODEL
 
-LIMITS = wire.Limits(first_token=60.0, stall=60.0)
+LIMITS = connection.Limits(first_token=60.0, stall=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ async def hold(load: Load) -> Held:
     found: dict[str, Timeline] = {}
 
     async def one(number: int) -> None:
-        target = wire.Target(Hop.POD, "127.0.0.1", load.ports[number % len(load.ports)])
+        target = connection.Target(Hop.POD, "127.0.0.1", load.ports[number % len(load.ports)])
         for stream in range(load.streams):
             nonce = f"{load.at_once}-{number}-{stream}"
             ask = Ask(MODEL, max_tokens=load.tokens)
             request = post(target.path, target.host_header, chat(ask, nonce), "identity", None)
             recorder = Recorder()
-            ended = await wire.exchange(target, request, recorder, LIMITS)
+            ended = await connection.exchange(target, request, recorder, LIMITS)
             found[nonce] = recorder.timeline(ended.ending, ended.at, ended.clock)
 
     async with asyncio.TaskGroup() as group:

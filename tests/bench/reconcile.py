@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from streaming_operator.cluster import kinds
+from streaming_operator.kube import resources
 from streaming_operator.settings import Settings
 from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane
@@ -109,7 +109,7 @@ async def running(plane: ControlPlane, log: Path) -> AsyncIterator[Operator]:
 
 async def statuses_written(session: aiohttp.ClientSession, namespace: str, count: int) -> None:
     """Wait until each of *count* endpoints has a status, by a watch that costs the server little."""
-    path = f"{kinds.ENDPOINTS.path(namespace)}?watch=1"
+    path = f"{resources.ENDPOINTS.path(namespace)}?watch=1"
     done: set[str] = set()
     async with asyncio.timeout(PATIENCE):
         while len(done) < count:  # the server ends a watch when it likes, e.g. while a CRD settles
@@ -132,15 +132,15 @@ def versions(plane: ControlPlane, namespace: str) -> dict[str, str]:
     """`plural/name` -> resource version of everything in the namespace that the operator writes."""
     return {
         f"{kind.plural}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
-        for kind in (kinds.ENDPOINTS, *kinds.CHILDREN)
+        for kind in (resources.ENDPOINTS, *resources.CHILDREN)
         for item in plane.request("GET", kind.path(namespace), limit=str(LONGEST_LIST))["items"]
     }
 
 
 def clear(plane: ControlPlane, namespace: str) -> None:
     """Delete everything in the namespace: there is no garbage collector here."""
-    for kind in (kinds.ENDPOINTS, *kinds.CHILDREN):
-        if kind is kinds.SERVICES:  # has no collection delete
+    for kind in (resources.ENDPOINTS, *resources.CHILDREN):
+        if kind is resources.SERVICES:  # has no collection delete
             for item in plane.request("GET", kind.path(namespace))["items"]:
                 plane.request("DELETE", kind.path(namespace, item["metadata"]["name"]))
         else:
@@ -225,7 +225,7 @@ async def measure(plane: ControlPlane, log: Path, endpoints: int, rounds: int) -
         if number:
             clear(plane, ours)
         mine.append(await operator_turn(plane, ours, names, settings.connections, log))
-        status = plane.request("GET", kinds.ENDPOINTS.path(ours, names[0]))["status"]
+        status = plane.request("GET", resources.ENDPOINTS.path(ours, names[0]))["status"]
         theirs.append(await bare_turn(plane, bare, names, settings.connections, status))
         check_same(plane, ours, bare)
         clear(plane, bare)

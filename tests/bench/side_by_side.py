@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.probe.stream.timeline import Timeline
 from tests.bench import compare, packets, probes, servers
 from tests.bench.capture import Capture, Unavailable
 from tests.bench.clients import CLIENTS, Client, Job, NotRun, Told

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from streaming_operator import render
-from streaming_operator.cluster import kinds
+from streaming_operator.kube import resources
 from streaming_operator.render import ChildKind
 
 INSTALL = Path(__file__).resolve().parents[2] / "manifests" / "install.yaml"
@@ -42,6 +42,6 @@ def test_what_is_not_always_rendered_may_be_pruned(kind: ChildKind) -> None:
 def test_the_cluster_side_knows_the_same_kinds() -> None:
     """Its table of addresses and the renderer's list agree, also on what a cluster may lack."""
     rendered = {(one.api_version, one.kind, one.plural, one.optional) for one in render.CHILD_KINDS}
-    known = {(one.api_version, one.kind, one.plural, one in kinds.OPTIONAL) for one in kinds.CHILDREN}
+    known = {(one.api_version, one.kind, one.plural, one in resources.OPTIONAL) for one in resources.CHILDREN}
 
     assert rendered == known

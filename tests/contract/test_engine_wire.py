@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.probe import wire
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.request import PATHS, Api, ApiKey, Ask, body, post
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.request import PATHS, Api, ApiKey, Ask, body, post
+from streaming_operator.probe.stream.recorder import Recorder
 from tests.contract import shapes
 from tests.contract.engines import (
     CHAT,
@@ -180,11 +180,11 @@ def test_whole_response(server: Server) -> None:
 @pytest.mark.parametrize("api", list(PATHS))
 async def test_probe_measures_each_api(server: Server, api: Api) -> None:
     """What the probe asks for is what it gets: all tokens, the server's count and timing, the end."""
-    target = wire.Target(Hop.POD, "127.0.0.1", server.engine.port, path=PATHS[api])
+    target = connection.Target(Hop.POD, "127.0.0.1", server.engine.port, path=PATHS[api])
     question = body(Ask("tiny", max_tokens=32, api=api), "n")
     recorder = Recorder()
     request = post(target.path, target.host_header, question, "gzip", ApiKey(KEY))
-    ended = await wire.exchange(target, request, recorder, wire.Limits())
+    ended = await connection.exchange(target, request, recorder, connection.Limits())
     t = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
     assert (200, api, 32, True, "length") == (t.status, t.api, t.tokens, t.done, t.finish_reason)
     assert t.metrics is not None

@@ -22,7 +22,7 @@ from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import DRAIN_OVER_FILE, FILES_PATH
 from streaming_operator.engines.vllm import FLAG_VARIABLE
-from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.values import Capabilities, Manifest
 from tests.engines.running import START_SECONDS, Kind, RunningEngine, free_port
 
 KINDS = pytest.mark.parametrize("kind", ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)])

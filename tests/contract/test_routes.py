@@ -7,8 +7,8 @@ import pytest
 
 from streaming_operator import render, routes
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge, Manifest
 from streaming_operator.routes.base import SERVICE_PORT, Route
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 EXPOSURES: dict[str, dict[str, Any]] = {
     "ingress": {"ingress": {"className": "some-class", "tls": {"secretName": "tls"}}},

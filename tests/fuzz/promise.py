@@ -13,13 +13,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 
-from streaming_operator.probe import http1, http2, sse
-from streaming_operator.probe.answer import Ending, Response
-from streaming_operator.probe.finding import Attempt
-from streaming_operator.probe.recorder import BODY_KEPT, Recorder
-from streaming_operator.probe.request import post
-from streaming_operator.probe.timeline import Timeline
-from streaming_operator.probe.verdict import judge
+from streaming_operator.probe.http import http1, http2
+from streaming_operator.probe.http.request import post
+from streaming_operator.probe.http.response import Ending, Response
+from streaming_operator.probe.judge.finding import Attempt
+from streaming_operator.probe.judge.verdict import judge
+from streaming_operator.probe.stream import sse
+from streaming_operator.probe.stream.recorder import BODY_KEPT, Recorder
+from streaming_operator.probe.stream.timeline import Timeline
 
 CUT = 0x1F
 """Bits of the first byte that hold the length of a read, less one; the higher ones number the kind of answer."""

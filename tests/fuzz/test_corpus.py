@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.probe import http1
-from streaming_operator.probe.answer import DECODED_LIMIT, SLICE, Broken, Part, Piece
+from streaming_operator.probe.http import http1
+from streaming_operator.probe.http.response import DECODED_LIMIT, SLICE, Broken, Part, Piece
 from tests.fuzz.promise import CUT, KINDS, hold
 
 CORPUS = Path(__file__).with_name("corpus")

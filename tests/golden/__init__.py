@@ -9,7 +9,7 @@ import yaml
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge, Manifest
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 CASES = Path(__file__).parent / "cases"
 WRITING = os.environ.get("GOLDEN") == "write"

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from streaming_operator import metrics, reconcile
+from streaming_operator import metrics
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.edges import EdgeAddresses
-from streaming_operator.facts import Capabilities, Edge, Manifest, Observed, PodFact, RouteFact
-from streaming_operator.reconcile import Reconciler
+from streaming_operator.controller import reconciler
+from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.settings import Settings
+from streaming_operator.values import Capabilities, Edge, Manifest, Observed, PodFact, RouteFact
 from tests.engines.running import RunningEngine
 from tests.probe import proxies
 from tests.probe.conftest import METRICS
@@ -278,7 +279,7 @@ async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A verdict that is read back holds; its next probe comes at a random time within one interval."""
-    monkeypatch.setattr(reconcile.random, "random", lambda: 0.5)
+    monkeypatch.setattr(reconciler.random, "random", lambda: 0.5)
     engine = engines()
     async with living(engine) as life:
         await life.verified()

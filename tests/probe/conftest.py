@@ -5,13 +5,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from streaming_operator.api.conditions import Hop
+from streaming_operator.api.reasons import Hop
 from streaming_operator.engines.vllm import Vllm
 from streaming_operator.probe.gauges import Gauges
-from streaming_operator.probe.hops import Plan
-from streaming_operator.probe.request import ApiKey
-from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.wire import Limits, Target
+from streaming_operator.probe.http.connection import Limits, Target
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import ApiKey
+from streaming_operator.probe.verification import Plan
 from tests.engines.running import MODEL, RunningEngine
 
 LIMITS = Limits(connect=5.0, first_token=20.0, stall=20.0, total=60.0)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.api.traffic import Checks
-from streaming_operator.facts import ProbeResult
-from streaming_operator.probe import checks, hops
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.exposure import Checks
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe import checks, verification
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.question import Replica
-from streaming_operator.probe.remedies import Names
-from streaming_operator.probe.wire import Target
+from streaming_operator.probe.verification import verify
+from streaming_operator.values import ProbeResult
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import proxies
 from tests.probe.conftest import GAUGES, Engines, plan
@@ -28,7 +28,7 @@ AS_OURS = "proxy_buffering off; proxy_http_version 1.1;"
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that nobody stops is done soon."""
-    monkeypatch.setattr(hops, "CANCEL_TOKENS", 256)
+    monkeypatch.setattr(verification, "CANCEL_TOKENS", 256)
 
 
 def nginx(upstream: int, folder: Path, route: str) -> Running:
@@ -155,7 +155,7 @@ async def test_requests_of_users_are_not_taken_for_ours(
 
 async def test_a_stream_too_short_to_be_cut(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gauge that would fall by itself proves nothing."""
-    monkeypatch.setattr(hops, "CANCEL_TOKENS", 20)
+    monkeypatch.setattr(verification, "CANCEL_TOKENS", 20)
     engine = engines()
     result = await checked([engine.port], [engine], checks=Checks(cancel=True))
     assert Verdict.STREAMING is result.verdict, result.message

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming_operator.cli_probe import probe
+from streaming_operator.cli.probe import probe
 from tests.engines.running import free_port
 from tests.probe import proxies
 from tests.probe.certificates import authority
@@ -330,7 +330,7 @@ def test_interrupted_says_so(engines: Engines) -> None:
         client.recv(1)
 
     with Proxy(engines().port, hold) as edge:
-        command = [sys.executable, "-c", "from streaming_operator.cli_probe import probe; probe()"]
+        command = [sys.executable, "-c", "from streaming_operator.cli.probe import probe; probe()"]
         process = subprocess.Popen(
             [*command, f"http://127.0.0.1:{edge.port}", "--model", "tiny"],
             stdout=subprocess.PIPE,

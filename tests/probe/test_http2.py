@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe import wire
-from streaming_operator.probe.answer import Ending, NoResponse
-from streaming_operator.probe.hops import Plan, verify
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.request import Ask, Encoding, body, post
-from streaming_operator.probe.timeline import Timeline
-from streaming_operator.probe.wire import Target
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.http.request import Ask, Encoding, body, post
+from streaming_operator.probe.http.response import Ending, NoResponse
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import Timeline
+from streaming_operator.probe.verification import Plan, verify
 from tests.engines.running import MODEL
 from tests.probe import proxies
 from tests.probe.certificates import Authority, authority
@@ -58,7 +58,7 @@ async def ask(
     question = body(Ask(MODEL, max_tokens=tokens), "n")
     recorder = Recorder(heard)
     request = post(target.path, target.host_header, question, encoding, None)
-    ended = await wire.exchange(target, request, recorder, LIMITS)
+    ended = await connection.exchange(target, request, recorder, LIMITS)
     return recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
 
 
@@ -104,7 +104,7 @@ async def test_long_answer(plain: Http2Server) -> None:
 
 async def test_server_that_knows_no_http2(engines: Engines) -> None:
     """Prior knowledge that is wrong is told as that."""
-    with pytest.raises(wire.NoAnswer) as refused:
+    with pytest.raises(connection.NoAnswer) as refused:
         await ask(Target(Hop.POD, "127.0.0.1", engines().port, http2=True))
     assert NoResponse.LOST is refused.value.trouble
     assert "does not speak HTTP/2" in refused.value.detail

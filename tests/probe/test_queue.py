@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.question import Replica
-from streaming_operator.probe.wire import Target
+from streaming_operator.probe.verification import verify
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import proxies
 from tests.probe.conftest import GAUGES, HASTY, METRICS, Engines, plan

@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import ApiKey
 from streaming_operator.probe.models import models
-from streaming_operator.probe.request import ApiKey
-from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.wire import Target
+from streaming_operator.probe.verification import verify
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines, plan
 from tests.probe.proxies import Proxy

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.hops import Plan, verify
-from streaming_operator.probe.wire import Target
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.verification import Plan, verify
 from tests.probe import proxies
 from tests.probe.certificates import Authority, authority
 from tests.probe.conftest import Engines, plan

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe import wire
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.guard import Guard, api_server
+from streaming_operator.probe.http.request import ApiKey
+from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.question import Plan
-from streaming_operator.probe.remedies import Names
-from streaming_operator.probe.request import ApiKey
-from streaming_operator.probe.safety import Guard, api_server
+from streaming_operator.probe.verification import verify
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines
 from tests.probe.proxies import Proxy
@@ -19,15 +19,17 @@ from tests.probe.proxies import Proxy
 OPERATOR = Guard()
 
 
-def public(name: str, port: int = 80, **more: object) -> wire.Target:
-    return wire.Target(Hop.PUBLIC, name, port, host=name, **more)  # type: ignore[arg-type]
+def public(name: str, port: int = 80, **more: object) -> connection.Target:
+    return connection.Target(Hop.PUBLIC, name, port, host=name, **more)  # type: ignore[arg-type]
 
 
-async def refusal(target: wire.Target, guard: Guard = OPERATOR, key: ApiKey | None = None) -> str | None:
+async def refusal(
+    target: connection.Target, guard: Guard = OPERATOR, key: ApiKey | None = None
+) -> str | None:
     """Why it is refused; None when it may be asked."""
     try:
-        await wire.resolve(target, guard, key)
-    except wire.NoAnswer as error:
+        await connection.resolve(target, guard, key)
+    except connection.NoAnswer as error:
         return error.detail
     return None
 
@@ -88,9 +90,9 @@ async def test_a_public_service_network_is_refused() -> None:
     """IPv6 clusters may have public addresses: the API server's own tells its Service network."""
     guard = api_server("2600:1f00::1")
     assert await refusal(public("2600:1f00::1"), guard) is not None
-    told = wire.forbidden("2600:1f00::7", guard, by_dns=True)
+    told = connection.forbidden("2600:1f00::7", guard, by_dns=True)
     assert told is not None
-    assert wire.forbidden("2600:1f00::1:0:0:7", guard, by_dns=True) is None
+    assert connection.forbidden("2600:1f00::1:0:0:7", guard, by_dns=True) is None
 
 
 async def test_the_key_stays_off_plain_http_to_the_public() -> None:
@@ -106,7 +108,7 @@ async def test_a_refused_address_is_not_blamed_on_a_hop_inside() -> None:
     """Nobody listens at the Service just then: it is the name all the same that has to change."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         closed = held.getsockname()[1]
-    targets = (wire.Target(Hop.SERVICE, "127.0.0.1", closed), public("10.1"))
+    targets = (connection.Target(Hop.SERVICE, "127.0.0.1", closed), public("10.1"))
     result = await verify(Plan(targets, "tiny", limits=LIMITS, guard=OPERATOR))
     assert (Verdict.UNREACHABLE, Hop.PUBLIC) == (result.verdict, result.hop)
     assert "private address" in result.message

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from streaming_operator.api.conditions import Hop
+from streaming_operator.api.reasons import Hop
 from streaming_operator.diagnose import placed
-from streaming_operator.probe.wire import Target
+from streaming_operator.probe.http.connection import Target
 from tests.engines.running import free_port
 
 

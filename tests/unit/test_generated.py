@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hack import generate
-from streaming_operator.api import schema
+from streaming_operator.api import crd
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -20,7 +20,7 @@ def test_fresh(name: str) -> None:
 
 def test_one_crd_everywhere() -> None:
     """The plain manifests carry the CRD of crds/, and keep it when the chart goes."""
-    expected: dict[str, Any] = yaml.safe_load(schema.crd_yaml())
+    expected: dict[str, Any] = yaml.safe_load(crd.crd_yaml())
     found = [doc for doc in _install() if doc["kind"] == "CustomResourceDefinition"]
     assert 1 == len(found)
     assert "keep" == found[0]["metadata"]["annotations"].pop("helm.sh/resource-policy")

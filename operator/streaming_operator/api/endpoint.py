@@ -1,7 +1,7 @@
 """
 The StreamingEndpoint resource: its spec put together, and one endpoint as the operator sees it.
 
-Defaults, descriptions and constraints of the models become the CRD (`schema.py`), so that no webhook is
+Defaults, descriptions and constraints of the models become the CRD (`crd.py`), so that no webhook is
 needed to install. Nothing here talks to anything.
 
 Durations are whole seconds, as in core/v1. Free-form Kubernetes types (affinity and the like) stay plain
@@ -16,17 +16,8 @@ import orjson
 from pydantic import Field, ValidationError
 from pydantic_core import InitErrorDetails
 
-from streaming_operator.api.rules import CEL, Model, keys_match
-from streaming_operator.api.scalars import (
-    QUALIFIED_KEY,
-    QUALIFIED_KEY_RULE,
-    DnsName,
-    FreeForm,
-    FreeObject,
-    Labels,
-    Unique,
-)
-from streaming_operator.api.traffic import (
+from streaming_operator.api.cel import CEL, Model, keys_match
+from streaming_operator.api.exposure import (
     Exposure,
     HttpRoute,
     Ingress,
@@ -35,6 +26,15 @@ from streaming_operator.api.traffic import (
     ServiceMonitor,
     Timeouts,
     Verification,
+)
+from streaming_operator.api.types import (
+    QUALIFIED_KEY,
+    QUALIFIED_KEY_RULE,
+    DnsName,
+    FreeForm,
+    FreeObject,
+    Labels,
+    Unique,
 )
 from streaming_operator.api.workload import (
     DEFAULT_ENGINE_IMAGE,

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from streaming_operator.api.rules import Model
-from streaming_operator.api.scalars import Unique
+from streaming_operator.api.cel import Model
+from streaming_operator.api.types import Unique
 
 
 class ConditionStatus(Model):

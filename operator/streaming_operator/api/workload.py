@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from streaming_operator.api.rules import CEL, Model, at_most_one, exactly_one, keys_match, keys_without
-from streaming_operator.api.scalars import (
+from streaming_operator.api.cel import CEL, Model, at_most_one, exactly_one, keys_match, keys_without
+from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
     AbsolutePath,

@@ -5,10 +5,10 @@ What stands behind a class, and where it listens: the administrator's list first
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from streaming_operator.cluster import kinds
-from streaming_operator.cluster.cached import Cached, Source
-from streaming_operator.facts import Capabilities, Edge
+from streaming_operator.cluster.objects import Cached, Source
+from streaming_operator.kube import resources
 from streaming_operator.settings import EdgeSetting
+from streaming_operator.values import Capabilities, Edge
 
 INGRESS_NGINX_CONTROLLER = "k8s.io/ingress-nginx"
 """`IngressClass.spec.controller` of ingress-nginx; one installed under another value is not recognised."""
@@ -38,14 +38,15 @@ def edge_of(setting: EdgeSetting) -> Edge:
 
 def capabilities(source: Source, told: tuple[EdgeSetting, ...]) -> Capabilities:
     """Which optional kinds and which classes there are now."""
-    classes = list(source.every(kinds.GATEWAY_CLASSES))
+    classes = list(source.every(resources.GATEWAY_CLASSES))
     return Capabilities(
-        service_monitors=source.has(kinds.SERVICE_MONITORS),
-        http_routes=source.has(kinds.HTTP_ROUTES),
-        ingress_classes=ingress_classes(source.every(kinds.INGRESS_CLASSES), told),
+        service_monitors=source.has(resources.SERVICE_MONITORS),
+        http_routes=source.has(resources.HTTP_ROUTES),
+        ingress_classes=ingress_classes(source.every(resources.INGRESS_CLASSES), told),
         gateway_classes=gateway_classes(classes, told),
         gateways={
-            "/".join(seen.key): seen.body["spec"]["gatewayClassName"] for seen in source.every(kinds.GATEWAYS)
+            "/".join(seen.key): seen.body["spec"]["gatewayClassName"]
+            for seen in source.every(resources.GATEWAYS)
         },
         request_timeout_classes=frozenset(
             seen.key[1] for seen in classes if REQUEST_TIMEOUT_FEATURE in seen.body["features"]

@@ -10,9 +10,9 @@ from typing import Literal
 
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import kinds
-from streaming_operator.cluster.transport import Transport
 from streaming_operator.errors import ClusterError
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
 
 LONGEST_NOTE = 1024
 """events.k8s.io/v1 refuses more."""
@@ -32,8 +32,8 @@ class Publisher:
     ) -> None:
         """Write one Event; a failure becomes a log line with its cause."""
         manifest = {
-            "apiVersion": kinds.EVENTS.api_version,
-            "kind": kinds.EVENTS.kind,
+            "apiVersion": resources.EVENTS.api_version,
+            "kind": resources.EVENTS.kind,
             "metadata": {"name": f"{endpoint.name}.{uuid.uuid4().hex[:16]}", "namespace": endpoint.namespace},
             "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": FIELD_MANAGER,
@@ -51,7 +51,9 @@ class Publisher:
             },
         }
         try:
-            await self._transport.create(kinds.EVENTS.path(endpoint.namespace), manifest, "write an Event")
+            await self._transport.create(
+                resources.EVENTS.path(endpoint.namespace), manifest, "write an Event"
+            )
         except ClusterError as error:
             log.warning(
                 "event %s of %s/%s was not written: %s", reason, endpoint.namespace, endpoint.name, error

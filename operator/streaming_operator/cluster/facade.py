@@ -9,17 +9,18 @@ from typing import Any, Literal, Self
 
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
-from streaming_operator.cluster import edges, kinds, secrets
-from streaming_operator.cluster.applier import Applied, Applier
-from streaming_operator.cluster.cached import Key
-from streaming_operator.cluster.caches import Caches
+from streaming_operator.cluster import edges, secrets
+from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
-from streaming_operator.cluster.observer import Observer
-from streaming_operator.cluster.transport import METADATA_LIST, Transport
+from streaming_operator.cluster.objects import Key
+from streaming_operator.cluster.observe import Observer
+from streaming_operator.cluster.store import Caches
 from streaming_operator.errors import Conflict, Gone
-from streaming_operator.facts import Capabilities, Identity, Manifest, Observed
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.settings import Settings
+from streaming_operator.values import Capabilities, Identity, Manifest, Observed
 
 PAGE = "500"
 
@@ -96,7 +97,7 @@ class Cluster:
         """The endpoint as it is now; None when there is none."""
         try:
             body = await self._transport.get(
-                kinds.ENDPOINTS.path(*key), f"read StreamingEndpoint {key[0]}/{key[1]}"
+                resources.ENDPOINTS.path(*key), f"read StreamingEndpoint {key[0]}/{key[1]}"
             )
         except Gone:
             return None
@@ -109,7 +110,7 @@ class Cluster:
             query = {"limit": PAGE}
             while True:
                 page = await self._transport.get(
-                    kinds.ENDPOINTS.path(namespace),
+                    resources.ENDPOINTS.path(namespace),
                     "list StreamingEndpoints",
                     query=query,
                     accept=METADATA_LIST,
@@ -132,7 +133,7 @@ class Cluster:
             "kind": KIND,
             "metadata": {"name": endpoint.name, "namespace": endpoint.namespace},
         }
-        path = kinds.ENDPOINTS.path(endpoint.namespace, endpoint.name, "status")
+        path = resources.ENDPOINTS.path(endpoint.namespace, endpoint.name, "status")
         doing = f"write the status of {endpoint.namespace}/{endpoint.name}"
         stored = await self._transport.apply(path, {**manifest, "status": status}, doing)
         metrics.WRITES.labels(kind=KIND, verb="apply").inc()
@@ -178,7 +179,7 @@ class Cluster:
         if edge is not None and edge.service is not None:
             namespace, _, name = edge.service.partition("/")
             body = await self._transport.get(
-                kinds.SERVICES.path(namespace, name), f"read the edge's Service {edge.service}"
+                resources.SERVICES.path(namespace, name), f"read the edge's Service {edge.service}"
             )
             address = (body.get("spec") or {}).get("clusterIP")
             found = (

@@ -3,14 +3,14 @@
 import base64
 import binascii
 
-from streaming_operator.cluster import kinds
-from streaming_operator.cluster.transport import Transport
 from streaming_operator.errors import Gone, Rejected
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
 
 
 async def secret_key(transport: Transport, namespace: str, name: str, key: str) -> str:
     """One value of a Secret; raises `Gone` without it, `Rejected` where it is not text."""
-    body = await transport.get(kinds.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}")
+    body = await transport.get(resources.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}")
     try:
         return base64.b64decode((body.get("data") or {})[key], validate=True).decode().strip()
     except KeyError:
@@ -21,7 +21,9 @@ async def secret_key(transport: Transport, namespace: str, name: str, key: str) 
 
 async def config_map_key(transport: Transport, namespace: str, name: str, key: str) -> str:
     """One value of a ConfigMap, e.g. a CA bundle."""
-    body = await transport.get(kinds.CONFIG_MAPS.path(namespace, name), f"read ConfigMap {namespace}/{name}")
+    body = await transport.get(
+        resources.CONFIG_MAPS.path(namespace, name), f"read ConfigMap {namespace}/{name}"
+    )
     try:
         return str((body.get("data") or {})[key])
     except KeyError:

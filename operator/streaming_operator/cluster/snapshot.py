@@ -11,17 +11,18 @@ from typing import Any, Self
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
-from streaming_operator.cluster import cached, kinds
-from streaming_operator.cluster.cached import Body, Cached, Key
-from streaming_operator.cluster.caches import TRIMS, hosts_of
-from streaming_operator.cluster.kinds import Kind
-from streaming_operator.cluster.transport import Transport
+from streaming_operator.cluster import objects
+from streaming_operator.cluster.objects import Body, Cached, Key
+from streaming_operator.cluster.store import TRIMS, hosts_of
 from streaming_operator.errors import Forbidden, Gone
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.resources import Kind
 
 PAGE = "500"
-OURS = (kinds.DEPLOYMENTS, kinds.SERVICES, kinds.PODS, kinds.REPLICA_SETS)
-OPTIONAL = (kinds.HTTP_ROUTES, kinds.SERVICE_MONITORS)
-EVERYBODYS = (kinds.INGRESSES, kinds.INGRESS_CLASSES, kinds.GATEWAY_CLASSES, kinds.GATEWAYS)
+OURS = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS, resources.REPLICA_SETS)
+OPTIONAL = (resources.HTTP_ROUTES, resources.SERVICE_MONITORS)
+EVERYBODYS = (resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS)
 
 
 class Snapshot:
@@ -81,7 +82,7 @@ class Snapshot:
 
     def serving(self, host: str) -> list[Cached]:
         """Every Ingress with a rule for *host*."""
-        return [seen for seen in self.every(kinds.INGRESSES) if host in hosts_of(seen)]
+        return [seen for seen in self.every(resources.INGRESSES) if host in hosts_of(seen)]
 
 
 async def _list(
@@ -91,8 +92,8 @@ async def _list(
     query, found = {"limit": PAGE} | ({"labelSelector": selector} if selector else {}), []
     while True:
         page: dict[str, Any] = await transport.get(kind.path(namespace), f"list {kind.plural}", query=query)
-        trim = TRIMS.get(kind, cached.whole)
-        found += [cached.cache(item, trim) for item in page.get("items") or ()]
+        trim = TRIMS.get(kind, objects.whole)
+        found += [objects.cache(item, trim) for item in page.get("items") or ()]
         if not (more := page["metadata"].get("continue")):
             return found
         query["continue"] = more
@@ -101,14 +102,14 @@ async def _list(
 async def _instead(transport: Transport, kind: Kind, endpoint: StreamingEndpoint) -> list[Cached]:
     """What stands for objects that may not be listed: what the endpoint names exists, of unknown make."""
     exposure = endpoint.spec.exposure
-    if kind is kinds.INGRESSES:
+    if kind is resources.INGRESSES:
         return await _list(transport, kind, endpoint.namespace)
-    if kind is kinds.INGRESS_CLASSES and exposure is not None and exposure.ingress is not None:
-        return [cached.cache(_unseen("", exposure.ingress.class_name), cached.ingress_class)]
-    if kind is kinds.GATEWAYS and exposure is not None and exposure.http_route is not None:
+    if kind is resources.INGRESS_CLASSES and exposure is not None and exposure.ingress is not None:
+        return [objects.cache(_unseen("", exposure.ingress.class_name), objects.ingress_class)]
+    if kind is resources.GATEWAYS and exposure is not None and exposure.http_route is not None:
         refs = exposure.http_route.parent_refs
         return [
-            cached.cache(_unseen(ref.namespace or endpoint.namespace, ref.name), cached.gateway)
+            objects.cache(_unseen(ref.namespace or endpoint.namespace, ref.name), objects.gateway)
             for ref in refs
         ]
     return []

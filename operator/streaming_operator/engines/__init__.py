@@ -6,7 +6,7 @@ from functools import cache
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import Engine
-from streaming_operator.plugins import members
+from streaming_operator.registry import members
 
 
 @cache

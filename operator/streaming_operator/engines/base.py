@@ -8,7 +8,7 @@ An engine only says how it is told; the objects that carry this are made in `ren
 from typing import Protocol
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Manifest
+from streaming_operator.values import Manifest
 
 HOME = "/home/vllm"
 """Home of uid 2000 in vLLM's image; caches must lie below it."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from streaming_operator.api.endpoint import EnvVar, StreamingEndpoint
 from streaming_operator.engines.base import CACHE_PATH, DRAIN_OVER_FILE, FILES_PATH, HOME, Engine, model_path
-from streaming_operator.facts import Manifest
+from streaming_operator.values import Manifest
 
 SHUTDOWN_TIMEOUT = "--shutdown-timeout"
 PER_REQUEST_METRICS = "--enable-per-request-metrics"

@@ -8,10 +8,10 @@ own metrics. `plan` turns an endpoint into a question, `verifier` asks it beside
 API server.
 """
 
+from streaming_operator.probe.http.guard import Guard, api_server
+from streaming_operator.probe.http.request import ApiKey
 from streaming_operator.probe.plan import Occasion, plan
 from streaming_operator.probe.question import Plan
-from streaming_operator.probe.request import ApiKey
-from streaming_operator.probe.safety import Guard, api_server
-from streaming_operator.probe.verifier import Verifier
+from streaming_operator.probe.runner import Verifier
 
 __all__ = ["ApiKey", "Guard", "Occasion", "Plan", "Verifier", "api_server", "plan"]

@@ -14,15 +14,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from streaming_operator.api.conditions import Verdict
-from streaming_operator.probe import gauges, wire
-from streaming_operator.probe.answer import Ending, Response
-from streaming_operator.probe.finding import Finding, Symptom
+from streaming_operator.api.reasons import Verdict
+from streaming_operator.probe import gauges
 from streaming_operator.probe.gauges import Gauges
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.request import ApiKey, Ask, body, post
-from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import ApiKey, Ask, body, post
+from streaming_operator.probe.http.response import Ending, Response
+from streaming_operator.probe.judge.finding import Finding, Symptom
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import Timeline
 
 LEAVES_AFTER = 8
 """Token events after which the client leaves: the engine is at work, and its pace is known."""
@@ -48,7 +49,7 @@ class Checked:
 
 FINE = Checked()
 
-Pin = Callable[[wire.Target], Awaitable[wire.Target]]
+Pin = Callable[[connection.Target], Awaitable[connection.Target]]
 """Resolves a target and judges its address; raises `wire.NoAnswer`."""
 
 
@@ -58,19 +59,19 @@ class Asking:
 
     ask: Ask
     nonce: Callable[[], str]
-    limits: wire.Limits
+    limits: connection.Limits
     guard: Guard
     key: ApiKey | None = None
-    pods: tuple[wire.Target, ...] = ()
+    pods: tuple[connection.Target, ...] = ()
     gauges: Gauges | None = None
 
 
-Check = Callable[[Asking, wire.Target], Awaitable[Checked]]
+Check = Callable[[Asking, connection.Target], Awaitable[Checked]]
 
 
 async def along(
-    check: Check, asking: Asking, targets: Sequence[wire.Target], pin: Pin
-) -> tuple[wire.Target, Checked]:
+    check: Check, asking: Asking, targets: Sequence[connection.Target], pin: Pin
+) -> tuple[connection.Target, Checked]:
     """
     Check the outermost of these targets; where something is wrong, the innermost that shows it too is to blame.
     """
@@ -78,14 +79,14 @@ async def along(
     checked = await check(asking, await pin(outermost))
     if checked.finding is not None:
         for target in targets[:-1]:
-            with contextlib.suppress(wire.NoAnswer):
+            with contextlib.suppress(connection.NoAnswer):
                 inner = await check(asking, await pin(target))
                 if inner.finding is not None:
                     return target, inner
     return outermost, checked
 
 
-async def auth(asking: Asking, target: wire.Target) -> Checked:
+async def auth(asking: Asking, target: connection.Target) -> Checked:
     """Without a key, and with a wrong one, a request must be refused."""
     for key, how in ((None, "without a key"), (ApiKey(secrets.token_hex(16)), "with a wrong key")):
         asked = replace(asking, ask=replace(asking.ask, max_tokens=1), key=key)
@@ -100,7 +101,7 @@ async def auth(asking: Asking, target: wire.Target) -> Checked:
     return FINE
 
 
-async def cancel(asking: Asking, target: wire.Target) -> Checked:
+async def cancel(asking: Asking, target: connection.Target) -> Checked:
     """
     The client leaves in the middle of a long stream: the engine's running gauge must fall.
 
@@ -155,15 +156,15 @@ async def _running(asking: Asking) -> int | None:
 
 
 async def _ask(
-    asking: Asking, target: wire.Target, recorder: Recorder, reader: wire.Reader | None = None
+    asking: Asking, target: connection.Target, recorder: Recorder, reader: connection.Reader | None = None
 ) -> Timeline | None:
     """One exchange; None where there was no answer."""
     encoding = asking.ask.encoding
     told = body(asking.ask, asking.nonce())
     request = post(target.path, target.host_header, told, encoding, asking.key)
     try:
-        ended = await wire.exchange(target, request, reader or recorder, asking.limits)
-    except wire.NoAnswer:
+        ended = await connection.exchange(target, request, reader or recorder, asking.limits)
+    except connection.NoAnswer:
         return None
     return recorder.timeline(ended.ending, ended.at, ended.clock)
 

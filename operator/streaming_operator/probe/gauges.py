@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming_operator.probe import http1, wire
-from streaming_operator.probe.answer import End, Ending, Head, Piece, Response
-from streaming_operator.probe.request import get
-from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.http import connection, http1
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import get
+from streaming_operator.probe.http.response import End, Ending, Head, Piece, Response
 
-LIMITS = wire.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
+LIMITS = connection.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
 """A busy server answers late; one that takes longer, or tells more than any engine would, tells nothing."""
 AT_ONCE = 8
 """Pods read at once: what they send is held in memory."""
@@ -30,11 +30,11 @@ class Gauges:
     waiting: str
 
 
-async def running(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) -> int | None:
+async def running(pods: Sequence[connection.Target], gauges: Gauges, guard: Guard) -> int | None:
     """Requests that run on all these pods together; None when one of them does not tell."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def read(pod: wire.Target) -> float | None:
+    async def read(pod: connection.Target) -> float | None:
         async with places:
             return await _read(pod, gauges.path, gauges.running, guard)
 
@@ -43,7 +43,7 @@ async def running(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) -> 
     return round(sum(known)) if len(known) == len(told) else None
 
 
-async def are_full(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) -> bool:
+async def are_full(pods: Sequence[connection.Target], gauges: Gauges, guard: Guard) -> bool:
     """Whether requests wait on every pod; asked one after the other, and the first free one answers for all."""
     for pod in pods:
         if not await _read(pod, gauges.path, gauges.waiting, guard):
@@ -51,14 +51,14 @@ async def are_full(pods: Sequence[wire.Target], gauges: Gauges, guard: Guard) ->
     return bool(pods)
 
 
-async def _read(pod: wire.Target, path: str, name: str, guard: Guard) -> float | None:
+async def _read(pod: connection.Target, path: str, name: str, guard: Guard) -> float | None:
     """The sum of one metric over the engines of a pod."""
     text = _Text()
     try:
-        target = await wire.resolve(replace(pod, path=path), guard, None)
-        await wire.exchange(target, get(path, target.host_header, None), text, LIMITS)
+        target = await connection.resolve(replace(pod, path=path), guard, None)
+        await connection.exchange(target, get(path, target.host_header, None), text, LIMITS)
         values = _values(text.body.decode("utf-8", "replace"), name)
-    except (wire.NoAnswer, ValueError):
+    except (connection.NoAnswer, ValueError):
         return None
     return sum(values) if text.ending is Ending.COMPLETE and text.status == 200 and values else None
 

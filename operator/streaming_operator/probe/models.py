@@ -5,25 +5,25 @@ Which models a server says it serves: for people who name none. One GET of `/v1/
 import json
 from dataclasses import replace
 
-from streaming_operator.probe import wire
-from streaming_operator.probe.finding import Attempt, Finding
-from streaming_operator.probe.quoting import without_key
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.refusal import no_answer, no_head, refused
-from streaming_operator.probe.request import ApiKey, get, models_path
-from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import ApiKey, get, models_path
+from streaming_operator.probe.judge.finding import Attempt, Finding
+from streaming_operator.probe.judge.http_errors import no_answer, no_head, refused
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.redaction import without_key
 
 
 async def models(
-    target: wire.Target, key: ApiKey | None, guard: Guard, limits: wire.Limits
+    target: connection.Target, key: ApiKey | None, guard: Guard, limits: connection.Limits
 ) -> tuple[str, ...] | Finding:
     """The names, empty where the answer holds none; a Finding where there was no answer to read."""
     path = models_path(target.path)
     recorder = Recorder()
     try:
-        pinned = await wire.resolve(replace(target, path=path), guard, key)
-        ended = await wire.exchange(pinned, get(path, pinned.host_header, key), recorder, limits)
-    except wire.NoAnswer as error:
+        pinned = await connection.resolve(replace(target, path=path), guard, key)
+        ended = await connection.exchange(pinned, get(path, pinned.host_header, key), recorder, limits)
+    except connection.NoAnswer as error:
         return no_answer(Attempt(trouble=error.trouble, detail=error.detail))
     timeline = without_key(recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments), key)
     if timeline.status is None:

@@ -11,16 +11,16 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from streaming_operator import engines
-from streaming_operator.api.conditions import Hop
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge, EdgeAddress, Observed
+from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.gauges import Gauges
+from streaming_operator.probe.http.connection import Limits, Target
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import CHAT_PATH, ApiKey
+from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.question import Plan, Replica
-from streaming_operator.probe.remedies import Names
-from streaming_operator.probe.request import CHAT_PATH, ApiKey
-from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.wire import Limits, Target
 from streaming_operator.routes import edge_of
+from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
 
 CAP_TOKENS = 1024
 """The most tokens one stream asks for."""

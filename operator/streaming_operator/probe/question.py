@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.api.traffic import Checks
-from streaming_operator.probe import wire
-from streaming_operator.probe.finding import Finding
+from streaming_operator.api.exposure import Checks
+from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.gauges import Gauges
-from streaming_operator.probe.remedies import Names
-from streaming_operator.probe.request import PROMPT, Api, ApiKey, Encoding
-from streaming_operator.probe.safety import Guard
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import PROMPT, Api, ApiKey, Encoding
+from streaming_operator.probe.judge.finding import Finding
+from streaming_operator.probe.judge.remedies import Names
 
 
 def _now() -> datetime:
@@ -30,14 +30,14 @@ class Replica:
     """One ready pod."""
 
     pod: str
-    target: wire.Target
+    target: connection.Target
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to verify and what the result will speak of."""
 
-    targets: tuple[wire.Target, ...]
+    targets: tuple[connection.Target, ...]
     """At most one a hop, in any order; the outermost judges."""
     model: str
     names: Names = field(default_factory=Names)
@@ -50,7 +50,7 @@ class Plan:
     """The most tokens asked for: 1,024 or what the model's length leaves."""
     encodings: tuple[Encoding, ...] = ("gzip", "identity")
     """Asked one after the other, the worse counts; a routine verification asks only the first."""
-    limits: wire.Limits = field(default_factory=wire.Limits)
+    limits: connection.Limits = field(default_factory=connection.Limits)
     guard: Guard = field(default_factory=Guard)
     pod_template_hash: str = ""
     route_hash: str = ""

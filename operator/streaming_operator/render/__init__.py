@@ -7,7 +7,6 @@ what the cluster has comes in as `Capabilities`.
 
 from streaming_operator import engines
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Manifest
 from streaming_operator.render.config import config_map
 from streaming_operator.render.deployment import deployment
 from streaming_operator.render.disruption import disruption_budget
@@ -15,6 +14,7 @@ from streaming_operator.render.monitoring import SERVICE_MONITOR, service_monito
 from streaming_operator.render.route import route, route_hash, route_kinds
 from streaming_operator.render.service import service
 from streaming_operator.routes.base import ChildKind
+from streaming_operator.values import Capabilities, Manifest
 
 __all__ = ["CHILD_KINDS", "ChildKind", "children", "engine_note", "route_hash"]
 

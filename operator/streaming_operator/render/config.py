@@ -10,8 +10,8 @@ import json
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Manifest
 from streaming_operator.render import text
+from streaming_operator.values import Manifest
 
 FILES = ("drain.py", "streaming_middleware.py")
 

@@ -10,8 +10,8 @@ import math
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import Engine, grace_seconds
-from streaming_operator.facts import Manifest
 from streaming_operator.render import volumes
+from streaming_operator.values import Manifest
 
 CONTAINER_NAME = "engine"
 PORT_NAME = "http"

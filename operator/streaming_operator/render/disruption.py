@@ -2,7 +2,7 @@
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Manifest
+from streaming_operator.values import Manifest
 
 
 def disruption_budget(endpoint: StreamingEndpoint) -> Manifest | None:

@@ -3,9 +3,9 @@
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import Engine
-from streaming_operator.facts import Capabilities, Manifest
 from streaming_operator.render.deployment import PORT_NAME
 from streaming_operator.routes.base import ChildKind
+from streaming_operator.values import Capabilities, Manifest
 
 SERVICE_MONITOR = ChildKind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Manifest
 from streaming_operator.routes.base import ChildKind
 from streaming_operator.routes.gateway_api import HTTP_ROUTE
+from streaming_operator.values import Capabilities, Manifest
 
 
 def route_kinds() -> tuple[ChildKind, ...]:

@@ -11,7 +11,7 @@ from importlib import resources
 import jinja2
 import yaml
 
-from streaming_operator.facts import Manifest
+from streaming_operator.values import Manifest
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("streaming_operator.render", "templates"),

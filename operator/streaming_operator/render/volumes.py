@@ -2,8 +2,8 @@
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, MODEL_PATH, world_size
-from streaming_operator.facts import Manifest
 from streaming_operator.render.config import config_map_name
+from streaming_operator.values import Manifest
 
 DEFAULT_SHARED_MEMORY = "2Gi"
 """From vLLM's own Kubernetes guide; it counts against the memory limit."""

@@ -2,8 +2,8 @@
 Exit codes: what a pipeline sees of a verdict. Pure.
 """
 
-from streaming_operator.api.conditions import Verdict
-from streaming_operator.probe.verdict import streams
+from streaming_operator.api.reasons import Verdict
+from streaming_operator.probe.judge.verdict import streams
 
 STREAMING, NOT_STREAMING, USAGE, INCONCLUSIVE, NO_CONNECTION, INTERRUPTED = 0, 1, 2, 3, 4, 130
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.facts import HopResult, ProbeResult
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.report.exits import badness, exit_code
 from streaming_operator.report.model import Arrival, Child, HopReport, Report, Run
+from streaming_operator.values import HopResult, ProbeResult
 
 REMEDY = ". Remedy: "
 

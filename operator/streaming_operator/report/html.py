@@ -6,7 +6,7 @@ Server texts go through the template's escaping; there is no script in the file.
 
 import jinja2
 
-from streaming_operator.api.conditions import EXPLAINED
+from streaming_operator.api.reasons import EXPLAINED
 from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
 from streaming_operator.report.model import Report
 from streaming_operator.report.picture import HEIGHT, WIDTH, drawing

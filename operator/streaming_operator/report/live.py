@@ -15,9 +15,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.probe.finding import Finding
-from streaming_operator.probe.request import Encoding
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.http.request import Encoding
+from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.report.gather import Subject
 from streaming_operator.report.text import BARS, colour
 

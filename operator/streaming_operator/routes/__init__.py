@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge
-from streaming_operator.plugins import DuplicateMemberError, members
+from streaming_operator.registry import DuplicateMemberError, members
 from streaming_operator.routes.base import ExposureKind, Route
+from streaming_operator.values import Capabilities, Edge
 
 GENERIC = "generic"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from streaming_operator.api.endpoint import Exposure, StreamingEndpoint
-from streaming_operator.facts import Capabilities, Manifest
+from streaming_operator.values import Capabilities, Manifest
 
 SERVICE_PORT = 80
 """Port of the endpoint's Service, so that its URL inside the cluster needs none."""

@@ -7,8 +7,8 @@ it may ignore the field, warn, or refuse the route. Never a retry stanza: settin
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import HttpRoute, ParentRef, StreamingEndpoint
-from streaming_operator.facts import Capabilities, Manifest
 from streaming_operator.routes.base import SERVICE_PORT, ChildKind, ExposureKind, Route, exposure_of
+from streaming_operator.values import Capabilities, Manifest
 
 HTTP_ROUTE = ChildKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", optional=True)
 

@@ -6,8 +6,8 @@ An Ingress of portable fields only, for edges that nobody described: the probe i
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Manifest
 from streaming_operator.routes.base import SERVICE_PORT, ChildKind, ExposureKind, Route, exposure_of
+from streaming_operator.values import Capabilities, Manifest
 
 INGRESS = ChildKind("networking.k8s.io/v1", "Ingress", "ingresses")
 

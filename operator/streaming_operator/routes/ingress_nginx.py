@@ -7,9 +7,9 @@ replaced by the default without a word, so times are bare integers (seconds) and
 """
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge, Manifest
 from streaming_operator.routes.base import ExposureKind, Route, exposure_of
 from streaming_operator.routes.ingress_generic import INGRESS, portable_ingress
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 BODY_SIZE = "64m"
 """Room for prompts with images in them; nginx' own default is 1m. The user's annotation wins."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from streaming_operator.api.conditions import ConditionType, Reason
+from streaming_operator.api.reasons import ConditionType, Reason
 
 WATCHED = (
     ConditionType.STALLED,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from streaming_operator.api.conditions import ConditionType, Hop, Reason, Verdict
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.reasons import ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import OperatorError
-from streaming_operator.facts import Capabilities, Observed, Trouble
 from streaming_operator.status.standing import Standing
+from streaming_operator.values import Capabilities, Observed, Trouble
 
 Truth = Literal["True", "False", "Unknown"]
 

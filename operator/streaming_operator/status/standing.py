@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from streaming_operator.api.conditions import STREAMS, ConditionType, Hop, Reason, Verdict
-from streaming_operator.facts import HopResult, Observed, ProbeResult
+from streaming_operator.api.reasons import STREAMS, ConditionType, Hop, Reason, Verdict
+from streaming_operator.values import HopResult, Observed, ProbeResult
 
 FAILING_PAUSE = timedelta(seconds=10)
 """

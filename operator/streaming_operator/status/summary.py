@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from streaming_operator.api import naming
-from streaming_operator.api.conditions import ConditionType, Reason, Verdict
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import HopResult
+from streaming_operator.api.reasons import ConditionType, Reason, Verdict
 from streaming_operator.routes import users_url
 from streaming_operator.status import conditions
 from streaming_operator.status.conditions import Condition, World, timestamp
 from streaming_operator.status.standing import Standing
+from streaming_operator.values import HopResult
 
 Status = dict[str, Any]
 

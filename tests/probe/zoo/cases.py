@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.finding import Symptom
-from streaming_operator.probe.wire import Limits
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.connection import Limits
+from streaming_operator.probe.judge.finding import Symptom
 from tests.probe.proxies import Relay
 from tests.probe.zoo.running import Setup
 

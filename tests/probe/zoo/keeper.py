@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.facts import ProbeResult
-from streaming_operator.probe.hops import Plan, verify
-from streaming_operator.probe.remedies import TABLE, Names, Row
-from streaming_operator.probe.request import ApiKey
-from streaming_operator.probe.safety import Guard
-from streaming_operator.probe.wire import Target
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import ApiKey
+from streaming_operator.probe.judge.remedies import TABLE, Names, Row
+from streaming_operator.probe.verification import Plan, verify
+from streaming_operator.values import ProbeResult
 from tests.engines.running import MODEL, free_port
 from tests.probe.certificates import Authority, authority
 from tests.probe.conftest import Engines

@@ -5,8 +5,8 @@ here does, by small ones of ours.
 
 import json
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.probe.finding import Symptom
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.judge.finding import Symptom
 from tests.probe import proxies
 from tests.probe.zoo.cases import (
     FLOWS,

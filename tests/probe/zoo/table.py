@@ -1,8 +1,8 @@
 """The whole table, and the rows of remedies that nothing here can cause, each with its reason."""
 
-from streaming_operator.probe.finding import Symptom
-from streaming_operator.probe.fingerprint import Proxy
-from streaming_operator.probe.remedies import TABLE
+from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.probe.judge.fingerprint import Proxy
+from streaming_operator.probe.judge.remedies import TABLE
 from tests.probe.zoo import cases, other_cases
 from tests.probe.zoo.cases import Case
 

@@ -19,9 +19,9 @@ from typing import Literal
 
 import pytest
 
-from streaming_operator.api.conditions import STREAMS, Verdict
-from streaming_operator.facts import ProbeResult
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.reasons import STREAMS, Verdict
+from streaming_operator.probe.verification import verify
+from streaming_operator.values import ProbeResult
 from tests.probe.conftest import Engines, plan
 from tests.probe.packages import Missing
 from tests.probe.zoo import matrix

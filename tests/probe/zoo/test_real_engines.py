@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.api.traffic import Checks
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.exposure import Checks
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.question import Replica
-from streaming_operator.probe.verdict import streams
-from streaming_operator.probe.wire import Target
+from streaming_operator.probe.verification import verify
 from tests.engines.running import RunningEngine
 from tests.probe.conftest import GAUGES, METRICS, plan
 from tests.probe.packages import Missing

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.facts import ProbeResult
-from streaming_operator.probe.hops import verify
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.verification import verify
+from streaming_operator.values import ProbeResult
 from tests.apiserver.control_plane import ControlPlane
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import packages

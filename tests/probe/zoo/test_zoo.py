@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from streaming_operator.probe.remedies import TABLE
+from streaming_operator.probe.judge.remedies import TABLE
 from tests.probe.conftest import Engines
 from tests.probe.zoo import keeper, matrix
 from tests.probe.zoo.keeper import NAMES, Outcome

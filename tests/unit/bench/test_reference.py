@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.probe.stream.timeline import Timeline
 from tests.bench import compare, packets, probes
 from tests.bench.capture import PCAP, RECORD, Capture, Unavailable
 from tests.engines.running import RunningEngine

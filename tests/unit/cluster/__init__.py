@@ -1,0 +1,1 @@
+"""Tests of the cluster side that need no API server."""

@@ -4,9 +4,9 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 
-from streaming_operator.probe.answer import Ending
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.probe.http.response import Ending
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import Timeline
 
 Read = tuple[float, bytes]
 

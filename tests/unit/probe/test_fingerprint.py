@@ -2,8 +2,8 @@
 
 import pytest
 
-from streaming_operator.probe.answer import Ending
-from streaming_operator.probe.fingerprint import Proxy, seen
+from streaming_operator.probe.http.response import Ending
+from streaming_operator.probe.judge.fingerprint import Proxy, seen
 from tests.unit.probe.streams import DONE, HEAD, healthy, held, paced, record, token, usage
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from streaming_operator.probe.formats import NOTHING, Kind, Metrics, Said, read
-from streaming_operator.probe.sse import Event
+from streaming_operator.probe.stream.formats import NOTHING, Kind, Metrics, Said, read
+from streaming_operator.probe.stream.sse import Event
 
 TIMINGS = {
     "time_to_first_token_ms": 18.5,

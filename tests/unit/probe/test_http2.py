@@ -12,12 +12,12 @@ from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_operator.probe import answer
-from streaming_operator.probe.answer import Broken, End, Ending, Head, Part, Piece, Reset
-from streaming_operator.probe.http2 import WINDOW, Response
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.request import ApiKey, Ask, Request, body, post
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.probe.http import response
+from streaming_operator.probe.http.http2 import WINDOW, Response
+from streaming_operator.probe.http.request import ApiKey, Ask, Request, body, post
+from streaming_operator.probe.http.response import Broken, End, Ending, Head, Part, Piece, Reset
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import Timeline
 from tests.unit.probe.streams import DONE, compress, token, usage
 
 REQUEST = post("/v1/chat/completions", "llm.example", body(Ask("tiny"), "n"), "gzip", ApiKey("s3cret"))
@@ -100,7 +100,7 @@ def test_body_waits_for_the_peers_window() -> None:
 
 def test_our_window_never_paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is taken is given back long before it runs out: the peer could always send megabytes more."""
-    monkeypatch.setattr(answer, "DECODED_LIMIT", 4 * WINDOW)
+    monkeypatch.setattr(response, "DECODED_LIMIT", 4 * WINDOW)
     peer = Peer(Response())
     peer.connection.send_headers(1, STREAM)
     for _ in range(1900):

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from streaming_operator import probe
-from streaming_operator.api.conditions import Hop
-from streaming_operator.api.traffic import Checks
-from streaming_operator.facts import EdgeAddress, PodFact
+from streaming_operator.api.exposure import Checks
+from streaming_operator.api.reasons import Hop
+from streaming_operator.values import EdgeAddress, PodFact
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
 EDGE = EdgeAddress("10.0.0.1", 80, 443)

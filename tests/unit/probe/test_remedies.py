@@ -2,9 +2,9 @@
 
 import pytest
 
-from streaming_operator.api.conditions import Hop
-from streaming_operator.probe.finding import Symptom
-from streaming_operator.probe.remedies import Names, remedy
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.probe.judge.remedies import Names, remedy
 
 NGINX = Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example", "my.prefix")
 OTHER = Names("llm", "llm-key", "generic", "IngressClass other", "llm.example")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streaming_operator.probe.request import PATHS, ApiKey, Ask, body, chat, models_path, post
+from streaming_operator.probe.http.request import PATHS, ApiKey, Ask, body, chat, models_path, post
 
 
 def test_body_asks_for_a_measurable_stream() -> None:

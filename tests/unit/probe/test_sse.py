@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_operator.probe.sse import Comment, Event, Item, Parser
+from streaming_operator.probe.stream.sse import Comment, Event, Item, Parser
 
 
 def parse(*reads: bytes) -> list[Item]:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_operator.probe.answer import Ending
-from streaming_operator.probe.recorder import Recorder
-from streaming_operator.probe.timeline import quantile
+from streaming_operator.probe.http.response import Ending
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.timeline import quantile
 from tests.unit.probe.streams import (
     DONE,
     HEAD,

@@ -11,8 +11,8 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Manifest
 from streaming_operator.render import config, text
+from streaming_operator.values import Capabilities, Manifest
 from tests.golden import Case, cases
 
 ALL_CASES = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)

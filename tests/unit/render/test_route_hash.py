@@ -6,7 +6,7 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge
+from streaming_operator.values import Capabilities, Edge
 
 BODY: dict[str, Any] = {
     "metadata": {"name": "qwen", "namespace": "models", "uid": "1"},

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from streaming_operator.api.conditions import Hop, Verdict
-from streaming_operator.facts import HopResult, ProbeResult
-from streaming_operator.probe.timeline import Timeline
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.report import Child, Report, Subject, of_results
+from streaming_operator.values import HopResult, ProbeResult
 from tests.unit.probe.streams import healthy, paced
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Hop, Reason, Verdict
+from streaming_operator.api.reasons import Hop, Reason, Verdict
 from streaming_operator.report.exits import exit_code
 from tests.unit.report.reports import FINE, STORED, report, result
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from streaming_operator.api.conditions import Verdict
+from streaming_operator.api.reasons import Verdict
 from streaming_operator.report import Child, Report, html, junit, text, textfile
 from streaming_operator.report.live import Picture, growing
 from streaming_operator.report.model import Arrival, as_json

@@ -4,7 +4,7 @@ from typing import Any
 
 from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import Capabilities, Edge
+from streaming_operator.values import Capabilities, Edge
 
 
 def annotations(edge: Edge, given: dict[str, str] | None = None, **exposure: Any) -> dict[str, str]:

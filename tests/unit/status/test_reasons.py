@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.conditions import Reason, Verdict
+from streaming_operator.api.reasons import Reason, Verdict
 from tests.probe.zoo.table import CASES
 
 TESTS = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from streaming_operator import status
-from streaming_operator.api.conditions import Verdict
-from streaming_operator.facts import PodFact
+from streaming_operator.api.reasons import Verdict
 from streaming_operator.status import Standing, after, pause_until_due, recall, summarize
+from streaming_operator.values import PodFact
 
 from .worlds import NOON, a_result, a_standing, a_world, an_endpoint, observed
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from streaming_operator.api.conditions import EXPLAINED, ConditionType, Hop, Reason, Verdict
+from streaming_operator.api.reasons import EXPLAINED, ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import NotOurs, Unreachable
-from streaming_operator.facts import Capabilities, RouteFact, Trouble
 from streaming_operator.status import Standing, changes, summarize, unreadable, worth_writing
+from streaming_operator.values import Capabilities, RouteFact, Trouble
 
 from .worlds import CAPABILITIES, NOON, a_standing, a_world, an_endpoint, observed
 

@@ -4,18 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from streaming_operator.api.conditions import Hop, Verdict
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.facts import (
-    Capabilities,
-    Edge,
-    HopResult,
-    Observed,
-    PodFact,
-    ProbeResult,
-    RouteFact,
-)
+from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.status import Standing, World
+from streaming_operator.values import Capabilities, Edge, HopResult, Observed, PodFact, ProbeResult, RouteFact
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 CAPABILITIES = Capabilities(

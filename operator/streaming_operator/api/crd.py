@@ -1,0 +1,226 @@
+"""
+The CRD, generated from the pydantic models: structural OpenAPI v3 with defaults, descriptions and CEL rules.
+
+pydantic's own JSON schema says everything, but not in the API server's dialect: references are put in place,
+`null` alternatives and titles go, defaults of parts are made reachable.
+Why not a library: docs/decisions/0001-own-crd-generator.md.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from streaming_operator.api.cel import Model
+from streaming_operator.api.endpoint import GROUP, KIND, PLURAL, ROOT_CEL, VERSION, EndpointSpec
+from streaming_operator.api.status import EndpointStatus
+
+Schema = dict[str, Any]
+
+CRD_NAME = f"{PLURAL}.{GROUP}"
+
+_KEPT = (
+    "type",
+    "description",
+    "format",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+    "maxProperties",
+    "default",
+    "required",
+    "properties",
+    "items",
+    "additionalProperties",
+    "anyOf",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
+)
+"""The keywords of a structural schema that we use, in the order in which they are written."""
+
+_DROPPED = frozenset({"title", "$defs"})
+
+
+def crd(annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The CustomResourceDefinition, with the given annotations."""
+    metadata: dict[str, Any] = {"name": CRD_NAME}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["sep"],
+            },
+            "scope": "Namespaced",
+            "versions": [_version()],
+        },
+    }
+
+
+def crd_yaml(annotations: Mapping[str, str] | None = None) -> str:
+    """The CRD as text, the same for the same code."""
+    return yaml.dump(crd(annotations), Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
+
+
+class _Plain(yaml.SafeDumper):
+    """No anchors: shared parts are written out."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _version() -> dict[str, Any]:
+    return {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "additionalPrinterColumns": _columns(),
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+        "schema": {"openAPIV3Schema": root_schema()},
+    }
+
+
+def _columns() -> list[dict[str, Any]]:
+    """The table of `kubectl get sep`; those after Age only with `-o wide`."""
+
+    def condition(kind: str, field: str) -> str:
+        return f'.status.conditions[?(@.type=="{kind}")].{field}'
+
+    shown = (
+        ("URL", "string", ".status.url", "Base URL that users call"),
+        ("Model", "string", ".status.modelName", "Model name that clients send"),
+        (
+            "Ready",
+            "string",
+            condition("Ready", "status"),
+            "Whether a completion streamed through the users' address",
+        ),
+        ("Streaming", "string", condition("StreamingVerified", "reason"), "What the last verification found"),
+        (
+            "TTFT",
+            "integer",
+            ".status.lastVerifiedTTFTMilliseconds",
+            "Milliseconds to the first token, last verification",
+        ),
+        ("Age", "date", ".metadata.creationTimestamp", "Time since creation"),
+    )
+    wide = (
+        ("Replicas", "integer", ".status.readyReplicas", "Model servers that are ready"),
+        ("GPU", "integer", ".spec.gpu.count", "Devices of one replica"),
+        ("Class", "string", ".spec.exposure.ingress.className", "IngressClass that carries the endpoint"),
+        (
+            "Gateway",
+            "string",
+            ".spec.exposure.httpRoute.parentRefs[*].name",
+            "Gateways that carry the endpoint",
+        ),
+    )
+    return [_column(*column, priority=0) for column in shown] + [
+        _column(*column, priority=1) for column in wide
+    ]
+
+
+def _column(name: str, kind: str, path: str, description: str, *, priority: int) -> dict[str, Any]:
+    found = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return found | ({"priority": priority} if priority else {})
+
+
+def root_schema() -> Schema:
+    """The schema of the whole object."""
+    return {
+        "type": "object",
+        "description": "A model server on GPUs that is Ready only while it streams to its users.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
+            "kind": {"type": "string", "description": KIND},
+            # Declared only so that the rules can blame `metadata.name`.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
+            "spec": structural(EndpointSpec),
+            "status": structural(EndpointStatus),
+        },
+        "x-kubernetes-validations": [rule.schema() for rule in ROOT_CEL],
+    }
+
+
+def structural(model: type[Model]) -> Schema:
+    """The structural schema of one model, every reference put in place."""
+    document = model.model_json_schema(by_alias=True)
+    return _node(document, document.get("$defs", {}))
+
+
+def _node(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """One node and everything below it in the API server's dialect."""
+    node = _plain(node, definitions)
+    if "properties" in node:
+        required = node.get("required", ())
+        node["properties"] = {
+            name: _property(inner, definitions, optional=name not in required)
+            for name, inner in node["properties"].items()
+        }
+        node.pop(
+            "additionalProperties", None
+        )  # `false` is not structural; pruning and strict validation do it
+    elif "additionalProperties" in node:
+        node["additionalProperties"] = _node(node["additionalProperties"], definitions)
+    if "items" in node:
+        node["items"] = _node(node["items"], definitions)
+        node.setdefault("x-kubernetes-list-type", "atomic")
+    unknown = node.keys() - set(_KEPT) - _DROPPED
+    if unknown:
+        raise ValueError(f"no structural schema knows {', '.join(sorted(unknown))}")
+    return {key: node[key] for key in _KEPT if key in node}
+
+
+def _plain(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    """*node* without references and without the alternative `null`; what stands beside them wins."""
+    node = dict(node)
+    if "anyOf" in node and "x-kubernetes-int-or-string" not in node:
+        (inner,) = [choice for choice in node.pop("anyOf") if choice.get("type") != "null"]
+        node = _plain(inner, definitions) | node
+    if "$ref" in node:
+        node = _plain(definitions[node.pop("$ref").rpartition("/")[2]], definitions) | node
+    return node
+
+
+def _property(node: Schema, definitions: Mapping[str, Schema], *, optional: bool) -> Schema:
+    """
+    A node with the default it should have.
+
+    An absent part gets `{}` where it has defaults inside, else they would not apply; parts whose absence
+    means something (`X | None`) and empty lists and maps are not stored.
+    """
+    found = _node(node, definitions)
+    absent_means_something = "default" in node and node["default"] is None
+    if found.get("default") in (None, [], {}):
+        found.pop("default", None)
+    if optional and not absent_means_something and _has_defaults(found):
+        found = {key: (found | {"default": {}})[key] for key in _KEPT if key in found or key == "default"}
+    return found
+
+
+def _has_defaults(node: Schema) -> bool:
+    return any("default" in inner for inner in node.get("properties", {}).values())

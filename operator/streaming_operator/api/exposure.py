@@ -1,0 +1,280 @@
+"""The part of `spec` about requests: the users' address, how metrics are scraped, how streaming is proven."""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from streaming_operator.api.cel import CEL, Model, exactly_one, keys_match, keys_without
+from streaming_operator.api.types import (
+    QUALIFIED_KEY,
+    QUALIFIED_KEY_RULE,
+    ConfigKey,
+    DnsLabel,
+    DnsName,
+    Labels,
+)
+from streaming_operator.api.workload import RESERVED_LABELS, RESERVED_LABELS_RULE
+
+OWNED_ANNOTATIONS = (
+    "proxy-buffering",
+    "proxy-http-version",
+    "proxy-next-upstream",
+    "proxy-read-timeout",
+    "proxy-send-timeout",
+    "proxy-connect-timeout",
+)
+"""Names, under whatever prefix, that the operator sets itself; `proxy-body-size` is the user's."""
+
+PROBED_PATH = "/v1/chat/completions"
+
+
+class Tls(Model):
+    """TLS at the edge."""
+
+    secret_name: DnsName
+    """Secret of type kubernetes.io/tls that the edge serves."""
+
+
+class Ingress(Model):
+    """Expose by an Ingress."""
+
+    class_name: DnsName
+    """Name of the IngressClass."""
+    annotations: Annotated[
+        # One line: text with line breaks is how directives get into a proxy's configuration.
+        dict[str, Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]],
+        Field(max_length=32),
+    ] = Field(default_factory=dict)
+    """Further annotations, e.g. `proxy-body-size`; snippets and what the operator sets itself are refused."""
+    tls: Tls | None = None
+    """Serve HTTPS for the host."""
+
+    cel: ClassVar = (
+        keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        keys_without(
+            "annotations",
+            "snippet|/config-(backend|frontend|global|defaults|proxy|sections|tcp)",
+            "snippets of proxy configuration are refused; ask for a field instead",
+        ),
+        keys_without(
+            "annotations",
+            r"^kubernetes\.io/ingress\.class$",
+            "use className instead of kubernetes.io/ingress.class",
+        ),
+        keys_without(
+            "annotations",
+            f"(^|/)({'|'.join(OWNED_ANNOTATIONS)})$",
+            "use exposure.timeouts.idleSeconds for proxy-read-timeout and proxy-send-timeout, "
+            "exposure.timeouts.connectSeconds for proxy-connect-timeout; "
+            "proxy-buffering, proxy-http-version, proxy-next-upstream are the operator's",
+        ),
+    )
+
+
+class ParentRef(Model):
+    """A Gateway, or one listener of it."""
+
+    name: DnsName
+    """Name of the Gateway."""
+    namespace: DnsLabel | None = None
+    """Namespace of the Gateway; the endpoint's own if unset."""
+    section_name: DnsName | None = None
+    """Listener of the Gateway; every matching one if unset."""
+
+
+class HttpRoute(Model):
+    """Expose by a Gateway API HTTPRoute, portable fields only."""
+
+    parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
+    """Gateways that carry the route."""
+
+
+class Timeouts(Model):
+    """Time limits at the edge, as far as it can be told."""
+
+    idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    """Longest silence between two bytes, also before the first one."""
+    request_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """Longest total time of one request, 0 for no limit; with httpRoute only."""
+    connect_seconds: Annotated[int, Field(ge=1, le=75)] = 10
+    """Longest time to connect to a pod; nginx allows no more than 75."""
+
+
+PathPrefix = Annotated[str, Field(max_length=256, pattern=r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$")]
+
+
+class Exposure(Model):
+    """The address that users call; without it the endpoint is reachable inside the cluster only."""
+
+    host: DnsName
+    """Host name that users call."""
+    path_prefixes: Annotated[tuple[PathPrefix, ...], Field(min_length=1, max_length=16)] = ("/v1",)
+    """Paths that leave the cluster; /metrics and the like stay inside."""
+    ingress: Ingress | None = None
+    """By an Ingress."""
+    http_route: HttpRoute | None = None
+    """By a Gateway API HTTPRoute."""
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    """Time limits at the edge."""
+
+    cel: ClassVar = (
+        exactly_one("ingress", "httpRoute"),
+        CEL(
+            "!self.host.matches('^[.0-9]+$')",
+            lambda exposure: not re.fullmatch("[.0-9]+", exposure.host),
+            "must be a host name, not an IP address",
+            ".host",
+        ),
+        CEL(
+            f"self.pathPrefixes.exists(p, p == '/' || '{PROBED_PATH}/'.startsWith(p + '/'))",
+            lambda exposure: any(
+                p == "/" or f"{PROBED_PATH}/".startswith(f"{p}/") for p in exposure.path_prefixes
+            ),
+            f"one must cover {PROBED_PATH}, which clients and the probe ask for; or leave exposure out",
+            ".pathPrefixes",
+        ),
+        # A rule and no `set`: under server-side apply, a set keeps the default beside what the user gives.
+        CEL(
+            "self.pathPrefixes.all(p, self.pathPrefixes.exists_one(q, q == p))",
+            lambda exposure: len(set(exposure.path_prefixes)) == len(exposure.path_prefixes),
+            "name each prefix once",
+            ".pathPrefixes",
+        ),
+        CEL(
+            "!has(self.ingress) || self.timeouts.requestSeconds == 0",
+            lambda exposure: exposure.ingress is None or exposure.timeouts.request_seconds == 0,
+            "an Ingress knows no limit on the whole request; 0, or expose by httpRoute",
+            ".timeouts.requestSeconds",
+        ),
+    )
+
+
+class ServiceMonitor(Model):
+    """Scrape configuration for the prometheus-operator."""
+
+    enabled: bool = True
+    """Make one where the cluster has the kind."""
+    interval_seconds: Annotated[int, Field(ge=1, le=3600)] = 15
+    """Time between two scrapes."""
+    labels: Labels = Field(default_factory=dict)
+    """Labels by which a Prometheus selects it, e.g. `release`."""
+
+    cel: ClassVar = (
+        keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
+    )
+
+
+class Monitoring(Model):
+    """How the engine's metrics, TTFT among them, reach Prometheus."""
+
+    service_monitor: ServiceMonitor = Field(default_factory=ServiceMonitor)
+    """The ServiceMonitor."""
+
+
+class ProbeRequest(Model):
+    """What the probe asks the model for."""
+
+    prompt: Annotated[str, Field(min_length=1, max_length=2000)] = (
+        "Count from one upwards, one number a line."
+    )
+    """Question; a unique prefix is added so that no cache answers."""
+    max_tokens: Annotated[int, Field(ge=16, le=1024)] = 64
+    """Tokens of the first try; doubled while a verdict would be a guess."""
+
+
+class ConfigMapKeyRef(Model):
+    """A key of a ConfigMap in the endpoint's own namespace."""
+
+    name: DnsName
+    """Name of the ConfigMap."""
+    key: ConfigKey = "ca.crt"
+    """Key within the ConfigMap."""
+
+
+class ProbeTls(Model):
+    """How the probe checks the edge's certificate; there is no way to skip the check."""
+
+    ca_config_map_ref: ConfigMapKeyRef | None = None
+    """CA bundle (PEM) in a ConfigMap of the namespace; the system's roots if unset."""
+
+
+class Checks(Model):
+    """What is checked beside the stream, once it streams; each costs further requests at every probe."""
+
+    per_replica: bool = False
+    """Ask every ready pod, not only one."""
+    auth: bool = False
+    """A request without the key, and one with a wrong key, must be refused."""
+    cancel: bool = False
+    """A stream whose client leaves must end in the engine too; judged only while no other request runs."""
+
+
+class Thresholds(Model):
+    """What is too slow for users; unset: a stream may take its time as long as it streams."""
+
+    ttft_milliseconds: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
+    """Longest time to the first token; not judged after a start, nor while the engine's queue is full."""
+    max_gap_milliseconds: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
+    """Longest pause between two tokens."""
+
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+PublicUrl = Annotated[
+    str,
+    Field(
+        max_length=512,
+        pattern=rf"^https?://{_LABEL}(\.{_LABEL})*(:[1-9][0-9]{{0,4}})?(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$",
+    ),
+]
+
+
+class Verification(Model):
+    """How streaming is proven."""
+
+    mode: Literal["Required", "Advisory", "Disabled"] = "Required"
+    """Required: Ready needs a stream through the users' address. Advisory: only told. Disabled: no probe."""
+    request: ProbeRequest = Field(default_factory=ProbeRequest)
+    """What the probe asks."""
+    public_url: Annotated[PublicUrl | None, Field(alias="publicURL")] = None
+    """
+    Base URL that users call where it is not the edge itself, e.g. a CDN in front of it, without `/v1`. It judges
+    then. Its name must lead to public addresses, or to those that the administrator allows.
+    """
+    tls: ProbeTls = Field(default_factory=ProbeTls)
+    """How the edge's certificate is checked."""
+    checks: Checks = Field(default_factory=Checks)
+    """What is checked beside the stream."""
+    thresholds: Thresholds = Field(default_factory=Thresholds)
+    """What is too slow."""
+    first_request_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] = 300
+    """Patience for the first token after a start: graphs may still compile."""
+    interval_seconds: Annotated[int, Field(ge=30, le=86_400)] = 300
+    """Time between two verifications while all is well."""
+    failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
+    """Failures in a row that turn a verified endpoint not Ready."""
+
+    cel: ClassVar = (
+        CEL(
+            "!has(self.publicURL) || !self.publicURL.matches('^https?://[.0-9]+([:/]|$)')",
+            lambda verification: not re.match(r"https?://[.0-9]+([:/]|$)", verification.public_url or ""),
+            "must have a host name, not an IP address",
+            ".publicURL",
+        ),
+        CEL(
+            "!has(self.publicURL) || !self.publicURL.endsWith('/v1')",
+            lambda verification: not (verification.public_url or "").endswith("/v1"),
+            "leave /v1 out: the probe adds the path of the API",
+            ".publicURL",
+        ),
+        CEL(
+            "!has(self.publicURL) || url(self.publicURL).getPort() == '' || "
+            "int(url(self.publicURL).getPort()) <= 65535",
+            lambda verification: (
+                int((re.findall(r":([0-9]+)", verification.public_url or "") or "0")[0]) <= 65_535
+            ),
+            "the port must be at most 65535",
+            ".publicURL",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""`streamctl`: one module a command; `main` is where the process begins and ends."""

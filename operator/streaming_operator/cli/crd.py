@@ -1,0 +1,15 @@
+"""
+`streamctl crd`: the CustomResourceDefinition, for those who install without the chart.
+"""
+
+import sys
+
+import click
+
+from streaming_operator.api.crd import crd_yaml
+
+
+@click.command()
+def crd() -> None:
+    """Print the CustomResourceDefinition."""
+    sys.stdout.write(crd_yaml())

@@ -1,0 +1,156 @@
+"""
+`streamctl render`: the children of an endpoint as YAML, for review and GitOps; asks no cluster.
+
+What is printed, applied, is what the operator makes, less the owner reference: a file has no uid.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import click
+import yaml
+
+from streaming_operator import render as renderer
+from streaming_operator.api.endpoint import API_VERSION, KIND, InvalidEndpoint, StreamingEndpoint
+from streaming_operator.render import text
+from streaming_operator.values import Capabilities, Edge, EdgeProfile
+
+ASSUMED_CLASS = "assumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """What is taken for granted of the cluster that the children are meant for."""
+
+    edge: Edge
+    service_monitors: bool = True
+    http_routes: bool = True
+    request_timeouts: bool = False
+
+    def capabilities(self, endpoint: StreamingEndpoint) -> Capabilities:
+        """A cluster whose classes and Gateways are just those that the endpoint names."""
+        exposure = endpoint.spec.exposure
+        ingress = exposure.ingress if exposure else None
+        parents = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
+        return Capabilities(
+            service_monitors=self.service_monitors,
+            http_routes=self.http_routes,
+            ingress_classes={ingress.class_name: self.edge} if ingress else {},
+            gateway_classes={ASSUMED_CLASS: Edge(profile="generic")},
+            gateways={f"{ref.namespace or endpoint.namespace}/{ref.name}": ASSUMED_CLASS for ref in parents},
+            request_timeout_classes=frozenset({ASSUMED_CLASS} if self.request_timeouts else ()),
+        )
+
+
+class BadInput(ValueError):
+    """What is wrong with a file, each problem as `place: rule`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        super().__init__()
+        self.problems = tuple(problems)
+
+
+@click.command()
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    required=True,
+    help="YAML file; - reads stdin.",
+)
+@click.option("-n", "--namespace", help="Namespace of documents that name none.")
+@click.option(
+    "--edge-profile",
+    type=click.Choice(get_args(EdgeProfile)),
+    default="ingress-nginx",
+    show_default=True,
+    help="What stands behind the IngressClass.",
+)
+@click.option(
+    "--annotations-prefix",
+    default="nginx.ingress.kubernetes.io",
+    show_default=True,
+    help="The ingress-nginx controller's own, if it was changed.",
+)
+@click.option("--no-service-monitor", is_flag=True, help="The cluster has no prometheus-operator.")
+@click.option("--no-gateway-api", is_flag=True, help="The cluster has no Gateway API.")
+@click.option(
+    "--request-timeout-feature/--no-request-timeout-feature",
+    default=False,
+    show_default=True,
+    help="The GatewayClass lists HTTPRouteRequestTimeout.",
+)
+def render(
+    file: str,
+    namespace: str | None,
+    edge_profile: EdgeProfile,
+    annotations_prefix: str,
+    no_service_monitor: bool,
+    no_gateway_api: bool,
+    request_timeout_feature: bool,
+) -> None:
+    """
+    Print the objects that the operator would make, as YAML.
+
+    Assumes ingress-nginx behind the class and every optional kind present; the options say otherwise.
+    Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
+    """
+    assumed = Assumed(
+        edge=Edge(profile=edge_profile, annotations_prefix=annotations_prefix),
+        service_monitors=not no_service_monitor,
+        http_routes=not no_gateway_api,
+        request_timeouts=request_timeout_feature,
+    )
+    try:
+        with click.open_file(file, "rb") as stream:
+            endpoints = read(stream.read(), "<stdin>" if file == "-" else file, namespace)
+    except BadInput as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(1)
+    manifests = [
+        manifest
+        for endpoint in endpoints
+        for manifest in renderer.children(endpoint, assumed.capabilities(endpoint))
+    ]
+    click.echo(text.documents(manifests), nl=False)
+
+
+def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEndpoint, ...]:
+    """The endpoints of a file; `BadInput` names every problem of all its documents."""
+    try:
+        documents = [document for document in yaml.safe_load_all(content) if document is not None]
+    except yaml.YAMLError as error:
+        raise BadInput([f"{name}: not YAML: {' '.join(str(error).split())}"]) from error
+    if not documents:
+        raise BadInput([f"{name}: no {KIND} in it"])
+    endpoints: list[StreamingEndpoint] = []
+    problems: list[str] = []
+    for number, document in enumerate(documents, start=1):
+        place = name if len(documents) == 1 else f"{name}, document {number}"
+        try:
+            endpoints.append(_endpoint(document, namespace))
+        except InvalidEndpoint as error:
+            problems += [f"{place}: {problem}" for problem in error.problems]
+    if problems:
+        raise BadInput(problems)
+    return tuple(endpoints)
+
+
+def _endpoint(document: Any, namespace: str | None) -> StreamingEndpoint:
+    """One document as an endpoint; raises `InvalidEndpoint`."""
+    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (
+        API_VERSION,
+        KIND,
+    ):
+        found = document.get("kind") if isinstance(document, dict) else type(document).__name__
+        raise InvalidEndpoint((f"kind: {found} is not a {KIND} of {API_VERSION}",))
+    metadata = document.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise InvalidEndpoint(("metadata: must be an object",))
+    # A file that was read from a cluster keeps its uid there; elsewhere the owner would not exist.
+    body = document | {"metadata": {"namespace": namespace, **metadata, "uid": ""}, "status": {}}
+    return StreamingEndpoint.from_body(body)

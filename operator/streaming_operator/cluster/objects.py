@@ -1,0 +1,240 @@
+"""
+What is kept of an object that was seen: only what some decision reads, since there are thousands. Pure.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from streaming_operator.api.endpoint import GROUP, KIND
+from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
+from streaming_operator.kube.resources import Kind
+
+Key = tuple[str, str]
+"""`(namespace, name)`."""
+
+Body = dict[str, Any]
+Trim = Callable[[Body], Body]
+
+
+@dataclass(slots=True)
+class Cached:
+    """One object as it was last seen."""
+
+    body: Body
+    """Trimmed; never changed in place."""
+    written_at: datetime | None = None
+    """When our field manager last changed it."""
+    carries: str | None = field(default=None, compare=False)
+    """The applied hash that this very version was found (or written) to carry in full."""
+    endpoint: Key | None = field(init=False, compare=False)
+    """Key of the endpoint that controls it, or whose pod template it comes from."""
+
+    def __post_init__(self) -> None:
+        """Work the endpoint out once: indexes ask for it all the time."""
+        self.endpoint = _endpoint_of(self)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """`metadata` of the object."""
+        metadata: dict[str, Any] = self.body["metadata"]
+        return metadata
+
+    @property
+    def key(self) -> Key:
+        """`(namespace, name)` of the object itself."""
+        return (self.metadata.get("namespace", ""), self.metadata["name"])
+
+    @property
+    def uid(self) -> str:
+        """Identity of the object."""
+        return str(self.metadata["uid"])
+
+    @property
+    def resource_version(self) -> str:
+        """Version of the object."""
+        return str(self.metadata["resourceVersion"])
+
+    @property
+    def deleting(self) -> bool:
+        """Whether its deletion has begun."""
+        return "deletionTimestamp" in self.metadata
+
+    @property
+    def controller(self) -> Mapping[str, Any] | None:
+        """The owner reference of its controller."""
+        return next((o for o in self.metadata.get("ownerReferences") or () if o.get("controller")), None)
+
+
+class Source(Protocol):
+    """Where objects are looked up: caches that follow the cluster, or a single look at it."""
+
+    def has(self, kind: Kind) -> bool:
+        """Whether the cluster has the kind."""
+
+    def every(self, kind: Kind) -> Iterable[Cached]:
+        """All objects of a kind."""
+
+    def get(self, kind: Kind, key: Key) -> Cached | None:
+        """One object."""
+
+    def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
+        """Everything of a kind that belongs to an endpoint."""
+
+    def serving(self, host: str) -> list[Cached]:
+        """Every Ingress with a rule for *host*."""
+
+
+def _endpoint_of(seen: Cached) -> Key | None:
+    """Key of the endpoint that controls an object, or whose pod template it comes from."""
+    owner = seen.controller
+    if owner is None:
+        return None
+    if owner["kind"] == KIND and str(owner["apiVersion"]).startswith(f"{GROUP}/"):
+        return (seen.key[0], owner["name"])
+    name = (seen.metadata.get("labels") or {}).get(ENDPOINT_LABEL)
+    return (seen.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
+
+
+def cache(body: Body, trim: Trim) -> Cached:
+    """Keep what *trim* keeps of *body*, and when we wrote it."""
+    managed = body["metadata"].pop("managedFields", None) or ()
+    ours = [
+        entry["time"]
+        for entry in managed
+        if entry.get("manager") == FIELD_MANAGER and "time" in entry and "subresource" not in entry
+    ]
+    return Cached(trim(body), datetime.fromisoformat(max(ours)) if ours else None)
+
+
+def whole(body: Body) -> Body:
+    """Keep all: the object is compared with what we want."""
+    return body
+
+
+def config_map(body: Body) -> Body:
+    """Keep all, but the scripts in it once: they are the same text for every endpoint."""
+    data = body.get("data")
+    if data:
+        body["data"] = {key: sys.intern(text) for key, text in data.items()}
+    return body
+
+
+def ingress(body: Body) -> Body:
+    """Keep all of our own; of foreign ones only what they serve, to see a host that is served twice."""
+    if Cached(body).endpoint is not None:
+        return body
+    kept = {
+        key: body["metadata"].get(key)
+        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    }
+    spec = body.get("spec") or {}
+    rules = [
+        {
+            "host": rule.get("host", ""),
+            "http": {
+                "paths": [
+                    {"path": path.get("path", "/")} for path in (rule.get("http") or {}).get("paths") or ()
+                ]
+            },
+        }
+        for rule in spec.get("rules") or ()
+    ]
+    classes = {"ingressClassName": spec["ingressClassName"]} if spec.get("ingressClassName") else {}
+    return {"metadata": kept, "spec": {**classes, "rules": rules}}
+
+
+def pod(body: Body) -> Body:
+    """Keep what tells whether it serves and why not, and which ConfigMaps it mounts."""
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    return {
+        "metadata": {k: v for k, v in metadata.items() if k != "annotations"},
+        "spec": {
+            "configMaps": [v["configMap"]["name"] for v in spec.get("volumes") or () if "configMap" in v],
+            "claims": [
+                v["persistentVolumeClaim"]["claimName"]
+                for v in spec.get("volumes") or ()
+                if "persistentVolumeClaim" in v
+            ],
+            "images": {
+                c["name"]: c["image"] for c in (*spec.get("initContainers", ()), *spec.get("containers", ()))
+            },
+            "startSeconds": {
+                c["name"]: c["startupProbe"].get("periodSeconds", 10)
+                * c["startupProbe"].get("failureThreshold", 3)
+                for c in spec.get("containers", ())
+                if "startupProbe" in c
+            },
+            "graceSeconds": spec.get("terminationGracePeriodSeconds", 30),
+        },
+        "status": {
+            key: status[key]
+            for key in (
+                "phase",
+                "podIP",
+                "reason",
+                "message",
+                "conditions",
+                "containerStatuses",
+                "initContainerStatuses",
+            )
+            if key in status
+        },
+    }
+
+
+def bare(body: Body) -> Body:
+    """Keep metadata without annotations that change for no reason of ours, and the revision."""
+    metadata = dict(body["metadata"])
+    revision = (metadata.pop("annotations", None) or {}).get("deployment.kubernetes.io/revision", "")
+    return {"metadata": metadata, "revision": revision}
+
+
+def ingress_class(body: Body) -> Body:
+    """Keep the controller."""
+    return {"metadata": _name(body), "spec": {"controller": (body.get("spec") or {}).get("controller", "")}}
+
+
+def gateway_class(body: Body) -> Body:
+    """Keep the controller and the features it claims."""
+    features = (body.get("status") or {}).get("supportedFeatures") or ()
+    names = sorted(feature["name"] if isinstance(feature, dict) else str(feature) for feature in features)
+    return {
+        "metadata": _name(body),
+        "spec": {"controllerName": (body.get("spec") or {}).get("controllerName", "")},
+        "features": names,
+    }
+
+
+def gateway(body: Body) -> Body:
+    """Keep its class, where it listens, and whether its author chose that."""
+    return {
+        "metadata": _name(body),
+        "spec": {"gatewayClassName": (body.get("spec") or {}).get("gatewayClassName", "")},
+        "placed": bool((body.get("spec") or {}).get("addresses")),
+        "addresses": [
+            entry["value"]
+            for entry in (body.get("status") or {}).get("addresses") or ()
+            if entry.get("value")
+        ],
+    }
+
+
+def _name(body: Body) -> Body:
+    """Identity and version of an object that is never written."""
+    metadata = body["metadata"]
+    return {k: metadata[k] for k in ("name", "namespace", "uid", "resourceVersion") if k in metadata}
+
+
+def unchanged(old: Cached, new: Cached) -> bool:
+    """Whether nothing that is kept differs, whatever the resource version says."""
+    if old.resource_version == new.resource_version:
+        return True
+    return {**old.body, "metadata": _stable(old)} == {**new.body, "metadata": _stable(new)}
+
+
+def _stable(seen: Cached) -> Body:
+    """Metadata without the version."""
+    return {key: value for key, value in seen.metadata.items() if key != "resourceVersion"}

@@ -1,0 +1,200 @@
+"""
+The children of one endpoint as they are, from the caches alone.
+
+Talks to nobody. The one thing it remembers is which pod template had which hash, so that a scale-up that the
+Deployment controller has not seen yet does not look like a new template.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from streaming_operator import render
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster import route_status, workload_status
+from streaming_operator.cluster.drift import digest
+from streaming_operator.cluster.objects import Cached, Key, Source
+from streaming_operator.kube import resources
+from streaming_operator.values import Manifest, Observed, PodFact, RouteFact
+
+TEMPLATE_HASH_LABEL = "pod-template-hash"
+REVISION = "deployment.kubernetes.io/revision"
+
+
+class Observer:
+    """Translates cached objects into `Observed`."""
+
+    def __init__(self, caches: Source) -> None:
+        self._caches = caches
+        self._templates: dict[Key, tuple[str, str]] = {}
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of an endpoint."""
+        self._templates.pop(key, None)
+
+    def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
+        """One look at everything that belongs to *endpoint*; *children* say what was wanted."""
+        deployment = self._own(endpoint, resources.DEPLOYMENTS)
+        service = self._own(endpoint, resources.SERVICES)
+        pods = self._pods(endpoint, deployment)
+        body: dict[str, Any] = deployment.body if deployment else {}
+        status = body.get("status") or {}
+        wanted = _wanted(children, "Deployment")
+        route = _wanted(children, "Ingress") or _wanted(children, "HTTPRoute")
+        template_hash = self._template_hash(endpoint, deployment)
+        newest = [pod for pod in pods if template_hash is None or _template_hash_of(pod) == template_hash]
+        return Observed(
+            desired_replicas=int(((wanted or body).get("spec") or {}).get("replicas") or 0),
+            replicas=int(status.get("replicas") or 0),
+            ready_replicas=int(status.get("readyReplicas") or 0),
+            updated_replicas=int(status.get("updatedReplicas") or 0),
+            rolled_out=_rolled_out(body),
+            pod_template_hash=template_hash,
+            pods=tuple(_pod_fact(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
+            workload_trouble=workload_status.of_workload(body, [pod.body for pod in newest]),
+            route=self._route(endpoint, route),
+            route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
+            service_monitor=self._own(endpoint, resources.SERVICE_MONITORS) is not None,
+            service_address=_cluster_ip(service),
+        )
+
+    def route_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
+        """Addresses from the status of the endpoint's Ingress or Gateways."""
+        route = self._own(endpoint, resources.INGRESSES)
+        if route is not None:
+            return route_status.ingress_addresses(route)
+        return self._gateway_addresses(endpoint)
+
+    def _own(self, endpoint: StreamingEndpoint, kind: resources.Kind) -> Cached | None:
+        """The endpoint's own object of a kind of which it has one."""
+        found = (
+            seen
+            for seen in self._caches.of_endpoint(endpoint.key, kind)
+            if (seen.controller or {}).get("uid") == endpoint.uid
+        )
+        return next(found, None)
+
+    def _pods(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> list[Cached]:
+        """Pods of the endpoint's Deployment that have not ended; none of an earlier Deployment."""
+        if deployment is None:
+            return []
+        sets = {
+            seen.uid
+            for seen in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS)
+            if (seen.controller or {}).get("uid") == deployment.uid
+        }
+        return [
+            pod
+            for pod in self._caches.of_endpoint(endpoint.key, resources.PODS)
+            if (pod.controller or {}).get("uid") in sets
+            and pod.body["status"].get("phase") not in ("Succeeded", "Failed")
+        ]
+
+    def _template_hash(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> str | None:
+        """`pod-template-hash` of the template as it is now; None until the controller has made one."""
+        if deployment is None:
+            return None
+        template = digest(deployment.body["spec"]["template"])
+        if _seen_by_controller(deployment.body):
+            revision = (deployment.metadata.get("annotations") or {}).get(REVISION)
+            for seen in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS):
+                if (seen.controller or {}).get("uid") == deployment.uid and seen.body["revision"] == revision:
+                    self._templates[endpoint.key] = (template, _template_hash_of(seen))
+        known, name = self._templates.get(endpoint.key, ("", ""))
+        return name if known == template and name else None
+
+    def _route(self, endpoint: StreamingEndpoint, manifest: Manifest | None) -> RouteFact | None:
+        """What is seen of the route; None when nothing is exposed."""
+        exposure = endpoint.spec.exposure
+        if exposure is None:
+            return None
+        if exposure.ingress is not None:
+            seen = self._own(endpoint, resources.INGRESSES)
+            classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
+            trouble = route_status.ingress_trouble(
+                seen, manifest, exposure.ingress.class_name, classes, self._caches.serving(exposure.host)
+            )
+            return RouteFact(
+                exists=seen is not None,
+                admitted=seen is not None and trouble is None,
+                trouble=trouble,
+                addresses=route_status.ingress_addresses(seen) if seen else (),
+                written_at=_written_at(seen),
+            )
+        seen = self._own(endpoint, resources.HTTP_ROUTES)
+        gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
+        trouble = route_status.http_route_trouble(
+            seen, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES)
+        )
+        return RouteFact(
+            exists=seen is not None,
+            admitted=seen is not None and trouble is None,
+            trouble=trouble,
+            addresses=self._gateway_addresses(endpoint),
+            written_at=_written_at(seen),
+        )
+
+    def _gateway_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
+        """Addresses from the status of the Gateways that carry the endpoint's HTTPRoute."""
+        exposure = endpoint.spec.exposure
+        refs = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
+        found = (
+            self._caches.get(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name))
+            for ref in refs
+        )
+        return route_status.gateway_addresses(
+            (seen for seen in found if seen is not None), endpoint.namespace
+        )
+
+
+def _wanted(children: tuple[Manifest, ...], kind: str) -> Manifest | None:
+    """The rendered child of a kind of which there is at most one."""
+    return next((child for child in children if child["kind"] == kind), None)
+
+
+def _seen_by_controller(deployment: dict[str, Any]) -> bool:
+    """Whether the Deployment's status speaks of its spec."""
+    status = deployment.get("status") or {}
+    return int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 1)
+
+
+def _rolled_out(deployment: dict[str, Any]) -> bool:
+    """Whether every replica is of the newest template and no older one is left."""
+    if not deployment or not _seen_by_controller(deployment):
+        return False
+    status = deployment.get("status") or {}
+    wanted = int((deployment.get("spec") or {}).get("replicas") or 0)
+    return int(status.get("updatedReplicas") or 0) == wanted == int(status.get("replicas") or 0)
+
+
+def _template_hash_of(seen: Cached) -> str:
+    """The label by which a Deployment tells its templates apart."""
+    return str((seen.metadata.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
+
+
+def _pod_fact(pod: Cached) -> PodFact:
+    """One pod as a fact."""
+    status = pod.body["status"]
+    started = [
+        running["startedAt"]
+        for container in status.get("containerStatuses") or ()
+        if (running := (container.get("state") or {}).get("running")) and "startedAt" in running
+    ]
+    return PodFact(
+        name=pod.key[1],
+        ip=status.get("podIP"),
+        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
+        template_hash=_template_hash_of(pod),
+        terminating=pod.deleting,
+        started_at=datetime.fromisoformat(min(started)) if started else None,
+    )
+
+
+def _cluster_ip(service: Cached | None) -> str | None:
+    """The Service's own address; headless ones have none."""
+    address = (service.body.get("spec") or {}).get("clusterIP") if service else None
+    return None if address in (None, "", "None") else str(address)
+
+
+def _written_at(seen: Cached | None) -> datetime | None:
+    """When we last changed an object."""
+    return seen.written_at if seen else None

@@ -1,0 +1,120 @@
+"""
+The door to the cluster for one command of a person: reads, once, with the rights of their kubeconfig.
+
+It writes nothing and follows nothing. What it sees goes through the same `Observer` as the operator's passes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from streaming_operator import render
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster import edges, secrets, workload_status
+from streaming_operator.cluster.observe import Observer
+from streaming_operator.cluster.snapshot import Snapshot
+from streaming_operator.errors import ClusterError, Gone
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.credentials import Credentials
+from streaming_operator.kube.port_forward import tunnel
+from streaming_operator.values import Capabilities, Observed, Trouble
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that was seen of one endpoint."""
+
+    capabilities: Capabilities
+    observed: Observed
+    addresses: tuple[str, ...]
+    """What the Ingress or Gateway says of where it listens."""
+    pods: tuple[tuple[str, Trouble | None], ...]
+    """Every pod with what keeps it from being ready."""
+    behind_service: tuple[tuple[str, int], ...]
+    """Pod and port of every ready address behind the Service."""
+    hidden: tuple[str, ...]
+    """Kinds that may not be listed."""
+
+
+class Look:
+    """One person's view of the cluster."""
+
+    def __init__(self, transport: Transport, namespace: str) -> None:
+        self._transport = transport
+        self.namespace = namespace
+        """The one of the kubeconfig's context."""
+
+    async def read_endpoint(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The endpoint as it is now; None when there is none."""
+        try:
+            doing = f"read StreamingEndpoint {namespace}/{name}"
+            body = await self._transport.get(resources.ENDPOINTS.path(namespace, name), doing)
+        except Gone:
+            return None
+        return dict(body)
+
+    async def names(self, namespace: str) -> tuple[str, ...]:
+        """Which endpoints there are instead; empty where they may not be listed."""
+        try:
+            found = await self._transport.get(resources.ENDPOINTS.path(namespace), "list StreamingEndpoints")
+        except ClusterError:
+            return ()
+        return tuple(item["metadata"]["name"] for item in found.get("items") or ())
+
+    async def see(self, endpoint: StreamingEndpoint) -> Sight:
+        """Look at the children once."""
+        snapshot = await Snapshot.take(self._transport, endpoint)
+        capabilities = edges.capabilities(snapshot, ())
+        observer = Observer(snapshot)
+        pods = sorted(snapshot.of_endpoint(endpoint.key, resources.PODS), key=lambda pod: pod.key)
+        return Sight(
+            capabilities,
+            observer.observe(endpoint, render.children(endpoint, capabilities)),
+            observer.route_addresses(endpoint),
+            tuple((pod.key[1], workload_status.of_pod(pod.body)) for pod in pods),
+            await self._behind_service(endpoint),
+            snapshot.hidden,
+        )
+
+    async def secret_key(self, namespace: str, name: str, key: str) -> str:
+        """One value of a Secret; it is kept nowhere."""
+        return await secrets.secret_key(self._transport, namespace, name, key)
+
+    async def config_map_key(self, namespace: str, name: str, key: str) -> str:
+        """One value of a ConfigMap."""
+        return await secrets.config_map_key(self._transport, namespace, name, key)
+
+    def tunnel(self, namespace: str, pod: str, port: int) -> AbstractAsyncContextManager[int]:
+        """A local port that leads to a port of a pod."""
+        return tunnel(self._transport, namespace, pod, port)
+
+    async def _behind_service(self, endpoint: StreamingEndpoint) -> tuple[tuple[str, int], ...]:
+        query = {"labelSelector": f"{SERVICE_NAME_LABEL}={endpoint.name}", "limit": "500"}
+        path = resources.ENDPOINT_SLICES.path(endpoint.namespace)
+        try:
+            found = await self._transport.get(path, "list EndpointSlices", query=query)
+        except ClusterError:
+            return ()
+        return tuple(
+            (entry["targetRef"]["name"], int(piece["ports"][0]["port"]))
+            for piece in found.get("items") or ()
+            for entry in piece.get("endpoints") or ()
+            if (entry.get("conditions") or {}).get("ready", True)
+            and (entry.get("targetRef") or {}).get("kind") == "Pod"
+            and piece.get("ports")
+        )
+
+
+@asynccontextmanager
+async def look(kubeconfig: str | None, context: str | None) -> AsyncIterator[Look]:
+    """Read the kubeconfig and open a session; raises `Unreachable` where that cannot be read."""
+    credentials = await Credentials.of_person(kubeconfig, context)
+    transport = Transport.of_person(credentials)
+    try:
+        yield Look(transport, credentials.namespace)
+    finally:
+        await transport.close()

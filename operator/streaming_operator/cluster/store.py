@@ -1,0 +1,260 @@
+"""
+All informers together: which kinds are followed, which object belongs to which endpoint, who must be woken.
+
+Optional kinds are followed while the cluster has them; that is asked again every minute, so that a CRD
+installed later is noticed without following all CRDs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+from streaming_operator.api.naming import MANAGED_BY_SELECTOR
+from streaming_operator.cluster import objects
+from streaming_operator.cluster.objects import Cached, Key, Trim
+from streaming_operator.errors import ClusterError, Gone
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.informer import Informer
+from streaming_operator.kube.resources import Kind
+
+DISCOVERY_SECONDS = 60.0
+
+TRIMS: dict[Kind, Trim] = {
+    resources.CONFIG_MAPS: objects.config_map,
+    resources.INGRESSES: objects.ingress,
+    resources.PODS: objects.pod,
+    resources.REPLICA_SETS: objects.bare,
+    resources.INGRESS_CLASSES: objects.ingress_class,
+    resources.GATEWAY_CLASSES: objects.gateway_class,
+    resources.GATEWAYS: objects.gateway,
+}
+"""What is kept of a kind; everything of those not named."""
+
+ALWAYS = (
+    resources.CONFIG_MAPS,
+    resources.SERVICES,
+    resources.DEPLOYMENTS,
+    resources.BUDGETS,
+    resources.INGRESSES,
+    resources.PODS,
+    resources.REPLICA_SETS,
+    resources.INGRESS_CLASSES,
+)
+OPTIONAL = (resources.HTTP_ROUTES, resources.GATEWAYS, resources.GATEWAY_CLASSES, resources.SERVICE_MONITORS)
+
+UNFILTERED = frozenset(
+    {resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
+)
+"""Kinds of which foreign objects matter: classes, gateways, and Ingresses that serve the same host."""
+
+log = logging.getLogger(__name__)
+
+
+class Caches:
+    """Every informer, and the indexes over them."""
+
+    def __init__(self, transport: Transport, namespaces: tuple[str, ...]) -> None:
+        self._transport = transport
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._informers: dict[Kind, tuple[Informer, ...]] = {}
+        self._tasks: dict[Kind, tuple[asyncio.Task[None], ...]] = {}
+        self._rounds: asyncio.Task[None] | None = None
+        self._wake: Callable[[Key], None] = lambda key: None
+        self._by_endpoint: dict[Key, dict[tuple[Kind, str], Cached]] = {}
+        self._by_host: dict[str, dict[Key, Cached]] = {}
+        self.keys: set[Key] = set()
+        """Endpoints that want to know of changes of the whole cluster."""
+
+    async def start(self, wake: Callable[[Key], None]) -> None:
+        """Follow every kind that the cluster has; returns when all caches are filled."""
+        self._wake = wake
+        present = await self._discover()
+        for kind in (*ALWAYS, *present):
+            self._follow(kind)
+        for informers in list(self._informers.values()):
+            for informer in informers:
+                await informer.synced.wait()
+        self._rounds = asyncio.create_task(self._rediscover(), name="discovery")
+
+    async def close(self) -> None:
+        """Stop following."""
+        tasks = [task for group in self._tasks.values() for task in group]
+        if self._rounds is not None:
+            tasks.append(self._rounds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def has(self, kind: Kind) -> bool:
+        """Whether the cluster has the kind."""
+        return kind in self._informers
+
+    def every(self, kind: Kind) -> Iterator[Cached]:
+        """All objects of a kind."""
+        for informer in self._informers.get(kind, ()):
+            yield from informer
+
+    def get(self, kind: Kind, key: Key) -> Cached | None:
+        """One object."""
+        found = (informer.get(key) for informer in self._informers.get(kind, ()))
+        return next((seen for seen in found if seen is not None), None)
+
+    def of_endpoint(self, key: Key, kind: Kind | None = None) -> list[Cached]:
+        """Everything that belongs to an endpoint of that name, of one kind or of all."""
+        return [seen for (of, _), seen in self._by_endpoint.get(key, {}).items() if kind in (None, of)]
+
+    def owned(self, key: Key) -> list[tuple[Kind, Cached]]:
+        """What an endpoint of that name controls itself, with its kind."""
+        return [
+            (kind, seen)
+            for (kind, _), seen in self._by_endpoint.get(key, {}).items()
+            if kind in resources.CHILDREN
+        ]
+
+    def serving(self, host: str) -> list[Cached]:
+        """Every Ingress, ours or not, with a rule for *host*."""
+        return list(self._by_host.get(host, {}).values())
+
+    def informer(self, kind: Kind, namespace: str) -> Informer:
+        """Who follows the objects of a kind in a namespace; raises `Gone` when the cluster no longer has the kind."""
+        if kind not in self._informers:
+            raise Gone(f"the cluster has no kind {kind.kind} ({kind.api_version}) any more")
+        at = self._namespaces.index(namespace) if namespace in self._namespaces else 0
+        return self._informers[kind][at]
+
+    @property
+    def age(self) -> float:
+        """Seconds since the quietest kind was last heard of."""
+        return max(
+            (informer.age for group in self._informers.values() for informer in group), default=float("inf")
+        )
+
+    def _follow(self, kind: Kind) -> None:
+        """Start the informers of one kind."""
+        changed = (
+            self._class_changed
+            if kind.kind in ("IngressClass", "GatewayClass", "Gateway")
+            else self._changed_of(kind)
+        )
+        self._informers[kind] = tuple(
+            Informer(
+                self._transport,
+                kind,
+                changed,
+                namespace=namespace,
+                selector=None if kind in UNFILTERED else MANAGED_BY_SELECTOR,
+                trim=TRIMS.get(kind, objects.whole),
+                metadata_only=kind is resources.REPLICA_SETS,
+            )
+            for namespace in (
+                self._namespaces if kind.namespaced and kind is not resources.GATEWAYS else (None,)
+            )
+        )
+        self._tasks[kind] = tuple(
+            asyncio.create_task(informer.run(), name=f"informer {kind.plural}")
+            for informer in self._informers[kind]
+        )
+
+    def _unfollow(self, kind: Kind) -> None:
+        """Stop the informers of a kind that the cluster no longer has."""
+        for task in self._tasks.pop(kind):
+            task.cancel()
+        for informer in self._informers.pop(kind):
+            informer.clear()
+
+    async def _discover(self) -> tuple[Kind, ...]:
+        """Ask which optional kinds there are; raises what the transport raises."""
+        served: dict[str, frozenset[str]] = {}
+        for kind in OPTIONAL:
+            if kind.group_path not in served:
+                try:
+                    answer = await self._transport.get(kind.group_path, f"discover {kind.api_version}")
+                except Gone:
+                    answer = {}
+                served[kind.group_path] = frozenset(entry["name"] for entry in answer.get("resources") or ())
+        return tuple(kind for kind in OPTIONAL if kind.plural in served[kind.group_path])
+
+    async def _rediscover(self) -> None:
+        """Notice optional kinds that come and go."""
+        while True:
+            await asyncio.sleep(DISCOVERY_SECONDS)
+            try:
+                await self.discover_again()
+            except ClusterError as error:
+                log.info("asking for optional kinds: %s; asking again in %d s", error, DISCOVERY_SECONDS)
+
+    async def discover_again(self) -> None:
+        """One round of discovery; wakes every endpoint when a kind came or went."""
+        present = await self._discover()
+        come = [kind for kind in present if kind not in self._informers]
+        gone = [kind for kind in OPTIONAL if kind in self._informers and kind not in present]
+        for kind in gone:
+            log.info("the cluster no longer has the kind %s", kind.kind)
+            self._unfollow(kind)
+        for kind in come:
+            log.info("the cluster now has the kind %s", kind.kind)
+            self._follow(kind)
+        for kind in come:
+            await self._until_synced(kind)
+        if come or gone:
+            self.wake_all()
+
+    async def _until_synced(self, kind: Kind) -> None:
+        """Wait for a kind that came late; one that cannot be listed is let go and tried again next time."""
+        try:
+            async with asyncio.timeout(DISCOVERY_SECONDS):
+                for informer in self._informers[kind]:
+                    await informer.synced.wait()
+        except TimeoutError:
+            log.warning("%s cannot be listed; trying again", kind.kind)
+            self._unfollow(kind)
+
+    def wake_all(self) -> None:
+        """Something changed that any endpoint may depend on."""
+        for key in self.keys:
+            self._wake(key)
+
+    def _class_changed(self, old: Cached | None, new: Cached | None, ours: bool) -> None:
+        """A class or a gateway came, went or changed."""
+        self.wake_all()
+
+    def _changed_of(self, kind: Kind) -> Callable[[Cached | None, Cached | None, bool], None]:
+        """What to do when an object of *kind* changed: keep the indexes, wake whom it concerns."""
+
+        def changed(old: Cached | None, new: Cached | None, ours: bool) -> None:
+            concerned = {seen.endpoint for seen in (old, new) if seen is not None}
+            self._index(kind, old, new)
+            if ours:
+                return
+            if kind is resources.INGRESSES:
+                hosts = {host for seen in (old, new) if seen is not None for host in hosts_of(seen)}
+                concerned.update(seen.endpoint for host in hosts for seen in self.serving(host))
+            for key in concerned:
+                if key is not None:
+                    self._wake(key)
+
+        return changed
+
+    def _index(self, kind: Kind, old: Cached | None, new: Cached | None) -> None:
+        """Replace *old* by *new* in every index."""
+        if old is not None:
+            if old.endpoint is not None:
+                ours = self._by_endpoint.get(old.endpoint, {})
+                ours.pop((kind, old.key[1]), None)
+                if not ours:
+                    self._by_endpoint.pop(old.endpoint, None)
+            for host in hosts_of(old) if kind is resources.INGRESSES else ():
+                self._by_host.get(host, {}).pop(old.key, None)
+                if not self._by_host.get(host):
+                    self._by_host.pop(host, None)
+        if new is not None:
+            if new.endpoint is not None:
+                self._by_endpoint.setdefault(new.endpoint, {})[(kind, new.key[1])] = new
+            for host in hosts_of(new) if kind is resources.INGRESSES else ():
+                self._by_host.setdefault(host, {})[new.key] = new
+
+
+def hosts_of(ingress: Cached) -> set[str]:
+    """Host names of an Ingress's rules."""
+    return {rule.get("host", "") for rule in (ingress.body.get("spec") or {}).get("rules") or ()} - {""}

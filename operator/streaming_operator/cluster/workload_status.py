@@ -1,0 +1,283 @@
+"""
+Why a workload is not up, in words a person can act on. Pure.
+
+Messages are the same from look to look: no pod names, counters or times, and never a secret.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from streaming_operator.api.reasons import Reason
+from streaming_operator.values import Trouble
+
+LONGEST_LINE = 256
+"""Characters of an engine's last line that a condition quotes."""
+
+STOPPING_MARGIN_SECONDS = 30
+"""The startup probe's own period and a busy node, on top of start and grace."""
+
+_WORST_FIRST = (
+    Reason.CONFIG_MISSING,
+    Reason.IMAGE_NOT_PULLED,
+    Reason.CRASHING,
+    Reason.STARTUP_TIMED_OUT,
+    Reason.UNSCHEDULABLE,
+    Reason.PODS_PENDING,
+    Reason.MODEL_LOADING,
+)
+
+_SECRETS = re.compile(
+    r"(hf_[A-Za-z0-9]{6,}|sk-[A-Za-z0-9_-]{6,}|eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9_.-]*"
+    r"|(?i:(?<=bearer )|(?<=basic ))\S+"
+    r"|(?i:(?<=token=)|(?<=token: )|(?<=key=)|(?<=key: )|(?<=password=)|(?<=password: )"
+    r"|(?<=secret=)|(?<=secret: ))"
+    r"[^\s,;&]+"
+    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@))"
+)
+_LOG_PREFIX = re.compile(
+    r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b:?\s*)?(?:[\d-]+[T ])?"
+    r"(?:\d\d:\d\d:\d\d[.,\d]*Z?\s*)?(?:\[[\w./]+:\d+\]\s*)?"
+)
+_IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+)
+_CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_IMAGE_CAUSES = (
+    (
+        ("toomanyrequests", "429"),
+        "the registry limits the rate: pull through a mirror or set spec.imagePullSecrets",
+    ),
+    (
+        ("unauthorized", "denied", "authorization", "authentication", "forbidden"),
+        "the registry refuses access: set spec.imagePullSecrets, or check the name",
+    ),
+    (
+        ("not found", "manifest unknown", "notfound", "no such image"),
+        "the registry has no such image: check spec.engine.image",
+    ),
+    (
+        ("no such host", "dial tcp", "i/o timeout", "connection refused", "deadline exceeded", "tls"),
+        "the registry cannot be reached from the node",
+    ),
+)
+
+
+def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> Trouble | None:
+    """The worst trouble of a Deployment and its newest pods; None when all replicas are ready and new."""
+    if not deployment:
+        return None
+    status = deployment.get("status") or {}
+    wanted = int((deployment.get("spec") or {}).get("replicas") or 0)
+    settled = wanted == int(status.get("readyReplicas") or 0) == int(status.get("updatedReplicas") or 0)
+    if wanted == 0 or (settled and int(status.get("replicas") or 0) == wanted):
+        return None
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    late = (conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded"
+    found = [
+        _refused(conditions),
+        *(trouble for pod in pods if not _leaving(pod) for trouble in _of_pod(pod, late)),
+    ]
+    real = [trouble for trouble in found if trouble is not None]
+    if real:
+        return min(real, key=lambda trouble: (_WORST_FIRST.index(trouble.reason), trouble.message))
+    if int(status.get("replicas") or 0) > int(status.get("updatedReplicas") or 0):
+        return Trouble(
+            Reason.ROLLING_OUT, "pods of an earlier version finish their streams before the new ones start"
+        )
+    return None
+
+
+def of_pod(pod: dict[str, Any]) -> Trouble | None:
+    """The worst trouble of one pod; None when it is ready."""
+    found = list(_of_pod(pod, late=False))
+    return min(found, key=lambda trouble: _WORST_FIRST.index(trouble.reason)) if found else None
+
+
+def redacted(text: str) -> str:
+    """*text* without anything that looks like a key, a token or a password."""
+    return _SECRETS.sub("[redacted]", text)
+
+
+def last_line(message: str) -> str:
+    """The line of a termination message that tells most: the last one, or the cause that it points at."""
+    lines = [line for raw in message.splitlines() if (line := _LOG_PREFIX.sub("", raw.strip()).strip())]
+    if not lines:
+        return ""
+    line = lines[-1]
+    if "root cause above" in line.lower():
+        causes = (
+            earlier
+            for earlier in reversed(lines[:-1])
+            if re.match(r"^[\w.]*(?:Error|Exception)\b", earlier)
+            and "root cause above" not in earlier.lower()
+        )
+        line = next(causes, line)
+    return redacted(line)[:LONGEST_LINE]
+
+
+def _leaving(pod: dict[str, Any]) -> bool:
+    """Whether a pod is being deleted."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def _refused(conditions: dict[str, dict[str, Any]]) -> Trouble | None:
+    """Pods that may not be made: quota, Pod Security, a missing service account."""
+    failure = conditions.get("ReplicaFailure") or {}
+    if failure.get("status") != "True":
+        return None
+    text = re.sub(r'pods? "[^"]*"', "the pod", str(failure.get("message", "")))
+    account = re.search(r'serviceaccounts? "([^"]+)" not found', text)
+    if account:
+        return Trouble(
+            Reason.CONFIG_MISSING,
+            f"ServiceAccount {account[1]} does not exist: create it or correct spec.serviceAccountName",
+        )
+    return Trouble(Reason.PODS_PENDING, f"the cluster refuses the pods: {redacted(text)[:LONGEST_LINE]}")
+
+
+def _of_pod(pod: dict[str, Any], late: bool) -> Iterator[Trouble]:
+    """Everything that keeps one pod from being ready."""
+    status = pod["status"]
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    if (conditions.get("Ready") or {}).get("status") == "True":
+        return
+    scheduled = conditions.get("PodScheduled") or {}
+    if scheduled.get("status") == "False":
+        yield _unscheduled(scheduled)
+        return
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    troubles = [trouble for container in containers for trouble in _of_container(pod, container, late)]
+    yield from troubles
+    if not troubles:
+        yield Trouble(Reason.PODS_PENDING, _waiting_for(pod))
+
+
+def _unscheduled(condition: dict[str, Any]) -> Trouble:
+    """What the scheduler says, without the part about preemption, which changes from try to try."""
+    text = (
+        str(condition.get("message") or "the scheduler has not placed the pod yet")
+        .split(" preemption:")[0]
+        .rstrip(". ")
+    )
+    claim = re.search(r'persistentvolumeclaim "([^"]+)" not found', text)
+    if claim:
+        return Trouble(
+            Reason.CONFIG_MISSING,
+            f"PersistentVolumeClaim {claim[1]} does not exist: create it or correct its name in spec",
+        )
+    if condition.get("reason") == "SchedulingGated":
+        return Trouble(Reason.PODS_PENDING, "a scheduling gate holds the pod back")
+    return Trouble(Reason.UNSCHEDULABLE, f"no node takes the pod: {text}")
+
+
+def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) -> Iterator[Trouble]:
+    """What keeps one container from being ready."""
+    if container.get("ready"):
+        return
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason, text = waiting.get("reason", ""), str(waiting.get("message") or "")
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
+    image = pod["spec"]["images"].get(container["name"], container.get("image", ""))
+    if reason in _IMAGE_REASONS:
+        yield Trouble(Reason.IMAGE_NOT_PULLED, f"image {image}: {_image_cause(reason, text)}")
+    elif reason in _CONFIG_REASONS and not (reason == "RunContainerError" and ended):
+        yield _misconfigured(text)
+    elif ended and (_outlived_its_start(pod, container, ended) or (late and _stopped(ended, state))):
+        yield _too_late(last_line(str(ended.get("message") or "")))
+    elif ended and not (
+        ended.get("reason") == "Completed" and ended.get("exitCode") == 0 and "running" in state
+    ):
+        yield _crashed(ended)
+    elif "running" in state:
+        if late:
+            yield _too_late("")
+        elif container.get("started"):
+            yield Trouble(Reason.PODS_PENDING, "the model server runs but does not answer /health")
+        else:
+            yield Trouble(Reason.MODEL_LOADING, "the model server runs and loads its model")
+
+
+def _stopped(ended: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Whether a container that runs or waits again was stopped from outside before."""
+    return _by_signal(ended) and "terminated" not in state
+
+
+def _by_signal(ended: dict[str, Any]) -> bool:
+    """How servers end that the kubelet stops: cleanly, interrupted while they load (130), or by force."""
+    return ended.get("exitCode") in (0, 130, 137, 143) and ended.get("reason") != "OOMKilled"
+
+
+def _outlived_its_start(pod: dict[str, Any], container: dict[str, Any], ended: dict[str, Any]) -> bool:
+    """
+    Whether the startup probe's time was over: the kubelet tells so in an event only, but the times fit.
+
+    It lived as long as it may take to start, and not longer than being stopped then takes.
+    """
+    budget: int | None = pod["spec"].get("startSeconds", {}).get(container["name"])
+    if budget is None or not _by_signal(ended) or not ended.get("startedAt") or not ended.get("finishedAt"):
+        return False
+    lived = datetime.fromisoformat(ended["finishedAt"]) - datetime.fromisoformat(ended["startedAt"])
+    stopping = int(pod["spec"]["graceSeconds"]) + STOPPING_MARGIN_SECONDS
+    return budget <= lived.total_seconds() <= budget + stopping
+
+
+def _image_cause(reason: str, text: str) -> str:
+    """Why an image is not pulled: a few known causes, worded the same at each try."""
+    if reason == "InvalidImageName":
+        return "this is no valid image name: correct spec.engine.image"
+    if reason == "ErrImageNeverPull":
+        return "the node does not have it and spec.engine.imagePullPolicy is Never"
+    lowered = text.lower()
+    return next(
+        (remedy for words, remedy in _IMAGE_CAUSES if any(word in lowered for word in words)),
+        "it cannot be pulled",
+    )
+
+
+def _misconfigured(text: str) -> Trouble:
+    """A Secret, ConfigMap or key that the container needs and that does not exist."""
+    missing = re.search(r'(secret|configmap) "([^"]+)" not found', text)
+    if missing:
+        kind = {"secret": "Secret", "configmap": "ConfigMap"}[missing[1]]
+        return Trouble(
+            Reason.CONFIG_MISSING,
+            f"{kind} {missing[2]} does not exist: create it or correct its name in spec",
+        )
+    key = re.search(r"couldn't find key (\S+) in (Secret|ConfigMap) (?:\S+/)?(\S+)", text)
+    if key:
+        return Trouble(
+            Reason.CONFIG_MISSING, f"{key[2]} {key[3]} has no key {key[1]}: add it or correct the key in spec"
+        )
+    return Trouble(Reason.CONFIG_MISSING, f"the container cannot be made: {redacted(text)[:LONGEST_LINE]}")
+
+
+def _crashed(ended: dict[str, Any]) -> Trouble:
+    """A container that ended, with its last line."""
+    line = last_line(str(ended.get("message") or ""))
+    if ended.get("reason") == "OOMKilled":
+        return Trouble(
+            Reason.CRASHING, "the model server was killed for memory: raise spec.resources.limits.memory"
+        )
+    return Trouble(
+        Reason.CRASHING,
+        f"the model server ended with exit code {ended.get('exitCode')}" + (f": {line}" if line else ""),
+    )
+
+
+def _too_late(line: str) -> Trouble:
+    """A start that took longer than it may."""
+    return Trouble(
+        Reason.STARTUP_TIMED_OUT,
+        "the model server was not healthy in time: raise spec.startup.timeoutSeconds, or see its log"
+        + (f" ({line})" if line else ""),
+    )
+
+
+def _waiting_for(pod: dict[str, Any]) -> str:
+    """What a pod that has no container state to speak of probably waits for."""
+    claims: Iterable[str] = pod["spec"]["claims"]
+    volumes = f" or a volume ({', '.join(sorted(claims))})" if claims else ""
+    return f"the node prepares the pod: it pulls the image{volumes}"

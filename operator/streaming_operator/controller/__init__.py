@@ -1,0 +1,1 @@
+"""Keeps every endpoint as its spec says: one pass (`reconciler`), when it is due, and the process around it."""

@@ -1,0 +1,1 @@
+"""A client of the Kubernetes API that knows no endpoint: requests, credentials, informers, port-forward."""

@@ -1,0 +1,268 @@
+"""
+One session to the API server: raw JSON in and out, bounded, timed, with typed errors.
+
+The official client's configuration decides host, TLS and token; its models and request path cost several
+times the request itself (docs/decisions/0005-thin-transport.md), so bytes go through aiohttp and orjson here.
+Nothing in this module knows what an object means.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from streaming_operator.api.naming import FIELD_MANAGER
+from streaming_operator.errors import Forbidden, Unreachable
+from streaming_operator.kube.answers import error_of, retry_after
+from streaming_operator.kube.credentials import Credentials
+from streaming_operator.kube.rate_limit import Pace
+
+CALL_SECONDS = 15.0
+"""Limit of one call; three times the worst answer of a busy API server that is still useful."""
+LIST_SECONDS = 60.0
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 90.0
+"""Longest silence of a watch; the API server sends a bookmark about every minute."""
+TRIES = 4
+"""Of a call that is answered 429; the answer's Retry-After is kept in between."""
+
+APPLY = "application/apply-patch+yaml"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+APPLY_QUERY = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+
+_NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class Transport:
+    """The session; one per operator."""
+
+    def __init__(self, credentials: Credentials, pace: Pace, connections: int) -> None:
+        self._credentials = credentials
+        self._pace = pace
+        self._connections = connections
+        self._session = self._new_session()
+        self._watches = self._new_session(limit=0)
+        self.requests: dict[str, int] = {}
+        """Calls so far by HTTP method, for the bench and the tests."""
+
+    @classmethod
+    async def open(cls, *, per_second: float, burst: int, connections: int) -> Self:
+        """Read the credentials and prepare the session; talks to nobody yet."""
+        return cls(await Credentials.load(), Pace(per_second, burst), connections)
+
+    @classmethod
+    def of_person(cls, credentials: Credentials) -> Self:
+        """A session for one command of a person, who waits for no pace."""
+        return cls(credentials, Pace(50.0, 100), 10)
+
+    @property
+    def server(self) -> str:
+        """`https://host:port` of the API server."""
+        return self._credentials.server
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+        await self._watches.close()
+
+    async def get(
+        self, path: str, doing: str, *, query: Mapping[str, str] | None = None, accept: str | None = None
+    ) -> Any:
+        """Read one object or one page of a list."""
+        seconds = LIST_SECONDS if query and "limit" in query else CALL_SECONDS
+        return await self._call("GET", path, doing, query=query, accept=accept, seconds=seconds)
+
+    async def apply(self, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
+        """Server-side apply with our field manager; returns the object as it is now."""
+        await self._pace.turn()
+        answer = await self._call(
+            "PATCH", path, doing, query=APPLY_QUERY, body=orjson.dumps(manifest), content=APPLY
+        )
+        return dict(answer)
+
+    async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
+        """JSON merge patch: lists are replaced as a whole."""
+        await self._pace.turn()
+        query = {"fieldManager": FIELD_MANAGER}
+        content = "application/merge-patch+json"
+        await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=content)
+
+    async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
+        """Create one object; used for events only."""
+        await self._pace.turn()
+        await self._call("POST", path, doing, body=orjson.dumps(manifest))
+
+    async def delete(self, path: str, uid: str, doing: str) -> None:
+        """Delete one object if it is still the one with *uid*; its own children go in the background."""
+        await self._pace.turn()
+        body = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        await self._call("DELETE", path, doing, body=orjson.dumps(body))
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content: str = "application/json",
+        accept: str | None = None,
+        seconds: float = CALL_SECONDS,
+    ) -> Any:
+        """One call, repeated while the API server says 429, and once with fresh credentials after a 401."""
+        headers = {"Content-Type": content} if body is not None else {}
+        if accept:
+            headers["Accept"] = accept
+        renewed = False
+        for attempt in range(1, TRIES + 1):
+            await self._pace.unpaused()
+            code, wait, answer = await self._once(method, path, doing, query, body, headers, seconds)
+            if code < 400:
+                return answer
+            if code == 429 and attempt < TRIES:
+                self._pace.pause(wait)
+            elif code == 401 and not renewed:
+                renewed = True
+                await self._credentials.reload()
+            else:
+                raise error_of(code, answer, doing)
+        raise Unreachable(f"cannot {doing}: the API server asks to slow down, {TRIES} times in a row")
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> tuple[int, float, Any]:
+        """One request: status code, wanted pause, decoded answer."""
+        self.requests[method] = self.requests.get(method, 0) + 1
+        headers = {**headers, **await self._credentials.authorization()}
+        try:
+            async with self._session.request(
+                method,
+                self._url(path, query),
+                data=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
+                proxy=self._credentials.proxy,
+            ) as response:
+                raw = await response.read()
+                return (
+                    response.status,
+                    retry_after(response.headers.get("Retry-After")),
+                    _decode(raw, response.status),
+                )
+        except _NETWORK as error:
+            raise Unreachable(f"cannot {doing}: {_network(error)}") from error
+        except orjson.JSONDecodeError as error:
+            raise Unreachable(f"cannot {doing}: the answer is not JSON") from error
+
+    @asynccontextmanager
+    async def watch(
+        self, path: str, query: Mapping[str, str], doing: str, accept: str | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch; yields whole lines and raises `Unreachable` on a cut or a long silence."""
+        headers = await self._credentials.authorization()
+        if accept:
+            headers["Accept"] = accept
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        try:
+            async with self._watches.get(
+                self._url(path, query), headers=headers, timeout=limits, proxy=self._credentials.proxy
+            ) as response:
+                if response.status >= 400:
+                    if response.status == 401:
+                        await self._credentials.reload()
+                    raw = await response.read()
+                    raise error_of(response.status, _decode(raw, response.status), doing)
+                yield _lines(response.content, doing)
+        except _NETWORK as error:
+            raise Unreachable(f"cannot {doing}: {_network(error)}") from error
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, query: Mapping[str, str], doing: str, protocol: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket to a subresource of a pod; raises what the handshake is refused with."""
+        # A kubelet answers 406 to a client of port-forward that takes only JSON.
+        headers = {**await self._credentials.authorization(), "Accept": "*/*"}
+        try:
+            async with self._watches.ws_connect(
+                self._url(path, query),
+                protocols=(protocol,),
+                headers=headers,
+                proxy=self._credentials.proxy,
+                max_msg_size=0,
+            ) as socket:
+                yield socket
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in (401, 403):
+                raise Forbidden(f"cannot {doing}: it is not allowed (HTTP {error.status})") from error
+            raise error_of(error.status, "the API server refuses it", doing) from error
+        except _NETWORK as error:
+            raise Unreachable(f"cannot {doing}: {_network(error)}") from error
+
+    def _new_session(self, limit: int | None = None) -> aiohttp.ClientSession:
+        """A session whose connections are capped; watches get one of their own, they would use up the cap."""
+        connector = aiohttp.TCPConnector(
+            limit=self._connections if limit is None else limit,
+            ssl=self._credentials.tls(),
+            keepalive_timeout=60,
+        )
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": FIELD_MANAGER}
+        return aiohttp.ClientSession(
+            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
+
+    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
+        """The address of a call; paths are made of names that need no quoting."""
+        text = self._credentials.server + path
+        return URL(f"{text}?{urlencode(query)}" if query else text, encoded=True)
+
+
+async def _lines(content: aiohttp.StreamReader, doing: str) -> AsyncIterator[bytes]:
+    """Split a stream into lines of any length; a line cut off at the end is an error."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        rest += chunk
+        if b"\n" not in chunk:
+            continue
+        *whole, last = bytes(rest).split(b"\n")
+        rest = bytearray(last)
+        for line in whole:
+            yield line
+    if rest:
+        raise Unreachable(f"cannot {doing}: the stream was cut within a line")
+
+
+def _decode(raw: bytes, code: int) -> Any:
+    """JSON, or the text of a refusal that is none."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if code < 400:
+            raise
+        return raw[:200].decode(errors="replace")
+
+
+def _network(error: BaseException) -> str:
+    """A short text for a failed connection; time-outs have none of their own."""
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return "no answer in time"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,250 @@
+"""
+One kind, kept in step with the API server: list, replace, watch; on any error list again.
+
+Owns the cache of the kind and nothing else. It tells of each change once and never why it came: an event, a
+deletion that a gap had hidden, or our own write. No failure ends it; it comes back with backoff.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from streaming_operator import metrics
+from streaming_operator.cluster.objects import Body, Cached, Key, Trim, cache, unchanged, whole
+from streaming_operator.errors import ClusterError, Expired, Unreachable
+from streaming_operator.kube.client import METADATA, METADATA_LIST, Transport
+from streaming_operator.kube.resources import Kind
+
+PAGE = "500"
+WATCH_SECONDS = 300
+"""Shortest life of one watch; up to a third is added, so that watches do not end together."""
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 30.0
+
+Changed = Callable[[Cached | None, Cached | None, bool], None]
+"""Called with the object before and after (None: it did not or does not exist), and whether that is no
+news to anybody: our own write, or a change of something that is not kept."""
+
+log = logging.getLogger(__name__)
+
+
+class Informer:
+    """The cache of one kind in one namespace, or in all of them."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        kind: Kind,
+        changed: Changed,
+        *,
+        namespace: str | None = None,
+        selector: str | None = None,
+        trim: Trim = whole,
+        metadata_only: bool = False,
+    ) -> None:
+        self.kind = kind
+        self._transport = transport
+        self._changed = changed
+        self._path = kind.path(namespace)
+        self._query = {"labelSelector": selector} if selector else {}
+        self._trim = trim
+        self._metadata_only = metadata_only
+        self._objects: dict[Key, Cached] = {}
+        self._gone: dict[str, None] = {}
+        self._writing: dict[Key, str | None] = {}
+        self._version = ""
+        self._failures = 0
+        self._sign_of_life: float | None = None
+        self.synced = asyncio.Event()
+
+    def __iter__(self) -> Iterator[Cached]:
+        """Every object that is known now."""
+        return iter(tuple(self._objects.values()))
+
+    def __len__(self) -> int:
+        """How many objects are known."""
+        return len(self._objects)
+
+    def get(self, key: Key) -> Cached | None:
+        """The object of that `(namespace, name)`."""
+        return self._objects.get(key)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the API server last said anything about this kind; infinite before the first list."""
+        now = asyncio.get_running_loop().time()
+        return float("inf") if self._sign_of_life is None else now - self._sign_of_life
+
+    async def run(self) -> None:
+        """Keep the cache in step until cancelled."""
+        listed = False
+        while True:
+            try:
+                if not listed:
+                    await self._list()
+                    listed = True
+                    self.synced.set()
+                await self._watch()
+            except ClusterError as error:
+                listed = False
+                self._failures += 1
+                metrics.WATCH_RESTARTS.labels(kind=self.kind.kind).inc()
+                log.log(
+                    logging.INFO if self._failures < 3 else logging.WARNING,
+                    "watch of %s: %s; listing again",
+                    self.kind.kind,
+                    error,
+                )
+                await asyncio.sleep(_backoff(self._failures))
+            except Exception:  # an answer nobody foresaw must not end the informer
+                listed = False
+                self._failures += 1
+                log.exception("watch of %s failed in an unforeseen way; listing again", self.kind.kind)
+                await asyncio.sleep(_backoff(self._failures))
+
+    @contextmanager
+    def writing(self, key: Key) -> Iterator[None]:
+        """
+        While we write an object, its first event is probably our own and wakes nobody.
+
+        If the answer (`note`) does not turn out to be that very version, it was somebody else's: told afterwards.
+        """
+        self._writing[key] = None
+        try:
+            yield
+        finally:
+            unexplained = self._writing.pop(key, None)
+            known = self._objects.get(key)
+            if unexplained is not None and known is not None:
+                self._changed(known, known, False)
+
+    def note(self, body: Body) -> Cached:
+        """Take in the answer to our own write, unless the watch already brought it or something newer."""
+        seen = cache(body, self._trim)
+        known = self._objects.get(seen.key)
+        if self._writing.get(seen.key) == seen.resource_version:
+            self._writing[seen.key] = None
+        if known is not None and not _newer(seen.resource_version, known.resource_version):
+            return known
+        if seen.uid not in self._gone:
+            self._objects[seen.key] = seen
+            self._changed(known, seen, True)
+        return seen
+
+    async def _list(self) -> None:
+        """Read all pages and replace the cache; what is no longer there is told as gone."""
+        fresh: dict[Key, Cached] = {}
+        query = {**self._query, "limit": PAGE}
+        while True:
+            page = await self._transport.get(
+                self._path,
+                f"list {self.kind.plural}",
+                query=query,
+                accept=METADATA_LIST if self._metadata_only else None,
+            )
+            for body in page.get("items") or ():
+                seen = cache(body, self._trim)
+                fresh[seen.key] = seen
+            self._alive()
+            more = page["metadata"].get("continue")
+            if not more:
+                break
+            query = {**query, "continue": more}
+        self._version = page["metadata"]["resourceVersion"]
+        self._replace(fresh)
+
+    def _replace(self, fresh: dict[Key, Cached]) -> None:
+        """Take over a whole list."""
+        for key in [key for key in self._objects if key not in fresh]:
+            self._put(key, None)
+        for key, seen in fresh.items():
+            self._put(key, seen)
+
+    async def _watch(self) -> None:
+        """Follow the changes since the last version until the watch ends by itself."""
+        query = {
+            **self._query,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(WATCH_SECONDS + random.randrange(WATCH_SECONDS // 3)),
+        }
+        accept = METADATA if self._metadata_only else None
+        async with self._transport.watch(self._path, query, f"watch {self.kind.plural}", accept) as lines:
+            self._alive()
+            async for line in lines:
+                self._alive()
+                if line:
+                    self._take(line)
+                    self._failures = 0
+
+    def _take(self, line: bytes) -> None:
+        """Apply one line of a watch; raises `Expired` or `Unreachable` when it tells of an error."""
+        try:
+            event: dict[str, Any] = orjson.loads(line)
+            kind, body = event["type"], event["object"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise Unreachable(f"cannot watch {self.kind.plural}: a line is not an event") from error
+        if kind == "ERROR":
+            code = body.get("code")
+            raise (Expired if code == 410 else Unreachable)(
+                f"cannot watch {self.kind.plural}: {body.get('message')} ({code})"
+            )
+        version = body["metadata"]["resourceVersion"]
+        if kind != "BOOKMARK":
+            seen = cache(body, self._trim)
+            self._put(seen.key, None if kind == "DELETED" else seen, last=seen)
+        self._version = version
+
+    def _put(self, key: Key, new: Cached | None, last: Cached | None = None) -> None:
+        """Replace one object and tell of it if anything that is kept has changed."""
+        old = self._objects.get(key)
+        if new is None:
+            self._remember_gone(last or old)
+            if old is not None and (last is None or last.uid == old.uid):
+                del self._objects[key]
+                self._changed(old, None, False)
+            return
+        if old is not None and _newer(old.resource_version, new.resource_version):
+            return
+        if old is not None and old.uid == new.uid and unchanged(old, new):
+            new.carries = old.carries
+            self._objects[key] = new
+            self._changed(old, new, True)
+            return
+        self._objects[key] = new
+        ours = key in self._writing and self._writing[key] is None
+        if ours:
+            self._writing[key] = new.resource_version
+        self._changed(old, new, ours)
+
+    def _remember_gone(self, last: Cached | None) -> None:
+        """Keep a few uids of the dead, so that a late answer to our own write does not raise one."""
+        if last is not None:
+            self._gone[last.uid] = None
+            if len(self._gone) > 1000:
+                del self._gone[next(iter(self._gone))]
+
+    def clear(self) -> None:
+        """Forget everything: the kind itself is gone."""
+        self._replace({})
+
+    def _alive(self) -> None:
+        """Note that the API server said something."""
+        self._sign_of_life = asyncio.get_running_loop().time()
+
+
+def _newer(known: str, other: str) -> bool:
+    """Whether *known* is later than *other*; both come from one etcd, where versions are numbers."""
+    return known.isdigit() and other.isdigit() and int(known) > int(other)
+
+
+def _backoff(failures: int) -> float:
+    """Seconds before the next try, with jitter."""
+    seconds = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 20), LONGEST_BACKOFF_SECONDS)
+    return seconds * random.uniform(0.5, 1.0)

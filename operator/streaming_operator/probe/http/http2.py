@@ -1,0 +1,175 @@
+"""
+An HTTP/2 response on a connection of its own, incrementally: bytes in, head, body pieces and the end out.
+
+h2 does the parsing (docs/decisions/0020): no I/O, one event a DATA frame, so frames stay visible. Pure; what has to
+be sent comes out as bytes too. Our windows are larger than any answer that is read and are
+refilled long before they run out, so flow control never paces the stream from our side.
+
+GOAWAY frames are taken out before h2 sees them: h2 calls a connection closed at the first, but a proxy that
+reloads sends one and then finishes the stream that runs (RFC 9113, 6.8).
+"""
+
+from collections.abc import Iterator
+
+import h2.events as events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from streaming_operator.probe.http.request import Request
+from streaming_operator.probe.http.response import (
+    Body,
+    Broken,
+    End,
+    Head,
+    Part,
+    Piece,
+    Reset,
+    Unreadable,
+    readable,
+)
+
+WINDOW = 16 * 1024 * 1024
+"""Bytes the peer may send unasked, on the stream and on the connection: above `wire.Limits.size`."""
+_FRAME_HEAD = 9
+_SETTINGS, _GOAWAY = 4, 7
+_STREAM = 1
+"""The only stream of a connection that carries one request."""
+_INITIAL_WINDOW = 65_535
+"""What a connection starts with, whatever the settings say (RFC 9113, 6.9.2)."""
+_DEBUG_KEPT = 80
+"""Bytes of a GOAWAY's free text that are told."""
+
+
+class Response:
+    """
+    The answer to one request (`answer.Response`).
+
+    The request waits for the peer's settings: some servers refuse a body that comes before they are known.
+    """
+
+    version = "HTTP/2"
+
+    def __init__(self) -> None:
+        self.ready = False
+        self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self._received = bytearray()
+        self._unsent = b""
+        self._body: Body | None = None
+        self._frame = 0
+        self._over = False
+
+    def opening(self) -> bytes:
+        """The preface, our settings and the connection's window."""
+        self._connection.local_settings = Settings(
+            client=True,
+            initial_values={SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW},
+        )
+        self._connection.initiate_connection()
+        self._connection.increment_flow_control_window(WINDOW - _INITIAL_WINDOW)
+        return self._connection.data_to_send()
+
+    def request(self, request: Request, scheme: str) -> bytes:
+        """
+        The request: HEADERS, and as much of the body as the peer's window takes (64 KiB unless it says less).
+        """
+        pseudo = [
+            (":method", request.method),
+            (":scheme", scheme),
+            (":authority", request.host),
+            (":path", request.path),
+        ]
+        headers = [(name.lower(), value) for name, value in request.headers]
+        self._unsent = request.body
+        self._connection.send_headers(_STREAM, [*pseudo, *headers], end_stream=not request.body)
+        self._send_body()
+        return self.replies()
+
+    def replies(self) -> bytes:
+        """Acknowledgements, window updates, and what is left of the body."""
+        return self._connection.data_to_send()
+
+    def feed(self, data: bytes) -> Iterator[Part]:
+        """Take the next bytes (empty: the peer closed, which ends no message of HTTP/2)."""
+        if self._over:
+            return
+        self._received += data
+        try:
+            for frame in self._frames():
+                yield from self._parts(frame)
+        except (ProtocolError, Unreadable) as error:
+            yield self._end(Broken(readable(str(error)) or type(error).__name__))
+
+    def _frames(self) -> Iterator[bytes]:
+        """Whole frames, one after the other."""
+        while len(self._received) >= _FRAME_HEAD and not self._over:
+            if not self.ready and self._received[3] != _SETTINGS:
+                # RFC 9113, 3.4: the first frame is SETTINGS. "HTTP/1.1 400" is none.
+                raise ProtocolError("the peer does not speak HTTP/2")
+            length = _FRAME_HEAD + int.from_bytes(self._received[:3], "big")
+            if length > _FRAME_HEAD + self._connection.max_inbound_frame_size:
+                raise ProtocolError(f"a frame of {length - _FRAME_HEAD} bytes is larger than we allowed")
+            if len(self._received) < length:
+                return
+            frame = bytes(self._received[:length])
+            del self._received[:length]
+            yield frame
+
+    def _parts(self, frame: bytes) -> Iterator[Part]:
+        if frame[3] == _GOAWAY:
+            yield from self._going_away(frame[_FRAME_HEAD:])
+            return
+        for event in self._connection.receive_data(frame):
+            if isinstance(event, events.RemoteSettingsChanged):
+                self.ready = True
+            elif isinstance(event, events.WindowUpdated):
+                self._send_body()
+            elif isinstance(event, events.ResponseReceived):
+                head = _head(event)
+                yield head  # before its coding is judged: a refusal keeps its status
+                self._body = Body(head)
+            elif isinstance(event, events.DataReceived) and self._body is not None:
+                self._frame += 1
+                self._connection.acknowledge_received_data(event.flow_controlled_length or 0, _STREAM)
+                for data in self._body.decode(event.data) if event.data else ():
+                    yield Piece(data, self._frame)
+            elif isinstance(event, events.StreamEnded):
+                yield self._end(End())
+            elif isinstance(event, events.StreamReset):
+                yield self._end(Reset(f"RST_STREAM, {_words(event.error_code or 0)}"))
+
+    def _going_away(self, payload: bytes) -> Iterator[Part]:
+        last, code = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
+        if code or last < _STREAM:
+            text = payload[8 : 8 + _DEBUG_KEPT].decode("ascii", "replace")
+            told = f" ({text})" if text and text.isprintable() else ""
+            yield self._end(Reset(f"GOAWAY, {_words(code)}{told}"))
+
+    def _end(self, part: Part) -> Part:
+        self._over = True
+        return part
+
+    def _send_body(self) -> None:
+        while self._unsent:
+            room = self._connection.local_flow_control_window(_STREAM)
+            size = min(room, self._connection.max_outbound_frame_size, len(self._unsent))
+            if size <= 0:
+                return
+            piece, self._unsent = self._unsent[:size], self._unsent[size:]
+            self._connection.send_data(_STREAM, piece, end_stream=not self._unsent)
+
+
+def _head(event: events.ResponseReceived) -> Head:
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers or ()]
+    status = next((value for name, value in named if name == ":status"), "0")
+    headers = tuple((name, value) for name, value in named if not name.startswith(":"))
+    return Head(int(status), headers, "HTTP/2")
+
+
+def _words(code: int) -> str:
+    try:
+        return ErrorCodes(code).name.lower().replace("_", " ")
+    except ValueError:
+        return f"error {code}"

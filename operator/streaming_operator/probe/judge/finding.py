@@ -1,0 +1,104 @@
+"""
+The words between judging and telling: what one attempt brought, what was seen, what was concluded.
+
+Values only; the rules are in `verdict` and `refusal`, the advice in `remedies`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from streaming_operator.api.reasons import Verdict
+from streaming_operator.probe.http.response import NoResponse
+from streaming_operator.probe.stream.timeline import Timeline
+
+
+class Symptom(StrEnum):
+    """What was seen, finer than the verdict: the key of the table of remedies."""
+
+    FINE = "fine"
+    CONTENT_LENGTH = "length known beforehand"
+    NOT_A_STREAM = "one JSON answer"
+    GZIP_BLOCK = "one gzip block"
+    BLOCK = "one block"
+    SIZED_BURSTS = "bursts of a buffer's size"
+    TIMED_BURSTS = "bursts of a timer"
+    HELD_HEAD = "beginning held back"
+    BUNDLED = "several tokens an event"
+    CUT = "cut"
+    TOTAL_CUT = "cut at an age"
+    HANGS = "hangs"
+    IDLE_CUT = "cut after silence"
+    IN_STREAM = "error event"
+    NO_DONE = "no end marker"
+    ABORTED = "aborted"
+    NO_TOKEN = "no first token"  # noqa: S105 - words, not a secret
+    LATE_FIRST = "late first token"
+    LONG_GAP = "long pause"
+    KEY_MISSING = "no key sent"
+    KEY_REFUSED = "key refused"
+    KEY_BROKEN = "key not sendable"
+    CERTIFICATE = "certificate"
+    HANDSHAKE = "handshake"
+    PLAIN_HTTP = "no TLS where TLS is spoken"
+    NAME = "name"
+    FORBIDDEN_ADDRESS = "address not allowed"
+    NO_CONNECTION = "no connection"
+    NO_ROUTE = "no route"
+    REDIRECT = "redirect"
+    WRONG_PATH = "wrong path"
+    UNKNOWN_MODEL = "unknown model"
+    BAD_REQUEST = "refused request"
+    TOO_BIG = "request too large"
+    BAD_GATEWAY = "bad gateway"
+    GATEWAY_TIMEOUT = "gateway timeout"
+    UNAVAILABLE = "unavailable"
+    BUSY = "busy"
+    LIMITED = "limited by the edge"
+    UNCLEAR = "unclear"
+    OPEN = "answers without the key"
+    LEFT_RUNNING = "goes on without its client"
+
+
+class Needs(Enum):
+    """What would make a finding firmer."""
+
+    NOTHING = "nothing"
+    MORE_TOKENS = "more tokens"
+    CONTROL = "the same request nearer to the engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one hop: a timeline, or why there is none."""
+
+    timeline: Timeline | None = None
+    trouble: NoResponse | None = None
+    detail: str = ""
+    with_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """When a stream was cut off: several cuts together tell a timer from an accident. Seconds."""
+
+    age: float
+    """Since the request."""
+    silence: float
+    """Since the last byte before the cut."""
+    events: int
+    """Token-bearing events until then."""
+    flowing: bool = True
+    """Whether the silence before it was no longer than the stream's own pauses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was concluded, with the evidence in one sentence."""
+
+    verdict: Verdict
+    symptom: Symptom
+    evidence: str
+    needs: Needs = Needs.NOTHING
+    fingerprint: str = ""
+    """Which proxy it seems to have been, a value of `fingerprint.Proxy`; empty where nothing tells."""
+    cut: Cut | None = None

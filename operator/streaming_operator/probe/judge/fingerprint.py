@@ -1,0 +1,165 @@
+"""
+Which proxy an answer came through: by what it adds and what it says, by the size and the rhythm of its bursts,
+by the times at which it cuts. Pure.
+
+A guess for a sentence and for the choice of a remedy, never for a verdict. Where the marks come from is told
+in docs/fault-zoo.md; the ones of the proxies that can be run are tested against them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from streaming_operator.probe.http.response import Ending
+from streaming_operator.probe.stream.timeline import BURST_PAUSE, Timeline, quantile
+
+
+class Proxy(StrEnum):
+    """Proxies with marks of their own."""
+
+    NGINX = "nginx"
+    INGRESS_NGINX = "ingress-nginx"
+    HAPROXY = "HAProxy"
+    ENVOY = "Envoy"
+    CADDY = "Caddy"
+    TRAEFIK = "Traefik"
+    KONG = "Kong"
+    ALB = "AWS load balancer"
+    GOOGLE = "Google load balancer"
+    AZURE = "Azure Application Gateway"
+    CLOUDFLARE = "Cloudflare"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A proxy and the mark that gave it away; `author` if it wrote the answer itself."""
+
+    proxy: Proxy
+    mark: str
+    author: bool = False
+    front: Proxy | None = None
+    """The proxy before it, where an answer bears the marks of two."""
+
+
+_HEADERS: tuple[tuple[str, str, Proxy], ...] = (
+    ("server", "envoy", Proxy.ENVOY),
+    ("server", "nginx", Proxy.NGINX),
+    ("server", "openresty", Proxy.NGINX),
+    ("server", "caddy", Proxy.CADDY),
+    ("server", "kong", Proxy.KONG),
+    ("server", "awselb", Proxy.ALB),
+    ("server", "cloudflare", Proxy.CLOUDFLARE),
+    ("server", "microsoft-azure-application-gateway", Proxy.AZURE),
+    ("via", "caddy", Proxy.CADDY),
+    ("via", "kong", Proxy.KONG),
+    ("via", "google", Proxy.GOOGLE),
+    ("cf-ray", "", Proxy.CLOUDFLARE),
+    ("x-kong-upstream-latency", "", Proxy.KONG),
+    ("x-envoy-upstream-service-time", "", Proxy.ENVOY),
+)
+"""Header, part of its value, proxy; the nearest to us is the one that replaces `Server`."""
+_PAGES: tuple[tuple[str, Proxy], ...] = (
+    ("<center>nginx", Proxy.NGINX),
+    ("<center>openresty", Proxy.NGINX),
+    ("<center>cloudflare", Proxy.CLOUDFLARE),
+    ("Microsoft-Azure-Application-Gateway", Proxy.AZURE),
+    ("The server didn't respond in time.", Proxy.HAPROXY),
+    ("No server is available to handle this request.", Proxy.HAPROXY),
+    ("The server returned an invalid or incomplete response.", Proxy.HAPROXY),
+    ("You need a valid user and password to access this content.", Proxy.HAPROXY),
+    ("Request forbidden by administrative rules.", Proxy.HAPROXY),
+    ("You have sent too many requests in a given amount of time.", Proxy.HAPROXY),
+)
+_WHOLE: dict[str, Proxy] = {
+    "upstream request timeout": Proxy.ENVOY,
+    "stream timeout": Proxy.ENVOY,
+    "no healthy upstream": Proxy.ENVOY,
+    "local_rate_limited": Proxy.ENVOY,
+    "Payload Too Large": Proxy.ENVOY,
+    "RBAC: access denied": Proxy.ENVOY,
+    "no available server": Proxy.TRAEFIK,
+    "Bad Gateway": Proxy.TRAEFIK,
+    "Gateway Timeout": Proxy.TRAEFIK,
+    "Too Many Requests": Proxy.TRAEFIK,
+}
+"""Bodies in full, blanks at their ends aside."""
+_BEGINNINGS = {"upstream connect error": Proxy.ENVOY}
+CORK = (0.18, 0.23)
+"""Seconds between the bursts of a corked socket: Linux lets go after 200 ms."""
+_IDLE = {50: Proxy.HAPROXY, 60: Proxy.NGINX, 300: Proxy.ENVOY}
+"""Seconds of silence after which a proxy cuts by default. An AWS load balancer has 60 as well, and says who it is."""
+LINGERS = {Proxy.ENVOY: 1.0}
+"""Seconds for which a proxy keeps a connection open whose stream it has ended (Envoy: delayed_close_timeout)."""
+LAZY = {Proxy.NGINX: 0.3}
+"""Seconds by which a proxy's timer may fire early: nginx does not move a timer for less."""
+TOTALS = {Proxy.ENVOY: 15.0, Proxy.GOOGLE: 30.0}
+"""Seconds after which a proxy ends any request by default, however busily it flows."""
+
+
+def seen(t: Timeline) -> Seen | None:
+    """The proxy that an answer speaks of; None where it bears no marks, as behind HAProxy or Traefik."""
+    front = _by_header(t)
+    author = _by_body(t)
+    if author is not None:
+        if author.proxy is Proxy.NGINX and t.head is not None and t.head.header("server") is None:
+            return Seen(Proxy.INGRESS_NGINX, f"{author.mark} without a Server header", author=True)
+        other = front is not None and front.proxy is not author.proxy
+        return Seen(author.proxy, author.mark, True, front.proxy if front and other else None)
+    # Bursts are made by the proxy that sends them; headers also come from the proxies behind it.
+    return _by_bursts(t) or front or _by_silence(t)
+
+
+def _by_header(t: Timeline) -> Seen | None:
+    for name, part, proxy in _HEADERS:
+        value = t.head.header(name) if t.head else None
+        if value is not None and part in value.lower():
+            return Seen(proxy, f"{name}: {value[:40]}")
+    return None
+
+
+def _by_body(t: Timeline) -> Seen | None:
+    if t.status is None or t.status < 300:
+        return None
+    body = t.body.strip()
+    found = _WHOLE.get(body) or next(
+        (proxy for words, proxy in _BEGINNINGS.items() if body.startswith(words)), None
+    )
+    if found is None:
+        found = next((proxy for words, proxy in _PAGES if words in body), None)
+    return Seen(found, "its error page", author=True) if found else None
+
+
+def burst_times(t: Timeline) -> tuple[float, ...]:
+    """When bursts began: reads closer together than BURST_PAUSE are one."""
+    times: list[float] = []
+    last = -1.0
+    for at, _ in t.sizes:
+        if at - last >= BURST_PAUSE:
+            times.append(at)
+        last = at
+    return tuple(times)
+
+
+def _by_bursts(t: Timeline) -> Seen | None:
+    if t.events_per_read < 2 or not t.is_event_stream:
+        return None
+    inner = t.bursts[1:-1] if len(t.bursts) > 3 else t.bursts[:-1]
+    for size in (4096, 8192):
+        # Chunk header and trailer add up to 16 bytes to the buffer's size.
+        if len(inner) >= 2 and sum(size <= one <= size + 16 for one in inner) * 4 >= len(inner) * 3:
+            return Seen(Proxy.NGINX, f"bursts of {size} bytes")
+    pauses = tuple(later - earlier for earlier, later in pairwise(burst_times(t)))
+    usual = quantile(pauses, 0.5)
+    pace = t.spread / max(t.events - 1, 1)  # the first byte of a burst starts the clock
+    if len(pauses) >= 2 and usual is not None and CORK[0] <= usual <= CORK[1] + pace:
+        return Seen(Proxy.HAPROXY, f"a burst every {usual * 1000:.0f} ms")
+    return None
+
+
+def _by_silence(t: Timeline) -> Seen | None:
+    if t.done or t.ending not in (Ending.CLOSED, Ending.RESET):
+        return None
+    for seconds, proxy in _IDLE.items():
+        if -0.1 <= t.silence - seconds <= 0.5:
+            return Seen(proxy, f"a cut after {seconds} s of silence")
+    return None

@@ -1,0 +1,393 @@
+"""
+What to set, on which object, to which value: one table, as data.
+
+A row is found by who has to act and by the symptom. Rows for the engine come first at the hops inside, since no
+proxy's setting cures the engine; at the edge the row of the resource that we write comes before that of the proxy
+that the fingerprint names, and that before the one for any edge. What no field can set says whom to ask for what.
+Pure: names are filled in, nothing is looked up. tests/probe/zoo has a case for every row.
+"""
+
+from dataclasses import dataclass
+
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.probe.judge.fingerprint import Proxy
+from streaming_operator.values import EdgeProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the sentences speak of."""
+
+    workload: str = ""
+    """Name of the Deployment."""
+    secret: str | None = None
+    """Secret that holds the API key."""
+    profile: EdgeProfile | None = None
+    """None for a person's probe of a plain URL: nothing is known of the path."""
+    edge: str = "the edge"
+    """How the edge is called, e.g. `IngressClass nginx`."""
+    host: str = "the host"
+    prefix: str = "nginx.ingress.kubernetes.io"
+    """Prefix of the annotations that the controller reads."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a URL is all that is known."""
+        return self.profile is None and not self.workload
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One advice. `scope` is `engine`, `ours` (ingress-nginx, as we write its Ingress), a proxy, `any`, `url`."""
+
+    scope: str
+    symptom: Symptom | None
+    advice: str
+
+    @property
+    def name(self) -> str:
+        """Stable name of the row, for tests and tables."""
+        return f"{self.scope}/{self.symptom or 'else'}"
+
+    def told(self, names: Names) -> str:
+        """The sentence with its names filled in."""
+        return self.advice.format(
+            workload=names.workload,
+            secret=names.secret or "of the API key",
+            edge=names.edge,
+            host=names.host,
+            prefix=names.prefix,
+        )
+
+
+_S = Symptom
+_ASK = "not settable per route: ask the administrator of {edge} "
+_RAISE_IDLE = "raise exposure.timeouts.idleSeconds, or set engine.sseKeepAliveSeconds below it"
+_GZIP = (
+    "{prefix}/proxy-buffering is off already; "
+    + _ASK
+    + "for no text/event-stream in gzip-types (or use-gzip "
+    '"false") and no X-Accel-Buffering in hide-headers, in the ConfigMap of ingress-nginx'
+)
+_LOGS = "kubectl logs of the pods of deployment/{workload}"
+_ROOM = "the model server has no room: raise replicas or its queue limits"
+_TOKENS = "raise verification.request.maxTokens, or look at the load of the node"
+_REPLICA = "the pod that was asked answers well: look at the other pods of deployment/{workload}"
+_BROKEN_KEY = "mend the value in Secret {secret}: --from-literal adds no line feed"
+
+_ENGINE: dict[Symptom | None, str] = {
+    _S.BLOCK: (
+        "the model server itself holds the stream: remove VLLM_DEBUG_LOG_API_SERVER_RESPONSE or the "
+        "middleware that reads whole answers"
+    ),
+    _S.TIMED_BURSTS: (
+        "the model server or a sidecar of its pod writes in bursts: look at its CPU and at injected proxies"
+    ),
+    _S.CUT: "the model server went away: kubectl logs --previous on the pods of deployment/{workload}",
+    _S.HANGS: "the engine behind the server stands still: " + _LOGS,
+    _S.IN_STREAM: "the engine failed while it generated: " + _LOGS,
+    _S.NO_DONE: "the model server ends streams without [DONE]: check engine.version and user middleware",
+    _S.ABORTED: "the engine aborted the request: it was stopping, or it is out of cache blocks",
+    _S.NO_TOKEN: (
+        "the model is too slow for its first token: raise verification.firstRequestTimeoutSeconds or give "
+        "it more"
+    ),
+    _S.LATE_FIRST: "the engine's first token is late: raise replicas, or lower what waits before it",
+    _S.LONG_GAP: "the engine pauses between tokens: look at its load, raise replicas or lower --max-num-seqs",
+    _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName and engine.args",
+    _S.BUSY: _ROOM,
+    _S.UNCLEAR: _TOKENS,
+    _S.UNAVAILABLE: _LOGS + " tell why the engine fails",
+    _S.NO_CONNECTION: "check that a NetworkPolicy lets the operator reach the pods of deployment/{workload}",
+    _S.LEFT_RUNNING: (
+        "the model server does not see its client leave: look for middleware in engine.args that wraps whole "
+        "answers, and for sidecars of the pods of deployment/{workload}"
+    ),
+    _S.OPEN: (
+        "the pods run without the key of Secret {secret}: restart them with kubectl rollout restart "
+        "deployment/{workload}"
+    ),
+    _S.KEY_BROKEN: _BROKEN_KEY,
+    _S.KEY_REFUSED: (
+        "Secret {secret} may have changed after the pods started: restart them with kubectl rollout restart"
+        " deployment/{workload}"
+    ),
+    _S.KEY_MISSING: "the model server asks for a key: set engine.apiKeySecretRef to the Secret that holds it",
+    None: "look at the pods of deployment/{workload}: logs, injected sidecars, user middleware, engine.args",
+}
+_OURS: dict[Symptom | None, str] = {
+    _S.BLOCK: _GZIP,
+    _S.GZIP_BLOCK: _GZIP,
+    _S.SIZED_BURSTS: (
+        "look for a second proxy before ingress-nginx: {prefix}/proxy-buffering is off and "
+        "{prefix}/proxy-http-version 1.1 already"
+    ),
+    _S.CONTENT_LENGTH: (
+        "take text/event-stream out of SecResponseBodyMimeType if ModSecurity is on; else look for "
+        "a proxy before ingress-nginx that holds whole answers"
+    ),
+    _S.IDLE_CUT: _RAISE_IDLE,
+    _S.GATEWAY_TIMEOUT: _RAISE_IDLE,
+    _S.CUT: (
+        "a reload of ingress-nginx cuts streams after worker-shutdown-timeout (240s); "
+        + _ASK
+        + "to raise it in the ConfigMap of ingress-nginx"
+    ),
+    _S.TOO_BIG: "set the annotation {prefix}/proxy-body-size in exposure.ingress.annotations to the largest request",
+    _S.LIMITED: "take {prefix}/limit-connections and limit-rps out of the Ingress, or raise them",
+    _S.UNAVAILABLE: (
+        "the controller has no ready endpoint of the Service, or refuses an annotation: check the endpoints and "
+        "the controller's log"
+    ),
+    _S.NO_ROUTE: (
+        "the controller does not serve this Ingress: check exposure.ingress.className, the host "
+        "{host} and the controller's log"
+    ),
+    _S.REDIRECT: "set exposure.ingress.tls, so that users and the probe speak https",
+}
+_NGINX_OFF = (
+    "set proxy_buffering off in nginx's location of this route (ingress-nginx: annotation "
+    '{prefix}/proxy-buffering "off"; F5: nginx.org/proxy-buffering "false"; NGINX Gateway Fabric: '
+    "ProxySettingsPolicy buffering.disable true)"
+)
+_NGINX_READ = (
+    "set proxy_read_timeout 3600s in nginx's location of this route (ingress-nginx: annotation "
+    '{prefix}/proxy-read-timeout "3600", without a unit; F5: nginx.org/proxy-read-timeout "3600s"; NGINX Gateway '
+    "Fabric: ProxySettingsPolicy timeout.read 3600s)"
+)
+_ENVOY_TOTAL = (
+    "set timeouts.request in the HTTPRoute's rule to 0s (Contour: HTTPProxy timeoutPolicy.response infinity; "
+    "Cilium: annotation ingress.cilium.io/request-timeout 0s; plain Envoy: the route's timeout 0s, whose default "
+    "is 15 s)"
+)
+_ENVOY_IDLE = (
+    "set timeout.http.streamIdleTimeout in Envoy Gateway's BackendTrafficPolicy to 3600s (Contour: HTTPProxy "
+    "timeoutPolicy.idle infinity; plain Envoy: stream_idle_timeout and the route's idle_timeout)"
+)
+_PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
+    Proxy.NGINX: {
+        _S.GZIP_BLOCK: _NGINX_OFF + ", or take text/event-stream out of gzip_types",
+        _S.BLOCK: _NGINX_OFF,
+        _S.SIZED_BURSTS: _NGINX_OFF + " and proxy_http_version 1.1",
+        _S.IDLE_CUT: _NGINX_READ,
+        _S.GATEWAY_TIMEOUT: _NGINX_READ,
+        _S.CUT: _ASK + "to raise worker_shutdown_timeout in nginx.conf above the longest stream: reloads cut",
+        _S.TOO_BIG: (
+            "set client_max_body_size 64m in nginx's location of this route (ingress-nginx: annotation "
+            '{prefix}/proxy-body-size "64m")'
+        ),
+        _S.BAD_GATEWAY: "check the address in proxy_pass: nginx's error log names the upstream that it cannot reach",
+        _S.LIMITED: _ASK + "to raise limit_req and limit_conn in nginx.conf, or to except this route",
+    },
+    Proxy.HAPROXY: {
+        _S.TIMED_BURSTS: (
+            "set option http-no-delay in HAProxy's backend (haproxy-ingress: annotation "
+            "haproxy-ingress.github.io/config-backend; HAProxy's own: haproxy.org/backend-config-snippet)"
+        ),
+        _S.GATEWAY_TIMEOUT: (
+            "set timeout server 3600s in HAProxy's backend (annotation haproxy-ingress.github.io/timeout-server or "
+            "haproxy.org/timeout-server 3600s)"
+        ),
+        _S.UNAVAILABLE: "HAProxy has no server that is up: check the endpoints of its backend and their health checks",
+        _S.BAD_GATEWAY: "the server behind HAProxy broke off or spoke no HTTP: see its log and HAProxy's",
+        _S.LIMITED: _ASK
+        + "to raise the rate limit (http-request deny deny_status 429) in HAProxy's frontend",
+    },
+    Proxy.ENVOY: {
+        _S.TOTAL_CUT: _ENVOY_TOTAL,
+        _S.GATEWAY_TIMEOUT: _ENVOY_TOTAL + "; for `stream timeout` " + _ENVOY_IDLE,
+        _S.IDLE_CUT: _ENVOY_IDLE,
+        _S.UNAVAILABLE: "Envoy cannot reach its upstream: check the endpoints of the backendRef and Envoy's clusters",
+        _S.LIMITED: "raise rateLimit in the BackendTrafficPolicy of this route, or take it away",
+        _S.TOO_BIG: "raise clientRequestBody or the buffer filter's max_request_bytes in {edge}",
+        _S.CONTENT_LENGTH: (
+            _ASK
+            + "to let no filter read the whole body (Lua body(), ext_proc with response body mode BUFFERED) "
+            "in Envoy's filter chain"
+        ),
+    },
+    Proxy.CADDY: {
+        _S.HELD_HEAD: "take response_buffers out of Caddy's reverse_proxy, or set flush_interval -1 and no buffer",
+        _S.BLOCK: "take response_buffers out of Caddy's reverse_proxy: it holds that many bytes back",
+        _S.IDLE_CUT: "take read_timeout out of the http transport of Caddy's reverse_proxy, or set it to 1h",
+        _S.TOTAL_CUT: _ASK + "to take timeouts.write out of the servers options of the Caddyfile",
+        _S.GATEWAY_TIMEOUT: "raise response_header_timeout in the http transport of Caddy's reverse_proxy",
+        _S.BAD_GATEWAY: "check the upstream address of Caddy's reverse_proxy",
+        _S.TOO_BIG: "raise max_size of request_body in the Caddyfile",
+    },
+    Proxy.TRAEFIK: {
+        _S.GATEWAY_TIMEOUT: _ASK
+        + "to set forwardingTimeouts.responseHeaderTimeout of its ServersTransport to 0s",
+        _S.BAD_GATEWAY: "Traefik cannot reach its backend: check the endpoints of the Service that the route names",
+        _S.UNAVAILABLE: "Traefik has no server for this route: check the endpoints of the Service that it names",
+        _S.LIMITED: "raise average and burst of the rateLimit Middleware on this route, or take it away",
+    },
+    Proxy.ALB: {
+        _S.IDLE_CUT: (
+            "set the annotation alb.ingress.kubernetes.io/load-balancer-attributes to "
+            "idle_timeout.timeout_seconds=3600"
+        ),
+        _S.GATEWAY_TIMEOUT: (
+            "set the annotation alb.ingress.kubernetes.io/load-balancer-attributes to "
+            "idle_timeout.timeout_seconds=3600, or set engine.sseKeepAliveSeconds"
+        ),
+    },
+    Proxy.GOOGLE: {
+        _S.TOTAL_CUT: (
+            "set timeoutSec 3600 in the Service's BackendConfig (Gateway: GCPBackendPolicy spec.default.timeoutSec); "
+            "the default is 30 s"
+        ),
+    },
+    Proxy.AZURE: {
+        _S.BLOCK: _ASK
+        + "to set globalConfiguration.enableResponseBuffering false in the Application Gateway",
+        _S.GATEWAY_TIMEOUT: 'set the annotation appgw.ingress.kubernetes.io/request-timeout to "3600"',
+    },
+    Proxy.KONG: {
+        _S.BLOCK: 'set the annotation konghq.com/response-buffering "false" on the route',
+        _S.IDLE_CUT: 'set the annotation konghq.com/read-timeout "3600000" (ms) on the Service',
+        _S.GATEWAY_TIMEOUT: 'set the annotation konghq.com/read-timeout "3600000" (ms) on the Service',
+    },
+    Proxy.CLOUDFLARE: {
+        _S.BLOCK: _ASK + "to switch Response Buffering off in Cloudflare's zone",
+        _S.GATEWAY_TIMEOUT: "set engine.sseKeepAliveSeconds below 100: Cloudflare waits no longer for a byte",
+    },
+}
+_ANY: dict[Symptom | None, str] = {
+    _S.BLOCK: (
+        _ASK + "to turn response buffering and gzip of text/event-stream off in its proxy (Traefik: take the "
+        "buffering Middleware from this route)"
+    ),
+    _S.GZIP_BLOCK: _ASK + "to turn gzip of text/event-stream off, or response buffering, in its proxy",
+    _S.SIZED_BURSTS: _ASK
+    + "to turn response buffering off in its proxy (a buffer fills before anything is sent)",
+    _S.CONTENT_LENGTH: (_ASK + "to turn whole-response buffering off for text/event-stream in its proxy"),
+    _S.NOT_A_STREAM: _ASK
+    + 'to pass the request\'s "stream": true and the answer through unchanged, in its gateway',
+    _S.TIMED_BURSTS: _ASK + "to let small writes pass at once in its proxy (HAProxy: option http-no-delay)",
+    _S.HELD_HEAD: _ASK
+    + "to turn the buffer before the first bytes off in its proxy (Caddy: response_buffers)",
+    _S.IDLE_CUT: (
+        _ASK + "to raise the idle or read timeout in its proxy (HAProxy: timeout server), or lower "
+        "engine.sseKeepAliveSeconds below it"
+    ),
+    _S.CUT: _ASK
+    + "to look for reloads and restarts at that time in its proxy's log (HAProxy: hard-stop-after)",
+    _S.TOTAL_CUT: (
+        "set timeouts.request in the HTTPRoute's rule to 0s; where the proxy ignores it, not settable per route: ask "
+        "the administrator of {edge} to raise the limit for a whole request in its proxy (Traefik: the entry point's "
+        "respondingTimeouts.writeTimeout)"
+    ),
+    _S.HANGS: _ASK + "to check whether something on its way drops connections silently (NAT, load balancer)",
+    _S.GATEWAY_TIMEOUT: _ASK
+    + "to raise the first byte's timeout in its proxy, or set engine.sseKeepAliveSeconds",
+    _S.UNAVAILABLE: (
+        "the edge has no healthy backend: check the endpoints of the Service and the log of {edge}"
+    ),
+    _S.BAD_GATEWAY: "{edge} cannot reach the Service: check its endpoints, the port's name and network policies",
+    _S.LIMITED: _ASK + "to raise its rate limit for {host}",
+    _S.TOO_BIG: _ASK + "to raise the largest request body in its proxy",
+    _S.LATE_FIRST: "the pod answers in time: look for a queue or an authentication request in {edge}",
+    _S.LONG_GAP: "the pod has no such pause: look at the load of {edge} and at the network before it",
+    _S.NO_ROUTE: "{edge} does not serve {host}: check class, host and path prefixes",
+    _S.WRONG_PATH: "another service answers at {host}: check exposure.host and exposure.pathPrefixes",
+    _S.REDIRECT: "use https: set exposure.ingress.tls or a TLS listener",
+    _S.PLAIN_HTTP: "use https: set exposure.ingress.tls, or correct the port in the operator's edges[]",
+    _S.CERTIFICATE: (
+        "set verification.tls.caConfigMapRef to the CA that signed the certificate, or mend the certificate"
+        " for {host}"
+    ),
+    _S.HANDSHAKE: "check that the edge speaks TLS for {host} on this port",
+    _S.NAME: "create the DNS record of {host}, or tell the operator the edge's address (chart value edges[])",
+    _S.FORBIDDEN_ADDRESS: (
+        "the operator's administrator can tell the edge's address (chart value edges[]) or allow a private network "
+        "(settings.allowedAddresses); a key goes to a public address over https only"
+    ),
+    _S.OPEN: "something on the way adds a key to requests that have none: take it out of {edge}",
+    _S.LEFT_RUNNING: _ASK
+    + "to close its upstream when the client leaves (nginx: no proxy_store, no proxy_cache)",
+    _S.NO_CONNECTION: "check that the edge runs and that a NetworkPolicy lets the operator reach it",
+    _S.KEY_BROKEN: _BROKEN_KEY,
+    _S.KEY_MISSING: "the edge asks for credentials of its own, or set engine.apiKeySecretRef",
+    _S.KEY_REFUSED: "{edge} refuses the key that the model server accepts: check its own authentication",
+    _S.UNKNOWN_MODEL: (
+        "the route leads to a server that does not serve this model: check host conflicts and "
+        "model.servedName"
+    ),
+    _S.BUSY: _ROOM,
+    _S.IN_STREAM: _REPLICA,
+    _S.ABORTED: _REPLICA,
+    _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
+    _S.NO_TOKEN: "the edge takes requests that never get a first token: check its log and its timeouts",
+    _S.NO_DONE: _ASK + "to pass streams through to their end in its proxy",
+    _S.UNCLEAR: _TOKENS,
+}
+_URL: dict[Symptom | None, str] = {
+    _S.BLOCK: (
+        "turn response buffering and gzip of text/event-stream off in the proxies on the way, or probe the "
+        "server directly with --via to see whether it is the server"
+    ),
+    _S.TIMED_BURSTS: "a proxy on the way waits before it sends (HAProxy: option http-no-delay)",
+    _S.CERTIFICATE: (
+        "give the CA that signed the certificate with --ca, or use the name that the certificate is for"
+    ),
+    _S.PLAIN_HTTP: "probe https:// instead of http://",
+    _S.NAME: "check the name, or give the address with --via",
+    _S.NO_CONNECTION: "check the address and that the server runs",
+    _S.NO_ROUTE: "check the host and the path",
+    _S.REDIRECT: "probe the address that it redirects to",
+    _S.KEY_MISSING: "name the variable that holds the key with --api-key-env",
+    _S.KEY_REFUSED: "check the key",
+    _S.UNKNOWN_MODEL: "name a model that /v1/models lists with --model",
+    _S.NO_TOKEN: "raise --timeout",
+    _S.UNCLEAR: "raise --max-tokens",
+}
+
+
+def _table() -> dict[tuple[str, Symptom | None], Row]:
+    scopes: dict[str, dict[Symptom | None, str]] = {
+        "engine": _ENGINE,
+        "ours": _OURS,
+        "any": _ANY,
+        "url": _URL,
+    }
+    scopes |= {proxy.value: rows for proxy, rows in _PROXIES.items()}
+    return {
+        (scope, symptom): Row(scope, symptom, advice)
+        for scope, rows in scopes.items()
+        for symptom, advice in rows.items()
+    }
+
+
+TABLE = _table()
+"""Every row by scope and symptom; None as symptom is the row for all others of its scope."""
+
+
+def remedy(hop: Hop, symptom: Symptom, names: Names, fingerprint: str = "") -> str:
+    """One sentence, or nothing where there is nothing to advise."""
+    row = find(hop, symptom, names, fingerprint)
+    return row.told(names) if row else ""
+
+
+def find(hop: Hop, symptom: Symptom, names: Names, fingerprint: str = "") -> Row | None:
+    """The row of a symptom at a hop; `fingerprint` is the proxy that the finding names."""
+    if symptom in (Symptom.FINE, Symptom.BUNDLED):
+        return None
+    for scope in _scopes(hop, names, fingerprint):
+        if (row := TABLE.get((scope, symptom))) is not None:
+            return row
+    return None if names.is_plain else TABLE["engine", None]
+
+
+def _scopes(hop: Hop, names: Names, fingerprint: str) -> tuple[str, ...]:
+    """Who is asked for an advice, in this order."""
+    proxy = Proxy.NGINX if fingerprint == Proxy.INGRESS_NGINX else fingerprint
+    if names.is_plain:
+        return (proxy, "url")
+    if hop is Hop.POD:
+        return ("engine",)
+    if hop is Hop.SERVICE:
+        return (proxy, "engine")
+    ours = hop is Hop.EXPOSURE and names.profile == "ingress-nginx" and proxy in ("", Proxy.NGINX)
+    return ("ours", proxy, "any") if ours else (proxy, "any")

@@ -1,0 +1,285 @@
+"""
+From timelines to a verdict. Pure.
+
+The rule and where its thresholds come from are in docs/decisions/0021-verdict-rule.md. Two principles:
+validity before judgement (a stream too short for the path's jitter asks for more tokens, and at
+the cap it is inconclusive), and no proxy is blamed for what the engine did (bundled tokens inside one
+event, a fast model, the same bursts without the proxy).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from streaming_operator.api.reasons import STREAMS, Hop, Verdict
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.fingerprint import Seen, seen
+from streaming_operator.probe.judge.http_errors import no_answer, no_head, not_a_stream, refused
+from streaming_operator.probe.judge.terminations import IDLE_CUT, incomplete, one_age
+from streaming_operator.probe.stream.timeline import Timeline
+
+FLOOR = 300.0
+"""
+Milliseconds of generation below which nothing is alarmed: at 20 to 37 ms the real server itself gave
+r of 0.72 and 0.89.
+"""
+FLOOR_AT_CAP = 100.0
+"""Milliseconds that are enough to see a very fast model stream; never enough for an alarm."""
+LOOSE, STRICT = 13.0, 42.0
+"""
+Generation time over mean jitter for the cuts at r = 0.5 and 0.85: one false alarm in 1,000 (½·exp(-.15·G/j)).
+"""
+STORED, HELD, STRETCHED = 0.5, 0.85, 1.15
+"""Cuts of the pacing ratio r."""
+VISIBLE = 100.0
+"""Milliseconds: a shorter pause between bursts is not seen by people."""
+MERGEABLE = 5.0
+"""Milliseconds a token below which a reader that comes a little late merges tokens all by itself."""
+IMPLAUSIBLE = 0.02
+"""Milliseconds a token: 50,000 tokens/s on one stream is no engine but a buffer let go."""
+
+
+def streams(verdict: Verdict) -> bool:
+    """Whether the path is fine."""
+    return verdict in STREAMS
+
+
+_TIMING = (Verdict.BUFFERED, Verdict.COALESCED)
+_CUTS = (Verdict.TRUNCATED, Verdict.TOTAL_TIMEOUT)
+_DOWN = (Verdict.UPSTREAM_ERROR, Verdict.UNREACHABLE, Verdict.TTFT_EXCEEDED)
+_CERTAIN = (
+    Verdict.AUTH_REJECTED,
+    Verdict.TLS_ERROR,
+    Verdict.DNS_UNRESOLVED,
+    Verdict.ROUTE_NOT_FOUND,
+    Verdict.TOTAL_TIMEOUT,
+    *_DOWN,
+)
+_SURE = (Symptom.CONTENT_LENGTH, Symptom.NOT_A_STREAM, Symptom.HANGS)
+
+
+def is_certain(finding: Finding) -> bool:
+    """
+    Whether one stream suffices: the answer is the same each time, or waiting for it again costs minutes.
+    """
+    if finding.symptom is Symptom.LATE_FIRST:
+        return False
+    waited = finding.cut is not None and finding.cut.silence >= IDLE_CUT
+    idle = finding.verdict is Verdict.IDLE_TIMEOUT and waited
+    return idle or finding.verdict in _CERTAIN or finding.symptom in _SURE
+
+
+def same_fault(outer: Verdict, inner: Verdict) -> bool:
+    """Whether a fault seen at an outer hop is explained by what an inner hop shows."""
+    for family in (_TIMING, (*_CUTS, Verdict.IDLE_TIMEOUT), _DOWN):
+        if outer in family:
+            return inner in family or (family is _DOWN and inner is Verdict.ERROR_IN_STREAM)
+    return outer is inner
+
+
+def agree(findings: Sequence[Finding]) -> Finding:
+    """
+    What the majority of several streams says; inconclusive when they differ.
+
+    Cuts at one age are a limit on the whole request: no single stream can show that.
+    """
+    majority = len(findings) // 2 + 1
+    cut = [finding for finding in findings if finding.verdict in _CUTS]
+    if len(cut) >= max(majority, 2) and (total := one_age(cut)) is not None:
+        return total
+    verdict, count = Counter(finding.verdict for finding in findings).most_common(1)[0]
+    if count >= majority:
+        return next(finding for finding in findings if finding.verdict is verdict)
+    for group in ((Verdict.STREAMING, Verdict.ENGINE_BATCHED), _TIMING):
+        members = [finding for finding in findings if finding.verdict in group]
+        if len(members) >= majority:
+            return max(members, key=lambda finding: group.index(finding.verdict))
+    seen = ", ".join(finding.verdict.value for finding in findings)
+    return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"{len(findings)} streams did not agree: {seen}")
+
+
+def judge(
+    attempt: Attempt,
+    *,
+    jitter: float = 0.0,
+    control: Timeline | None = None,
+    capped: bool = False,
+    max_ttft: float | None = None,
+    max_gap: float | None = None,
+) -> Finding:
+    """
+    The finding of one attempt.
+
+    `jitter` is the mean one-way jitter of the path in milliseconds; `control` the same request at a hop
+    nearer to the engine that itself streams; `capped` says that no more tokens can be asked for. `max_ttft` and
+    `max_gap` are what users are promised, in seconds: the first token and the longest pause; None judges neither.
+    """
+    t = attempt.timeline
+    if t is None:
+        return no_answer(attempt)
+    who = seen(t)
+    found = _judged(t, who, attempt.with_key, jitter, control, capped)
+    found = _late(t, found, max_ttft, max_gap)
+    return replace(found, fingerprint=who.proxy.value) if who else found
+
+
+def _judged(
+    t: Timeline, who: Seen | None, with_key: bool, jitter: float, control: Timeline | None, capped: bool
+) -> Finding:
+    if t.status is None:
+        return no_head(t)
+    if t.status != 200:
+        return refused(t, with_key)
+    return not_a_stream(t) or incomplete(t, who) or _timing(t, jitter, control, capped)
+
+
+def _late(t: Timeline, found: Finding, max_ttft: float | None, max_gap: float | None) -> Finding:
+    """What was promised, judged last: whatever holds tokens back also explains a late one."""
+    undecided = found.verdict is Verdict.INCONCLUSIVE and found.needs is not Needs.CONTROL
+    if not t.done or not (streams(found.verdict) or undecided):
+        return found
+    if max_ttft is not None and t.ttft is not None and t.ttft > max_ttft:
+        said = f"the first token came after {t.ttft:.2f} s, allowed are {max_ttft:g} s: {describe(t)}"
+        return Finding(Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST, said)
+    longest = max(t.gaps, default=0.0)
+    if max_gap is not None and longest > max_gap:
+        said = f"a pause of {longest:.2f} s between two tokens, allowed are {max_gap:g} s: {describe(t)}"
+        return Finding(Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP, said)
+    return found
+
+
+def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) -> Finding:
+    numbers = describe(t)
+    if t.has_content_length:
+        return Finding(
+            Verdict.BUFFERED, Symptom.CONTENT_LENGTH, f"an event stream with Content-Length: {numbers}"
+        )
+    if not t.events:
+        needs = Needs.NOTHING if capped else Needs.MORE_TOKENS
+        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, "no event carried any text", needs)
+    if t.pacing is None:
+        return _without_metrics(t, control, capped, numbers)
+    generation, r = t.metrics.generation if t.metrics else 0.0, t.pacing
+    if r < STORED and generation >= max(FLOOR, LOOSE * jitter):
+        return _stored(t, numbers)
+    if r < HELD and generation >= max(FLOOR, STRICT * jitter):
+        return _bursts(t, control, numbers) or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
+    if HELD <= r <= STRETCHED:
+        enough = generation >= max(FLOOR, LOOSE * jitter)
+        fast = capped and generation >= max(FLOOR_AT_CAP, STRICT * jitter) and t.token_reads >= 10
+        if enough or fast:
+            return _bursts(t, control, numbers) or _fine(t, numbers)
+    return _unclear(numbers, jitter, capped)
+
+
+def _without_metrics(t: Timeline, control: Timeline | None, capped: bool, numbers: str) -> Finding:
+    """No server timing: the arrivals themselves, or a control that streams, must prove it."""
+    spread = t.spread * 1000
+    found = _bursts(t, control, numbers) if spread >= FLOOR else None
+    if found is not None:
+        return found
+    share = 1.0
+    if control is not None and control.spread * 1000 >= FLOOR:
+        share = _pace(t) / _pace(control)
+        numbers = f"{numbers}; nearer to the engine {_pace(control):.1f} ms a token, here {_pace(t):.1f}"
+    if share < STORED:
+        return _stored(t, numbers)
+    if share < HELD:
+        return Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
+    if spread >= FLOOR and t.token_reads >= 8:
+        return _fine(t, numbers)
+    if t.events >= 64 and _pace(t) < IMPLAUSIBLE:
+        return _stored(t, f"{numbers}: faster than any engine generates")
+    if capped and control is None:
+        return Finding(
+            Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"{numbers}; the server gives no timing", Needs.CONTROL
+        )
+    return _unclear(numbers, 0.0, capped)
+
+
+def _stored(t: Timeline, numbers: str) -> Finding:
+    coding = (t.head.header("content-encoding") or "") if t.head else ""
+    symptom = Symptom.GZIP_BLOCK if "gzip" in coding else Symptom.BLOCK
+    return Finding(Verdict.BUFFERED, symptom, f"tokens were held back and sent together: {numbers}")
+
+
+def _bursts(t: Timeline, control: Timeline | None, numbers: str) -> Finding | None:
+    """Bundling on the way: a full buffer (Buffered) or a timer (Coalesced) lets several events go at once."""
+    bundle, gap = t.events_per_read, max(t.gaps, default=0.0) * 1000
+    pace = _pace(t) * max(t.tokens_per_event or 1.0, 1.0)
+    pauses = sum(one for one in t.gaps if one * 1000 >= gap / 2)
+    # One long pause is the network's or the engine's; a hop that bundles spends most of the stream pausing.
+    if bundle < 2 or gap < VISIBLE or pauses < t.spread / 2:
+        return None
+    plain = bundle >= 4 and gap >= 5 * pace
+    if control is None:
+        if not plain:
+            return (
+                None
+                if _pace(t) < MERGEABLE
+                else Finding(
+                    Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"some bundling: {numbers}", Needs.CONTROL
+                )
+            )
+        return Finding(*_shape(t), f"events come in bursts: {numbers}", Needs.CONTROL)
+    if control.events_per_read >= 2:
+        said = (
+            f"{numbers}; the same bursts nearer to the engine ({control.events_per_read:.1f} events a read)"
+        )
+        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, said)
+    if plain or gap >= 2 * max(control.gaps, default=0.0) * 1000:
+        beside = f"nearer to the engine {control.events_per_read:.1f} events a read"
+        said = f"events come in bursts: {numbers}; {beside}"
+        return Finding(*_shape(t), said)
+    return None
+
+
+def _shape(t: Timeline) -> tuple[Verdict, Symptom]:
+    """A buffer that fills gives one size over and over; a timer gives one period."""
+    bursts = t.bursts[1:-1] if len(t.bursts) > 3 else t.bursts[:-1]
+    # nginx's chunk header and trailer add 8 bytes to its buffer's size.
+    sized = [size for size in bursts if size >= 4096 and size % 4096 <= 16]
+    if len(bursts) >= 2 and len(sized) * 4 >= len(bursts) * 3:
+        return Verdict.BUFFERED, Symptom.SIZED_BURSTS
+    return Verdict.COALESCED, Symptom.TIMED_BURSTS
+
+
+def _fine(t: Timeline, numbers: str) -> Finding:
+    if (t.tokens_per_event or 1.0) > 1.5 and t.events_per_read < 2:
+        said = f"the engine puts {t.tokens_per_event:.1f} tokens into an event, the path is fine: {numbers}"
+        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, said)
+    return Finding(Verdict.STREAMING, Symptom.FINE, numbers)
+
+
+def _unclear(numbers: str, jitter: float, capped: bool) -> Finding:
+    why = f"; jitter of the path {jitter:.1f} ms" if jitter >= 1 else ""
+    needs = Needs.NOTHING if capped else Needs.MORE_TOKENS
+    return Finding(
+        Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"too short or too uneven to judge: {numbers}{why}", needs
+    )
+
+
+def _pace(t: Timeline) -> float:
+    """Milliseconds a token, by the server where it tells, else by the arrivals."""
+    if t.metrics and t.metrics.mean_gap is not None:
+        return t.metrics.mean_gap
+    span = t.metrics.generation if t.metrics else t.spread * 1000
+    return span / max((t.tokens or t.events) - 1, 1)
+
+
+def describe(t: Timeline) -> str:
+    """The numbers of one stream in one clause."""
+    ttft = f"first token after {(t.ttft or 0) * 1000:.0f} ms"
+    tokens = f"{t.tokens} tokens" if t.tokens else f"{t.events} events"
+    longest, usual = (t.gap_max or 0.0) * 1000, (t.gap_p95 or 0.0) * 1000
+    gap = f"longest gap {longest:.0f} ms, p95 {usual:.0f} ms"
+    pace = (
+        f", pacing {t.pacing:.2f} of {t.metrics.generation:.0f} ms"
+        if t.metrics and t.pacing is not None
+        else ""
+    )
+    return f"{ttft}, {tokens} in {t.token_reads} reads, {gap}{pace}"
+
+
+OUTWARDS = (Hop.POD, Hop.SERVICE, Hop.EXPOSURE, Hop.PUBLIC)
+"""Hops from the engine to the users."""

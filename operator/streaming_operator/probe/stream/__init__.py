@@ -1,0 +1,1 @@
+"""From the parts of a response to a measured stream of events. Pure."""

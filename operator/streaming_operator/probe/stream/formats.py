@@ -1,0 +1,182 @@
+"""
+What one event of a stream says, in any of OpenAI's three formats: chat completions, completions, responses.
+
+Pure. An event tells its format by itself (`choices[].delta`, `choices[].text`, a `type` of `response.…`), so nobody
+has to be told which API was asked; what is none of them says nothing.
+
+Where the formats differ in what matters here:
+
+* The end: chat and completions send `[DONE]`. The responses API has none, neither OpenAI's nor vLLM's: its end is
+  its terminal event (`response.completed`, `.incomplete`, `.failed`, or `error`).
+* Why it ended: `finish_reason`; in responses `incomplete_details.reason` (`max_output_tokens` is told as `length`),
+  else `stop`. vLLM ends with `response.completed` even what ran out of tokens, and tells an aborted answer in no way
+  at all (seen on 0.32): only fewer tokens than asked for give it away.
+* Tokens and timing: `usage` and vLLM's `metrics` of the last chunk; in responses both are in the last event.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from streaming_operator.probe.http.request import Api
+from streaming_operator.probe.http.response import readable
+from streaming_operator.probe.stream.sse import Event
+
+Kind = Literal["content", "reasoning", "tool", "empty"]
+"""
+What a token became: text of the answer, thinking, a tool call's arguments; or nothing that anybody sees (half a
+character, or held back for a stop string).
+"""
+DONE = "[DONE]"
+_REASONING = ("reasoning", "reasoning_content")
+"""vLLM's name and the older one that other servers still use."""
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+
+_ABSURD = 1e9
+"""Tokens or milliseconds (twelve days) that no answer has: JSON's numbers have no bounds, not even infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """
+    The server's own timing of this request, in milliseconds (vLLM: --enable-per-request-metrics; chat and
+    completions also need include_usage).
+    """
+
+    generation: float
+    """First to last token, by the server's clock."""
+    queue: float | None = None
+    first_token: float | None = None
+    mean_gap: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One event's news; None where it has none."""
+
+    api: Api | None = None
+    kind: Kind | None = None
+    """Set if the event bears a token."""
+    tokens: int | None = None
+    """Tokens generated so far, by the server's count."""
+    metrics: Metrics | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    """The message of an error, in one short line."""
+    done: bool = False
+    """Whether this is the format's own end marker."""
+
+
+NOTHING = Said()
+
+
+def read(event: Event) -> Said:
+    """What the event says."""
+    if event.data.strip() == DONE:
+        return Said(done=True)
+    try:
+        found = json.loads(event.data)
+    except (ValueError, RecursionError):  # brackets can be nested deeper than any parser goes
+        return NOTHING  # a stream without a single token is judged as such
+    if not isinstance(found, dict):
+        return NOTHING
+    kind = found.get("type")
+    if isinstance(kind, str) and (kind == "error" or kind.startswith("response.")):
+        return _response(kind, found)
+    return _completion(found)
+
+
+def _completion(chunk: dict[str, Any]) -> Said:
+    """A chunk of chat completions or completions."""
+    api: Api | None = None
+    kind: Kind | None = None
+    reason = None
+    for choice in _dicts(chunk.get("choices")):
+        if isinstance(choice.get("finish_reason"), str):
+            reason = readable(choice["finish_reason"])
+        if isinstance(choice.get("delta"), dict):
+            api, kind = "chat", kind or _of_delta(choice["delta"], ended=reason is not None)
+        elif isinstance(choice.get("text"), str):
+            api, kind = "completions", kind or _of_text(choice["text"], ended=reason is not None)
+    usage = _tokens(chunk.get("usage"), "completion_tokens")
+    error = _error_text(chunk["error"]) if chunk.get("error") else None
+    return Said(api, kind, usage, _metrics(chunk.get("metrics")), reason, error)
+
+
+def _of_delta(delta: dict[str, Any], *, ended: bool) -> Kind | None:
+    """The role alone is no token; empty content without a role is one, unless it only carries the reason."""
+    if delta.get("content"):
+        return "content"
+    if any(delta.get(name) for name in _REASONING):
+        return "reasoning"
+    if delta.get("tool_calls"):
+        return "tool"
+    return "empty" if delta.get("content") == "" and "role" not in delta and not ended else None
+
+
+def _of_text(text: str, *, ended: bool) -> Kind | None:
+    if text:
+        return "content"
+    return None if ended else "empty"
+
+
+def _response(kind: str, event: dict[str, Any]) -> Said:
+    """An event of the responses API."""
+    if kind == "error":
+        return Said("responses", error=_error_text(event.get("error") or event), done=True)
+    if kind.endswith(".delta") and isinstance(event.get("delta"), str):
+        return Said("responses", kind=_of_event(kind) if event["delta"] else "empty")
+    response = event.get("response")
+    if kind not in _TERMINAL or not isinstance(response, dict):
+        return Said("responses")
+    failed = _error_text(response.get("error") or "no reason given") if kind == "response.failed" else None
+    details = response.get("incomplete_details")
+    reason = readable(str(details.get("reason") or "")) if isinstance(details, dict) else ""
+    return Said(
+        "responses",
+        tokens=_tokens(response.get("usage"), "output_tokens"),
+        metrics=_metrics(response.get("metrics")),
+        finish_reason="length" if reason == "max_output_tokens" else "error" if failed else reason or "stop",
+        error=failed,
+        done=True,
+    )
+
+
+def _of_event(kind: str) -> Kind:
+    """`response.reasoning_text.delta` and `…reasoning_summary_text…` think; `…arguments`, `…code` call tools."""
+    if "reasoning" in kind:
+        return "reasoning"
+    return "content" if "text" in kind or "refusal" in kind else "tool"
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _tokens(usage: object, name: str) -> int | None:
+    count = usage.get(name) if isinstance(usage, Mapping) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _ABSURD else None
+
+
+def _error_text(error: object) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return readable(str(message))
+
+
+def _metrics(value: object) -> Metrics | None:
+    if not isinstance(value, Mapping):
+        return None
+
+    def number(name: str) -> float | None:
+        found = value.get(name)
+        if not isinstance(found, int | float) or isinstance(found, bool):
+            return None
+        return float(found) if 0 <= found < _ABSURD else None  # NaN is neither
+
+    generation = number("generation_time_ms")
+    if generation is None:
+        return None
+    return Metrics(
+        generation, number("queue_time_ms"), number("time_to_first_token_ms"), number("mean_itl_ms")
+    )

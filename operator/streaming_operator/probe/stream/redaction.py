@@ -1,0 +1,25 @@
+"""
+What a server quotes of what it was sent: the key is taken out of an answer before anybody reads on. Pure.
+"""
+
+from dataclasses import replace
+
+from streaming_operator.probe.http.request import ApiKey
+from streaming_operator.probe.stream.timeline import Timeline
+
+
+def without_key(timeline: Timeline, key: ApiKey | None) -> Timeline:
+    """The timeline with the key hidden in every text that becomes evidence: headers, body, error event."""
+    if key is None:
+        return timeline
+    head = timeline.head
+    if head is not None:
+        head = replace(head, headers=tuple((name, key.hidden_in(value)) for name, value in head.headers))
+    error = None if timeline.error is None else key.hidden_in(timeline.error)
+    return replace(
+        timeline,
+        head=head,
+        body=key.hidden_in(timeline.body),
+        error=error,
+        broken=key.hidden_in(timeline.broken),
+    )

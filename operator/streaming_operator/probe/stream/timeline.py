@@ -1,0 +1,268 @@
+"""
+What arrived when: reads of one raw HTTP answer go in, a `Timeline` comes out.
+
+Pure. Times are seconds on the clock of the reads, relative to the moment the last byte of the request was
+written; an event has the time of the read that completed it. Judging what the numbers mean is `verdict`'s
+business. How an event of each API is read is `formats`'.
+
+A new connection carries one request, so nothing queues before it, and connecting and TLS are over when the clock
+starts. Other tools use the same words for something else:
+
+* TTFT here: request written to the first token with text of any kind (`Timeline.ttft`). `vllm bench serve` (read:
+  0.32) starts its clock before it connects and stops it at the first chunk with `choices`, on chat the role chunk
+  too: the same moment on vLLM, which sends the role with the first token, but not on servers that send it ahead.
+  guidellm starts at its request's start and stops at its first iteration with a token. aiperf (once genai-perf) takes
+  the first response with content, and tells the first one after the thinking as TTFO: `Timeline.ttft_content`.
+  LLMPerf takes the first delta with content. None of them is the time to the headers: vLLM sends those at once.
+* gap: from one token-bearing event to the next. `vllm bench serve` calls it ITL, aiperf inter chunk latency.
+* TPOT: spread / (tokens - 1). The same in `vllm bench serve`; guidellm and aiperf call that ITL, and guidellm's TPOT is
+  the whole request / tokens, so TTFT is in it, as it is in LLMPerf's inter-token latency.
+* vLLM's own `vllm:time_to_first_token_seconds` and `vllm:inter_token_latency_seconds` end inside the server, before
+  serialisation and network: a proxy that buffers is invisible in them.
+
+Token-bearing: with text, thinking or a tool call, or of a token without text (an empty delta that names no role): a
+tiny or multilingual model makes many of those, and a spread without them would look squeezed.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from streaming_operator.probe.http.request import Api
+from streaming_operator.probe.http.response import Ending, Head
+from streaming_operator.probe.stream.formats import Kind, Metrics
+
+BURST_PAUSE = 0.005
+"""Seconds: reads closer than this left the hop together, cut only by segments on the way."""
+LAST_WORDS = 0.05
+"""Seconds before an end that belong to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One token-bearing event."""
+
+    at: float
+    """Seconds from the request's last byte to the read that completed the event."""
+    read: int
+    """Number of that read, from 1."""
+    frame: int
+    """Number of the chunk or DATA frame that completed it, from 1; 0 where the body has no frames."""
+    kind: Kind = "content"
+
+    @property
+    def has_text(self) -> bool:
+        """False for a token without text: half a character, or held back for a stop string."""
+        return self.kind != "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One answer, measured. Durations in seconds unless the name says otherwise."""
+
+    ending: Ending
+    ended_at: float
+    """Arrival of the end or, where there was none, when waiting stopped."""
+    clock: str
+    """
+    `kernel`: SO_TIMESTAMPNS, the moment at which the segment with the read's last byte came to this machine;
+    `monotonic`: taken by us right after the read, so late by as long as our thread had to wait.
+    """
+    head: Head | None = None
+    """None if nothing came that is one."""
+    head_at: float | None = None
+    """Seconds to the headers: what aiperf calls stream setup. vLLM sends them before it has a token."""
+    arrivals: tuple[Arrival, ...] = ()
+    """The token-bearing events, in order."""
+    tokens: int | None = None
+    """The server's count of generated tokens (usage.completion_tokens, usage.output_tokens); never of events."""
+    metrics: Metrics | None = None
+    """The server's own timing; None unless it tells (vLLM: --enable-per-request-metrics)."""
+    done: bool = False
+    """Whether the format's own end marker came: `[DONE]`, or a terminal event of the responses API."""
+    finish_reason: str | None = None
+    """vLLM's words: stop, length, tool_calls, abort; those of the responses API are translated (`formats`)."""
+    error: str | None = None
+    """Message of an error event inside the stream."""
+    api: Api | None = None
+    """Whose format the events have; None before the first that tells."""
+    comments: int = 0
+    """Lines that servers send to keep a silent connection alive."""
+    body: str = ""
+    """Beginning of a body that is no event stream."""
+    sizes: tuple[tuple[float, int], ...] = ()
+    """Of every read: arrival in seconds, and bytes as they came, framing included, TLS taken off."""
+    broken: str = ""
+    """What was wrong with the framing."""
+    reset: str = ""
+    """Why HTTP/2 gave the stream up (`RST_STREAM, internal error`); empty for a reset of the connection."""
+    http_version: str = "HTTP/1.1"
+    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: what the answer says, else what was spoken to get it."""
+    frames: int = 0
+    """Chunk or DATA frames of the body, with or without tokens; 0 where there are none."""
+    segments: int | None = None
+    """TCP segments with data since the request, by the kernel's count (TCP_INFO); None where it has none."""
+
+    @property
+    def status(self) -> int | None:
+        """HTTP status."""
+        return self.head.status if self.head else None
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the content type is text/event-stream."""
+        return self.head is not None and self.head.is_event_stream
+
+    @property
+    def has_content_length(self) -> bool:
+        """Whether the length was known beforehand: on an event stream, somebody held all of it."""
+        return self.head is not None and self.head.header("content-length") is not None
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body came in chunk or DATA frames, so that a cut can be told from an end."""
+        if self.head is None:
+            return False
+        chunks = "chunked" in (self.head.header("transfer-encoding") or "").lower()
+        return chunks or self.head.version == "HTTP/2"
+
+    @property
+    def events(self) -> int:
+        """N: token-bearing events."""
+        return len(self.arrivals)
+
+    @property
+    def token_reads(self) -> int:
+        """R: distinct reads that completed at least one token-bearing event."""
+        return len({arrival.read for arrival in self.arrivals})
+
+    @property
+    def token_frames(self) -> int:
+        """F: distinct frames that completed at least one token-bearing event; 0 without frames."""
+        return len({arrival.frame for arrival in self.arrivals if arrival.frame})
+
+    @property
+    def events_per_read(self) -> float:
+        """N/R: bundling on the way (or by a reader that came late)."""
+        return self.events / self.token_reads if self.arrivals else 0.0
+
+    @property
+    def events_per_frame(self) -> float | None:
+        """N/F: bundling by somebody who rewrote the body; HAProxy's delays keep it at 1. None without frames."""
+        return self.events / self.token_frames if self.token_frames else None
+
+    @property
+    def merged(self) -> int | None:
+        """
+        At least so many segments shared a read, and the stamp of the last of them; None where no kernel tells.
+
+        The kernel joins what waits in its queue: a reader that is later than the next segment loses the earlier
+        one's stamp, by at most its own lateness. A hop that sends several segments at once shows here as well, and
+        the answer's last words are always one, so it says how far the gaps may be trusted and accuses nobody.
+        """
+        return None if self.segments is None else max(0, self.segments - self.reads)
+
+    @property
+    def ttft(self) -> float | None:
+        """Seconds to the first token with text of any kind (answer, thinking, tool call): what a user waits for."""
+        return next((arrival.at for arrival in self.arrivals if arrival.has_text), None)
+
+    @property
+    def ttft_content(self) -> float | None:
+        """Seconds to the first token of the answer itself; aiperf's TTFO. None if it never got beyond thinking."""
+        return self._first("content")
+
+    @property
+    def ttft_reasoning(self) -> float | None:
+        """Seconds to the first token of thinking; None for a model that does not think, or hides it."""
+        return self._first("reasoning")
+
+    @property
+    def gaps(self) -> tuple[float, ...]:
+        """Seconds between successive token-bearing events; events of one read are 0 apart."""
+        times = [arrival.at for arrival in self.arrivals]
+        return tuple(later - earlier for earlier, later in pairwise(times))
+
+    @property
+    def gap_p50(self) -> float | None:
+        """Seconds; the nearest-rank median of the gaps. Zeros of bundled events count: 0 is a finding."""
+        return quantile(self.gaps, 0.5)
+
+    @property
+    def gap_p95(self) -> float | None:
+        """Seconds; nearest rank."""
+        return quantile(self.gaps, 0.95)
+
+    @property
+    def gap_p99(self) -> float | None:
+        """Seconds; the nearest-rank 99th percentile: with fewer than 100 gaps, the longest."""
+        return quantile(self.gaps, 0.99)
+
+    @property
+    def gap_max(self) -> float | None:
+        """Seconds; the longest gap: what `ChunkGapExceeded` speaks of."""
+        return max(self.gaps, default=None)
+
+    @property
+    def spread(self) -> float:
+        """S, seconds: first to last token-bearing event."""
+        return self.arrivals[-1].at - self.arrivals[0].at if self.arrivals else 0.0
+
+    @property
+    def tpot(self) -> float | None:
+        """Seconds a token: S / (tokens - 1); None without usage or with one token."""
+        return self.spread / (self.tokens - 1) if self.tokens and self.tokens > 1 and self.arrivals else None
+
+    @property
+    def tokens_per_event(self) -> float | None:
+        """
+        K: bundling by the engine (stream_interval, speculative decoding, overload); guidellm's output tokens per
+        iteration. None without usage.
+        """
+        return self.tokens / self.events if self.tokens and self.events else None
+
+    @property
+    def silence(self) -> float:
+        """
+        Seconds without a byte before the end; what came with the end does not count.
+
+        nginx with buffering on keeps even the headers until the first event, and sends them when it gives up.
+        """
+        early = (at for at, _ in self.sizes if at < self.ended_at - LAST_WORDS)
+        return self.ended_at - max(early, default=0.0)
+
+    @property
+    def reads(self) -> int:
+        """All reads, with or without tokens."""
+        return len(self.sizes)
+
+    @property
+    def bursts(self) -> tuple[int, ...]:
+        """Raw bytes of what arrived together; one size over and over is a buffer that fills."""
+        bursts: list[int] = []
+        last = -math.inf
+        for at, size in self.sizes:
+            if at - last < BURST_PAUSE and bursts:
+                bursts[-1] += size
+            else:
+                bursts.append(size)
+            last = at
+        return tuple(bursts)
+
+    @property
+    def pacing(self) -> float | None:
+        """
+        r: spread / the server's own generation time. Both are durations, so no clock is shared; 1 on a path that
+        holds nothing back, 0 behind one that stores the answer. None without metrics. No other tool has it.
+        """
+        generation = self.metrics.generation if self.metrics else 0.0
+        return self.spread * 1000 / generation if generation > 0 else None
+
+    def _first(self, kind: Kind) -> float | None:
+        return next((arrival.at for arrival in self.arrivals if arrival.kind == kind), None)
+
+
+def quantile(values: tuple[float, ...], share: float) -> float | None:
+    """The nearest-rank quantile; None of nothing."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

@@ -1,0 +1,367 @@
+"""
+One verification: the same request at the hops of a path, in the order that costs least.
+
+The outermost hop alone judges. Inner hops are asked only when it did not stream, as the control that tells
+a proxy's fault from the engine's and names the hop; the checks that are switched on follow when it did.
+Always ends in a value; nothing but a cancellation is raised.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe import checks
+from streaming_operator.probe.checks import Asking
+from streaming_operator.probe.gauges import are_full
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.request import Ask, Encoding, body, post
+from streaming_operator.probe.http.response import NoResponse
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.remedies import remedy
+from streaming_operator.probe.judge.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
+from streaming_operator.probe.question import Plan, Replica
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.redaction import without_key
+from streaming_operator.probe.stream.timeline import Timeline
+from streaming_operator.values import HopResult, ProbeResult
+
+__all__ = ["Plan", "verify"]
+
+log = logging.getLogger(__name__)
+
+QUEUES_FULL = "requests of users wait in the queue of every replica"
+
+CONNECTS = 5
+"""TCP connects that estimate the path's jitter."""
+INNER_PATIENCE = 30.0
+"""Seconds an inner hop gets for its first token: it is asked only to tell where a fault sits."""
+REPLICAS_AT_ONCE = 4
+"""Pods asked at once where every one is; each is an engine of its own."""
+CANCEL_TOKENS = 1024
+"""Tokens of the stream whose client leaves, at most: long enough to be cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one hop said at last, with the stream that shows it."""
+
+    finding: Finding
+    timeline: Timeline | None
+    target: connection.Target
+
+
+async def verify(plan: Plan) -> ProbeResult:
+    """Ask, judge, localise."""
+    by_hop = {target.hop: target for target in plan.targets}
+    order = [by_hop[hop] for hop in OUTWARDS if hop in by_hop]
+    if not order:
+        raise ValueError("a plan needs at least one target")
+    try:
+        return await _Verification(plan, order).run()
+    except Exception as error:  # the promise is a value; the cause goes to the log
+        log.exception("the probe itself failed")
+        told = f"the probe itself failed ({type(error).__name__}): see the operator's log"
+        hop = HopResult(order[-1].hop, str(order[-1]), Verdict.INCONCLUSIVE, told)
+        return _result(plan, Verdict.INCONCLUSIVE, order[-1].hop, told, (hop,))
+
+
+class _Verification:
+    """The state of one run: what was pinned, how many tokens are enough, what inner hops said."""
+
+    def __init__(self, plan: Plan, order: list[connection.Target]) -> None:
+        self._plan = plan
+        self._inner, self._judging = order[:-1], order[-1]
+        self._tokens = plan.start_tokens
+        self._cap = max(plan.cap_tokens, plan.start_tokens)
+        self._pinned: dict[connection.Target, connection.Target] = {}
+        self._jitter: dict[connection.Target, float] = {}
+        self._queues_full = False
+        self._seen: dict[Hop, _Outcome] = {}
+        self._notes: list[str] = []
+        self._control: Timeline | None = None
+        self._control_asked = False
+
+    async def run(self) -> ProbeResult:
+        plan, judging = self._plan, self._judging.hop
+        if plan.gauges is not None and plan.replicas:
+            pods = [replica.target for replica in plan.replicas]
+            self._queues_full = await are_full(pods, plan.gauges, plan.guard)
+            if self._queues_full and plan.may_skip:
+                return replace(_result(plan, Verdict.INCONCLUSIVE, judging, QUEUES_FULL, ()), skipped=True)
+        outcome = await self._worst()
+        told, self._seen = outcome, {judging: outcome}
+        if streams(outcome.finding.verdict):
+            told = await self._checked(outcome)
+        elif outcome.finding.symptom is not Symptom.FORBIDDEN_ADDRESS and (
+            outcome.finding.verdict is not Verdict.INCONCLUSIVE
+        ):  # an address that we refuse is nobody else's fault
+            told = await self._localised(outcome)
+        if plan.every_hop and len(self._seen) == 1:
+            for target in self._inner:
+                self._seen[target.hop] = await self._stream(target, plan.encodings[0])
+        hop = told.target.hop
+        message = "; ".join((self._message(hop, told.finding), *self._notes))
+        results = tuple(self._hop_result(name, one) for name, one in self._seen.items())
+        return _result(plan, told.finding.verdict, hop, message, results)
+
+    async def _localised(self, outcome: _Outcome) -> _Outcome:
+        """The innermost hop that shows the fault too; else the judging one is to blame."""
+        for target in self._inner:
+            for replica in self._replicas_of(target):
+                inner = await self._inner_outcome(replica.target, outcome)
+                if replica.pod and not streams(inner.finding.verdict):
+                    inner = _named((replica,), len(self._plan.replicas), inner)
+                self._seen[target.hop] = inner
+                if same_fault(outcome.finding.verdict, inner.finding.verdict):
+                    return inner
+        return outcome
+
+    def _replicas_of(self, target: connection.Target) -> tuple[Replica, ...]:
+        """Every pod where each is to be asked; else the target itself, whose pod needs no name."""
+        every = target.hop is Hop.POD and self._plan.checks.per_replica and self._plan.replicas
+        return self._plan.replicas if every else (Replica("", target),)
+
+    async def _checked(self, outcome: _Outcome) -> _Outcome:
+        """What the checks that are switched on find fault with; else the outcome as it was."""
+        plan = self._plan
+        if plan.checks.per_replica and (bad := await self._bad_replica()) is not None:
+            self._seen[Hop.POD] = bad
+            return bad
+        wanted: list[tuple[checks.Check, int]] = []
+        if plan.checks.auth and plan.key is not None:
+            wanted.append((checks.auth, 1))
+        if plan.checks.cancel:
+            wanted.append((checks.cancel, min(CANCEL_TOKENS, self._cap)))
+        for check, tokens in wanted:
+            asking = self._asking(tokens)
+            target, checked = await checks.along(check, asking, (*self._inner, self._judging), self._pin)
+            if checked.finding is not None:
+                told = _Outcome(checked.finding, None, target)
+                self._seen.setdefault(target.hop, told)
+                return told
+            if checked.note:
+                self._notes.append(checked.note)
+        return outcome
+
+    def _asking(self, tokens: int) -> Asking:
+        plan = self._plan
+        return Asking(
+            Ask(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api),
+            plan.nonce,
+            plan.limits,
+            plan.guard,
+            plan.key,
+            tuple(replica.target for replica in plan.replicas),
+            plan.gauges,
+        )
+
+    async def _bad_replica(self) -> _Outcome | None:
+        """Every ready pod is asked, some at once: the first that does not stream, with the names of all such."""
+        plan, places = self._plan, asyncio.Semaphore(REPLICAS_AT_ONCE)
+
+        async def one(replica: Replica) -> _Outcome:
+            alone = replace(plan, targets=(replica.target,), start_tokens=min(self._tokens, self._cap))
+            asked = _Verification(alone, [replica.target])
+            asked._queues_full = self._queues_full
+            async with places:
+                return await asked._settled(replica.target, plan.encodings[0])
+
+        outcomes = await asyncio.gather(*(one(replica) for replica in plan.replicas))
+        bad = [
+            (replica, outcome)
+            for replica, outcome in zip(plan.replicas, outcomes, strict=True)
+            if not streams(outcome.finding.verdict) and outcome.finding.verdict is not Verdict.INCONCLUSIVE
+        ]
+        if not bad:
+            return None
+        return _named(tuple(replica for replica, _ in bad), len(plan.replicas), bad[0][1])
+
+    async def _worst(self) -> _Outcome:
+        """The judging hop with each encoding; the first that does not stream counts."""
+        outcome = None
+        for encoding in self._plan.encodings:
+            outcome = await self._settled(self._judging, encoding)
+            if not streams(outcome.finding.verdict):
+                return await self._only_with_gzip(outcome, encoding)
+        if outcome is None:
+            raise ValueError("a plan needs at least one encoding")
+        return outcome
+
+    async def _only_with_gzip(self, outcome: _Outcome, encoding: Encoding) -> _Outcome:
+        """Whether the fault goes away without compression: that names the culprit."""
+        finding = outcome.finding
+        if encoding != "gzip" or finding.verdict not in (
+            Verdict.BUFFERED,
+            Verdict.COALESCED,
+            Verdict.TRUNCATED,
+        ):
+            return outcome
+        plain = await self._stream(self._judging, "identity")
+        if not streams(plain.finding.verdict):
+            return outcome
+        symptom = Symptom.GZIP_BLOCK if finding.symptom is Symptom.BLOCK else finding.symptom
+        told = f"{finding.evidence}; without Accept-Encoding: gzip it streams"
+        return replace(outcome, finding=replace(finding, symptom=symptom, evidence=told))
+
+    async def _inner_outcome(self, target: connection.Target, outer: _Outcome) -> _Outcome:
+        encoding = self._plan.encodings[0]
+        first = await self._stream(target, encoding)
+        if same_fault(outer.finding.verdict, first.finding.verdict) and not is_certain(first.finding):
+            return await self._majority(target, encoding, first)
+        return first
+
+    async def _settled(self, target: connection.Target, encoding: Encoding) -> _Outcome:
+        first = await self._stream(target, encoding)
+        if streams(first.finding.verdict) or is_certain(first.finding):
+            return first
+        if self._queues_full and first.finding.symptom is Symptom.NO_TOKEN:
+            return first  # two more would wait as long
+        return await self._majority(target, encoding, first)
+
+    async def _majority(self, target: connection.Target, encoding: Encoding, first: _Outcome) -> _Outcome:
+        """Two of three decide; one odd stream is no outage."""
+        outcomes = [first]
+        while len(outcomes) < 3:
+            outcomes.append(await self._stream(target, encoding))
+            if len({one.finding.verdict for one in outcomes}) < len(outcomes):
+                break
+        finding = agree([one.finding for one in outcomes])
+        shown = next((one for one in outcomes if one.finding.verdict is finding.verdict), outcomes[-1])
+        return _Outcome(finding, shown.timeline, target)
+
+    async def _stream(self, target: connection.Target, encoding: Encoding) -> _Outcome:
+        """One stream, repeated with twice the tokens until it can be judged or the cap is reached."""
+        before: Attempt | None = None
+        while True:
+            attempt = await self._ask(target, encoding)
+            jitter = self._jitter.get(target, 0.0)
+            too_many = attempt.timeline is not None and attempt.timeline.status == 400 and before is not None
+            if before is not None and too_many:
+                attempt, self._tokens = before, self._tokens // 2
+                self._cap = self._tokens
+            capped = self._tokens >= self._cap
+            finding = self._judged(attempt, jitter, None, capped)
+            if finding.needs is Needs.CONTROL:
+                control = await self._nearer(target, encoding)
+                if control is not None:
+                    finding = self._judged(attempt, jitter, control, capped)
+            self._plan.heard(target.hop, encoding, self._tokens, finding)
+            if finding.needs is not Needs.MORE_TOKENS:
+                return _Outcome(finding, attempt.timeline, target)
+            before = attempt
+            self._tokens = min(self._tokens * 2, self._cap)
+
+    def _judged(self, attempt: Attempt, jitter: float, control: Timeline | None, capped: bool) -> Finding:
+        """The finding; while every queue is full, a late first token is the users' doing and not judged."""
+        plan = self._plan
+        max_ttft = None if self._queues_full else plan.max_ttft
+        finding = judge(
+            attempt, jitter=jitter, control=control, capped=capped, max_ttft=max_ttft, max_gap=plan.max_gap
+        )
+        if self._queues_full and finding.verdict is Verdict.TTFT_EXCEEDED:
+            said = f"{finding.evidence}; {QUEUES_FULL}"
+            finding = replace(finding, verdict=Verdict.INCONCLUSIVE, evidence=said, needs=Needs.NOTHING)
+        note = checks.silence(attempt.timeline, plan.keep_alive) if attempt.timeline else ""
+        return replace(finding, evidence=f"{finding.evidence}; {note}") if note else finding
+
+    async def _nearer(self, target: connection.Target, encoding: Encoding) -> Timeline | None:
+        """
+        A whole stream of the hop next to the engine, asked once; None where there is none or it is broken
+        itself.
+        """
+        if not self._inner or target is self._inner[0]:
+            return None
+        if not self._control_asked:
+            self._control_asked = True
+            timeline = (await self._ask(self._inner[0], encoding)).timeline
+            if (
+                timeline is not None
+                and timeline.done
+                and (timeline.pacing is None or timeline.pacing >= 0.85)
+            ):
+                self._control = timeline
+        return self._control
+
+    async def _ask(self, target: connection.Target, encoding: Encoding) -> Attempt:
+        plan = self._plan
+        with_key = plan.key is not None
+        if plan.key is not None and not plan.key.is_sendable:
+            told = "the API key is empty or holds a character that no header can carry, such as a line feed"
+            return Attempt(trouble=NoResponse.KEY, detail=told, with_key=True)
+        try:
+            pinned = await self._pin(target)
+            ask = Ask(plan.model, plan.prompt, self._tokens, encoding, plan.api)
+            request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
+            recorder = Recorder(partial(plan.arrived, target.hop))
+            ended = await connection.exchange(pinned, request, recorder, self._limits(target))
+        except connection.NoAnswer as error:
+            return Attempt(trouble=error.trouble, detail=error.detail, with_key=with_key)
+        timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
+        return Attempt(without_key(timeline, plan.key), with_key=with_key)
+
+    def _limits(self, target: connection.Target) -> connection.Limits:
+        limits = self._plan.limits
+        if target is self._judging:
+            return limits
+        return replace(limits, first_token=min(limits.first_token, INNER_PATIENCE))
+
+    async def _pin(self, target: connection.Target) -> connection.Target:
+        """Resolved and judged once; every stream of this verification goes to that address."""
+        if target not in self._pinned:
+            self._pinned[target] = pinned = await connection.resolve(target, self._plan.guard, self._plan.key)
+            times = await connection.connect_times(pinned, CONNECTS, self._plan.limits)
+            # The mean above the fastest: what waiting adds, without the distance.
+            self._jitter[target] = (sum(times) / len(times) - min(times)) * 1000 if times else 0.0
+        return self._pinned[target]
+
+    def _message(self, hop: Hop, finding: Finding) -> str:
+        names = self._plan.names
+        if hop is Hop.PUBLIC:
+            host = self._judging.host
+            names = replace(names, edge=f"what stands before the edge at {host}", host=host)
+        advice = remedy(hop, finding.symptom, names, finding.fingerprint)
+        where = f"{hop.value}: " if hop is not self._judging.hop else ""
+        return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
+
+    def _hop_result(self, hop: Hop, outcome: _Outcome) -> HopResult:
+        finding, t = outcome.finding, outcome.timeline
+        address = str(self._pinned.get(outcome.target, outcome.target))
+        if t is None:
+            return HopResult(hop, address, finding.verdict, finding.evidence, fingerprint=finding.fingerprint)
+        return HopResult(
+            hop,
+            address,
+            finding.verdict,
+            finding.evidence,
+            protocol=t.http_version,
+            ttft_milliseconds=_milliseconds(t.ttft),
+            p95_gap_milliseconds=_milliseconds(t.gap_p95),
+            max_gap_milliseconds=_milliseconds(t.gap_max),
+            events=t.events,
+            reads=t.token_reads,
+            tokens=t.tokens,
+            pacing_percent=None if t.pacing is None else round(t.pacing * 100),
+            done=t.done,
+            finish_reason=t.finish_reason,
+            fingerprint=finding.fingerprint,
+            timeline=t,
+        )
+
+
+def _named(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Outcome:
+    """An outcome that says of which pods it speaks."""
+    names = checks.named([replica.pod for replica in replicas])
+    said = f"{names} of {of}: {outcome.finding.evidence}"
+    return replace(outcome, finding=replace(outcome.finding, evidence=said))
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _result(plan: Plan, verdict: Verdict, hop: Hop, message: str, hops: tuple[HopResult, ...]) -> ProbeResult:
+    return ProbeResult(
+        verdict, hop, message, hops, plan.pod_template_hash, plan.route_hash, plan.ready_pods, plan.clock()
+    )

@@ -1,0 +1,135 @@
+"""The kopf edge: what it hands over, what a gap hides from it, and that it comes back when kopf leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import kopf
+import pytest
+
+from streaming_operator.controller import kopf_watch
+from streaming_operator.controller.kopf_watch import Body, Key, KopfEdge, roll_call
+
+from .scripted_api import ScriptedApi, serving
+
+PATIENCE = 20.0
+"""Seconds after which a test that waits for an event gives up."""
+
+
+class Heard:
+    """What the main loop was told."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Key, Body] = {}
+        self.gone: list[Key] = []
+        self.lists = 0
+        self._changed = asyncio.Condition()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something heard makes this true."""
+        async with asyncio.timeout(PATIENCE), self._changed:
+            await self._changed.wait_for(holds)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def on_seen(self, key: Key, body: Body) -> None:
+        self.seen[key] = body
+        self._told = asyncio.ensure_future(self._notify())
+
+    def on_gone(self, key: Key) -> None:
+        self.seen.pop(key, None)
+        self.gone.append(key)
+        self._told = asyncio.ensure_future(self._notify())
+
+    def on_listed(self) -> None:
+        self.lists += 1
+        self._told = asyncio.ensure_future(self._notify())
+
+
+@pytest.fixture
+async def api() -> ScriptedApi:
+    """An API server that does as told."""
+    return ScriptedApi()
+
+
+@pytest.fixture
+async def heard(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heard]:
+    """A running edge in front of that server."""
+    heard = Heard()
+    async with serving(api) as url:
+
+        async def login() -> kopf.ConnectionInfo:
+            return kopf.ConnectionInfo(server=url)
+
+        monkeypatch.setattr(kopf_watch, "RESTART_PAUSES", (0.05,))
+        task = asyncio.create_task(KopfEdge((), login, heard.on_seen, heard.on_gone, heard.on_listed).run())
+        try:
+            yield heard
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_endpoints_are_handed_over_as_they_come_and_go(api: ScriptedApi, heard: Heard) -> None:
+    """Listed, added and deleted endpoints reach the main loop under their key."""
+    await api.send("ADDED", api.put("one"))
+    await heard.until(lambda: ("default", "one") in heard.seen)
+
+    await api.send("DELETED", api.remove("one"))
+    await heard.until(lambda: heard.gone == [("default", "one")])
+
+
+async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_roll_call(
+    api: ScriptedApi, heard: Heard
+) -> None:
+    """kopf does not tell of what vanished before a new list; that list asks for a roll call, which tells."""
+    await api.send("ADDED", api.put("ghost"))
+    await api.send("ADDED", api.put("stays"))
+    await heard.until(lambda: len(heard.seen) == 2)
+
+    api.remove("ghost")
+    await api.expire()
+    await heard.until(lambda: heard.lists > 0)
+
+    async def listing() -> frozenset[Key]:
+        return frozenset(("default", name) for name in api.objects)
+
+    await roll_call(lambda: tuple(heard.seen), listing, heard.on_gone, _no_miss)
+    assert {("default", "stays")} == set(heard.seen)
+
+
+async def test_kopf_comes_back_after_it_left(api: ScriptedApi, heard: Heard) -> None:
+    """A 404 ends kopf; events of its next life are handed over like those of the first."""
+    await api.send("ADDED", api.put("one"))
+    await heard.until(lambda: ("default", "one") in heard.seen)
+
+    api.missing = True
+    api.end_watch()
+    api.put("two")
+    lists = api.lists
+    async with asyncio.timeout(PATIENCE):
+        await api.refused.wait()
+    api.missing = False
+
+    await heard.until(lambda: ("default", "two") in heard.seen)
+    assert api.lists > lists
+
+
+async def test_the_roll_call_fetches_what_was_missed() -> None:
+    """A name that nobody told of is fetched; nothing that is there is dropped."""
+    missed: list[Key] = []
+
+    async def listing() -> frozenset[Key]:
+        return frozenset({("a", "known"), ("a", "new")})
+
+    async def fetch(key: Key) -> None:
+        missed.append(key)
+
+    await roll_call(lambda: (("a", "known"),), listing, missed.append, fetch)
+
+    assert [("a", "new")] == missed
+
+
+async def _no_miss(key: Key) -> None:
+    raise AssertionError(f"{key} was known")

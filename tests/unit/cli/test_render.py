@@ -1,0 +1,157 @@
+"""`streamctl render`: what is printed, applied, is what the operator makes; what is wrong is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from streaming_operator import render as renderer
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cli.render import render
+from streaming_operator.values import Capabilities, Edge
+
+ENDPOINT = """
+apiVersion: streamingendpoints.dev/v1alpha1
+kind: StreamingEndpoint
+metadata:
+  name: qwen
+  namespace: models
+  uid: {uid}
+spec:
+  model:
+    source:
+      huggingFace:
+        repo: Qwen/Qwen2.5-0.5B-Instruct
+  exposure:
+    host: qwen.example.com
+    {exposure}
+"""
+INGRESS = "ingress: {className: nginx}"
+HTTP_ROUTE = "httpRoute: {parentRefs: [{name: public}]}"
+
+
+def run(text: str, *options: str) -> Result:
+    """Run the command over a file on stdin."""
+    return CliRunner().invoke(render, ["-f", "-", *options], input=text)
+
+
+def kinds(text: str, *options: str) -> list[str]:
+    """The kinds that are printed, in order."""
+    return [manifest["kind"] for manifest in yaml.safe_load_all(run(text, *options).stdout)]
+
+
+def test_it_prints_what_the_operator_makes() -> None:
+    """Equal in every field but the owner reference, whose uid no file knows."""
+    text = ENDPOINT.format(uid="42", exposure=INGRESS)
+    capabilities = Capabilities(True, True, {"nginx": Edge("ingress-nginx")})
+    made = renderer.children(StreamingEndpoint.from_body(yaml.safe_load(text)), capabilities)
+    for manifest in made:
+        del manifest["metadata"]["ownerReferences"]
+
+    assert tuple(yaml.safe_load_all(run(text).stdout)) == made
+
+
+@pytest.mark.parametrize(
+    ("exposure", "options", "expected"),
+    [
+        (INGRESS, [], ["ConfigMap", "Service", "Deployment", "Ingress", "ServiceMonitor"]),
+        (INGRESS, ["--no-service-monitor"], ["ConfigMap", "Service", "Deployment", "Ingress"]),
+        (HTTP_ROUTE, [], ["ConfigMap", "Service", "Deployment", "HTTPRoute", "ServiceMonitor"]),
+        (HTTP_ROUTE, ["--no-gateway-api"], ["ConfigMap", "Service", "Deployment", "ServiceMonitor"]),
+    ],
+)
+def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], expected: list[str]) -> None:
+    """Every optional kind is assumed unless an option says otherwise."""
+    assert kinds(ENDPOINT.format(uid="''", exposure=exposure), *options) == expected
+
+
+@pytest.mark.parametrize(
+    ("exposure", "options", "text", "there"),
+    [
+        (INGRESS, [], "nginx.ingress.kubernetes.io/proxy-buffering: 'off'", True),
+        (INGRESS, ["--edge-profile", "generic"], "proxy-buffering", False),
+        (
+            INGRESS,
+            ["--annotations-prefix", "edge.example.com"],
+            "edge.example.com/proxy-buffering: 'off'",
+            True,
+        ),
+        (HTTP_ROUTE, [], "timeouts:", False),
+        (HTTP_ROUTE, ["--request-timeout-feature"], "request: 0s", True),
+    ],
+)
+def test_options_say_what_the_edge_is(exposure: str, options: list[str], text: str, there: bool) -> None:
+    """ingress-nginx is assumed; a Gateway's features are not."""
+    assert (text in run(ENDPOINT.format(uid="''", exposure=exposure), *options).stdout) == there
+
+
+def test_a_namespace_is_filled_in_where_none_is_named() -> None:
+    """Like `kubectl -n`, for documents that leave it open."""
+    text = ENDPOINT.format(uid="''", exposure=INGRESS)
+    without = text.replace("  namespace: models\n", "")
+    printed = list(yaml.safe_load_all(run(f"{without}---\n{text}", "-n", "other").stdout))
+
+    assert {manifest["metadata"]["namespace"] for manifest in printed[:5]} == {"other"}
+    assert {manifest["metadata"]["namespace"] for manifest in printed[5:]} == {"models"}
+
+
+HEAD = "apiVersion: streamingendpoints.dev/v1alpha1\nkind: StreamingEndpoint\nmetadata: {name: qwen}\n"
+LOCAL = "model: {source: {local: {path: /opt/model}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "<stdin>: no StreamingEndpoint in it"),
+        ("- 1\n", "<stdin>: kind: list is not a StreamingEndpoint of streamingendpoints.dev/v1alpha1"),
+        (
+            "kind: Service\n",
+            "<stdin>: kind: Service is not a StreamingEndpoint of streamingendpoints.dev/v1alpha1",
+        ),
+        (f"{HEAD}spec: {{}}\n", "<stdin>: spec.model: required"),
+        (f"{HEAD}spec: {{{LOCAL}, gpus: 1}}\n", "<stdin>: spec.gpus: unknown field"),
+        (
+            f"{HEAD}spec: {{model: {{source: {{}}}}}}\n",
+            "<stdin>: spec.model.source: set exactly one of huggingFace, persistentVolumeClaim, local",
+        ),
+        (
+            f"{HEAD}spec: {{{LOCAL}, rollout: {{maxSurge: 1}}}}\n",
+            "<stdin>: spec.rollout.maxSurge: needs strategy: RollingUpdate",
+        ),
+        (f"{HEAD}metadata: 3\n", "<stdin>: metadata: must be an object"),
+    ],
+)
+def test_what_is_wrong_is_named_by_path_and_rule(text: str, problem: str) -> None:
+    """Exit code 1, one line a problem on stderr, nothing on stdout."""
+    result = run(text)
+
+    assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (1, "", [problem])
+
+
+def test_broken_yaml_is_named() -> None:
+    """A file that is no YAML ends in one line with the place, and no traceback."""
+    result = run("spec: [\n")
+
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert result.stderr.startswith("<stdin>: not YAML: ")
+    assert "line 2" in result.stderr
+
+
+def test_every_document_of_a_file_is_looked_at(tmp_path: Path) -> None:
+    """The problems of all documents are told at once, each with its number; nothing is printed."""
+    file = tmp_path / "endpoints.yaml"
+    file.write_text(f"{HEAD}spec: {{{LOCAL}}}\n---\nkind: Pod\n---\n{HEAD}spec: {{{LOCAL}, replicas: -1}}\n")
+    result: Any = CliRunner().invoke(render, ["-f", str(file)])
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        f"{file}, document 2: kind: Pod is not a StreamingEndpoint of streamingendpoints.dev/v1alpha1",
+        f"{file}, document 3: spec.replicas: Input should be greater than or equal to 0",
+    ]
+
+
+def test_a_file_that_is_not_there_is_wrong_usage() -> None:
+    """Exit code 2, as for every wrong option."""
+    assert CliRunner().invoke(render, ["-f", "/nowhere.yaml"]).exit_code == 2

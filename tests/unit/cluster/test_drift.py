@@ -1,0 +1,87 @@
+"""When an object still carries what we sent: defaults and spellings are no difference, a lost leaf is one."""
+
+from typing import Any
+
+import pytest
+
+from streaming_operator.cluster.drift import APPLIED_HASH, carries, digest, quantity, sealed
+
+CONTAINER = {"name": "engine", "args": ["a", "b"], "env": [{"name": "X", "value": "1"}]}
+
+
+@pytest.mark.parametrize(
+    ("actual", "wanted"),
+    [
+        ({"spec": {"replicas": 1, "defaulted": True}}, {"spec": {"replicas": 1}}),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "1000m"}}),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": 1}}),
+        ({"limits": {"memory": "2Gi"}}, {"limits": {"memory": "2048Mi"}}),
+        ({"limits": {"memory": "1500M"}}, {"limits": {"memory": "1.5G"}}),
+        ({"containers": [{"name": "injected"}, {**CONTAINER, "x": 1}]}, {"containers": [CONTAINER]}),
+        ({"env": [{"name": "B"}, {"name": "A"}]}, {"env": [{"name": "A"}, {"name": "B"}]}),
+        ({"ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}]}, {"ports": [{"port": 80}]}),
+        ({"rules": [{"host": "a", "http": {"x": 1, "y": 2}}]}, {"rules": [{"host": "a", "http": {"x": 1}}]}),
+        ({}, {"annotations": {}}),
+        ({"emptyDir": {}}, {"emptyDir": {}}),
+    ],
+)
+def test_what_the_server_adds_or_respells_is_no_difference(
+    actual: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    """Defaults, quantities, the order of keyed lists and items of others ask for no write."""
+    assert carries(actual, wanted)
+
+
+@pytest.mark.parametrize(
+    ("actual", "wanted"),
+    [
+        ({"spec": {"replicas": 2}}, {"spec": {"replicas": 1}}),
+        ({"spec": {}}, {"spec": {"replicas": 1}}),
+        ({"flag": False}, {"flag": True}),
+        ({"flag": "1"}, {"flag": True}),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "1001m"}}),
+        ({"containers": [{**CONTAINER, "args": ["a", "b", "c"]}]}, {"containers": [CONTAINER]}),
+        ({"containers": [{**CONTAINER, "args": ["b", "a"]}]}, {"containers": [CONTAINER]}),
+        ({"containers": [{**CONTAINER, "env": []}]}, {"containers": [CONTAINER]}),
+        ({"rules": [{"host": "a"}, {"host": "b"}]}, {"rules": [{"host": "a"}]}),
+        ({"annotations": {"a": "600"}}, {"annotations": {"a": "3600"}}),
+        ({}, {"emptyDir": {}}),
+        ({"ports": [{"port": 80}]}, {"ports": [{"port": 81}]}),
+    ],
+)
+def test_a_lost_or_changed_leaf_is_a_difference(actual: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Every leaf that we send counts, and lists that are wholly ours count in order and length."""
+    assert not carries(actual, wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("1", "1000m"), ("0.5", "500m"), ("1Ki", "1024"), ("1k", "1000"), ("1e3", "1k"), ("128974848", "123Mi")],
+)
+def test_quantities_are_read_as_kubernetes_reads_them(text: str, same: str) -> None:
+    """Both spellings are one amount."""
+    assert quantity(same) == quantity(text)
+
+
+@pytest.mark.parametrize("text", ["", "one", "1 Gi", "1.2.3", "Gi", "/v1"])
+def test_other_text_is_no_quantity(text: str) -> None:
+    """Names and paths are compared as they are."""
+    assert quantity(text) is None
+
+
+def test_the_hash_tells_whether_anything_that_we_send_changed() -> None:
+    """A field that is no longer rendered changes the hash, though no leaf that is still sent differs."""
+    before = {"kind": "X", "metadata": {"name": "a"}, "spec": {"kept": 1, "dropped": 2}}
+    after = {"kind": "X", "metadata": {"name": "a"}, "spec": {"kept": 1}}
+
+    assert carries(sealed(before), {**after, "metadata": {"name": "a"}})
+    assert not carries(sealed(before), sealed(after))
+    assert "annotations" not in before["metadata"]
+
+
+def test_the_hash_does_not_depend_on_the_order_of_keys() -> None:
+    """The same manifest built in another order is the same manifest."""
+    assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
+    assert 16 == len(
+        sealed({"metadata": {"annotations": {"x": "y"}}})["metadata"]["annotations"][APPLIED_HASH]
+    )

@@ -1,0 +1,159 @@
+"""What is seen of a route: classes that do not exist, hosts served twice, what a gateway answers."""
+
+from typing import Any
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.reasons import Reason
+from streaming_operator.cluster import objects
+from streaming_operator.cluster.objects import Cached
+from streaming_operator.cluster.route_status import (
+    gateway_addresses,
+    http_route_trouble,
+    ingress_addresses,
+    ingress_trouble,
+)
+
+
+def an_ingress(
+    name: str, created: str, host: str = "chat.example.com", path: str = "/v1", class_name: str = "nginx"
+) -> Cached:
+    """An Ingress with one rule."""
+    return Cached(
+        {
+            "metadata": {
+                "name": name,
+                "namespace": "demo",
+                "uid": name,
+                "resourceVersion": "1",
+                "creationTimestamp": created,
+            },
+            "spec": {
+                "ingressClassName": class_name,
+                "rules": [{"host": host, "http": {"paths": [{"path": path}]}}],
+            },
+        }
+    )
+
+
+OURS = an_ingress("chat", "2026-01-02T00:00:00Z")
+
+
+def conflict(*others: Cached) -> str | None:
+    """The message of the conflict of OURS with *others*."""
+    trouble = ingress_trouble(OURS, OURS.body, "nginx", {"nginx"}, [OURS, *others])
+    assert trouble is None or Reason.HOST_CONFLICT is trouble.reason
+    return trouble.message if trouble else None
+
+
+def test_an_older_ingress_of_the_same_class_host_and_path_is_named() -> None:
+    """The younger one is told which object holds its address; the older one is not troubled."""
+    other = an_ingress("other", "2026-01-01T00:00:00Z")
+
+    assert "Ingress demo/other" in (conflict(other) or "")
+    assert ingress_trouble(other, other.body, "nginx", {"nginx"}, [OURS, other]) is None
+
+
+def test_what_does_not_collide_is_no_conflict() -> None:
+    """A younger Ingress, another class, host or path may live beside ours."""
+    old = "2026-01-01T00:00:00Z"
+    beside = [
+        an_ingress("younger", "2026-01-03T00:00:00Z"),
+        an_ingress("class", old, class_name="other"),
+        an_ingress("host", old, host="other.example.com"),
+        an_ingress("path", old, path="/ui"),
+    ]
+
+    assert conflict(*beside) is None
+
+
+def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
+    """The message helps with the typing error."""
+    trouble = ingress_trouble(None, None, "ngnix", {"nginx", "alb"}, [])
+
+    assert trouble is not None
+    assert Reason.CLASS_NOT_FOUND is trouble.reason
+    assert "(alb, nginx)" in trouble.message
+
+
+def test_addresses_come_as_the_controller_wrote_them() -> None:
+    """IPs and host names, in order; entries without either are skipped."""
+    seen = Cached(
+        {
+            "metadata": {},
+            "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb"}, {}]}},
+        }
+    )
+
+    assert ("10.0.0.1", "lb") == ingress_addresses(seen)
+
+
+def a_gateway(namespace: str, asked_for: str | None = None) -> Cached:
+    """A Gateway that its controller gave the address 10.0.0.1, as the cache keeps it."""
+    spec = {"gatewayClassName": "public"} | ({"addresses": [{"value": asked_for}]} if asked_for else {})
+    status = {"addresses": [{"type": "IPAddress", "value": asked_for or "10.0.0.1"}]}
+    metadata = {"namespace": namespace, "name": "gw", "uid": "u", "resourceVersion": "1"}
+    return Cached(objects.gateway({"metadata": metadata, "spec": spec, "status": status}))
+
+
+def test_a_gateway_cannot_lead_the_probe_where_its_author_likes() -> None:
+    """Addresses that a Gateway asks for count from the administrator's namespace, not from the endpoint's own."""
+    own, theirs = a_gateway("demo", "10.96.0.10"), a_gateway("infra", "10.1.1.1")
+    assert ("10.1.1.1", "10.0.0.1") == gateway_addresses((own, theirs, a_gateway("demo")), "demo")
+
+
+def the_answer(
+    *conditions: dict[str, Any], gateways: tuple[str, ...] = ("infra/gw",), installed: bool = True
+) -> Any:
+    """The trouble of an HTTPRoute whose only parent answers with these conditions."""
+    endpoint = StreamingEndpoint.from_body(
+        {
+            "metadata": {"name": "chat", "namespace": "demo", "uid": "u"},
+            "spec": {
+                "model": {"source": {"huggingFace": {"repo": "a/b"}}},
+                "exposure": {
+                    "host": "h",
+                    "httpRoute": {"parentRefs": [{"name": "gw", "namespace": "infra"}]},
+                },
+            },
+        }
+    )
+    route = Cached(
+        {
+            "metadata": {"name": "chat", "namespace": "demo", "generation": 2},
+            "status": {
+                "parents": [
+                    {"parentRef": {"name": "gw", "namespace": "infra"}, "conditions": list(conditions)}
+                ]
+            },
+        }
+    )
+    return http_route_trouble(route, endpoint, gateways, installed)
+
+
+def said(kind: str, status: str, generation: int = 2) -> dict[str, Any]:
+    """One condition of a parent."""
+    return {
+        "type": kind,
+        "status": status,
+        "reason": "Why",
+        "message": "because",
+        "observedGeneration": generation,
+    }
+
+
+def test_a_route_counts_as_taken_only_when_its_gateway_says_so_of_this_generation() -> None:
+    """Accepted of an older generation is pending, refused is rejected with the gateway's words."""
+    assert the_answer(said("Accepted", "True"), said("ResolvedRefs", "True")) is None
+    assert Reason.ROUTE_PENDING is the_answer(said("Accepted", "True", generation=1)).reason
+    assert Reason.ROUTE_PENDING is the_answer().reason
+    refused = the_answer(said("Accepted", "True"), said("ResolvedRefs", "False"))
+    assert (Reason.ROUTE_REJECTED, "Gateway infra/gw refuses the route (Why): because") == (
+        refused.reason,
+        refused.message,
+    )
+
+
+def test_what_a_route_needs_and_is_not_there_is_named() -> None:
+    """Neither a missing kind nor a missing Gateway looks like waiting."""
+    assert Reason.KIND_MISSING is the_answer(installed=False).reason
+    assert "Gateway infra/gw does not exist" in the_answer(gateways=()).message

@@ -1,0 +1,272 @@
+"""Why a workload is not up: what kubelet, scheduler and controllers say, as something a person can act on."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from streaming_operator.api.reasons import Reason
+from streaming_operator.cluster.workload_status import LONGEST_LINE, last_line, of_workload, redacted
+from streaming_operator.values import Trouble
+
+TRACEBACK = """\
+(EngineCore pid=231) ERROR 11-21 11:38:09 [core.py:842] Traceback (most recent call last):
+(EngineCore pid=231) ERROR 11-21 11:38:09 [core.py:842] ValueError: No available memory for the cache blocks.
+(APIServer pid=1) Traceback (most recent call last):
+(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed: {}
+"""
+
+
+def a_deployment(
+    wanted: int = 1, ready: int = 0, *conditions: dict[str, str], **status: int
+) -> dict[str, Any]:
+    """A Deployment whose controller has made all pods of the newest template."""
+    counted = {"replicas": wanted, "updatedReplicas": wanted, "readyReplicas": ready, **status}
+    return {"spec": {"replicas": wanted}, "status": {**counted, "conditions": list(conditions)}}
+
+
+def a_pod(*containers: dict[str, Any], **conditions: tuple[str, str]) -> dict[str, Any]:
+    """A pod with these container states; conditions as type=(status, message)."""
+    listed = [
+        {"type": kind, "status": said, "message": message} for kind, (said, message) in conditions.items()
+    ]
+    return {
+        "metadata": {"name": "chat-abc-xyz"},
+        "spec": {"configMaps": [], "claims": [], "images": {"engine": "vllm/vllm-openai:v9"}},
+        "status": {"conditions": listed, "containerStatuses": list(containers)},
+    }
+
+
+def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
+    """The engine's container, waiting."""
+    return {
+        "name": "engine",
+        "ready": False,
+        "state": {"waiting": {"reason": reason, "message": message}},
+        **more,
+    }
+
+
+def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    """How a container ended."""
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+RUNNING: dict[str, Any] = {
+    "name": "engine",
+    "ready": False,
+    "started": False,
+    "state": {"running": {"startedAt": "x"}},
+}
+LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+
+
+def the_trouble(pod: dict[str, Any], *conditions: dict[str, str]) -> Trouble:
+    """The trouble of a Deployment with that one pod."""
+    found = of_workload(a_deployment(1, 0, *conditions), [pod])
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason", "named"),
+    [
+        (
+            a_pod(
+                PodScheduled=(
+                    "False",
+                    "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes",
+                )
+            ),
+            Reason.UNSCHEDULABLE,
+            "no node takes the pod: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu",
+        ),
+        (
+            a_pod(PodScheduled=("False", 'persistentvolumeclaim "weights" not found')),
+            Reason.CONFIG_MISSING,
+            "PersistentVolumeClaim weights does not exist",
+        ),
+        (
+            a_pod(waiting("ImagePullBackOff", 'Back-off pulling image "x": ErrImagePull: manifest unknown')),
+            Reason.IMAGE_NOT_PULLED,
+            "image vllm/vllm-openai:v9: the registry has no such image",
+        ),
+        (
+            a_pod(waiting("ErrImagePull", "failed to pull: dial tcp: lookup registry: no such host")),
+            Reason.IMAGE_NOT_PULLED,
+            "the registry cannot be reached from the node",
+        ),
+        (
+            a_pod(waiting("ErrImagePull", "401 Unauthorized")),
+            Reason.IMAGE_NOT_PULLED,
+            "set spec.imagePullSecrets",
+        ),
+        (a_pod(waiting("InvalidImageName")), Reason.IMAGE_NOT_PULLED, "no valid image name"),
+        (
+            a_pod(waiting("CreateContainerConfigError", 'secret "chat-key" not found')),
+            Reason.CONFIG_MISSING,
+            "Secret chat-key does not exist",
+        ),
+        (
+            a_pod(waiting("CreateContainerConfigError", "couldn't find key api-key in Secret demo/chat-key")),
+            Reason.CONFIG_MISSING,
+            "Secret chat-key has no key api-key",
+        ),
+        (
+            a_pod(
+                waiting(
+                    "CrashLoopBackOff",
+                    "back-off 40s",
+                    lastState=ended(1, message="x\nValueError: bad flag\n"),
+                )
+            ),
+            Reason.CRASHING,
+            "ended with exit code 1: ValueError: bad flag",
+        ),
+        (
+            a_pod({**RUNNING, "lastState": ended(137, "OOMKilled")}),
+            Reason.CRASHING,
+            "raise spec.resources.limits.memory",
+        ),
+        (a_pod(RUNNING), Reason.MODEL_LOADING, "loads its model"),
+        (a_pod({**RUNNING, "started": True}), Reason.PODS_PENDING, "does not answer /health"),
+        (a_pod(waiting("ContainerCreating")), Reason.PODS_PENDING, "the node prepares the pod"),
+    ],
+)
+def test_a_pod_that_is_not_up_says_what_to_change(pod: dict[str, Any], reason: Reason, named: str) -> None:
+    """Each known state of a pod has its reason, and its message names the thing."""
+    trouble = the_trouble(pod)
+
+    assert reason is trouble.reason
+    assert named in trouble.message
+
+
+def test_the_message_is_the_same_at_every_stage_of_a_crash_loop() -> None:
+    """Ended, backing off and running again read the same: no counter, no time, no pod name."""
+    how = ended(1, message="2026-11-21 11:38:09 ERROR ValueError: bad flag")
+    stages = [
+        {"name": "engine", "ready": False, "state": how, "restartCount": 3},
+        waiting("CrashLoopBackOff", "back-off 5m0s restarting", lastState=how, restartCount=4),
+        {**RUNNING, "lastState": how, "restartCount": 5},
+    ]
+
+    assert 1 == len({the_trouble(a_pod(stage)) for stage in stages})
+
+
+def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
+    """ErrImagePull and ImagePullBackOff take turns; the condition does not."""
+    cause = "rpc error: code = NotFound desc = failed to resolve reference: not found"
+    texts = [
+        ("ErrImagePull", cause),
+        ("ImagePullBackOff", f'Back-off pulling image "x": ErrImagePull: {cause}'),
+    ]
+
+    assert 1 == len({the_trouble(a_pod(waiting(*text))) for text in texts})
+
+
+def test_a_start_that_took_too_long_is_told_as_such() -> None:
+    """After the progress deadline a server that was killed or loads has timed out, one that crashed has not."""
+    assert Reason.STARTUP_TIMED_OUT is the_trouble(a_pod(RUNNING), LATE).reason
+    killed = a_pod({**RUNNING, "lastState": ended(137)})
+    assert Reason.STARTUP_TIMED_OUT is the_trouble(killed, LATE).reason
+    assert Reason.CRASHING is the_trouble(a_pod({**RUNNING, "lastState": ended(1)}), LATE).reason
+
+
+@pytest.mark.parametrize(
+    ("lived", "code", "reason"),
+    [
+        (61, 130, Reason.STARTUP_TIMED_OUT),
+        (61, 143, Reason.STARTUP_TIMED_OUT),
+        (61, 0, Reason.STARTUP_TIMED_OUT),
+        (61, 1, Reason.CRASHING),
+        (20, 143, Reason.CRASHING),
+        (86_400, 143, Reason.CRASHING),
+    ],
+)
+def test_a_server_stopped_when_its_start_had_to_be_over_has_timed_out(
+    lived: int, code: int, reason: Reason
+) -> None:
+    """Long before the progress deadline: it lived as long as a start may take, and was stopped by a signal."""
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    how = ended(code, "Completed" if code == 0 else "Error")
+    how["terminated"]["startedAt"] = began.strftime("%Y-%m-%dT%H:%M:%SZ")
+    how["terminated"]["finishedAt"] = (began + timedelta(seconds=lived)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for stage in ({**RUNNING, "lastState": how}, waiting("CrashLoopBackOff", lastState=how)):
+        pod = a_pod(stage)
+        pod["spec"] |= {"startSeconds": {"engine": 60}, "graceSeconds": 20}
+
+        assert reason is the_trouble(pod).reason
+
+
+def test_refused_pods_name_the_cause_and_no_pod() -> None:
+    """Quota, Pod Security and a missing service account are quoted from the Deployment's condition."""
+
+    def refused(message: str) -> Trouble | None:
+        condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+        return of_workload(a_deployment(1, 0, condition, replicas=0, updatedReplicas=0), [])
+
+    account = refused(
+        'pods "chat-5d-" is forbidden: error looking up service account demo/x: serviceaccount "x" not found'
+    )
+    assert (
+        Trouble(
+            Reason.CONFIG_MISSING,
+            "ServiceAccount x does not exist: create it or correct spec.serviceAccountName",
+        )
+        == account
+    )
+    quota = refused('pods "chat-5d9f-x2k4j" is forbidden: exceeded quota: gpus')
+    assert (
+        Trouble(
+            Reason.PODS_PENDING, "the cluster refuses the pods: the pod is forbidden: exceeded quota: gpus"
+        )
+        == quota
+    )
+
+
+def test_the_worst_trouble_is_told() -> None:
+    """What a person must repair comes before what may pass by itself."""
+    pods = [a_pod(RUNNING), a_pod(waiting("CreateContainerConfigError", 'secret "k" not found'))]
+    found = of_workload(a_deployment(2, 0), pods)
+
+    assert found is not None
+    assert Reason.CONFIG_MISSING is found.reason
+
+
+def test_a_settled_workload_has_no_trouble() -> None:
+    """All replicas new and ready, none wanted, or no Deployment yet: nothing to tell."""
+    assert of_workload(a_deployment(1, 1), [a_pod(Ready=("True", ""))]) is None
+    assert of_workload(a_deployment(0, 0), []) is None
+    assert of_workload({}, []) is None
+
+
+def test_old_pods_that_finish_their_streams_are_a_rollout() -> None:
+    """A new pod that has to wait for an old one is no fault."""
+    found = of_workload(a_deployment(1, 0, replicas=1, updatedReplicas=0), [])
+
+    assert found is not None
+    assert Reason.ROLLING_OUT is found.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("token hf_AbCdEfGhIjKlMnOp refused", "hf_AbCdEfGhIjKlMnOp"),
+        ("Authorization: Bearer abc.def.ghi", "abc.def.ghi"),
+        ("key sk-proj-1234567890 is wrong", "sk-proj-1234567890"),
+        ("password=hunter2 does not work", "hunter2"),
+        ("API_KEY=topsecret", "topsecret"),
+        ("proxy http://user:pw@proxy:3128 refused", "user:pw"),
+    ],
+)
+def test_nothing_that_looks_like_a_secret_is_quoted(text: str, secret: str) -> None:
+    """Keys, tokens and passwords are cut out, the rest stays."""
+    assert secret not in redacted(text)
+    assert "[redacted]" in redacted(text)
+
+
+def test_the_last_line_points_at_the_cause() -> None:
+    """Log prefixes go, a pointer to a cause above is followed, and the quote is short."""
+    assert "ValueError: No available memory for the cache blocks." == last_line(TRACEBACK)
+    assert "" == last_line("\n\n")
+    assert LONGEST_LINE == len(last_line("x" * 5000))

@@ -1,1 +1,0 @@
-"""Tests of the cluster side that need no API server."""

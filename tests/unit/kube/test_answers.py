@@ -1,0 +1,78 @@
+"""What an answer of the API server becomes, and how fast it is asked."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streaming_operator.errors import ClusterError, Conflict, Expired, Forbidden, Gone, Rejected, Unreachable
+from streaming_operator.kube.answers import LONGEST_MESSAGE, error_of, retry_after
+from streaming_operator.kube.rate_limit import Pace
+from tests.unit.virtual_time import run
+
+RBAC = 'services is forbidden: User "system:serviceaccount:a:b" cannot list resource "services"'
+ENDING = {"message": "x is being terminated", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "error"),
+    [
+        (400, {"message": "unknown field"}, Rejected),
+        (403, {"message": RBAC}, Forbidden),
+        (403, {"message": "exceeded quota: services=1"}, Rejected),
+        (403, ENDING, Gone),
+        (404, {"message": "not found"}, Gone),
+        (409, {"message": "conflict"}, Conflict),
+        (410, {"message": "expired"}, Expired),
+        (422, {"message": "invalid"}, Rejected),
+        (500, {"message": "etcd leader changed"}, Unreachable),
+        (503, "upstream down", Unreachable),
+    ],
+)
+def test_an_answer_says_what_happens_next(code: int, body: Any, error: type[ClusterError]) -> None:
+    """RBAC, quota and an ending namespace are all 403 and three different things."""
+    found = error_of(code, body, "write Service demo/chat")
+
+    assert type(found) is error
+    assert "write Service demo/chat" in str(found)
+
+
+def test_a_long_answer_is_cut() -> None:
+    """A condition holds a sentence, not a page."""
+    assert len(str(error_of(500, "x" * 9999, "read"))) < LONGEST_MESSAGE + 100
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("3", 3), (None, 1), ("Wed, 21 Oct", 1), ("9999", 30), ("0", 0.1)]
+)
+def test_retry_after_is_honoured_within_reason(header: str | None, seconds: float) -> None:
+    """A header that asks for an hour, or cannot be read, does not stop the operator."""
+    assert seconds == retry_after(header)
+
+
+def test_writes_come_in_a_burst_and_then_at_the_rate() -> None:
+    """After the burst, one write each 1/rate seconds."""
+
+    async def main() -> list[float]:
+        pace, loop, times = Pace(10, 5), asyncio.get_running_loop(), []
+
+        async def write() -> None:
+            await pace.turn()
+            times.append(round(loop.time(), 6))
+
+        await asyncio.gather(*(write() for _ in range(8)))
+        return times
+
+    assert [0, 0, 0, 0, 0, 0.1, 0.2, 0.3] == run(main())
+
+
+def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
+    """Nobody starts a request before Retry-After is over."""
+
+    async def main() -> float:
+        pace = Pace(10, 5)
+        pace.pause(7)
+        await asyncio.gather(pace.turn(), pace.unpaused())
+        return asyncio.get_running_loop().time()
+
+    assert 7 == run(main())

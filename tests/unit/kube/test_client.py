@@ -1,0 +1,178 @@
+"""The transport against a scripted HTTP server: limits, patience, credentials, and what a bad line becomes."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from streaming_operator.errors import Forbidden, Unreachable
+from streaming_operator.kube import client as module
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.credentials import Credentials
+from streaming_operator.kube.rate_limit import Pace
+
+
+class FakeCredentials:
+    """Credentials for a plain HTTP server; a reload brings the next token."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.proxy = None
+        self.reloads = 0
+
+    def tls(self) -> ssl.SSLContext:
+        """Not used over plain HTTP."""
+        return ssl.create_default_context()
+
+    async def authorization(self) -> dict[str, str]:
+        """The present token."""
+        return {"Authorization": f"Bearer token-{self.reloads}"}
+
+    async def reload(self) -> None:
+        """Take the next token."""
+        self.reloads += 1
+
+
+class Script:
+    """Answers each request with the next step; remembers what was asked."""
+
+    def __init__(self, *steps: web.Response) -> None:
+        self.steps = list(steps)
+        self.asked: list[web.Request] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """The next answer."""
+        self.asked.append(request)
+        return self.steps.pop(0)
+
+
+@asynccontextmanager
+async def talking_to(script: Script) -> AsyncIterator[tuple[Transport, FakeCredentials]]:
+    """A transport to a server that plays *script*."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", script.handle)
+    async with TestServer(app) as server:
+        credentials = FakeCredentials(str(server.make_url("")).rstrip("/"))
+        transport = Transport(cast(Credentials, credentials), Pace(1000, 1000), 2)
+        try:
+            yield transport, credentials
+        finally:
+            await transport.close()
+
+
+def ok() -> web.Response:
+    """An answer with a body."""
+    return web.json_response({"kind": "Service"})
+
+
+def busy(seconds: str) -> web.Response:
+    """The API server asks to slow down."""
+    return web.json_response({"message": "too many requests"}, status=429, headers={"Retry-After": seconds})
+
+
+async def test_a_busy_server_is_asked_again_after_the_pause_that_it_names() -> None:
+    """429 with Retry-After is patience, not failure; the same request is sent again."""
+    script = Script(busy("0.1"), busy("0.1"), ok())
+    async with talking_to(script) as (transport, _):
+        assert {"kind": "Service"} == await transport.get("/x", "read x", query={"a": "b c"})
+
+    assert ["/x?a=b+c"] * 3 == [request.path_qs for request in script.asked]
+
+
+async def test_patience_with_a_busy_server_ends() -> None:
+    """After a few 429 in a row the pass fails and its key backs off."""
+    async with talking_to(Script(*(busy("0.1") for _ in range(module.TRIES)))) as (transport, _):
+        with pytest.raises(Unreachable, match="too many requests"):
+            await transport.get("/x", "read x")
+
+
+async def test_a_replaced_token_is_read_again_once() -> None:
+    """401 reloads the credentials and tries again; a second 401 is an answer."""
+    script = Script(web.Response(status=401), ok(), web.Response(status=401), web.Response(status=401))
+    async with talking_to(script) as (transport, credentials):
+        await transport.get("/x", "read x")
+        assert ["Bearer token-0", "Bearer token-1"] == [r.headers["Authorization"] for r in script.asked]
+        with pytest.raises(Forbidden):
+            await transport.get("/x", "read x")
+
+    assert 2 == credentials.reloads
+
+
+async def test_server_side_apply_is_sent_as_it_must_be() -> None:
+    """One field manager, force, strict validation, the apply content type."""
+    script = Script(ok())
+    async with talking_to(script) as (transport, _):
+        await transport.apply("/x", {"a": 1}, "write x")
+
+    request = script.asked[0]
+    assert ("PATCH", "application/apply-patch+yaml") == (request.method, request.content_type)
+    assert {"fieldManager": "streaming-operator", "force": "true", "fieldValidation": "Strict"} == dict(
+        request.query
+    )
+
+
+@pytest.mark.parametrize(
+    "answer", [web.Response(text="<html>"), web.Response(status=502, text="<html>")], ids=["200", "502"]
+)
+async def test_an_answer_that_is_no_json_is_no_answer(answer: web.Response) -> None:
+    """A proxy's page, whatever its status, ends in `Unreachable`."""
+    async with talking_to(Script(answer)) as (transport, _):
+        with pytest.raises(Unreachable, match="read x"):
+            await transport.get("/x", "read x")
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    """A refused connection is a value of our own error tree, with its cause."""
+    credentials = FakeCredentials("http://127.0.0.1:1")
+    transport = Transport(cast(Credentials, credentials), Pace(10, 10), 2)
+    try:
+        with pytest.raises(Unreachable, match="cannot read x") as refusal:
+            await transport.get("/x", "read x")
+    finally:
+        await transport.close()
+
+    assert refusal.value.__cause__ is not None
+
+
+async def lines_of(transport: Transport) -> list[bytes]:
+    """All lines of one watch."""
+    async with transport.watch("/x", {"watch": "1"}, "watch x") as lines:
+        return [line async for line in lines]
+
+
+async def test_lines_of_any_length_come_whole() -> None:
+    """An object of megabytes is one line, however the network cuts it."""
+    long = b'"' + b"x" * 3_000_000 + b'"'
+    async with talking_to(Script(web.Response(body=long + b"\n{}\n"))) as (transport, _):
+        assert [long, b"{}"] == await lines_of(transport)
+
+
+async def test_a_line_that_is_cut_at_the_end_is_an_error() -> None:
+    """Half an event is never taken for the end of the watch."""
+    async with talking_to(Script(web.Response(body=b'{}\n{"type":"MODI'))) as (transport, _):
+        with pytest.raises(Unreachable, match="cut within a line"):
+            await lines_of(transport)
+
+
+async def test_a_silent_watch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that says nothing, not even a bookmark, is a dead line."""
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.2)
+    given_up = asyncio.Event()
+
+    class Silent(Script):
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"{}\n")
+            await given_up.wait()
+            return response
+
+    async with talking_to(Silent()) as (transport, _):
+        with pytest.raises(Unreachable, match="no answer in time"):
+            await lines_of(transport)
+        given_up.set()

@@ -1,0 +1,258 @@
+"""The informer against a scripted API server: however a watch ends, the cache is right again afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from streaming_operator.cluster.objects import Cached
+from streaming_operator.errors import ClusterError, Expired, Forbidden, Gone, Unreachable
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.informer import Informer
+from streaming_operator.kube.resources import SERVICES
+from tests.unit.virtual_time import run
+
+Step = bytes | ClusterError | Exception | Callable[[], None]
+
+
+def an_object(name: str, version: int, uid: str | None = None, **spec: Any) -> dict[str, Any]:
+    """A Service of that version."""
+    metadata = {"name": name, "namespace": "demo", "uid": uid or name, "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": spec}
+
+
+def event(kind: str, body: dict[str, Any]) -> bytes:
+    """One line of a watch."""
+    return orjson.dumps({"type": kind, "object": body})
+
+
+def bookmark(version: int) -> bytes:
+    """A line that tells the version only."""
+    return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+class ScriptedServer:
+    """Answers lists from `objects`, and watches from one script each; without a script a watch is silent."""
+
+    def __init__(self, *watches: list[Step]) -> None:
+        self.objects: list[dict[str, Any]] = []
+        self.version = 10
+        self.page = 500
+        self.watches = list(watches)
+        self.list_errors: list[ClusterError] = []
+        self.lists = 0
+        self.versions: list[str] = []
+
+    async def get(self, path: str, doing: str, *, query: Mapping[str, str], accept: str | None = None) -> Any:
+        """One page of the list."""
+        if self.list_errors:
+            raise self.list_errors.pop(0)
+        start = int(query.get("continue", "0"))
+        self.lists += start == 0
+        metadata = {"resourceVersion": str(self.version)}
+        if start + self.page < len(self.objects):
+            metadata["continue"] = str(start + self.page)
+        return orjson.loads(
+            orjson.dumps({"metadata": metadata, "items": self.objects[start : start + self.page]})
+        )
+
+    @asynccontextmanager
+    async def watch(
+        self, path: str, query: Mapping[str, str], doing: str, accept: str | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Play the next script."""
+        self.versions.append(query["resourceVersion"])
+        yield self._lines(self.watches.pop(0) if self.watches else None)
+
+    async def _lines(self, script: list[Step] | None) -> AsyncIterator[bytes]:
+        if script is None:
+            await asyncio.sleep(1e9)
+        for step in script or ():
+            if isinstance(step, bytes):
+                yield step
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                step()
+
+
+class Followed:
+    """An informer of a scripted server, and all that it told."""
+
+    def __init__(self, server: ScriptedServer) -> None:
+        self.server = server
+        self.told: list[tuple[str | None, str | None]] = []
+        self.informer = Informer(cast(Transport, server), SERVICES, self._changed)
+
+    def _changed(self, old: Cached | None, new: Cached | None, ours: bool) -> None:
+        if not ours:
+            self.told.append((old and old.resource_version, new and new.resource_version))
+
+    def follow(self, seconds: float = 600.0) -> dict[str, str]:
+        """Let it run; returns name -> version of all that it knows then."""
+
+        async def main() -> dict[str, str]:
+            task = asyncio.create_task(self.informer.run())
+            await asyncio.sleep(seconds)
+            assert not task.done()
+            task.cancel()
+            return {seen.key[1]: seen.resource_version for seen in self.informer}
+
+        return run(main())
+
+
+def test_a_list_and_its_watch_become_the_cache() -> None:
+    """Added, modified and deleted objects are told once each, in order."""
+    server = ScriptedServer(
+        [
+            event("ADDED", an_object("b", 11)),
+            event("MODIFIED", an_object("a", 12, x=1)),
+            event("DELETED", an_object("b", 13)),
+        ]
+    )
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+
+    assert {"a": "12"} == followed.follow()
+    assert [(None, "5"), (None, "11"), ("5", "12"), ("11", None)] == followed.told
+
+
+def test_pages_make_one_list() -> None:
+    """A list longer than a page is read to its end before anything is told as gone."""
+    server = ScriptedServer()
+    server.objects = [an_object(f"o{n}", n + 1) for n in range(7)]
+    server.page = 3
+
+    assert 7 == len(Followed(server).follow())
+
+
+def test_a_watch_that_ends_by_itself_goes_on_where_it_was() -> None:
+    """The time-out of a watch costs no list; the version comes from events and bookmarks."""
+    server = ScriptedServer([event("ADDED", an_object("a", 11))], [bookmark(42)])
+    Followed(server).follow()
+
+    assert 1 == server.lists
+    assert ["10", "11", "42"] == server.versions
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Expired("410"),
+        Unreachable("connection reset"),
+        Forbidden("403"),
+        Gone("404"),
+        RuntimeError("nobody thought of this"),
+        event("ERROR", {"kind": "Status", "code": 410, "message": "too old resource version"}),
+        event("ERROR", {"kind": "Status", "code": 500, "message": "etcd leader changed"}),
+        b'{"type":"MODIFIED","object":{"metadata":{"na',
+        b"<html>not JSON</html>",
+        b'{"neither":"an event"}',
+    ],
+    ids=[
+        "410",
+        "reset",
+        "403",
+        "404",
+        "unforeseen",
+        "error 410",
+        "error 500",
+        "cut line",
+        "html",
+        "no event",
+    ],
+)
+def test_however_a_watch_breaks_what_the_gap_hid_is_noticed(ending: Step) -> None:
+    """After any end that is not a time-out it lists again: the deleted are told as gone, the new as new."""
+    server = ScriptedServer([])
+    server.objects = [an_object("stays", 1), an_object("goes", 2), an_object("made again", 3, uid="first")]
+
+    def meanwhile() -> None:
+        server.objects = [
+            an_object("stays", 1),
+            an_object("made again", 20, uid="second"),
+            an_object("comes", 21),
+        ]
+        server.version = 30
+
+    server.watches = [[meanwhile, ending]]
+    followed = Followed(server)
+
+    assert {"stays": "1", "made again": "20", "comes": "21"} == followed.follow()
+    assert [("2", None), ("3", "20"), (None, "21")] == followed.told[3:]
+    assert ["10", "30"] == server.versions
+
+
+def test_a_server_that_is_away_for_minutes_is_waited_for() -> None:
+    """Lists that fail are tried again, ever more slowly, without an end."""
+    server = ScriptedServer()
+    server.objects = [an_object("a", 1)]
+    server.list_errors = [Unreachable("503") for _ in range(20)]
+
+    assert {"a": "1"} == Followed(server).follow(1000)
+
+
+def test_what_is_not_kept_wakes_nobody() -> None:
+    """An event that changes only the version is taken in and told to nobody."""
+    server = ScriptedServer([event("MODIFIED", an_object("a", 11))])
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+
+    assert {"a": "11"} == followed.follow()
+    assert [(None, "5")] == followed.told
+
+
+def test_our_own_write_is_neither_told_nor_overtaken() -> None:
+    """The answer to a write is in the cache at once; its event is no news, an older one changes nothing."""
+    server = ScriptedServer([])
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+
+    def write() -> None:
+        followed.informer.note(an_object("a", 12, x=1))
+        followed.informer.note(an_object("b", 13))
+
+    server.watches = [
+        [write, event("MODIFIED", an_object("a", 11, x=0)), event("MODIFIED", an_object("a", 12, x=1))]
+    ]
+
+    assert {"a": "12", "b": "13"} == followed.follow()
+    assert [(None, "5")] == followed.told
+
+
+@pytest.mark.parametrize("answered", [12, 11], ids=["ours", "somebody else's"])
+def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_is_not_ours(
+    answered: int,
+) -> None:
+    """The watch may be faster than the answer: our own version is no news, another one is told in the end."""
+    server = ScriptedServer([])
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+    writing = followed.informer.writing(("demo", "a"))
+
+    def answer() -> None:
+        followed.informer.note(an_object("a", answered, x=1))
+        writing.__exit__(None, None, None)
+
+    server.watches = [[writing.__enter__, event("MODIFIED", an_object("a", 12, x=1)), answer]]
+
+    assert {"a": "12"} == followed.follow()
+    assert [(None, "5")] + [("12", "12")] * (answered != 12) == followed.told
+
+
+def test_a_late_answer_raises_no_dead_object() -> None:
+    """The watch told of the deletion before the answer to our write came: it stays deleted."""
+    server = ScriptedServer([])
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+
+    def write() -> None:
+        followed.informer.note(an_object("a", 11, x=1))
+
+    server.watches = [[event("DELETED", an_object("a", 12)), write]]
+
+    assert {} == followed.follow()
+    assert [(None, "5"), ("5", None)] == followed.told
