@@ -95,7 +95,7 @@ async def test_killed_around_any_write_the_end_is_the_same(
             end = end_state(plane, here, endpoint, body)
         ends.append(_without(end, namespace))
 
-    assert ends[0] == ends[1]
+    assert ends[1] == ends[0]
 
 
 def _named(namespace: str) -> Object:

@@ -44,10 +44,10 @@ async def test_a_second_apply_writes_nothing(
 
         second = await here.cluster.apply(endpoint, children)
 
-        assert titles(children) == first.written
-        assert () == second.written
-        assert requests == here.cluster.requests
-        assert stored == versions(control_plane, children)
+        assert first.written == titles(children)
+        assert second.written == ()
+        assert here.cluster.requests == requests
+        assert versions(control_plane, children) == stored
 
 
 async def test_a_restarted_operator_writes_nothing(
@@ -61,7 +61,7 @@ async def test_a_restarted_operator_writes_nothing(
     async with connected(control_plane.kubeconfig, monkeypatch) as again:
         applied = await again.cluster.apply(endpoint, again.children(endpoint))
 
-        assert (0, 0) == (applied.writes, again.writes)
+        assert (applied.writes, again.writes) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ async def test_an_edit_by_hand_is_repaired_and_nothing_else_is_written(
 
         after = versions(control_plane, children)
         title = f"{kind}/{child['metadata']['name']}"
-        assert (title,) == applied.written
-        assert {title} == {name for name, version in after.items() if version != before[name]}
+        assert applied.written == (title,)
+        assert {name for name, version in after.items() if version != before[name]} == {title}
         assert edited != after[title]
         assert (await here.cluster.apply(endpoint, children)).writes == 0
 
@@ -117,7 +117,7 @@ async def test_a_child_deleted_by_hand_comes_back(
             control_plane.delete(child)
             await here.until_woken(endpoint.key)
 
-            assert titles((child,)) == (await here.cluster.apply(endpoint, children)).written
+            assert (await here.cluster.apply(endpoint, children)).written == titles((child,))
             assert exists(control_plane, child)
 
 
@@ -134,8 +134,8 @@ async def test_what_others_add_stays_and_asks_for_no_write(
         control_plane.patch(service, {"metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}}})
         await here.until_woken(endpoint.key)
 
-        assert 0 == (await here.cluster.apply(endpoint, children)).writes
-        assert "x" == control_plane.get(service)["metadata"]["labels"]["team"]
+        assert (await here.cluster.apply(endpoint, children)).writes == 0
+        assert control_plane.get(service)["metadata"]["labels"]["team"] == "x"
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["same operator", "restarted operator"])
@@ -150,7 +150,7 @@ async def test_a_field_that_is_no_longer_rendered_is_removed(
         annotated = {**service, "metadata": {**service["metadata"], "annotations": {"example.com/once": "1"}}}
         with_it = tuple(annotated if child is service else child for child in children)
         await here.cluster.apply(endpoint, with_it)
-        assert "1" == control_plane.get(service)["metadata"]["annotations"]["example.com/once"]
+        assert control_plane.get(service)["metadata"]["annotations"]["example.com/once"] == "1"
         if not restarted:
             await here.cluster.apply(endpoint, children)
     if restarted:
@@ -194,10 +194,10 @@ async def test_an_object_that_is_not_ours_is_refused_and_nothing_is_written(
 
         assert "Service/chat" in str(refusal.value)
         assert ("ReplicaSet/foreign" if owners else "controlled by nobody") in str(refusal.value)
-        assert 0 == here.writes
-        assert ("Service/chat",) == titles(tuple(child for child in children if exists(control_plane, child)))
+        assert here.writes == 0
+        assert titles(tuple(child for child in children if exists(control_plane, child))) == ("Service/chat",)
         assert (
-            before["metadata"]["resourceVersion"] == control_plane.get(foreign)["metadata"]["resourceVersion"]
+            control_plane.get(foreign)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
         )
 
 
@@ -221,7 +221,7 @@ async def test_what_is_no_longer_rendered_is_pruned(
             endpoint, tuple(child for child in children if child is not ingress)
         )
 
-        assert (titles((ingress,)), ()) == (applied.pruned, applied.written)
+        assert (applied.pruned, applied.written) == (titles((ingress,)), ())
         assert not exists(control_plane, ingress)
         assert exists(control_plane, bystander)
 
@@ -242,11 +242,11 @@ async def test_a_config_map_that_a_pod_still_mounts_is_kept(
         await here.until_woken(endpoint.key)
         swapped = tuple(new if child is old else child for child in children)
 
-        assert () == (await here.cluster.apply(endpoint, swapped)).pruned
+        assert (await here.cluster.apply(endpoint, swapped)).pruned == ()
         here.woken.clear()
         control_plane.request("DELETE", control_plane.path(pod), gracePeriodSeconds="0")
         await here.until_woken(endpoint.key)
-        assert titles((old,)) == (await here.cluster.apply(endpoint, swapped)).pruned
+        assert (await here.cluster.apply(endpoint, swapped)).pruned == titles((old,))
 
 
 def a_pod(endpoint: StreamingEndpoint, config_map: str) -> Manifest:
@@ -313,7 +313,7 @@ async def test_no_child_is_made_for_an_endpoint_that_is_gone(
         with pytest.raises(Gone):
             await here.cluster.apply(endpoint, children)
 
-        assert 0 == here.writes
+        assert here.writes == 0
         assert not any(exists(control_plane, child) for child in children)
 
 

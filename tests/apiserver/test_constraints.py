@@ -33,7 +33,7 @@ def test_a_constraint_on_the_spec(control_plane: ControlPlane, constraint: Const
     with pytest.raises(ApiError) as refusal:
         _create(control_plane, tried.rejected)
     assert refusal.value.status == 422
-    assert [] == [words for words in (f"{tried.path}: ", *tried.said) if words not in refusal.value.message]
+    assert [words for words in (f"{tried.path}: ", *tried.said) if words not in refusal.value.message] == []
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_constraint_on_the_status(
     with pytest.raises(ApiError) as refusal:
         _put_status(control_plane, stored, tried.rejected)
     assert refusal.value.status == 422
-    assert [] == [words for words in (f"{tried.path}: ", *tried.said) if words not in refusal.value.message]
+    assert [words for words in (f"{tried.path}: ", *tried.said) if words not in refusal.value.message] == []
 
 
 def _put_status(server: ApiClient, stored: Document, body: Document) -> None:

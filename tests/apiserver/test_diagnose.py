@@ -192,18 +192,18 @@ async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningE
     with Proxy(engine.port, proxies.healthy) as edge:
         told = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
     found = json.loads(told.stdout)
-    assert (0, "Streaming") == (told.exit_code, found["verdict"]), told.output
+    assert (told.exit_code, found["verdict"]) == (0, "Streaming"), told.output
     hops = found["runs"][0]["hops"]
-    assert ["Exposure", "Service", "Pod"] == [hop["hop"] for hop in hops]
-    assert {"Streaming"} == {hop["verdict"] for hop in hops}
-    assert [False, True, True] == ["not judged" in hop["note"] for hop in hops]
+    assert [hop["hop"] for hop in hops] == ["Exposure", "Service", "Pod"]
+    assert {hop["verdict"] for hop in hops} == {"Streaming"}
+    assert ["not judged" in hop["note"] for hop in hops] == [False, True, True]
     assert b"Host: chat." in edge.requests[0]
     states = {f"{child['kind']}/{child['name']}": child["state"] for child in found["children"]}
-    assert ("1/1 ready, 1 of the newest template", "no address") == (
+    assert (
         states["Deployment/chat"],
         states["Ingress/chat"],
-    )
-    assert "ready" == states[f"Pod/{world.pod['metadata']['name']}"]
+    ) == ("1/1 ready, 1 of the newest template", "no address")
+    assert states[f"Pod/{world.pod['metadata']['name']}"] == "ready"
 
 
 async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) -> None:
@@ -211,7 +211,7 @@ async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) ->
     with Proxy(engine.port, proxies.store_and_forward) as edge:
         told = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
     found = json.loads(told.stdout)
-    assert (1, "Buffered", "Exposure") == (told.exit_code, found["verdict"], found["hop"])
+    assert (told.exit_code, found["verdict"], found["hop"]) == (1, "Buffered", "Exposure")
     assert "ingress-nginx" in found["remedy"]
 
 
@@ -219,9 +219,10 @@ async def test_an_edge_that_nobody_reaches_is_exit_code_4(world: World) -> None:
     """The pod still streams, and says so."""
     told = await world.diagnose("--via", f"127.0.0.1:{free_port()}", "--output", "json")
     found = json.loads(told.stdout)
-    assert (4, "Unreachable") == (told.exit_code, found["verdict"])
-    assert {"Pod": "Streaming", "Service": "Streaming"} == {
-        hop["hop"]: hop["verdict"] for hop in found["runs"][0]["hops"] if hop["hop"] != "Exposure"
+    assert (told.exit_code, found["verdict"]) == (4, "Unreachable")
+    assert {hop["hop"]: hop["verdict"] for hop in found["runs"][0]["hops"] if hop["hop"] != "Exposure"} == {
+        "Pod": "Streaming",
+        "Service": "Streaming",
     }
 
 
@@ -229,7 +230,7 @@ async def test_a_pod_that_does_not_come_up_is_told_without_asking(world: World) 
     """The kubelet's waiting reason, translated; no request is sent anywhere."""
     world.not_ready(state={"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
     told = await world.diagnose()
-    assert (1, True) == (told.exit_code, told.stdout.startswith("ImageNotPulled: image none: ")), told.output
+    assert (told.exit_code, told.stdout.startswith("ImageNotPulled: image none: ")) == (1, True), told.output
     assert "Remedy: Check engine.image" in told.stdout
     assert f"Pod/{world.pod['metadata']['name']}" in told.stdout
 
@@ -241,13 +242,13 @@ async def test_with_few_rights_it_tells_what_it_may_not_do(
     namespace = world.endpoint.namespace
     world.kubeconfig = as_service_account(world.plane, namespace, tmp_path, RULES)
     keyless = await world.diagnose()
-    assert (1, True) == (keyless.exit_code, keyless.stdout.startswith("SecretNotReadable: ")), keyless.output
+    assert (keyless.exit_code, keyless.stdout.startswith("SecretNotReadable: ")) == (1, True), keyless.output
     assert "--api-key-env" in keyless.stdout
     with Proxy(engine.port, proxies.healthy) as edge:
         via = ("--via", f"127.0.0.1:{edge.port}", "--api-key-env", "K", "--output", "json")
         told = await world.diagnose(*via, K=KEY)
     found = json.loads(told.stdout)
-    assert (0, ["Exposure"]) == (told.exit_code, [hop["hop"] for hop in found["runs"][0]["hops"]]), (
+    assert (told.exit_code, [hop["hop"] for hop in found["runs"][0]["hops"]]) == (0, ["Exposure"]), (
         told.output
     )
     details = {f"{child['kind']}/{child['name']}": child for child in found["children"]}
@@ -262,28 +263,28 @@ async def test_without_an_exposure_the_service_judges(world: World, tmp_path: Pa
     world.plane.patch({**body, "metadata": metadata}, {"spec": {"exposure": None}})
     told = await world.diagnose("--output", "json")
     found = json.loads(told.stdout)
-    assert (0, "Service") == (told.exit_code, found["hop"]), told.output
-    assert ["Service", "Pod"] == [hop["hop"] for hop in found["runs"][0]["hops"]]
+    assert (told.exit_code, found["hop"]) == (0, "Service"), told.output
+    assert [hop["hop"] for hop in found["runs"][0]["hops"]] == ["Service", "Pod"]
     world.kubeconfig = as_service_account(world.plane, world.endpoint.namespace, tmp_path, RULES)
     told = await world.diagnose("--api-key-env", "K", K=KEY)
-    assert (4, True) == (told.exit_code, "pods/portforward" in told.stdout), told.output
+    assert (told.exit_code, "pods/portforward" in told.stdout) == (4, True), told.output
 
 
 async def test_unknown_names_are_told_with_those_there_are(world: World) -> None:
     """Usage: exit code 2, one sentence."""
     words = ["diagnose", "chta", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig)]
     told = await asyncio.to_thread(CliRunner().invoke, main, words)
-    assert 2 == told.exit_code
+    assert told.exit_code == 2
     assert f"no StreamingEndpoint chta in namespace {world.endpoint.namespace}: there are chat" in told.stderr
 
 
 async def test_names_are_completed(world: World) -> None:
     """TAB asks the cluster; where there is none, nothing is offered and nothing is said."""
     words = ["diagnose", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig), "ch"]
-    assert ["chat", ":4"] == await asyncio.to_thread(complete_for_kubectl, main, words)
-    assert [":4"] == await asyncio.to_thread(
-        complete_for_kubectl, main, ["diagnose", "--kubeconfig", "/no", ""]
-    )
+    assert await asyncio.to_thread(complete_for_kubectl, main, words) == ["chat", ":4"]
+    assert await asyncio.to_thread(complete_for_kubectl, main, ["diagnose", "--kubeconfig", "/no", ""]) == [
+        ":4"
+    ]
 
 
 async def test_as_a_kubectl_plugin(world: World, engine: RunningEngine, kubectl: Path) -> None:
@@ -300,5 +301,5 @@ async def test_as_a_kubectl_plugin(world: World, engine: RunningEngine, kubectl:
             env=environment,
             check=False,
         )
-    assert (0, True) == (done.returncode, done.stdout.startswith("Streaming: ")), done.stderr
+    assert (done.returncode, done.stdout.startswith("Streaming: ")) == (0, True), done.stderr
     assert "Deployment/chat" in done.stdout

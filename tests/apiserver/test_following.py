@@ -96,10 +96,12 @@ async def test_classes_and_gateways_are_seen_as_they_come(
         await here.until(lambda: told in here.cluster.capabilities().ingress_classes, "the classes are known")
 
         classes = here.cluster.capabilities().ingress_classes
-        assert ["ingress-nginx", "generic", "ingress-nginx"] == [
-            classes[name].profile for name in (known, other, told)
+        assert [classes[name].profile for name in (known, other, told)] == [
+            "ingress-nginx",
+            "generic",
+            "ingress-nginx",
         ]
-        assert ("infra/edge", 8080) == (classes[told].service, classes[told].http_port)
+        assert (classes[told].service, classes[told].http_port) == ("infra/edge", 8080)
         assert endpoint.key in here.woken
 
 
@@ -161,8 +163,8 @@ async def test_chosen_namespaces_need_no_rights_elsewhere(
             here.woken.clear()
             control_plane.delete(of_kind(children, "Service"))
             await here.until_woken(endpoint.key)
-            assert ("Service/chat",) == (await here.cluster.apply(endpoint, children)).written
-        assert {namespace, second} == {found["namespace"] for found in await here.cluster.list_endpoints()}
+            assert (await here.cluster.apply(endpoint, children)).written == ("Service/chat",)
+        assert {found["namespace"] for found in await here.cluster.list_endpoints()} == {namespace, second}
 
 
 async def test_a_host_that_another_ingress_serves_is_told_and_watched(
@@ -201,7 +203,7 @@ async def test_a_host_that_another_ingress_serves_is_told_and_watched(
 
         route = here.cluster.observe(endpoint, children).route
         assert route is not None
-        assert (True, True, None) == (route.exists, route.admitted, route.trouble)
+        assert (route.exists, route.admitted, route.trouble) == (True, True, None)
 
 
 async def test_the_workload_is_observed_as_its_controllers_tell_it(
@@ -218,16 +220,16 @@ async def test_the_workload_is_observed_as_its_controllers_tell_it(
         await here.until(lambda: bool(here.cluster.observe(endpoint, children).pods), "the pod is seen")
 
         seen = here.cluster.observe(endpoint, children)
-        assert (1, 1, 1, "abc") == (
+        assert (
             seen.desired_replicas,
             seen.ready_replicas,
             seen.updated_replicas,
             seen.pod_template_hash,
-        )
-        assert [("chat-abc-1", "10.9.8.7", True, "abc")] == [
-            (p.name, p.ip, p.ready, p.template_hash) for p in seen.pods
+        ) == (1, 1, 1, "abc")
+        assert [(p.name, p.ip, p.ready, p.template_hash) for p in seen.pods] == [
+            ("chat-abc-1", "10.9.8.7", True, "abc")
         ]
-        assert control_plane.get(of_kind(children, "Service"))["spec"]["clusterIP"] == seen.service_address
+        assert seen.service_address == control_plane.get(of_kind(children, "Service"))["spec"]["clusterIP"]
         assert seen.workload_trouble is None
 
         deployment = of_kind(children, "Deployment")
@@ -236,7 +238,7 @@ async def test_the_workload_is_observed_as_its_controllers_tell_it(
             endpoint, tuple(more if child is deployment else child for child in children)
         )
         scaled = here.cluster.observe(endpoint, children)
-        assert ("abc", False) == (scaled.pod_template_hash, scaled.rolled_out)
+        assert (scaled.pod_template_hash, scaled.rolled_out) == ("abc", False)
 
         template = {
             **deployment["spec"]["template"],
@@ -319,9 +321,9 @@ async def test_the_status_is_written_for_the_very_endpoint_only(
         await here.cluster.write_status(endpoint, {"observedGeneration": 1, "conditions": [condition]})
         body = await here.cluster.read_endpoint(endpoint.key)
         assert body is not None
-        assert "Testing" == body["status"]["conditions"][0]["reason"]
-        assert [endpoint.name] == [
-            m["name"] for m in await here.cluster.list_endpoints() if m["namespace"] == namespace
+        assert body["status"]["conditions"][0]["reason"] == "Testing"
+        assert [m["name"] for m in await here.cluster.list_endpoints() if m["namespace"] == namespace] == [
+            endpoint.name
         ]
 
         control_plane.delete(body)
@@ -344,7 +346,7 @@ async def test_events_tell_and_never_fail(
         await here.cluster.publish(endpoint, "Warning", "Buffered", "x" * 5000)
         await here.cluster.publish(nowhere, "Normal", "Streaming", "y")
     found = control_plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
-    assert [("Buffered", endpoint.uid)] == [(event["reason"], event["regarding"]["uid"]) for event in found]
+    assert [(event["reason"], event["regarding"]["uid"]) for event in found] == [("Buffered", endpoint.uid)]
 
 
 async def test_secrets_and_config_maps_are_read_by_key(
@@ -356,8 +358,8 @@ async def test_secrets_and_config_maps_are_read_by_key(
     control_plane.create({**secret, "stringData": {"api-key": "sesame"}, "data": {"bytes": "/////w=="}})
     control_plane.create({**config, "data": {"ca.crt": "PEM"}})
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
-        assert "sesame" == await here.cluster.read_secret_key(namespace, "s", "api-key")
-        assert "PEM" == await here.cluster.read_config_map_key(namespace, "c", "ca.crt")
+        assert await here.cluster.read_secret_key(namespace, "s", "api-key") == "sesame"
+        assert await here.cluster.read_config_map_key(namespace, "c", "ca.crt") == "PEM"
         for name, key in (("s", "other"), ("missing", "api-key")):
             with pytest.raises(Gone, match=name):
                 await here.cluster.read_secret_key(namespace, name, key)
@@ -382,15 +384,15 @@ async def test_the_edge_is_where_the_administrator_says(
     told = Settings(edges=(EdgeSetting(class_name=name, service=f"{namespace}/edge", https_port=8443),))
     async with connected(control_plane.kubeconfig, monkeypatch, told) as here:
         found = await here.cluster.edge_addresses(endpoint)
-        assert ((address,), 80, 8443) == (found.addresses, found.http_port, found.https_port)
+        assert (found.addresses, found.http_port, found.https_port) == ((address,), 80, 8443)
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         children = here.children(endpoint)
         await here.cluster.apply(endpoint, children)
-        assert () == (await here.cluster.edge_addresses(endpoint)).addresses
+        assert (await here.cluster.edge_addresses(endpoint)).addresses == ()
         status = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
         control_plane.patch(of_kind(children, "Ingress"), status, part="status")
         here.woken.clear()
         await here.until(
             lambda: bool((r := here.cluster.observe(endpoint, children).route) and r.addresses), "an address"
         )
-        assert ("192.0.2.7",) == (await here.cluster.edge_addresses(endpoint)).addresses
+        assert (await here.cluster.edge_addresses(endpoint)).addresses == ("192.0.2.7",)

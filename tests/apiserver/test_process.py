@@ -88,18 +88,18 @@ def test_it_becomes_ready_works_and_ends_cleanly(
     with operator(control_plane.kubeconfig, tmp_path) as running:
         running.until("/readyz", 200)
         control_plane.until(body, lambda found: "conditions" in (found.get("status") or {}), "a status")
-        assert 200 == running.get("/livez")[0]
+        assert running.get("/livez")[0] == 200
         assert "streamingendpoint_passes_total" in running.get("/metrics")[1]
 
         running.process.send_signal(signum)
-        assert 0 == running.process.wait(PATIENCE)
+        assert running.process.wait(PATIENCE) == 0
         assert "Traceback" not in running.log()
 
 
 def test_a_wrong_setting_ends_it_with_usage(control_plane: ControlPlane, tmp_path: Path) -> None:
     """Exit code 2 and the variable's name, before anything is started."""
     with operator(control_plane.kubeconfig, tmp_path, WORKERS="many") as running:
-        assert 2 == running.process.wait(PATIENCE)
+        assert running.process.wait(PATIENCE) == 2
         assert "STREAMING_OPERATOR_WORKERS" in running.log()
         assert "Traceback" not in running.log()
 
@@ -107,6 +107,6 @@ def test_a_wrong_setting_ends_it_with_usage(control_plane: ControlPlane, tmp_pat
 def test_without_an_api_server_it_says_so(tmp_path: Path) -> None:
     """A kubeconfig that is not there: one clear line, exit code 1."""
     with operator(tmp_path / "nowhere", tmp_path) as running:
-        assert 1 == running.process.wait(PATIENCE)
+        assert running.process.wait(PATIENCE) == 1
         assert "kubeconfig" in running.log()
         assert "Traceback" not in running.log()

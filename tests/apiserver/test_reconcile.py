@@ -84,8 +84,8 @@ async def test_an_exception_becomes_a_condition_and_touches_no_other_endpoint(
         await bench.look(broken)
     await bench.look(fine)
 
-    assert ("True", "InternalError") == bench.said(broken, "Reconciling")
-    assert ("True", "Progressing") == bench.said(fine, "Reconciling")
+    assert bench.said(broken, "Reconciling") == ("True", "InternalError")
+    assert bench.said(fine, "Reconciling") == ("True", "Progressing")
     assert bench.has(of_kind(bench.here.children(fine), "Deployment"))
 
 
@@ -102,12 +102,12 @@ async def test_a_foreign_object_stalls_with_its_name_and_nothing_is_written(benc
     with pytest.raises(Retry):
         await bench.look(endpoint)
 
-    assert ("True", "NameTaken") == bench.said(endpoint, "Stalled")
+    assert bench.said(endpoint, "Stalled") == ("True", "NameTaken")
     assert not bench.has(of_kind(bench.here.children(endpoint), "Deployment"))
 
     bench.plane.delete(foreign)
     await bench.look(endpoint)
-    assert ("False", "NotStalled") == bench.said(endpoint, "Stalled")
+    assert bench.said(endpoint, "Stalled") == ("False", "NotStalled")
 
 
 async def test_a_suspended_endpoint_gets_no_children(bench: Bench) -> None:
@@ -115,7 +115,7 @@ async def test_a_suspended_endpoint_gets_no_children(bench: Bench) -> None:
     endpoint = bench.endpoint(suspend=True)
     await bench.look(endpoint)
 
-    assert ("False", "Suspended") == bench.said(endpoint, "Reconciling")
+    assert bench.said(endpoint, "Reconciling") == ("False", "Suspended")
     assert not any(bench.has(child) for child in bench.here.children(endpoint))
 
 
@@ -130,7 +130,7 @@ async def test_a_spec_that_an_older_schema_let_through_stalls_and_leaves_the_chi
     bench.reconciler.seen(endpoint.key, body)
     await bench.reconciler.process(endpoint.key)
 
-    assert ("True", "InvalidSpec") == bench.said(endpoint, "Stalled")
+    assert bench.said(endpoint, "Stalled") == ("True", "InvalidSpec")
     assert "spec.gpu.count" in str(bench.stored(endpoint)["status"]["conditions"])
     assert bench.has(of_kind(bench.here.children(endpoint), "Deployment"))
 
@@ -143,7 +143,7 @@ async def test_a_status_edited_by_hand_is_put_right(bench: Bench) -> None:
     bench.plane.patch(bench.stored(endpoint), {"status": {"url": "http://elsewhere"}}, part="status")
     await bench.look(endpoint)
 
-    assert f"http://chat.{bench.namespace}.example.com" == bench.stored(endpoint)["status"]["url"]
+    assert bench.stored(endpoint)["status"]["url"] == f"http://chat.{bench.namespace}.example.com"
 
 
 async def test_an_endpoint_that_is_gone_leaves_no_trace(bench: Bench) -> None:

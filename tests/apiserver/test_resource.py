@@ -25,22 +25,22 @@ def _in(namespace: str, spec: Document, name: str = "qwen") -> Document:
 def test_four_facts_are_enough(control_plane: ControlPlane, namespace: str) -> None:
     """Model, GPU count, host and class make an endpoint; everything else has a default, which is stored."""
     stored = control_plane.create(_in(namespace, MINIMAL))["spec"]
-    assert "vllm/vllm-openai:v0.33.0" == stored["engine"]["image"]
-    assert ["/v1"] == stored["exposure"]["pathPrefixes"]
-    assert {"idleSeconds": 3600, "requestSeconds": 0, "connectSeconds": 10} == stored["exposure"]["timeouts"]
-    assert {"enabled": True, "intervalSeconds": 15} == stored["monitoring"]["serviceMonitor"]
-    assert ("Required", 64) == (
+    assert stored["engine"]["image"] == "vllm/vllm-openai:v0.33.0"
+    assert stored["exposure"]["pathPrefixes"] == ["/v1"]
+    assert stored["exposure"]["timeouts"] == {"idleSeconds": 3600, "requestSeconds": 0, "connectSeconds": 10}
+    assert stored["monitoring"]["serviceMonitor"] == {"enabled": True, "intervalSeconds": 15}
+    assert (
         stored["verification"]["mode"],
         stored["verification"]["request"]["maxTokens"],
-    )
-    assert ("Auto", 1, False) == (stored["rollout"]["strategy"], stored["replicas"], stored["suspend"])
+    ) == ("Required", 64)
+    assert (stored["rollout"]["strategy"], stored["replicas"], stored["suspend"]) == ("Auto", 1, False)
 
 
 @pytest.mark.parametrize("name", BASES)
 def test_every_field_is_kept(control_plane: ControlPlane, namespace: str, name: str) -> None:
     """Nothing of a document that sets every field is pruned, free-form parts included."""
     stored = control_plane.create(_in(namespace, BASES[name]))
-    assert BASES[name] == _within(BASES[name], stored["spec"])
+    assert _within(BASES[name], stored["spec"]) == BASES[name]
 
 
 def _within(wanted: object, found: object) -> object:
@@ -70,11 +70,11 @@ def test_spec_and_status_are_written_apart(control_plane: ControlPlane, namespac
     written = control_plane.request(
         "PUT", control_plane.path(stored, "status"), deepcopy(stored) | {"status": STATUS}
     )
-    assert (STATUS, stored["spec"], 1) == (
+    assert (
         written["status"],
         written["spec"],
         written["metadata"]["generation"],
-    )
+    ) == (STATUS, stored["spec"], 1)
 
 
 def test_it_scales(control_plane: ControlPlane, namespace: str) -> None:
@@ -83,9 +83,9 @@ def test_it_scales(control_plane: ControlPlane, namespace: str) -> None:
     status = {"replicas": 1, "selector": "streamingendpoints.dev/endpoint=qwen"}
     control_plane.patch(stored, {"status": status}, part="status")
     scale = control_plane.get(stored, part="scale")
-    assert (1, status) == (scale["spec"]["replicas"], scale["status"])
+    assert (scale["spec"]["replicas"], scale["status"]) == (1, status)
     control_plane.patch(stored, {"spec": {"replicas": 3}}, part="scale")
-    assert 3 == control_plane.get(stored)["spec"]["replicas"]
+    assert control_plane.get(stored)["spec"]["replicas"] == 3
 
 
 def test_applied_paths_replace_the_default(control_plane: ControlPlane, namespace: str) -> None:
@@ -93,23 +93,23 @@ def test_applied_paths_replace_the_default(control_plane: ControlPlane, namespac
     wanted = _in(namespace, MINIMAL)
     control_plane.apply(wanted)
     control_plane.apply(edited(wanted, (("spec", "exposure", "pathPrefixes"), ["/v1/chat"])))
-    assert ["/v1/chat"] == control_plane.get(wanted)["spec"]["exposure"]["pathPrefixes"]
+    assert control_plane.get(wanted)["spec"]["exposure"]["pathPrefixes"] == ["/v1/chat"]
 
 
 def test_applying_again_changes_nothing(control_plane: ControlPlane, namespace: str) -> None:
     """A second apply of the same file is no new version, so that GitOps tools are quiet."""
     first = control_plane.apply(_in(namespace, BASES["ingress"]))
     again = control_plane.apply(_in(namespace, BASES["ingress"]))
-    assert first["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"]
+    assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
 def test_the_crd_survives_the_server(control_plane: ControlPlane) -> None:
     """The API server keeps the CRD as it was sent: it drops no keyword and finds nothing to complain of."""
     sent = crd.crd()
     stored = control_plane.get(sent)
-    assert sent["spec"]["versions"] == stored["spec"]["versions"]
+    assert stored["spec"]["versions"] == sent["spec"]["versions"]
     problems = [c for c in stored["status"]["conditions"] if c["type"] == "NonStructuralSchema"]
-    assert [] == problems
+    assert problems == []
 
 
 def test_kubectl_shows_what_matters(control_plane: ControlPlane, namespace: str, kubectl: Path) -> None:
@@ -121,11 +121,11 @@ def test_kubectl_shows_what_matters(control_plane: ControlPlane, namespace: str,
     table = _kubectl(kubectl, control_plane, "get", "sep", "--namespace", namespace, "--output", "wide")
     head, line = table.splitlines()
     shown = ["NAME", "URL", "MODEL", "READY", "STREAMING", "TTFT", "AGE"]
-    assert [*shown, "REPLICAS", "GPU", "CLASS", "GATEWAY"] == head.split()
+    assert head.split() == [*shown, "REPLICAS", "GPU", "CLASS", "GATEWAY"]
     name, url, model, ready, reason, ttft, _, replicas, gpus, edge = line.split()
-    assert ("qwen", "http://qwen.example.com/v1", "qwen", "True", "Streaming", "85", "1", "1", "nginx") == (
+    assert (
         name, url, model, ready, reason, ttft, replicas, gpus, edge,
-    )  # fmt: skip
+    ) == ("qwen", "http://qwen.example.com/v1", "qwen", "True", "Streaming", "85", "1", "1", "nginx")  # fmt: skip
 
 
 def _kubectl(program: Path, plane: ControlPlane, *words: str) -> str:
@@ -144,4 +144,4 @@ def test_samples_are_accepted(control_plane: ControlPlane, namespace: str, sampl
     """Every sample can be applied as it is, with strict field validation."""
     for found in yaml.safe_load_all(sample.read_text()):
         wanted = edited(json.loads(json.dumps(found)), (("metadata", "namespace"), namespace))
-        assert wanted["spec"] == _within(wanted["spec"], control_plane.apply(wanted)["spec"])
+        assert _within(wanted["spec"], control_plane.apply(wanted)["spec"]) == wanted["spec"]

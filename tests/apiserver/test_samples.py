@@ -23,7 +23,7 @@ def test_sample_applies(path: Path, control_plane: ControlPlane, namespace: str)
     for sample in documents(path):
         sample["metadata"]["namespace"] = namespace
         stored = control_plane.apply(sample)
-        assert {} == missing(sample["spec"], stored["spec"])
+        assert missing(sample["spec"], stored["spec"]) == {}
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
@@ -39,7 +39,7 @@ def test_plain_manifests_apply(control_plane: ControlPlane) -> None:
         if document["kind"] == "Namespace" or namespace is None:
             control_plane.apply(document)
         else:
-            assert namespace == control_plane.apply(document)["metadata"]["namespace"]
+            assert control_plane.apply(document)["metadata"]["namespace"] == namespace
 
 
 def missing(wanted: Object, found: Object) -> Object:

@@ -44,4 +44,4 @@ def test_the_cluster_side_knows_the_same_kinds() -> None:
     rendered = {(one.api_version, one.kind, one.plural, one.optional) for one in render.CHILD_KINDS}
     known = {(one.api_version, one.kind, one.plural, one in resources.OPTIONAL) for one in resources.CHILDREN}
 
-    assert rendered == known
+    assert known == rendered

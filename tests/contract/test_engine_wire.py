@@ -82,17 +82,17 @@ def test_stream_headers(server: Server) -> None:
         list(answer.frames())
     assert names == ["date", "server", "content-type", "vary", "x-marked", "transfer-encoding"]
     expected = ("uvicorn", "text/event-stream; charset=utf-8", "Origin")
-    assert expected == tuple(answer.header(name) for name in ("server", "content-type", "vary"))
+    assert tuple(answer.header(name) for name in ("server", "content-type", "vary")) == expected
 
 
 def test_chat_stream(server: Server) -> None:
     """Role, one event a token, the last token with its reason, usage with timings, [DONE]; a frame each."""
     found = stream(server, CHAT)
     expected = [shapes.ROLE, *[shapes.CONTENT] * 5, shapes.LAST, shapes.ENDING]
-    assert expected == [shape(event) for event in found]
-    assert "length" == found[-2]["choices"][0]["finish_reason"]
-    assert {"chat.completion.chunk"} == {event["object"] for event in found}
-    assert 1 == len({(event["id"], event["created"]) for event in found})
+    assert [shape(event) for event in found] == expected
+    assert found[-2]["choices"][0]["finish_reason"] == "length"
+    assert {event["object"] for event in found} == {"chat.completion.chunk"}
+    assert len({(event["id"], event["created"]) for event in found}) == 1
 
 
 def test_bytes_of_a_token(server: Server) -> None:
@@ -100,14 +100,14 @@ def test_bytes_of_a_token(server: Server) -> None:
     with server.ask(CHAT, streamed()) as answer:
         frame = list(answer.frames())[1]
     event = json.loads(frame.removeprefix(b"data: "))
-    assert b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n" == frame
+    assert frame == b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
 
 
 def test_fingerprint_without_usage(server: Server) -> None:
     """Without include_usage the last chunk carries the fingerprint, and no usage follows."""
     with server.ask(CHAT, completion(stream=True)) as answer:
         last = events(list(answer.frames()))[-1]
-    assert shapes.LAST[:-1] + ", system_fingerprint: str}" == shape(last)
+    assert shape(last) == shapes.LAST[:-1] + ", system_fingerprint: str}"
 
 
 def test_running_usage(server: Server) -> None:
@@ -117,8 +117,8 @@ def test_running_usage(server: Server) -> None:
         found = events(list(answer.frames()))
     expected = [shapes.ROLE, *[shapes.CONTENT] * 5, shapes.LAST]
     usage = shapes.USAGE_ON_THE_WAY
-    assert [shapes.with_usage(chunk, usage) for chunk in expected] == [shape(event) for event in found[:-1]]
-    assert [*range(7), 6] == [event["usage"]["completion_tokens"] for event in found]
+    assert [shape(event) for event in found[:-1]] == [shapes.with_usage(chunk, usage) for chunk in expected]
+    assert [event["usage"]["completion_tokens"] for event in found] == [*range(7), 6]
 
 
 def test_stream_interval(server: Server) -> None:
@@ -127,14 +127,14 @@ def test_stream_interval(server: Server) -> None:
     body = completion(stream=True, stream_options=options, stream_interval=3, max_tokens=9)
     with server.ask(CHAT, body) as answer:
         counts = [event["usage"]["completion_tokens"] for event in events(list(answer.frames()))]
-    assert [0, 1, 4, 7, 9, 9] == counts
+    assert counts == [0, 1, 4, 7, 9, 9]
 
 
 def test_text_stream(server: Server) -> None:
     """/v1/completions has no role chunk and the same ending."""
     found = stream(server, TEXT)
-    assert [*[shapes.TEXT] * 5, shapes.TEXT_LAST, shapes.ENDING] == [shape(event) for event in found]
-    assert {"text_completion"} == {event["object"] for event in found}
+    assert [shape(event) for event in found] == [*[shapes.TEXT] * 5, shapes.TEXT_LAST, shapes.ENDING]
+    assert {event["object"] for event in found} == {"text_completion"}
 
 
 def test_text_running_usage(server: Server) -> None:
@@ -142,25 +142,25 @@ def test_text_running_usage(server: Server) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     with server.ask(TEXT, completion(stream=True, stream_options=options)) as answer:
         found = events(list(answer.frames()))
-    assert shapes.with_usage(shapes.TEXT, shapes.USAGE) == shape(found[0])
+    assert shape(found[0]) == shapes.with_usage(shapes.TEXT, shapes.USAGE)
 
 
 def test_responses_stream(server: Server) -> None:
     """Named events, numbered, a frame each; the last one ends it, and no [DONE] comes."""
     with server.ask(RESPONSES, response(stream=True)) as answer:
         frames = list(answer.frames())
-    assert all(frame.startswith(b"event: ") and 1 == frame.count(b"\n\n") for frame in frames)
+    assert all(frame.startswith(b"event: ") and frame.count(b"\n\n") == 1 for frame in frames)
     named = [frame.removesuffix(b"\n\n").split(b"\ndata: ") for frame in frames]
     found = [json.loads(data) for _, data in named]
-    assert [event["type"] for event in found] == [name.removeprefix(b"event: ").decode() for name, _ in named]
+    assert [name.removeprefix(b"event: ").decode() for name, _ in named] == [event["type"] for event in found]
     # A delta a token, or fewer where the server was too busy to send each by itself.
-    assert list(shapes.RESPONSES) == [kind for kind, _ in itertools.groupby(event["type"] for event in found)]
-    assert [shapes.RESPONSES[event["type"]] for event in found] == [shape(event) for event in found]
-    assert [*range(len(found))] == [event["sequence_number"] for event in found]
+    assert [kind for kind, _ in itertools.groupby(event["type"] for event in found)] == list(shapes.RESPONSES)
+    assert [shape(event) for event in found] == [shapes.RESPONSES[event["type"]] for event in found]
+    assert [event["sequence_number"] for event in found] == [*range(len(found))]
     said = "".join(event.get("delta", "") for event in found)
     ended = found[-1]["response"]
-    assert said == ended["output"][0]["content"][0]["text"]
-    assert ("incomplete", 6) == (ended["status"], ended["usage"]["output_tokens"])
+    assert ended["output"][0]["content"][0]["text"] == said
+    assert (ended["status"], ended["usage"]["output_tokens"]) == ("incomplete", 6)
 
 
 def test_responses_know_no_interval_and_no_usage_option(server: Server) -> None:
@@ -168,13 +168,13 @@ def test_responses_know_no_interval_and_no_usage_option(server: Server) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     asked = response(stream=True, stream_interval=16, stream_options=options, max_output_tokens=32)
     with server.ask(RESPONSES, asked) as answer:
-        assert 3 < sum(b"event: response.output_text.delta" in frame for frame in answer.frames())
+        assert sum(b"event: response.output_text.delta" in frame for frame in answer.frames()) > 3
 
 
 def test_whole_response(server: Server) -> None:
     """An answer that is not streamed is the response of the last event."""
     with server.ask(RESPONSES, response()) as answer:
-        assert shapes.RESPONSE_DONE == shape(answer.json())
+        assert shape(answer.json()) == shapes.RESPONSE_DONE
 
 
 @pytest.mark.parametrize("api", list(PATHS))
@@ -186,7 +186,7 @@ async def test_probe_measures_each_api(server: Server, api: Api) -> None:
     request = post(target.path, target.host_header, question, "gzip", ApiKey(KEY))
     ended = await connection.exchange(target, request, recorder, connection.Limits())
     t = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
-    assert (200, api, 32, True, "length") == (t.status, t.api, t.tokens, t.done, t.finish_reason)
+    assert (t.status, t.api, t.tokens, t.done, t.finish_reason) == (200, api, 32, True, "length")
     assert t.metrics is not None
     assert t.pacing is not None
     assert 16 < t.events <= 32
@@ -195,15 +195,15 @@ async def test_probe_measures_each_api(server: Server, api: Api) -> None:
 def test_timings_of_one_token(server: Server) -> None:
     """One token has no mean time between tokens."""
     found = stream(server, CHAT, max_tokens=1)
-    assert [shapes.ROLE, shapes.LAST] == [shape(event) for event in found[:2]]
-    assert shapes.TIMINGS_OF_ONE == shape(found[-1]["metrics"])
+    assert [shape(event) for event in found[:2]] == [shapes.ROLE, shapes.LAST]
+    assert shape(found[-1]["metrics"]) == shapes.TIMINGS_OF_ONE
 
 
 @pytest.mark.parametrize(("path", "expected"), [(CHAT, shapes.WHOLE_CHAT), (TEXT, shapes.WHOLE_TEXT)])
 def test_whole_answer(server: Server, path: str, expected: str) -> None:
     """An answer that is not streamed has the text, the usage and the timings in one body."""
     with server.ask(path, completion()) as answer:
-        assert expected == shape(answer.json())
+        assert shape(answer.json()) == expected
         names = [name for name, _ in answer.headers]
     assert names == ["date", "server", "content-length", "content-type", "vary", "x-marked"]
 
@@ -230,21 +230,21 @@ def test_whole_answer(server: Server, path: str, expected: str) -> None:
 def test_answers(server: Server, method: str, path: str, body: object, status: int, expected: str) -> None:
     """The small endpoints and every refusal before a stream: status and structure."""
     with server.ask(path, body, method=method) as answer:
-        assert (status, expected) == (answer.status, shape(answer.json()))
+        assert (answer.status, shape(answer.json())) == (status, expected)
 
 
 def test_health_is_empty(server: Server) -> None:
     """/health and /ping say nothing but 200."""
     for method, path in (("GET", "/health"), ("GET", "/ping"), ("POST", "/ping")):
         with server.ask(path, method=method) as answer:
-            assert (200, "0") == (answer.status, answer.header("content-length")), path
+            assert (answer.status, answer.header("content-length")) == (200, "0"), path
 
 
 def test_model_list_has_the_limit(server: Server) -> None:
     """/v1/models tells the served name and the length the server was started with."""
     with server.ask("/v1/models") as answer:
         (model,) = answer.json()["data"]
-    assert ("tiny", 16_384) == (model["id"], model["max_model_len"])
+    assert (model["id"], model["max_model_len"]) == ("tiny", 16_384)
 
 
 def test_key_guards_only_v1(server: Server) -> None:
@@ -263,13 +263,13 @@ def test_key_guards_only_v1(server: Server) -> None:
         with server.ask(path, headers={}) as answer:
             statuses[path] = answer.status
             if answer.status == 401:
-                assert {"error": "Unauthorized"} == answer.json()
+                assert answer.json() == {"error": "Unauthorized"}
                 assert answer.header("vary") is None
     guarded = {path for path, status in statuses.items() if status == 401}
-    assert {"/v1/models", "/v1/nowhere"} == guarded
+    assert guarded == {"/v1/models", "/v1/nowhere"}
     for wrong in ({"Authorization": "Bearer wrong"}, {"x-api-key": KEY}):
         with server.ask(CHAT, completion(), headers=wrong) as answer:
-            assert 401 == answer.status
+            assert answer.status == 401
 
 
 def test_queue_and_keep_alive(server: Server) -> None:
@@ -279,8 +279,8 @@ def test_queue_and_keep_alive(server: Server) -> None:
         until(lambda: server.running() == 2)
         with server.ask(CHAT, streamed()) as third:
             frames = third.frames()
-            assert KEEP_ALIVE == next(frames)
-            assert (2, 1) == (server.running(), server.waiting())
+            assert next(frames) == KEEP_ALIVE
+            assert (server.running(), server.waiting()) == (2, 1)
             first.close()
             rest = [frame for frame in frames if frame != KEEP_ALIVE]
     metrics = events(rest)[-1]["metrics"]
@@ -296,13 +296,13 @@ def test_disconnect_ends_the_request(server: Server) -> None:
         next(answer.frames())
         until(lambda: server.running() == 1)
     until(lambda: server.running() == 0)
-    assert before == value(server.metrics(), "vllm:request_success_total")
+    assert value(server.metrics(), "vllm:request_success_total") == before
 
 
 def test_middleware_is_outermost(server: Server) -> None:
     """A `--middleware` class from PYTHONPATH sees the lifespan and requests that the key check refuses."""
     with server.ask("/v1/refused", headers={}) as answer:
-        assert (401, "1") == (answer.status, answer.header("x-marked"))
+        assert (answer.status, answer.header("x-marked")) == (401, "1")
     environment = Path(f"/proc/{server.engine.pid}/environ").read_bytes().split(b"\0")
     (seen,) = (
         entry.removeprefix(b"SEEN_SCOPES=") for entry in environment if entry.startswith(b"SEEN_SCOPES=")
@@ -317,9 +317,9 @@ def test_metrics(server: Server) -> None:
     stream(server, CHAT)
     table = set((here() / "metrics.txt").read_text().splitlines()[1:])
     found = set(families(server.metrics()).values())
-    assert set() == found - table
+    assert found - table == set()
     if server.kind == "vllm":
-        assert set() == table - found
+        assert table - found == set()
 
 
 def test_refused_requests_are_not_counted(server: Server) -> None:
@@ -327,8 +327,8 @@ def test_refused_requests_are_not_counted(server: Server) -> None:
     with server.ask("/v1/refused", headers={}):
         pass
     text = server.metrics()
-    assert 0 == value(text, "http_requests_total", status="4xx", handler="/v1/refused")
-    assert 0 < value(text, "http_requests_total", status="2xx", handler=CHAT, method="POST")
+    assert value(text, "http_requests_total", status="4xx", handler="/v1/refused") == 0
+    assert value(text, "http_requests_total", status="2xx", handler=CHAT, method="POST") > 0
 
 
 def test_sigterm_aborts_streams(server: Server) -> None:
@@ -341,13 +341,13 @@ def test_sigterm_aborts_streams(server: Server) -> None:
     with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
         found = stopped_stream(server, answer)
     told = events(found) if found[-1] == DONE else []
-    if "vllm" == server.kind and (not told or "error" in told[-1]):
-        assert 0 == engine.wait()
+    if server.kind == "vllm" and (not told or "error" in told[-1]):
+        assert engine.wait() == 0
         return
     last, ending = told[-2:]
-    assert [shapes.LAST, shapes.ENDING] == [shape(last), shape(ending)]
-    assert "abort" == last["choices"][0]["finish_reason"]
-    assert 0 == engine.wait()
+    assert [shape(last), shape(ending)] == [shapes.LAST, shapes.ENDING]
+    assert last["choices"][0]["finish_reason"] == "abort"
+    assert engine.wait() == 0
 
 
 def test_double_can_lose_the_abort() -> None:
@@ -355,9 +355,9 @@ def test_double_can_lose_the_abort() -> None:
     server = Server("double", [*MAIN, "--lose-abort"], {"VLLM_API_KEY": KEY})
     engine = server.engine
     with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
-        assert DONE != stopped_stream(server, answer)[-1]
+        assert stopped_stream(server, answer)[-1] != DONE
         assert not engine.ended()
-    assert 0 == engine.wait()
+    assert engine.wait() == 0
 
 
 def stopped_stream(server: Server, answer: Exchange) -> list[bytes]:
@@ -380,7 +380,7 @@ def test_sigterm_while_loading_is_swallowed(draining: Server) -> None:
     engine.signal(signal.SIGTERM)
     until(lambda: engine.listens() or engine.ended())
     with draining.ask("/health") as answer:
-        assert (200, engine.pid) == (answer.status, draining.engine.pid)
+        assert (answer.status, draining.engine.pid) == (200, engine.pid)
 
 
 def test_drain(draining: Server) -> None:
@@ -392,11 +392,11 @@ def test_drain(draining: Server) -> None:
         engine.signal(signal.SIGTERM)
         until(lambda: refused(engine.port))
         with Exchange(engine.port, "GET", "/health") as health:
-            assert 200 == health.status
+            assert health.status == 200
         found = events(list(frames))
-    assert "length" == found[-2]["choices"][0]["finish_reason"]
+    assert found[-2]["choices"][0]["finish_reason"] == "length"
     assert "metrics" not in found[-1]
-    assert 0 == engine.wait(120)
+    assert engine.wait(120) == 0
 
 
 def refused(port: int) -> bool:
@@ -407,7 +407,7 @@ def refused(port: int) -> bool:
         return False
     message = "cannot schedule new futures after shutdown"
     expected = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
-    assert (500, {"error": expected}, None) == (answer.status, body, answer.header("vary"))
+    assert (answer.status, body, answer.header("vary")) == (500, {"error": expected}, None)
     return True
 
 
@@ -436,4 +436,4 @@ def test_flags_are_the_real_ones() -> None:
     """flags.txt, which the double's parser is made of, is the list of the real parser."""
     from tests.contract.real_flags import real_flags
 
-    assert real_flags() == {(frozenset(names), arity) for names, arity in known_flags()}
+    assert {(frozenset(names), arity) for names, arity in known_flags()} == real_flags()

@@ -73,7 +73,7 @@ def test_it_makes_what_it_declares(route: Route) -> None:
     """One object of its kind, of the endpoint's name: so it is watched, pruned and permitted."""
     made = rendered(route)
 
-    assert (made["apiVersion"], made["kind"]) == (route.child.api_version, route.child.kind)
+    assert (route.child.api_version, route.child.kind) == (made["apiVersion"], made["kind"])
     assert (made["metadata"]["namespace"], made["metadata"]["name"]) == ("models", "qwen")
     assert route.child in render.CHILD_KINDS
 
@@ -133,7 +133,7 @@ def test_a_class_that_does_not_exist_still_renders(route: Route) -> None:
     chosen = routes.select(endpoint(route), nowhere)
 
     assert chosen is not None
-    assert (chosen.exposure, chosen.profile) == (route.exposure, "generic")
+    assert (route.exposure, "generic") == (chosen.exposure, chosen.profile)
     assert chosen.render(endpoint(route), nowhere)["spec"]
 
 
@@ -162,4 +162,4 @@ def test_the_address_that_users_call(exposure: dict[str, Any], url: str) -> None
         "exposure": {"host": "qwen.example.com", **exposure},
     }
 
-    assert routes.users_url(StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec})) == url
+    assert url == routes.users_url(StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec}))

@@ -88,8 +88,8 @@ def test_a_name_that_is_taken(bad: dict[str, Endpoint]) -> None:
     message = endpoint.await_condition("Stalled", "True", "NameTaken")
     assert "Service/taken-name" in message
     endpoint.event("NameTaken")
-    assert [] == endpoint.children()
-    assert {"app": "somebody"} == endpoint.child("service")["spec"]["selector"]
+    assert endpoint.children() == []
+    assert endpoint.child("service")["spec"]["selector"] == {"app": "somebody"}
     kube.delete("service", "taken-name", endpoint.namespace)
     endpoint.await_ready(FIXED)
 
@@ -103,7 +103,7 @@ def test_a_missing_secret(bad: dict[str, Endpoint]) -> None:
     """The Secret is named; made later, the endpoint becomes Ready by itself."""
     endpoint = bad["no-secret"]
     message = endpoint.await_condition("WorkloadAvailable", "False", "ConfigMissing")
-    assert "Secret nowhere does not exist: create it or correct its name in spec" == message
+    assert message == "Secret nowhere does not exist: create it or correct its name in spec"
     endpoint.await_condition("Ready", "False", "ConfigMissing")
     assert message in endpoint.event("ConfigMissing")
     kube.apply(
@@ -128,7 +128,7 @@ def test_a_missing_class(bad: dict[str, Endpoint]) -> None:
     pod = endpoint.pod()["metadata"]["uid"]
     endpoint.change(exposure={"ingress": {"className": "nginx"}})
     endpoint.await_ready()
-    assert pod == endpoint.pod()["metadata"]["uid"]
+    assert endpoint.pod()["metadata"]["uid"] == pod
 
 
 def test_a_host_that_another_ingress_serves(bad: dict[str, Endpoint]) -> None:
@@ -172,7 +172,7 @@ def test_a_bad_change_leaves_what_works(bad: dict[str, Endpoint]) -> None:
     endpoint.change(engine={"image": NOWHERE})
     endpoint.await_condition("WorkloadAvailable", "False", "ImageNotPulled")
     answer = endpoint.stream(max_tokens=50).finish()
-    assert (200, True) == (answer.status, answer.done)
+    assert (answer.status, answer.done) == (200, True)
     endpoint.change(engine={"image": endpoint.double()["spec"]["engine"]["image"]})
     endpoint.await_ready()
 

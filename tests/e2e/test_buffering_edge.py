@@ -74,7 +74,7 @@ def test_a_plain_client_sees_it_buffer(edge: Door, held: tuple[Endpoint, Endpoin
     moved, _ = held
     wait_for(lambda: moved.stream(edge, max_tokens=1).finish().status == 200, "the edge to serve the host")
     answer = moved.stream(edge, max_tokens=200, gzip=True).finish()
-    assert ("gzip", True) == (answer.headers.get("content-encoding"), answer.done)
+    assert (answer.headers.get("content-encoding"), answer.done) == ("gzip", True)
     assert len(answer.reads) <= 3
     assert len(answer.events) >= 200
 
@@ -85,10 +85,10 @@ def test_not_ready_and_the_edge_is_named(held: tuple[Endpoint, Endpoint]) -> Non
         message = endpoint.await_condition("StreamingVerified", "False", "Buffered", seconds=180)
         endpoint.await_condition("Ready", "False", "Buffered")
         verification = endpoint.body()["status"]["verification"]
-        assert ("Buffered", "Exposure") == (verification["verdict"], verification["hop"])
+        assert (verification["verdict"], verification["hop"]) == ("Buffered", "Exposure")
         assert CLASS in message
         annotations = endpoint.child("ingress")["metadata"].get("annotations", {})
-        assert [] == [key for key in annotations if "nginx" in key]
+        assert [key for key in annotations if "nginx" in key] == []
         endpoint.event("Buffered")
 
 
@@ -98,9 +98,9 @@ def test_another_class_makes_it_ready(held: tuple[Endpoint, Endpoint]) -> None:
     pod, since = moved.pod()["metadata"]["uid"], audit.mark()
     moved.change(exposure={"ingress": {"className": "nginx"}})
     moved.await_ready()
-    assert pod == moved.pod()["metadata"]["uid"]
+    assert moved.pod()["metadata"]["uid"] == pod
     written = [entry for entry in audit.children_written(since, moved.namespace) if entry[2] == moved.name]
-    assert [("patch", "ingresses", moved.name)] == written
+    assert written == [("patch", "ingresses", moved.name)]
 
 
 def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endpoint]) -> None:
@@ -112,7 +112,7 @@ def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endp
     answer = waiting.stream(edge, max_tokens=100, gzip=True).finish()
     assert answer.done
     assert len(answer.reads) >= 75
-    assert [] == audit.children_written(since, waiting.namespace)
+    assert audit.children_written(since, waiting.namespace) == []
 
 
 def test_an_edge_that_adds_the_key_is_named(edge: Door, shared_namespace: str) -> None:
@@ -141,6 +141,6 @@ def test_an_edge_that_adds_the_key_is_named(edge: Door, shared_namespace: str) -
     added = {"proxy-set-headers": f"{EDGE}/added-headers"}
     kube.patch("configmap", "ingress-nginx-controller", {"data": REPAIRED | added}, EDGE)
     message = keyed.await_condition("StreamingVerified", "False", "AuthNotEnforced", seconds=180)
-    assert "Exposure" == keyed.body()["status"]["verification"]["hop"]
+    assert keyed.body()["status"]["verification"]["hop"] == "Exposure"
     assert KEY not in message
     assert keyed.stream(edge, max_tokens=1).finish().status == 200

@@ -50,12 +50,12 @@ def test_an_upgrade_touches_no_endpoint(running: Endpoint) -> None:
     other.apply(other.double())
     other.await_ready()
     assert stream.finish().done
-    assert ready_since == _ready_since(running)
-    assert [] == [
+    assert _ready_since(running) == ready_since
+    assert [
         name
         for _, _, name in audit.children_written(since, running.namespace)
         if not name.startswith("after")
-    ]
+    ] == []
     other.delete()
 
 
@@ -80,7 +80,7 @@ def test_the_crd_is_upgraded_with_the_chart(running: Endpoint, tmp_path: Path) -
     release.install()
     assert "TTFT" in _columns()
     kube.kubectl("diff", "-f", str(ROOT / "crds" / "streamingendpoints.yaml"))
-    assert "keep" == kube.get("crd", CRD)["metadata"]["annotations"]["helm.sh/resource-policy"]
+    assert kube.get("crd", CRD)["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_without_the_right_to_secrets_it_says_so(running: Endpoint) -> None:
@@ -94,7 +94,7 @@ def test_without_the_right_to_secrets_it_says_so(running: Endpoint) -> None:
     release.install()
     keyed.await_ready()
     keyed.delete()
-    assert {f"get /api/v1/namespaces/{running.namespace}/secrets/key"} == set(audit.forbidden(since))
+    assert set(audit.forbidden(since)) == {f"get /api/v1/namespaces/{running.namespace}/secrets/key"}
 
 
 def test_uninstall_leaves_what_serves(running: Endpoint) -> None:
@@ -116,11 +116,11 @@ def test_uninstall_leaves_what_serves(running: Endpoint) -> None:
     other.apply(other.double())
     other.await_ready()
     running.await_ready()
-    assert [] == [
+    assert [
         name
         for _, _, name in audit.children_written(since, running.namespace)
         if not name.startswith("after")
-    ]
+    ] == []
 
 
 def test_plain_manifests_and_samples_are_accepted(running: Endpoint) -> None:

@@ -33,7 +33,7 @@ def test_every_check_passes_through_the_ingress(keyed: Endpoint) -> None:
     )
     keyed.await_ready()
     verification = keyed.body()["status"]["verification"]
-    assert ("Streaming", "Exposure") == (verification["verdict"], verification["hop"])
+    assert (verification["verdict"], verification["hop"]) == ("Streaming", "Exposure")
     assert "not judged" not in verification["message"]
     assert KEY not in str(keyed.body())
 
@@ -53,7 +53,7 @@ def test_a_name_cannot_lead_the_probe_inside(endpoint: Endpoint) -> None:
 
     endpoint.change(verification={"publicURL": "http://nobody.example.com"})
     endpoint.await_condition("StreamingVerified", "False", "DNSUnresolved")
-    assert "http://nobody.example.com" == endpoint.body()["status"]["url"]
+    assert endpoint.body()["status"]["url"] == "http://nobody.example.com"
 
     endpoint.change(verification={"publicURL": None})
     endpoint.await_ready()

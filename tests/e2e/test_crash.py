@@ -23,7 +23,7 @@ def test_killed_in_the_middle_same_end(namespace: str) -> None:
         endpoint.await_ready(180)
 
     expected = _shape(undisturbed)
-    assert [expected] * len(endpoints) == [_shape(endpoint) for endpoint in endpoints]
+    assert [_shape(endpoint) for endpoint in endpoints] == [expected] * len(endpoints)
 
     since = audit.mark()
     release.kill()
@@ -38,7 +38,7 @@ def test_killed_in_the_middle_same_end(namespace: str) -> None:
     written = [
         name for _, _, name in audit.children_written(since, namespace) if not name.startswith("newcomer")
     ]
-    assert [] == written
+    assert written == []
 
 
 def _made(endpoints: list[Endpoint]) -> list[kube.Manifest]:

@@ -32,7 +32,7 @@ def test_everything_goes_also_while_the_operator_is_down(endpoint: Endpoint) -> 
     other = Endpoint(endpoint.namespace, "other")
     other.apply(other.double())
     other.await_ready()  # the operator has been at work since
-    assert [] == _leftovers(endpoint)
+    assert _leftovers(endpoint) == []
 
 
 def test_the_same_name_again_is_another_endpoint(endpoint: Endpoint) -> None:
@@ -46,4 +46,4 @@ def test_the_same_name_again_is_another_endpoint(endpoint: Endpoint) -> None:
     second = endpoint.body()["metadata"]["uid"]
     owners = {owner["uid"] for child in endpoint.children() for owner in child["metadata"]["ownerReferences"]}
     assert first != second
-    assert {second} == owners
+    assert owners == {second}

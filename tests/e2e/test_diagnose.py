@@ -61,20 +61,20 @@ def test_every_hop_of_a_healthy_endpoint(keyed: Endpoint) -> None:
     """Pod and Service through the API server with the Secret's key, the route through the edge; all stream."""
     code, report = diagnose(keyed, "--via", kind.address())
     hops = {hop["hop"]: hop for hop in report["runs"][0]["hops"]}
-    assert (0, "Streaming") == (code, report["verdict"]), report
-    assert ["Exposure", "Service", "Pod"] == list(hops)
-    assert {"Streaming"} == {hop["verdict"] for hop in hops.values()}, report
-    assert f"pod/{keyed.pod()['metadata']['name']}:8000" == hops["Pod"]["address"]
+    assert (code, report["verdict"]) == (0, "Streaming"), report
+    assert list(hops) == ["Exposure", "Service", "Pod"]
+    assert {hop["verdict"] for hop in hops.values()} == {"Streaming"}, report
+    assert hops["Pod"]["address"] == f"pod/{keyed.pod()['metadata']['name']}:8000"
     assert "not judged" in hops["Pod"]["note"]
     states = {f"{child['kind']}/{child['name']}": child for child in report["children"]}
     assert states["Deployment/keyed"]["healthy"]
-    assert "True (Ready)" == states["Condition/Ready"]["state"]
+    assert states["Condition/Ready"]["state"] == "True (Ready)"
 
 
 def test_an_edge_that_is_not_there_is_told_from_the_pod(keyed: Endpoint) -> None:
     """Nobody listens where it is sent: the route is at fault, the pod streams."""
     code, report = diagnose(keyed, "--via", f"{kind.address()}:1")
-    assert (4, "Unreachable", "Exposure") == (code, report["verdict"], report["hop"]), report
+    assert (code, report["verdict"], report["hop"]) == (4, "Unreachable", "Exposure"), report
     assert "Streaming" in {hop["verdict"] for hop in report["runs"][0]["hops"] if hop["hop"] == "Pod"}
 
 
@@ -83,7 +83,7 @@ def test_a_pod_that_does_not_start(endpoint: Endpoint) -> None:
     endpoint.apply(endpoint.double(engine={"image": NOWHERE, "imagePullPolicy": "IfNotPresent"}))
     endpoint.await_condition("WorkloadAvailable", "False", "ImageNotPulled")
     code, report = diagnose(endpoint)
-    assert (1, "ImageNotPulled", "Workload") == (code, report["verdict"], report["hop"]), report
-    assert [] == report["runs"][0]["hops"]
+    assert (code, report["verdict"], report["hop"]) == (1, "ImageNotPulled", "Workload"), report
+    assert report["runs"][0]["hops"] == []
     assert "engine.image" in report["remedy"]
     assert "ImageNotPulled" in {child["state"] for child in report["children"] if child["kind"] == "Pod"}

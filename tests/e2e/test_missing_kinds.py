@@ -69,7 +69,7 @@ def test_kinds_that_come_later_are_used(routed: Endpoint) -> None:
         "the HTTPRoute",
         seconds=DISCOVERY_SECONDS,
     )
-    assert [routed.host] == route["spec"]["hostnames"]
+    assert route["spec"]["hostnames"] == [routed.host]
 
 
 def test_a_gateway_that_takes_the_route_leaves_only_the_address_open(routed: Endpoint) -> None:

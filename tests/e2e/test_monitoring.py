@@ -67,7 +67,7 @@ def test_prometheus_shows_the_engines_ttft(prometheus: None, endpoint: Endpoint)
     )
     quantile = _ask(f"histogram_quantile(0.9, sum by (le) (rate({buckets}[1m])))")
     assert float(quantile[0]["value"][1]) > 0
-    assert {endpoint.pod()["metadata"]["name"]} == {found["metric"]["pod"] for found in _ask(series)}
+    assert {found["metric"]["pod"] for found in _ask(series)} == {endpoint.pod()["metadata"]["name"]}
 
 
 def _targets() -> str:

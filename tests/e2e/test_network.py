@@ -31,7 +31,7 @@ def test_a_pod_that_wants_out_is_refused_at_once_and_counted(namespace: str) -> 
     """The packet filter rejects what wants to leave the bridge, and says so: no silence, no route out."""
     before = network.evidence()
     assert before.closed
-    assert "ECONNREFUSED" == ask_from_pod(namespace, OUTSIDE)
+    assert ask_from_pod(namespace, OUTSIDE) == "ECONNREFUSED"
     assert network.evidence().rejected[network.BRIDGE] > before.rejected[network.BRIDGE]
 
 

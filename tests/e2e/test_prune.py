@@ -49,5 +49,5 @@ def test_what_is_no_longer_rendered_goes(endpoint: Endpoint) -> None:
     )
     endpoint.await_ready()
     assert kube.get("configmap", EARLIER, endpoint.namespace) is None
-    assert pod == endpoint.pod()["metadata"]["uid"]
-    assert {"delete"} == {verb for verb, _, _ in audit.children_written(since, endpoint.namespace)}
+    assert endpoint.pod()["metadata"]["uid"] == pod
+    assert {verb for verb, _, _ in audit.children_written(since, endpoint.namespace)} == {"delete"}

@@ -13,12 +13,12 @@ def test_ready_through_the_ingress(endpoint: Endpoint) -> None:
         "-n", endpoint.namespace, "wait", "--for=condition=Ready", f"sep/{endpoint.name}", "--timeout=9s"
     )
     answer = endpoint.stream(max_tokens=100).finish()
-    assert (200, "whole", True, "length") == (answer.status, answer.ending, answer.done, answer.finish_reason)
+    assert (answer.status, answer.ending, answer.done, answer.finish_reason) == (200, "whole", True, "length")
     assert len(answer.reads) >= 75
 
     head, row = kube.kubectl("-n", endpoint.namespace, "get", "sep").splitlines()
-    assert ["NAME", "URL", "MODEL", "READY", "STREAMING", "TTFT", "AGE"] == head.split()
-    assert [endpoint.name, f"http://{endpoint.host}", endpoint.name, "True", "Streaming"] == row.split()[:5]
+    assert head.split() == ["NAME", "URL", "MODEL", "READY", "STREAMING", "TTFT", "AGE"]
+    assert row.split()[:5] == [endpoint.name, f"http://{endpoint.host}", endpoint.name, "True", "Streaming"]
 
 
 def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
@@ -26,7 +26,7 @@ def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
     told = {kind: (found["status"], found["reason"]) for kind, found in endpoint.conditions().items()}
-    assert {
+    assert told == {
         "Ready": ("True", "Ready"),
         "Reconciling": ("False", "UpToDate"),
         "Stalled": ("False", "NotStalled"),
@@ -34,7 +34,7 @@ def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
         "Exposed": ("True", "Admitted"),
         "StreamingVerified": ("True", "Streaming"),
         "MonitoringConfigured": ("True", "Configured"),
-    } == told
+    }
     endpoint.event("Streaming")
 
 

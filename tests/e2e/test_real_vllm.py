@@ -73,16 +73,16 @@ def tls_door(issued: Issued) -> Door:
 def test_ready_means_that_users_get_a_stream(real: Endpoint) -> None:
     """A completion arrives through the ingress token by token and ends with a reason and [DONE]."""
     answer = real.stream(max_tokens=200, api_key=FIRST_KEY).finish()
-    assert (200, "whole", True, "length") == (
+    assert (
         answer.status,
         answer.ending,
         answer.done,
         answer.finish_reason,
-    ), answer.events[-3:]
+    ) == (200, "whole", True, "length"), answer.events[-3:]
     assert len(answer.reads) >= 150, "200 tokens in fewer reads were held back on the way"
     assert answer.headers["cache-control"] == "no-cache"
     verification = real.body()["status"]["verification"]
-    assert ("Streaming", "Exposure") == (verification["verdict"], verification["hop"])
+    assert (verification["verdict"], verification["hop"]) == ("Streaming", "Exposure")
 
 
 def test_the_real_server_passes_every_check(real: Endpoint) -> None:
@@ -114,7 +114,7 @@ def test_a_client_that_leaves_frees_the_engine(real: Endpoint) -> None:
     stream.leave()
     left_with = stream.finish()
     wait_for(lambda: real.running_requests(pod) == 0, "the engine to drop the request", seconds=15)
-    assert ("left", False) == (left_with.ending, left_with.done)
+    assert (left_with.ending, left_with.done) == ("left", False)
 
 
 def test_tls_of_a_private_ca_is_refused_until_the_probe_knows_it(
@@ -147,9 +147,9 @@ def test_tls_of_a_private_ca_is_refused_until_the_probe_knows_it(
     real.change(verification={"tls": {"caConfigMapRef": {"name": "company-ca"}}})
     real.await_ready()
     answer = real.stream(tls_door, max_tokens=50, api_key=FIRST_KEY).finish()
-    assert (200, True) == (answer.status, answer.done)
-    assert real.body()["status"]["url"] == f"https://{real.host}"
-    assert pod == real.pod()["metadata"]["uid"]
+    assert (answer.status, answer.done) == (200, True)
+    assert f"https://{real.host}" == real.body()["status"]["url"]
+    assert real.pod()["metadata"]["uid"] == pod
 
 
 def test_a_secret_changed_under_a_running_pod_is_named(real: Endpoint) -> None:
@@ -173,12 +173,12 @@ def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls
     sample = real.body()["spec"]["engine"]["args"]
     real.change(engine={"args": [*sample, "--max-num-batched-tokens=4096"]}, rollout={"drainSeconds": 10})
     answer = stream.finish()
-    assert ("whole", True, "length") == (answer.ending, answer.done, answer.finish_reason), answer.events[-3:]
+    assert (answer.ending, answer.done, answer.finish_reason) == ("whole", True, "length"), answer.events[-3:]
 
     real.await_ready(START_SECONDS)
     assert old != real.pod()["metadata"]["uid"]
     answer = real.stream(tls_door, max_tokens=50, api_key=SECOND_KEY).finish()
-    assert (200, True) == (answer.status, answer.done)
+    assert (answer.status, answer.done) == (200, True)
 
 
 def test_a_stream_that_outlives_the_drain_is_told_so(real: Endpoint, tls_door: Door) -> None:
@@ -187,7 +187,7 @@ def test_a_stream_that_outlives_the_drain_is_told_so(real: Endpoint, tls_door: D
     stream.await_events(20)
     kube.delete("pod", real.pod()["metadata"]["name"], real.namespace, "--wait=false")
     answer = stream.finish()
-    assert ("whole", True, 503) == (answer.ending, answer.done, answer.error_code), answer.events[-3:]
+    assert (answer.ending, answer.done, answer.error_code) == ("whole", True, 503), answer.events[-3:]
 
 
 def test_a_pod_deleted_while_loading_goes_before_its_grace_ends(real: Endpoint) -> None:

@@ -46,7 +46,7 @@ def test_a_deleted_child_comes_back(whole: Endpoint, resource: str) -> None:
         tell=whole.diagnosis,
     )
     whole.await_ready()
-    assert [("patch", resource, name)] == audit.children_written(since, whole.namespace)
+    assert audit.children_written(since, whole.namespace) == [("patch", resource, name)]
 
 
 EDITS: dict[str, tuple[str, Any, Read]] = {
@@ -114,7 +114,7 @@ def test_an_edited_child_is_mended(whole: Endpoint, edit: str) -> None:
         lambda: read(kube.get(resource, name, whole.namespace)) == wanted, "the repair", tell=whole.diagnosis
     )
     whole.await_ready()
-    assert [("patch", resource, name)] == audit.children_written(since, whole.namespace)
+    assert audit.children_written(since, whole.namespace) == [("patch", resource, name)]
 
 
 def test_what_others_add_is_left_alone(whole: Endpoint) -> None:
@@ -127,7 +127,7 @@ def test_what_others_add_is_left_alone(whole: Endpoint) -> None:
         )
     whole.change(verification={"intervalSeconds": 31})  # a pass that looks at every child
     whole.await_ready()
-    assert [] == audit.children_written(since, whole.namespace)
+    assert audit.children_written(since, whole.namespace) == []
     assert all(
         _child(whole, resource)["metadata"]["annotations"]["team.example.com/owner"] == "ml"
         for resource in KINDS
@@ -143,7 +143,7 @@ def test_a_port_edited_by_hand_is_mended(whole: Endpoint) -> None:
         whole.namespace,
     )
     wait_for(
-        lambda: [80] == [port["port"] for port in whole.child("service")["spec"]["ports"]],
+        lambda: [port["port"] for port in whole.child("service")["spec"]["ports"]] == [80],
         "port 80, and no other",
         tell=whole.diagnosis,
     )

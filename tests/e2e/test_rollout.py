@@ -56,7 +56,7 @@ def test_another_model_rolls_out_on_a_single_gpu(single_gpu: None, endpoint: End
         lambda: any("deletionTimestamp" in pod["metadata"] for pod in endpoint.pods()), "the rollout to begin"
     )
     answer = stream.finish()
-    assert ("whole", True, "length") == (answer.ending, answer.done, answer.finish_reason)
+    assert (answer.ending, answer.done, answer.finish_reason) == ("whole", True, "length")
 
     endpoint.await_ready()
     new = endpoint.pod()
@@ -77,7 +77,7 @@ def test_a_stream_that_outlives_the_drain_is_told_so(endpoint: Endpoint) -> None
     stream.await_events(5)
     kube.delete("pod", endpoint.pod()["metadata"]["name"], endpoint.namespace, "--wait=false")
     answer = stream.finish()
-    assert ("whole", True, 503) == (answer.ending, answer.done, answer.error_code), answer.events[-3:]
+    assert (answer.ending, answer.done, answer.error_code) == ("whole", True, 503), answer.events[-3:]
 
 
 def test_a_change_of_the_route_restarts_no_pod(endpoint: Endpoint) -> None:
@@ -90,5 +90,5 @@ def test_a_change_of_the_route_restarts_no_pod(endpoint: Endpoint) -> None:
     endpoint.change(exposure={"host": f"new.{endpoint.host}"})
     endpoint.await_ready()
     answer = stream.finish()
-    assert ("whole", True) == (answer.ending, answer.done)
-    assert pod == endpoint.pod()["metadata"]["uid"]
+    assert (answer.ending, answer.done) == ("whole", True)
+    assert endpoint.pod()["metadata"]["uid"] == pod

@@ -51,9 +51,9 @@ def test_silence_survives_and_the_control_is_cut(namespace: str) -> None:
         streams = [endpoint.stream(max_tokens=20, headers=SILENT) for endpoint in (kept, control)]
         survived, cut = [stream.finish() for stream in streams]
 
-    assert ("whole", True, "length") == (survived.ending, survived.done, survived.finish_reason)
+    assert (survived.ending, survived.done, survived.finish_reason) == ("whole", True, "length")
     assert survived.longest_gap >= 70
-    assert ("cut", False) == (cut.ending, cut.done)
+    assert (cut.ending, cut.done) == ("cut", False)
     assert 59 <= cut.longest_gap < 70, "cut by something else than the proxy's 60 s"
 
     wait_for(

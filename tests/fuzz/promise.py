@@ -46,7 +46,7 @@ def hold(data: bytes) -> None:
 
 def _events_hold(stream: bytes, cut: int) -> None:
     whole = list(_items([stream]))
-    assert whole == list(_items(_pieces(stream, cut)))
+    assert list(_items(_pieces(stream, cut))) == whole
     # A byte that is no UTF-8 becomes one character of three.
     assert sum(len(_text(item).encode()) for item in whole) <= 3 * len(stream)
 
@@ -63,7 +63,7 @@ def _text(item: sse.Item) -> str:
 
 def _answer_holds(response: Callable[[], Response], answer: bytes, cut: int) -> None:
     whole = _recorded(response(), [answer])
-    assert _told(whole) == _told(_recorded(response(), _pieces(answer, cut)))
+    assert _told(_recorded(response(), _pieces(answer, cut))) == _told(whole)
     assert len(whole.body) <= BODY_KEPT
     finding = judge(Attempt(whole), jitter=0.0, capped=True)
     for text in (whole.error, whole.finish_reason, whole.broken, whole.reset, finding.evidence):

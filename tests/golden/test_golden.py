@@ -17,7 +17,7 @@ def test_children_are_as_the_golden_file_shows(case: Case) -> None:
     if WRITING:
         case.children_file.write_text(rendered)
 
-    assert rendered == case.children_file.read_text()
+    assert case.children_file.read_text() == rendered
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -31,4 +31,4 @@ def test_every_child_is_owned_by_its_endpoint(case: Case) -> None:
     """The garbage collector can delete all of them without the operator."""
     owners = [child["metadata"]["ownerReferences"] for child in case.children()]
 
-    assert [[owner["uid"] for owner in found] for found in owners] == [[case.endpoint().uid]] * len(owners)
+    assert [[case.endpoint().uid]] * len(owners) == [[owner["uid"] for owner in found] for found in owners]

@@ -96,7 +96,7 @@ async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_r
         return frozenset(("default", name) for name in api.objects)
 
     await roll_call(lambda: tuple(heard.seen), listing, heard.on_gone, _no_miss)
-    assert {("default", "stays")} == set(heard.seen)
+    assert set(heard.seen) == {("default", "stays")}
 
 
 async def test_kopf_comes_back_after_it_left(api: ScriptedApi, heard: Heard) -> None:
@@ -128,7 +128,7 @@ async def test_the_roll_call_fetches_what_was_missed() -> None:
 
     await roll_call(lambda: (("a", "known"),), listing, missed.append, fetch)
 
-    assert [("a", "new")] == missed
+    assert missed == [("a", "new")]
 
 
 async def _no_miss(key: Key) -> None:

@@ -176,20 +176,20 @@ async def test_required_is_ready_only_after_a_stream(engines: Engines) -> None:
     """Everything runs and is exposed: that alone is not Ready."""
     async with living(engines()) as life:
         await life.look()
-        assert ("False", "Pending") == life.condition("Ready")
+        assert life.condition("Ready") == ("False", "Pending")
         await life._woken.wait()
         await life.look()
-        assert ("True", "Ready") == life.condition("Ready")
-        assert ("True", "Streaming") == life.condition("StreamingVerified")
+        assert life.condition("Ready") == ("True", "Ready")
+        assert life.condition("StreamingVerified") == ("True", "Streaming")
 
 
 async def test_advisory_is_ready_and_tells_the_truth_beside_it(engines: Engines) -> None:
     """A path that holds tokens back is served, and named."""
     async with living(engines(), proxies.store_and_forward, {"mode": "Advisory"}) as life:
         await life.verified()
-        assert ("True", "Ready") == life.condition("Ready")
-        assert ("False", "Buffered") == life.condition("StreamingVerified")
-        assert ("False", "NotStalled") == life.condition("Stalled")
+        assert life.condition("Ready") == ("True", "Ready")
+        assert life.condition("StreamingVerified") == ("False", "Buffered")
+        assert life.condition("Stalled") == ("False", "NotStalled")
 
 
 async def test_disabled_sends_nothing(engines: Engines) -> None:
@@ -199,10 +199,10 @@ async def test_disabled_sends_nothing(engines: Engines) -> None:
     async with living(engine, verification={"mode": "Disabled"}) as life:
         await life.look()
         assert not life.reconciler._verifier.running(KEY)
-        assert ("True", "NotVerified") == life.condition("Ready")
-        assert ("Unknown", "Disabled") == life.condition("StreamingVerified")
-        assert [] == life.edge.requests
-    assert before == metric(engine, "vllm:prompt_tokens_total")
+        assert life.condition("Ready") == ("True", "NotVerified")
+        assert life.condition("StreamingVerified") == ("Unknown", "Disabled")
+        assert life.edge.requests == []
+    assert metric(engine, "vllm:prompt_tokens_total") == before
 
 
 # ---- beside the passes -------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ async def test_a_probe_that_hangs_delays_no_pass() -> None:
             life.world.observed = replace(life.world.observed, ready_replicas=0, rolled_out=False)
             await life.look()
             assert life.reconciler._verifier.running(KEY)
-            assert "False" == life.condition("WorkloadAvailable")[0]
+            assert life.condition("WorkloadAvailable")[0] == "False"
 
 
 async def test_a_verdict_about_what_no_longer_runs_is_dropped(engines: Engines) -> None:
@@ -230,7 +230,7 @@ async def test_a_verdict_about_what_no_longer_runs_is_dropped(engines: Engines) 
         )
         await life._woken.wait()
         await life.look()
-        assert ("Unknown", "Pending") == life.condition("StreamingVerified")
+        assert life.condition("StreamingVerified") == ("Unknown", "Pending")
 
 
 async def test_one_failure_is_no_outage(engines: Engines) -> None:
@@ -242,11 +242,11 @@ async def test_one_failure_is_no_outage(engines: Engines) -> None:
             life.world.edge_port = broken.port
             life.later()
             await life.verified()
-            assert ("True", "Ready") == life.condition("Ready")
+            assert life.condition("Ready") == ("True", "Ready")
             life.later()
             await life.verified()
-        assert ("False", "Buffered") == life.condition("Ready")
-        assert ("True", "VerificationFailing") == life.condition("Stalled")
+        assert life.condition("Ready") == ("False", "Buffered")
+        assert life.condition("Stalled") == ("True", "VerificationFailing")
 
 
 async def test_a_verified_endpoint_is_asked_once_an_interval(engines: Engines) -> None:
@@ -261,18 +261,18 @@ async def test_a_verified_endpoint_is_asked_once_an_interval(engines: Engines) -
         assert not life.reconciler._verifier.running(KEY)
         life.later(20)
         await life.verified()
-        assert (2, 1) == (first, metric(engine, "vllm:request_success_total") - before - first)
+        assert (first, metric(engine, "vllm:request_success_total") - before - first) == (2, 1)
 
 
 async def test_what_is_switched_on_is_tried_at_once(engines: Engines) -> None:
     """Nobody waits for the interval to learn whether a check passes: this engine asks for no key."""
     async with living(engines(), engine={"apiKeySecretRef": {"name": "key"}}) as life:
         await life.verified()
-        assert ("True", "Ready") == life.condition("Ready")
+        assert life.condition("Ready") == ("True", "Ready")
         life.edit(failureThreshold=1, checks={"auth": True})
         await life.verified()
-        assert ("False", "AuthNotEnforced") == life.condition("StreamingVerified")
-        assert ("False", "AuthNotEnforced") == life.condition("Ready")
+        assert life.condition("StreamingVerified") == ("False", "AuthNotEnforced")
+        assert life.condition("Ready") == ("False", "AuthNotEnforced")
 
 
 async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
@@ -287,7 +287,7 @@ async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
             again.world.status = life.world.status
             again.now = life.now + timedelta(hours=1)
             await again.look()
-            assert ("True", "Ready") == again.condition("Ready")
+            assert again.condition("Ready") == ("True", "Ready")
             assert not again.reconciler._verifier.running(KEY)
             again.later(16)
             await again.look()
@@ -308,14 +308,14 @@ async def test_users_come_first_for_three_intervals(engines: Engines) -> None:
                 for _ in range(3):
                     life.later()
                     await life.verified()
-                assert 3 == _sample("streamingendpoint_probes_skipped_total")
-                assert 1 == _sample("streamingendpoint_probes_total")
+                assert _sample("streamingendpoint_probes_skipped_total") == 3
+                assert _sample("streamingendpoint_probes_total") == 1
                 life.later()
                 await life.verified()
-            assert 3 == _sample("streamingendpoint_probes_skipped_total")
-            assert 1 == _sample("streamingendpoint_probes_total", verdict="Inconclusive")
-            assert ("True", "Ready") == life.condition("Ready")
-            assert said["conditions"] == life.world.status["conditions"]
+            assert _sample("streamingendpoint_probes_skipped_total") == 3
+            assert _sample("streamingendpoint_probes_total", verdict="Inconclusive") == 1
+            assert life.condition("Ready") == ("True", "Ready")
+            assert life.world.status["conditions"] == said["conditions"]
 
 
 async def test_too_short_to_judge_is_no_verdict(engines: Engines) -> None:
@@ -323,8 +323,8 @@ async def test_too_short_to_judge_is_no_verdict(engines: Engines) -> None:
     fast = engines("--inter-token-latency", "0.1")
     async with living(fast, engine={"maxModelLen": 280}) as life:
         await life.verified()
-        assert ("Unknown", "Inconclusive") == life.condition("StreamingVerified")
-        assert ("False", "NotStalled") == life.condition("Stalled")
+        assert life.condition("StreamingVerified") == ("Unknown", "Inconclusive")
+        assert life.condition("Stalled") == ("False", "NotStalled")
 
 
 # ---- what is too slow --------------------------------------------------------------------------------------
@@ -336,11 +336,11 @@ async def test_slower_than_promised(engines: Engines) -> None:
     verification = {"failureThreshold": 1, "thresholds": {"ttftMilliseconds": 400}}
     async with living(engine, verification=verification) as life:
         await life.verified()
-        assert ("True", "Streaming") == life.condition("StreamingVerified")
+        assert life.condition("StreamingVerified") == ("True", "Streaming")
         life.later()
         await life.verified()
-        assert ("False", "TTFTExceeded") == life.condition("StreamingVerified")
-        assert "Pod" == life.world.status["verification"]["hop"]
+        assert life.condition("StreamingVerified") == ("False", "TTFTExceeded")
+        assert life.world.status["verification"]["hop"] == "Pod"
 
 
 # ---- secrets and metrics -----------------------------------------------------------------------------------
@@ -361,12 +361,12 @@ async def test_numbers_of_what_users_feel(engines: Engines) -> None:
     async with living(engines()) as life:
         await life.verified()
         hop = {"hop": "Exposure"}
-        assert 1 == _sample("streamingendpoint_probe_ttft_seconds_count", **hop)
+        assert _sample("streamingendpoint_probe_ttft_seconds_count", **hop) == 1
         assert 0 < _sample("streamingendpoint_probe_ttft_seconds_sum", **hop) < 20
-        assert 63 == _sample("streamingendpoint_probe_chunk_gap_seconds_count", **hop)
-        assert 1 == _sample("streamingendpoint_probe_max_chunk_gap_seconds_count", **hop)
-        assert 1 == _sample("streamingendpoint_probes_total", verdict="Streaming", **hop)
-        assert life.now.timestamp() == _sample("streamingendpoint_probe_last_success_timestamp_seconds")
+        assert _sample("streamingendpoint_probe_chunk_gap_seconds_count", **hop) == 63
+        assert _sample("streamingendpoint_probe_max_chunk_gap_seconds_count", **hop) == 1
+        assert _sample("streamingendpoint_probes_total", verdict="Streaming", **hop) == 1
+        assert _sample("streamingendpoint_probe_last_success_timestamp_seconds") == life.now.timestamp()
         life.reconciler.gone(KEY)
         left = [
             sample.name
@@ -374,7 +374,7 @@ async def test_numbers_of_what_users_feel(engines: Engines) -> None:
             for sample in family.samples
             if sample.labels.get("name") == KEY[1]
         ]
-        assert [] == left
+        assert left == []
 
 
 async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers() -> None:
@@ -384,7 +384,7 @@ async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers() -> None:
             await life.look()
             life.reconciler.gone(KEY)
             await life.reconciler.close()
-            assert 0 == _sample("streamingendpoint_probes_total")
+            assert _sample("streamingendpoint_probes_total") == 0
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -397,7 +397,7 @@ async def test_the_key_is_nowhere(engines: Engines, caplog: pytest.LogCaptureFix
         engine, verification={"checks": checks}, engine={"apiKeySecretRef": {"name": "key"}}
     ) as life:
         await life.verified()
-        assert ("True" if accepted else "False") == life.condition("Ready")[0], life.world.status
+        assert life.condition("Ready")[0] == ("True" if accepted else "False"), life.world.status
         told = f"{life.world.status} {life.world.events} {caplog.text}"
         numbers = [str(sample) for family in metrics.REGISTRY.collect() for sample in family.samples]
     assert SECRET not in told + "".join(numbers)
@@ -413,6 +413,6 @@ async def test_the_public_url_judges(engines: Engines) -> None:
         url = f"http://localhost:{cdn.port}"
         async with living(engine, verification={"publicURL": url}) as life:
             await life.verified()
-            assert ("False", "Buffered") == life.condition("Ready")
-            assert ("Public", url) == (life.world.status["verification"]["hop"], life.world.status["url"])
+            assert life.condition("Ready") == ("False", "Buffered")
+            assert (life.world.status["verification"]["hop"], life.world.status["url"]) == ("Public", url)
             assert b"POST /v1/chat/completions" in cdn.requests[0]

@@ -71,7 +71,7 @@ async def test_an_engine_that_asks_for_no_key(engines: Engines) -> None:
     engine = engines()
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await checked([engine.port, edge.port], [engine], key=KEY, checks=Checks(auth=True))
-    assert (Verdict.AUTH_NOT_ENFORCED, Hop.POD) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.AUTH_NOT_ENFORCED, Hop.POD), result.message
     assert "without a key" in result.message
 
 
@@ -80,7 +80,7 @@ async def test_an_edge_that_adds_the_key(engines: Engines, tmp_path: Path) -> No
     engine = engines("--api-key", KEY)
     with nginx(engine.port, tmp_path, f'{AS_OURS} proxy_set_header Authorization "Bearer {KEY}";') as edge:
         result = await checked([engine.port, edge.port], [engine], key=KEY, checks=Checks(auth=True))
-    assert (Verdict.AUTH_NOT_ENFORCED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.AUTH_NOT_ENFORCED, Hop.EXPOSURE), result.message
     assert KEY not in result.message
 
 
@@ -93,7 +93,7 @@ async def test_a_wrong_key_that_is_let_in(engines: Engines, tmp_path: Path) -> N
     )
     with nginx(engine.port, tmp_path, more) as edge:
         result = await checked([engine.port, edge.port], [engine], key=KEY, checks=Checks(auth=True))
-    assert (Verdict.AUTH_NOT_ENFORCED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.AUTH_NOT_ENFORCED, Hop.EXPOSURE), result.message
     assert "with a wrong key" in result.message
 
 
@@ -124,7 +124,7 @@ async def test_an_edge_that_goes_on_without_its_client(engines: Engines, tmp_pat
     engine = engines()
     with nginx(engine.port, tmp_path, deaf(tmp_path)) as edge:
         result = await checked([engine.port, edge.port], [engine], checks=Checks(cancel=True))
-    assert (Verdict.CANCEL_IGNORED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.CANCEL_IGNORED, Hop.EXPOSURE), result.message
     assert "proxy_store" in result.message
 
 
@@ -137,7 +137,7 @@ async def test_a_server_that_does_not_see_its_client_leave(engines: Engines, tmp
         Proxy(sidecar.port, proxies.healthy) as edge,
     ):
         result = await checked([sidecar.port, edge.port], [engine], checks=Checks(cancel=True))
-    assert (Verdict.CANCEL_IGNORED, Hop.POD) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.CANCEL_IGNORED, Hop.POD), result.message
 
 
 async def test_requests_of_users_are_not_taken_for_ours(
@@ -186,7 +186,7 @@ async def test_a_bad_replica_is_named(engines: Engines) -> None:
     with Proxy(good.port, proxies.healthy) as edge:
         both = await checked([good.port, edge.port], [good, bad], checks=Checks(per_replica=True))
         one = await checked([good.port, edge.port], [good, bad])
-    assert (Verdict.BUFFERED, Hop.POD) == (both.verdict, both.hop), both.message
+    assert (both.verdict, both.hop) == (Verdict.BUFFERED, Hop.POD), both.message
     assert "pod-1 of 2" in both.message
     assert Verdict.STREAMING is one.verdict, one.message
 
@@ -196,7 +196,7 @@ async def test_good_replicas_are_no_news(engines: Engines) -> None:
     first, second = engines(), engines("--seed", "2")
     with Proxy(first.port, proxies.healthy) as edge:
         result = await checked([first.port, edge.port], [first, second], checks=Checks(per_replica=True))
-    assert (Verdict.STREAMING, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.STREAMING, Hop.EXPOSURE), result.message
 
 
 async def test_an_edge_is_not_blamed_for_a_bad_replica(engines: Engines) -> None:
@@ -204,7 +204,7 @@ async def test_an_edge_is_not_blamed_for_a_bad_replica(engines: Engines) -> None
     good, bad = engines(), engines("--full-buffer", "true")
     with Proxy(bad.port, proxies.healthy) as edge:
         result = await checked([good.port, edge.port], [good, bad], checks=Checks(per_replica=True))
-    assert (Verdict.BUFFERED, Hop.POD) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.BUFFERED, Hop.POD), result.message
     assert "pod-1 of 2" in result.message
 
 
@@ -214,7 +214,7 @@ async def test_a_replica_that_is_gone_is_named(engines: Engines) -> None:
     gone = Replica("pod-gone", Target(Hop.POD, "127.0.0.1", free_port()))
     replicas = (Replica("pod-0", Target(Hop.POD, "127.0.0.1", good.port)), gone)
     result = await verify(plan([good.port], replicas=replicas, checks=Checks(per_replica=True)))
-    assert (Verdict.UNREACHABLE, Hop.POD) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.POD), result.message
     assert "pod-gone of 2" in result.message
 
 
@@ -237,8 +237,8 @@ async def test_missing_keep_alive_comments_are_told(
     """Only when a probe happens to see the engine silent; nothing is forced on it."""
     engine = engines(*SILENT, *flags)
     result = await verify(plan([engine.port], keep_alive=promised, encodings=("identity",)))
-    assert missed == ("without a keep-alive comment" in result.message), result.message
-    assert missed == ("without a keep-alive comment" in result.hops[0].message)
+    assert ("without a keep-alive comment" in result.message) == missed, result.message
+    assert ("without a keep-alive comment" in result.hops[0].message) == missed
 
 
 async def test_a_pause_longer_than_promised(engines: Engines) -> None:
@@ -248,4 +248,4 @@ async def test_a_pause_longer_than_promised(engines: Engines) -> None:
         within = await verify(plan([edge.port], max_gap=5.0, encodings=("identity",)))
         beyond = await verify(plan([engine.port, edge.port], max_gap=1.0, encodings=("identity",)))
     assert Verdict.STREAMING is within.verdict, within.message
-    assert (Verdict.CHUNK_GAP_EXCEEDED, Hop.POD) == (beyond.verdict, beyond.hop), beyond.message
+    assert (beyond.verdict, beyond.hop) == (Verdict.CHUNK_GAP_EXCEEDED, Hop.POD), beyond.message

@@ -36,15 +36,15 @@ def run(*args: str, env: dict[str, str] | None = None) -> Result:
 def test_streaming_server_exits_with_0(engines: Engines) -> None:
     """Without a model it asks for the list; verdict and numbers on standard output, no noise beside it."""
     result = run(engines().base_url)
-    assert (0, True) == (result.exit_code, result.stdout.startswith("Streaming: first token after "))
-    assert "" == result.stderr
+    assert (result.exit_code, result.stdout.startswith("Streaming: first token after ")) == (0, True)
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
 def test_url_in_its_usual_forms(engines: Engines, path: str) -> None:
     """Base, /v1 and the whole path mean the same."""
     result = run(engines().base_url + path, "--output", "json", "--max-tokens", "64")
-    assert f"{engines().base_url}/v1/chat/completions" == json.loads(result.stdout)["subject"]
+    assert json.loads(result.stdout)["subject"] == f"{engines().base_url}/v1/chat/completions"
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_api_as_named_or_as_the_path_says(
     with Proxy(engines().port, proxies.healthy) as edge:
         url = f"http://127.0.0.1:{edge.port}{path}"
         result = run(url, *options, "--model", "tiny", "--output", "json", "--max-tokens", "64")
-    assert (0, api) == (result.exit_code, json.loads(result.stdout)["api"])
-    assert {f"POST {asked} HTTP/1.1"} == {request.decode().splitlines()[0] for request in edge.requests}
+    assert (result.exit_code, json.loads(result.stdout)["api"]) == (0, api)
+    assert {request.decode().splitlines()[0] for request in edge.requests} == {f"POST {asked} HTTP/1.1"}
 
 
 def test_http2_when_wanted() -> None:
@@ -71,17 +71,17 @@ def test_http2_when_wanted() -> None:
     with Http2Server() as server:
         result = run(f"http://127.0.0.1:{server.port}", "--http2", "--output", "json")
     told = json.loads(result.stdout)
-    assert (0, "tiny", "HTTP/2") == (result.exit_code, told["model"], told["runs"][0]["hops"][0]["protocol"])
+    assert (result.exit_code, told["model"], told["runs"][0]["hops"][0]["protocol"]) == (0, "tiny", "HTTP/2")
 
 
 def test_json_for_programs(engines: Engines) -> None:
     """One document, nothing on standard error."""
     result = run(engines().base_url, "--output", "json")
     told = json.loads(result.stdout)
-    assert ("Streaming", 0, "tiny", "") == (told["verdict"], told["exitCode"], told["model"], result.stderr)
+    assert (told["verdict"], told["exitCode"], told["model"], result.stderr) == ("Streaming", 0, "tiny", "")
     (hop,) = told["runs"][told["decidedBy"]]["hops"]
-    assert ("URL", 64, 64, True) == (hop["hop"], hop["tokens"], hop["events"], hop["done"])
-    assert 64 == sum(arrival["tokens"] for arrival in hop["arrivals"])
+    assert (hop["hop"], hop["tokens"], hop["events"], hop["done"]) == ("URL", 64, 64, True)
+    assert sum(arrival["tokens"] for arrival in hop["arrivals"]) == 64
 
 
 def validate(text: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_json_is_as_published(engines: Engines) -> None:
     """With an answer and without any: what is printed is valid against the schema in docs/."""
     urls = (engines().base_url, f"http://127.0.0.1:{free_port()}")
     told = [validate(run(url, "--output", "json").stdout) for url in urls]
-    assert [("Streaming", 0), ("Unreachable", 4)] == [(one["verdict"], one["exitCode"]) for one in told]
+    assert [(one["verdict"], one["exitCode"]) for one in told] == [("Streaming", 0), ("Unreachable", 4)]
 
 
 def test_compare_shows_the_control_beside(engines: Engines) -> None:
@@ -104,11 +104,12 @@ def test_compare_shows_the_control_beside(engines: Engines) -> None:
         bad = run(f"http://127.0.0.1:{edge.port}", "--compare", engines().base_url, "--output", "json")
     good = run(engines().base_url, "--compare", engines().base_url, "--output", "json")
     told = validate(bad.stdout)
-    assert (1, "URL") == (bad.exit_code, told["hop"])
-    assert [("URL", "Buffered"), ("Control", "Streaming")] == [
-        (hop["hop"], hop["verdict"]) for hop in told["runs"][0]["hops"]
+    assert (bad.exit_code, told["hop"]) == (1, "URL")
+    assert [(hop["hop"], hop["verdict"]) for hop in told["runs"][0]["hops"]] == [
+        ("URL", "Buffered"),
+        ("Control", "Streaming"),
     ]
-    assert ["URL", "Control"] == [hop["hop"] for hop in json.loads(good.stdout)["runs"][0]["hops"]]
+    assert [hop["hop"] for hop in json.loads(good.stdout)["runs"][0]["hops"]] == ["URL", "Control"]
 
 
 def test_compare_blames_the_server_for_what_it_does(engines: Engines) -> None:
@@ -125,7 +126,7 @@ def test_compare_blames_the_server_for_what_it_does(engines: Engines) -> None:
             "json",
         )
     told = json.loads(result.stdout)
-    assert (1, "Control", "Buffered") == (result.exit_code, told["hop"], told["verdict"])
+    assert (result.exit_code, told["hop"], told["verdict"]) == (1, "Control", "Buffered")
     assert not told["evidence"].startswith("Pod")
 
 
@@ -141,11 +142,11 @@ def test_the_worst_of_several_runs_decides(engines: Engines) -> None:
     with Proxy(engines().port, moody) as edge:
         result = run(f"http://127.0.0.1:{edge.port}", "--model", "tiny", "--runs", "2", "--output", "json")
     told = validate(result.stdout)
-    assert (1, {"Streaming": 1, "Buffered": 1}, 1) == (
+    assert (
         result.exit_code,
         told["distribution"],
         told["decidedBy"],
-    )
+    ) == (1, {"Streaming": 1, "Buffered": 1}, 1)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_the_worst_of_several_runs_decides(engines: Engines) -> None:
 def test_what_users_are_promised(engines: Engines, promise: str, verdict: str) -> None:
     """A limit that is broken is a fault, with both numbers."""
     result = run(engines().base_url, promise, "0.001", "--max-tokens", "64")
-    assert (1, True) == (result.exit_code, result.stdout.startswith(f"{verdict}: ")), result.output
+    assert (result.exit_code, result.stdout.startswith(f"{verdict}: ")) == (1, True), result.output
     assert "allowed are 0.001 s" in result.stdout
 
 
@@ -165,26 +166,26 @@ def test_metrics_for_the_textfile_collector(engines: Engines, tmp_path: Path) ->
     samples = {
         s.name: s for family in text_string_to_metric_families(file.read_text()) for s in family.samples
     }
-    assert (1.0, "tiny") == (
+    assert (
         samples["streamctl_probe_success"].value,
         samples["streamctl_probe_success"].labels["model"],
-    )
+    ) == (1.0, "tiny")
     assert samples["streamctl_probe_ttft_seconds"].value > 0
-    assert [file] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_an_unwritable_metrics_file_is_told(engines: Engines, tmp_path: Path) -> None:
     """A folder that is not there: one sentence, exit code 2."""
     result = run(engines().base_url, "--metrics-textfile", str(tmp_path / "no" / "such.prom"))
-    assert (2, True) == (result.exit_code, "cannot write" in result.stderr)
+    assert (result.exit_code, "cannot write" in result.stderr) == (2, True)
 
 
 def test_unwritable_output_is_told(engines: Engines) -> None:
     """A full disk: one sentence, exit code 2, nothing from the interpreter when it ends."""
     with Path("/dev/full").open("wb", buffering=0) as full:
         done = subprocess.run(probing(engines().base_url), stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (2, True) == (done.returncode, done.stderr.startswith(b"Error: cannot write the report: "))
-    assert 1 == done.stderr.count(b"\n")
+    assert (done.returncode, done.stderr.startswith(b"Error: cannot write the report: ")) == (2, True)
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(engines: Engines) -> None:
@@ -193,7 +194,7 @@ def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(engines: Engi
     os.close(reading)
     with os.fdopen(writing, "wb") as out:
         done = subprocess.run(probing(engines().base_url), stdout=out, stderr=subprocess.PIPE, check=False)
-    assert (0, b"") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_arrivals_are_drawn_while_they_happen_on_a_terminal(engines: Engines) -> None:
@@ -212,7 +213,7 @@ def test_arrivals_are_drawn_while_they_happen_on_a_terminal(engines: Engines) ->
             drawn += data
     out, _ = process.communicate(timeout=60)
     os.close(master)
-    assert (0, True) == (process.returncode, out.startswith(b"<!DOCTYPE html>"))
+    assert (process.returncode, out.startswith(b"<!DOCTYPE html>")) == (0, True)
     assert "asking tiny at" in drawn.decode()
     assert "▕" in drawn.decode(errors="replace")
 
@@ -227,7 +228,7 @@ def test_a_query_of_the_url_is_told_nowhere(engines: Engines, tmp_path: Path) ->
     file = tmp_path / "llm.prom"
     url = f"{engines().base_url}/v1?key=s3cret"
     result = run(url, "--model", "tiny", "--output", "html", "--metrics-textfile", str(file))
-    assert (0, True) == (result.exit_code, "/v1/chat/completions" in result.stdout)
+    assert (result.exit_code, "/v1/chat/completions" in result.stdout) == (0, True)
     assert "s3cret" not in result.output + file.read_text()
 
 
@@ -235,7 +236,7 @@ def test_buffering_exits_with_1_and_a_remedy(engines: Engines) -> None:
     """What is wrong and what to set."""
     with Proxy(engines().port, proxies.store_and_forward) as edge:
         result = run(f"http://127.0.0.1:{edge.port}", "--model", "tiny")
-    assert 1 == result.exit_code
+    assert result.exit_code == 1
     assert result.stdout.startswith("Buffered: ")
     assert "\nRemedy: " in result.stdout
 
@@ -263,7 +264,7 @@ def test_buffering_exits_with_1_and_a_remedy(engines: Engines) -> None:
 def test_wrong_usage_exits_with_2(args: tuple[str, ...]) -> None:
     """What was given wrong, in words."""
     result = run(*args)
-    assert (2, True) == (result.exit_code, "Error: " in result.stderr)
+    assert (result.exit_code, "Error: " in result.stderr) == (2, True)
     assert "Traceback" not in result.output
 
 
@@ -272,14 +273,14 @@ def test_server_without_models_asks_for_a_name(engines: Engines) -> None:
     empty = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"data":[]}'
     with Proxy(engines().port, proxies.answer(empty)) as edge:
         result = run(f"http://127.0.0.1:{edge.port}")
-    assert (2, True) == (result.exit_code, "--model" in result.stderr)
+    assert (result.exit_code, "--model" in result.stderr) == (2, True)
 
 
 def test_short_fast_stream_is_inconclusive(engines: Engines) -> None:
     """Exit code 3, and what to raise."""
     engine = engines("--inter-token-latency", "0")
     result = run(engine.base_url, "--max-tokens", "16")
-    assert (3, True) == (result.exit_code, "--max-tokens" in result.stdout)
+    assert (result.exit_code, "--max-tokens" in result.stdout) == (3, True)
 
 
 @pytest.mark.parametrize("named", [(), ("--model", "tiny")])
@@ -287,13 +288,13 @@ def test_short_fast_stream_is_inconclusive(engines: Engines) -> None:
 def test_no_connection_exits_with_4(named: tuple[str, ...], output: str) -> None:
     """Nobody listens, with and without the question for models."""
     result = run(f"http://127.0.0.1:{free_port()}", *named, "--output", output)
-    assert (4, True) == (result.exit_code, "Unreachable" in result.stdout)
+    assert (result.exit_code, "Unreachable" in result.stdout) == (4, True)
 
 
 def test_unknown_name_exits_with_4() -> None:
     """No address."""
     result = run("http://nowhere.invalid")
-    assert (4, True) == (result.exit_code, result.stdout.startswith("DNSUnresolved: "))
+    assert (result.exit_code, result.stdout.startswith("DNSUnresolved: ")) == (4, True)
 
 
 def test_via_and_ca(engines: Engines, tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_via_and_ca(engines: Engines, tmp_path: Path) -> None:
         via = ("--via", f"127.0.0.1:{edge.port}")
         trusted = run("https://llm.example", *via, "--ca", str(file))
         untrusted = run("https://llm.example", *via)
-    assert (0, 4) == (trusted.exit_code, untrusted.exit_code), trusted.output
+    assert (trusted.exit_code, untrusted.exit_code) == (0, 4), trusted.output
     assert "Host: llm.example\r\n" in edge.requests[0].decode()
     assert "TLSError" in untrusted.stdout
 
@@ -316,7 +317,7 @@ def test_key_comes_from_the_environment_and_is_never_shown(engines: Engines) -> 
     right = run(engine.base_url, "--api-key-env", "K", env={"K": "s3cret-key\n"})
     wrong = run(engine.base_url, "--api-key-env", "K", env={"K": "wr0ng-key"})
     missing = run(engine.base_url)
-    assert (0, 1, 1) == (right.exit_code, wrong.exit_code, missing.exit_code), right.output
+    assert (right.exit_code, wrong.exit_code, missing.exit_code) == (0, 1, 1), right.output
     assert "--api-key-env" in missing.stdout
     assert not any("s3cret" in one.output or "wr0ng" in one.output for one in (right, wrong, missing))
 
@@ -343,7 +344,7 @@ def test_interrupted_says_so(engines: Engines) -> None:
             out, err = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert (130, b"") == (process.returncode, out)
+    assert (process.returncode, out) == (130, b"")
     assert err.endswith(b"stopped\n")
     assert b"Traceback" not in err
 

@@ -42,21 +42,21 @@ async def ask(
 async def test_kernel_stamps_arrivals(engines: Engines) -> None:
     """On Linux the clock is the kernel's."""
     t = await ask(engines().port)
-    assert ("kernel", Ending.COMPLETE, 64) == (t.clock, t.ending, t.events)
+    assert (t.clock, t.ending, t.events) == ("kernel", Ending.COMPLETE, 64)
 
 
 @pytest.mark.parametrize("api", list(PATHS))
 async def test_each_api_is_measured(engines: Engines, api: Api) -> None:
     """Chat completions, completions and responses: one event a token, the server's count and timing, the end."""
     t = await ask(engines().port, api=api)
-    assert (api, 64, 64, 64, True, "length") == (
+    assert (
         t.api,
         t.events,
         t.token_frames,
         t.tokens,
         t.done,
         t.finish_reason,
-    )
+    ) == (api, 64, 64, 64, True, "length")
     assert t.pacing is not None
     assert 0.85 <= t.pacing <= 1.15
 
@@ -65,7 +65,7 @@ async def test_each_api_is_measured(engines: Engines, api: Api) -> None:
 async def test_dead_engine_in_each_format(engines: Engines, api: Api, done: bool) -> None:
     """Chat carries an error event and its end; a response breaks off, and that is no end."""
     t = await ask(engines("--error-after-tokens", "8").port, api=api)
-    assert (8, done, done, None) == (t.events, t.done, t.error is not None, t.finish_reason)
+    assert (t.events, t.done, t.error is not None, t.finish_reason) == (8, done, done, None)
     assert (Ending.COMPLETE if done else Ending.CLOSED) is t.ending
 
 
@@ -78,7 +78,7 @@ async def test_many_at_once_do_not_wait_for_one(engines: Engines) -> None:
             ask(mute.port, limits), *(ask(server, tokens=16) for _ in range(50))
         )
     assert Ending.SILENT is silent.ending
-    assert [(Ending.COMPLETE, 16)] * 50 == [(t.ending, t.tokens) for t in timelines]
+    assert [(t.ending, t.tokens) for t in timelines] == [(Ending.COMPLETE, 16)] * 50
 
 
 async def test_fault_of_one_reader_is_its_own(engines: Engines) -> None:
@@ -92,7 +92,7 @@ async def test_fault_of_one_reader_is_its_own(engines: Engines) -> None:
             await ask(engines().port, heard=fails)
 
     t, _ = await asyncio.gather(ask(engines().port), failing())
-    assert 64 == t.events
+    assert t.events == 64
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
@@ -114,7 +114,7 @@ async def test_late_reader_is_told(engines: Engines) -> None:
 
     with Proxy(engines().port, one_by_one) as server:
         t = await ask(server.port, heard=comes_late)
-    assert ("kernel", 10, 1) == (t.clock, t.events, t.token_reads)
+    assert (t.clock, t.events, t.token_reads) == ("kernel", 10, 1)
     assert t.merged in (9, 10)  # the last chunk comes with the rest or by itself
 
 
@@ -149,7 +149,7 @@ async def test_redirect_is_not_followed(engines: Engines) -> None:
         there = b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n" % trap.port
         with Proxy(engines().port, proxies.answer(there)) as edge:
             result = await verify(plan([edge.port]))
-    assert (Verdict.ROUTE_NOT_FOUND, []) == (result.verdict, trap.requests)
+    assert (result.verdict, trap.requests) == (Verdict.ROUTE_NOT_FOUND, [])
 
 
 async def test_operator_does_not_reach_loopback_by_name() -> None:
@@ -164,8 +164,8 @@ async def test_name_is_resolved_once_and_kept(engines: Engines) -> None:
     target = connection.Target(Hop.EXPOSURE, "localhost", engines().port)
     pinned = await connection.resolve(target, Guard(local=True), None)
     assert pinned.address in ("127.0.0.1", "::1")
-    assert f"localhost:{engines().port}" == pinned.host_header
-    assert "localhost" == pinned.server_name
+    assert pinned.host_header == f"localhost:{engines().port}"
+    assert pinned.server_name == "localhost"
 
 
 async def test_name_without_address() -> None:

@@ -74,23 +74,23 @@ def verified(target: Target) -> Plan:
 async def test_alpn_chooses(secure: Http2Server, ca: Authority, wanted: bool, spoken: str) -> None:
     """Wanted, HTTP/2 is chosen; else the same server is asked in HTTP/1.1. Both stream, frame by frame."""
     t = await ask(https(secure.port, ca.pem, http2=wanted))
-    assert (spoken, Ending.COMPLETE, True, 64) == (t.http_version, t.ending, t.done, t.events)
-    assert (64, True) == (t.token_frames, t.is_chunked)
+    assert (t.http_version, t.ending, t.done, t.events) == (spoken, Ending.COMPLETE, True, 64)
+    assert (t.token_frames, t.is_chunked) == (64, True)
     result = await verify(verified(https(secure.port, ca.pem, http2=wanted)))
-    assert (Verdict.STREAMING, spoken) == (result.verdict, result.hops[0].protocol), result.message
+    assert (result.verdict, result.hops[0].protocol) == (Verdict.STREAMING, spoken), result.message
 
 
 async def test_server_without_http2(ca: Authority, tmp_path: Path) -> None:
     """Offered but not chosen: the answer comes in HTTP/1.1, and the timeline says so."""
     with Http2Server(ca.file(HOST, tmp_path), alpn=("http/1.1",)) as server:
         t = await ask(https(server.port, ca.pem, http2=True))
-    assert ("HTTP/1.1", 64) == (t.http_version, t.events)
+    assert (t.http_version, t.events) == ("HTTP/1.1", 64)
 
 
 async def test_prior_knowledge(plain: Http2Server) -> None:
     """Without TLS nothing is negotiated: who wants HTTP/2 gets it from a server that speaks it."""
     t = await ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True))
-    assert ("HTTP/2", Ending.COMPLETE, 64, 64) == (t.http_version, t.ending, t.events, t.tokens)
+    assert (t.http_version, t.ending, t.events, t.tokens) == ("HTTP/2", Ending.COMPLETE, 64, 64)
     assert t.pacing is not None
     assert 0.85 <= t.pacing <= 1.15
 
@@ -98,8 +98,8 @@ async def test_prior_knowledge(plain: Http2Server) -> None:
 async def test_long_answer(plain: Http2Server) -> None:
     """More than a window of 64 KiB arrives without a pause of ours."""
     t = await ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True), tokens=512)
-    assert (512, Ending.COMPLETE) == (t.events, t.ending)
-    assert 65_535 < sum(size for _, size in t.sizes)
+    assert (t.events, t.ending) == (512, Ending.COMPLETE)
+    assert sum(size for _, size in t.sizes) > 65_535
 
 
 async def test_server_that_knows_no_http2(engines: Engines) -> None:
@@ -124,8 +124,8 @@ async def test_nginx_streams(
     with nginx(engines().port) as edge:
         t = await ask(https(edge.port, ca.pem, http2=True), encoding)
     assert t.head is not None
-    assert ("HTTP/2", encoding == "gzip") == (t.http_version, t.head.header("content-encoding") == "gzip")
-    assert (64, Ending.COMPLETE) == (t.events, t.ending)
+    assert (t.http_version, t.head.header("content-encoding") == "gzip") == ("HTTP/2", encoding == "gzip")
+    assert (t.events, t.ending) == (64, Ending.COMPLETE)
     assert 32 <= t.token_frames <= 64, "nginx joins what it reads late, on a busy machine"
     assert t.pacing is not None
     assert 0.85 <= t.pacing <= 1.15
@@ -137,7 +137,7 @@ async def test_cut_upstream_is_a_reset(
     """An upstream that breaks off becomes RST_STREAM, whose code is told."""
     with Proxy(engines().port, proxies.cut(3000)) as upstream, nginx(upstream.port) as edge:
         t = await ask(https(edge.port, ca.pem, http2=True))
-    assert (Ending.RESET, False) == (t.ending, t.done)
+    assert (t.ending, t.done) == (Ending.RESET, False)
     assert t.reset.startswith("RST_STREAM, ")
     assert 0 < t.events < 64
 
@@ -157,4 +157,4 @@ async def test_reload_lets_the_stream_finish(
     with nginx(engines().port) as edge:
         t = await ask(https(edge.port, ca.pem, http2=True), tokens=128, heard=reload)
     assert asked.is_set()
-    assert (128, True, Ending.COMPLETE, "") == (t.events, t.done, t.ending, t.reset)
+    assert (t.events, t.done, t.ending, t.reset) == (128, True, Ending.COMPLETE, "")

@@ -35,8 +35,8 @@ async def test_nothing_is_asked_while_users_wait(full: RunningEngine) -> None:
     with Proxy(full.port, proxies.healthy) as edge:
         asked = plan([edge.port], replicas=replicas(full.port), gauges=GAUGES, may_skip=True)
         result = await verify(asked)
-        assert [] == edge.requests
-    assert (True, ()) == (result.skipped, result.hops)
+        assert edge.requests == []
+    assert (result.skipped, result.hops) == (True, ())
 
 
 @pytest.mark.parametrize("other", ["a free replica", "a replica that does not tell"])
@@ -48,14 +48,14 @@ async def test_it_is_asked_while_one_replica_has_room(
     second = free.port if other == "a free replica" else free_port()
     pods = replicas(full.port, second)
     result = await verify(plan([free.port], replicas=pods, gauges=GAUGES, may_skip=True))
-    assert (False, Verdict.STREAMING) == (result.skipped, result.verdict), result.message
+    assert (result.skipped, result.verdict) == (False, Verdict.STREAMING), result.message
 
 
 async def test_a_first_token_that_users_delay_is_not_judged(full: RunningEngine) -> None:
     """Asked all the same: no token in time is inconclusive, and no verdict on the path."""
     asked = plan([full.port], replicas=replicas(full.port), gauges=GAUGES, limits=HASTY, max_ttft=0.001)
     result = await verify(asked)
-    assert (False, Verdict.INCONCLUSIVE) == (result.skipped, result.verdict), result.message
+    assert (result.skipped, result.verdict) == (False, Verdict.INCONCLUSIVE), result.message
     assert "requests of users wait" in result.message
 
 

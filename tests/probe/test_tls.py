@@ -41,7 +41,7 @@ async def test_host_is_named_in_the_handshake(engines: Engines, ca: Authority, t
     context.sni_callback = lambda session, name, chosen: named.append(name)
     with Proxy(engines().port, proxies.healthy, context) as edge:
         await verify(https(edge.port, ca.pem))
-    assert {HOST} == set(named)
+    assert set(named) == {HOST}
 
 
 async def test_buffering_shows_through_tls(engines: Engines, ca: Authority, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ async def test_wrong_ca(engines: Engines, ca: Authority, tmp_path: Path, given: 
         result = await verify(replace(https(edge.port, other), key=None))
     assert Verdict.TLS_ERROR is result.verdict
     assert "certificate" in result.message
-    assert [] == edge.requests
+    assert edge.requests == []
 
 
 async def test_wrong_name(engines: Engines, ca: Authority, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ async def test_healthy_path_streams(engines: Engines) -> None:
     engine = engines()
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(plan([engine.port, edge.port]))
-    assert (Verdict.STREAMING, Hop.EXPOSURE) == (result.verdict, result.hop)
+    assert (result.verdict, result.hop) == (Verdict.STREAMING, Hop.EXPOSURE)
     (hop,) = result.hops
-    assert (64, 64, True, "length") == (hop.events, hop.tokens, hop.done, hop.finish_reason)
+    assert (hop.events, hop.tokens, hop.done, hop.finish_reason) == (64, 64, True, "length")
     assert hop.pacing_percent in range(85, 116)
     assert hop.ttft_milliseconds is not None
 
@@ -29,8 +29,9 @@ async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
         result = await verify(
             plan([engine.port, edge.port], every_hop=True, arrived=lambda *read: told.append(read))
         )
-    assert [(Hop.EXPOSURE, Verdict.STREAMING), (Hop.POD, Verdict.STREAMING)] == [
-        (hop.hop, hop.verdict) for hop in result.hops
+    assert [(hop.hop, hop.verdict) for hop in result.hops] == [
+        (Hop.EXPOSURE, Verdict.STREAMING),
+        (Hop.POD, Verdict.STREAMING),
     ]
     for hop in result.hops:
         sizes = hop.timeline.sizes  # type: ignore[union-attr]
@@ -43,7 +44,7 @@ async def test_both_encodings_are_asked(engines: Engines) -> None:
     with Proxy(engine.port, proxies.healthy) as edge:
         await verify(plan([engine.port, edge.port]))
     asked = [b"Accept-Encoding: gzip" in request for request in edge.requests]
-    assert [True, False] == asked
+    assert asked == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -67,9 +68,10 @@ async def test_fault_of_the_edge(engines: Engines, relay: proxies.Relay, expecte
     engine = engines()
     with Proxy(engine.port, relay) as edge:
         result = await verify(plan([engine.port, edge.port]))
-    assert (expected, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
-    assert [(Hop.EXPOSURE, expected), (Hop.POD, Verdict.STREAMING)] == [
-        (hop.hop, hop.verdict) for hop in result.hops
+    assert (result.verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
+    assert [(hop.hop, hop.verdict) for hop in result.hops] == [
+        (Hop.EXPOSURE, expected),
+        (Hop.POD, Verdict.STREAMING),
     ]
 
 
@@ -89,7 +91,7 @@ async def test_fault_of_the_engine(engines: Engines, flags: tuple[str, ...], exp
     engine = engines(*flags)
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(plan([engine.port, edge.port], key="s3cret"))
-    assert (expected, Hop.POD) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (expected, Hop.POD), result.message
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ async def test_engine_that_hangs(engines: Engines, flags: tuple[str, ...], expec
     engine = engines(*flags)
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(plan([engine.port, edge.port], limits=HASTY))
-    assert (expected, Hop.POD) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (expected, Hop.POD), result.message
 
 
 async def test_edge_that_says_nothing(engines: Engines) -> None:
@@ -112,7 +114,7 @@ async def test_edge_that_says_nothing(engines: Engines) -> None:
     engine = engines()
     with Proxy(engine.port, proxies.mute) as edge:
         result = await verify(plan([engine.port, edge.port], limits=HASTY))
-    assert (Verdict.TTFT_EXCEEDED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.TTFT_EXCEEDED, Hop.EXPOSURE), result.message
 
 
 async def test_service_hop_is_blamed_between_pod_and_edge(engines: Engines) -> None:
@@ -123,7 +125,7 @@ async def test_service_hop_is_blamed_between_pod_and_edge(engines: Engines) -> N
         Proxy(service.port, proxies.healthy) as edge,
     ):
         result = await verify(plan([engine.port, service.port, edge.port]))
-    assert (Verdict.BUFFERED, Hop.SERVICE) == (result.verdict, result.hop)
+    assert (result.verdict, result.hop) == (Verdict.BUFFERED, Hop.SERVICE)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ async def test_edge_answers_for_an_engine_that_is_gone(engines: Engines) -> None
     """503 outside and nobody inside: the pod is named."""
     with Proxy(engines().port, proxies.page("503 Service Unavailable", "503")) as edge:
         result = await verify(plan([free_port(), edge.port]))
-    assert (Verdict.UNREACHABLE, Hop.POD) == (result.verdict, result.hop)
+    assert (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.POD)
 
 
 async def test_model_length_limits_the_tokens(engines: Engines) -> None:

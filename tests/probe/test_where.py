@@ -110,7 +110,7 @@ async def test_a_refused_address_is_not_blamed_on_a_hop_inside() -> None:
         closed = held.getsockname()[1]
     targets = (connection.Target(Hop.SERVICE, "127.0.0.1", closed), public("10.1"))
     result = await verify(Plan(targets, "tiny", limits=LIMITS, guard=OPERATOR))
-    assert (Verdict.UNREACHABLE, Hop.PUBLIC) == (result.verdict, result.hop)
+    assert (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.PUBLIC)
     assert "private address" in result.message
 
 
@@ -120,8 +120,8 @@ async def test_nothing_is_sent_to_a_refused_address(engines: Engines) -> None:
         target = replace(public("localhost", inside.port), hop=Hop.PUBLIC)
         asked = Plan((target,), "tiny", names=Names(workload="qwen"), limits=LIMITS)
         result = await verify(asked)
-        assert [] == inside.requests
-    assert (Verdict.UNREACHABLE, Hop.PUBLIC) == (result.verdict, result.hop)
+        assert inside.requests == []
+    assert (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.PUBLIC)
     assert "loopback" in result.message
     assert "allowedAddresses" in result.message
 

@@ -38,7 +38,7 @@ def template(helm: Path, values: dict[str, Any]) -> subprocess.CompletedProcess[
 
 def documents(helm: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
     done = template(helm, values)
-    assert 0 == done.returncode, done.stderr
+    assert done.returncode == 0, done.stderr
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
@@ -61,7 +61,7 @@ def rules(docs: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 def test_default_values_are_the_default_settings(helm: Path) -> None:
     """The chart's defaults and the operator's are the same, so that neither lies about the other."""
-    assert Settings() == settings(helm, {})
+    assert settings(helm, {}) == Settings()
 
 
 def test_every_value_arrives(helm: Path) -> None:
@@ -111,7 +111,7 @@ def test_every_value_arrives(helm: Path) -> None:
         forbidden_addresses=("10.9.0.0/16", "fd00::/8"),
         allowed_addresses=("192.168.7.0/24",),
     )
-    assert expected == settings(helm, values)
+    assert settings(helm, values) == expected
 
 
 def test_chart_knows_every_setting(helm: Path) -> None:
@@ -120,7 +120,7 @@ def test_chart_knows_every_setting(helm: Path) -> None:
     deployment = (CHART / "templates" / "deployment.yaml").read_text()
     written = {name for name in Settings.__dataclass_fields__ if f"{PREFIX}{name.upper()}," in deployment}
     tunable = {_snake(name) for name in schema["properties"]["settings"]["properties"]}
-    assert set(Settings.__dataclass_fields__) == written | tunable
+    assert written | tunable == set(Settings.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_chart_knows_every_setting(helm: Path) -> None:
 def test_wrong_values_are_refused_by_name(helm: Path, values: dict[str, Any], named: str) -> None:
     """A wrong value stops helm before anything is installed, and the message names it."""
     done = template(helm, values)
-    assert 0 != done.returncode
+    assert done.returncode != 0
     assert named in done.stderr
 
 
@@ -152,7 +152,7 @@ def test_secrets_can_be_taken_away(helm: Path) -> None:
         granted = rules(documents(helm, values), "ClusterRole")
         return [rule["verbs"] for rule in granted if "secrets" in rule["resources"]]
 
-    assert ([["get"]], []) == (verbs({}), verbs({"rbac": {"readSecrets": False}}))
+    assert (verbs({}), verbs({"rbac": {"readSecrets": False}})) == ([["get"]], [])
 
 
 def test_no_wildcards_and_no_writes_to_spec(helm: Path) -> None:
@@ -166,9 +166,9 @@ def test_no_wildcards_and_no_writes_to_spec(helm: Path) -> None:
 def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
     """With watchNamespaces, access is granted there only; cluster-wide stays what is no tenant's."""
     docs = documents(helm, {"watchNamespaces": ["team-a", "team-b"]})
-    assert ["team-a", "team-b"] == [doc["metadata"]["namespace"] for doc in docs if doc["kind"] == "Role"]
+    assert [doc["metadata"]["namespace"] for doc in docs if doc["kind"] == "Role"] == ["team-a", "team-b"]
     cluster_wide = {resource for rule in rules(docs, "ClusterRole") for resource in rule["resources"]}
-    assert {"ingressclasses", "gatewayclasses", "gateways"} == cluster_wide
+    assert cluster_wide == {"ingressclasses", "gatewayclasses", "gateways"}
 
 
 def test_listed_namespaces_still_reach_the_edge(helm: Path) -> None:
@@ -183,14 +183,14 @@ def test_listed_namespaces_still_reach_the_edge(helm: Path) -> None:
         "resourceNames": ["ingress-nginx-controller"],
         "verbs": ["get"],
     }
-    assert [only] == edge["rules"]
+    assert edge["rules"] == [only]
 
 
 def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:
     """The CRD comes with the chart unless crds.install is false, and an uninstall leaves it."""
     docs = documents(helm, {})
     crds = [doc for doc in docs if doc["kind"] == "CustomResourceDefinition"]
-    assert ["keep"] == [crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in crds]
+    assert [crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in crds] == ["keep"]
     without = documents(helm, {"crds": {"install": False}})
     assert "CustomResourceDefinition" not in {doc["kind"] for doc in without}
 
@@ -198,19 +198,19 @@ def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:
 def test_pod_is_locked_down(helm: Path) -> None:
     """The operator's pod meets the restricted Pod Security Standard with a read-only root file system."""
     deployment = next(doc for doc in documents(helm, {}) if doc["kind"] == "Deployment")
-    assert "Recreate" == deployment["spec"]["strategy"]["type"]
+    assert deployment["spec"]["strategy"]["type"] == "Recreate"
     pod = deployment["spec"]["template"]["spec"]
-    assert {
+    assert pod["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 65532,
         "runAsGroup": 65532,
         "seccompProfile": {"type": "RuntimeDefault"},
-    } == pod["securityContext"]
-    assert {
+    }
+    assert pod["containers"][0]["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
-    } == pod["containers"][0]["securityContext"]
+    }
     assert pod["enableServiceLinks"] is False
 
 

@@ -29,24 +29,24 @@ async def test_an_address_of_the_status_that_answers_is_taken() -> None:
     mine = own_address()
     with socket.create_server((mine, 0)) as listening:
         found = await placed(edge(listening.getsockname()[1]), ("no.such.invalid", mine), None)
-    assert (mine, "chat.example.com") == (found.address, found.host)
+    assert (found.address, found.host) == (mine, "chat.example.com")
 
 
 async def test_loopback_in_a_status_means_another_machine() -> None:
     """Whatever listens on this one is not asked; DNS of the host is."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         target = edge(listening.getsockname()[1])
-        assert target == await placed(target, ("127.0.0.1", "localhost"), None)
+        assert await placed(target, ("127.0.0.1", "localhost"), None) == target
 
 
 async def test_an_address_that_nobody_answers_at_is_left() -> None:
     """DNS of the host then."""
     target = edge(free_port())
-    assert target == await placed(target, (own_address(),), None)
+    assert await placed(target, (own_address(),), None) == target
 
 
 @pytest.mark.parametrize(("port", "expected"), [(None, 80), (8080, 8080)])
 async def test_the_person_knows_best(port: int | None, expected: int) -> None:
     """--via is taken unasked; without a port it is the scheme's own."""
     found = await placed(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
-    assert ("203.0.113.7", expected) == (found.address, found.port)
+    assert (found.address, found.port) == ("203.0.113.7", expected)

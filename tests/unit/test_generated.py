@@ -15,25 +15,25 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.parametrize("name", [name for name in generate.FILES if name != "manifests/install.yaml"])
 def test_fresh(name: str) -> None:
     """A generated file is what `make generate` would write now."""
-    assert generate.FILES[name]() == (ROOT / name).read_text()
+    assert (ROOT / name).read_text() == generate.FILES[name]()
 
 
 def test_one_crd_everywhere() -> None:
     """The plain manifests carry the CRD of crds/, and keep it when the chart goes."""
     expected: dict[str, Any] = yaml.safe_load(crd.crd_yaml())
     found = [doc for doc in _install() if doc["kind"] == "CustomResourceDefinition"]
-    assert 1 == len(found)
-    assert "keep" == found[0]["metadata"]["annotations"].pop("helm.sh/resource-policy")
+    assert len(found) == 1
+    assert found[0]["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"
     if not found[0]["metadata"]["annotations"]:
         found[0]["metadata"].pop("annotations")
-    assert expected == found[0]
+    assert found[0] == expected
 
 
 def test_plain_manifests_install_everything() -> None:
     """manifests/install.yaml is complete: namespace first, then account, CRD, roles and the operator."""
     kinds = [doc["kind"] for doc in _install()]
     needed = {"ServiceAccount", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "Deployment"}
-    assert ("Namespace", set()) == (kinds[0], needed - set(kinds))
+    assert (kinds[0], needed - set(kinds)) == ("Namespace", set())
 
 
 def _install() -> list[dict[str, Any]]:

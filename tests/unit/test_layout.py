@@ -35,7 +35,7 @@ def test_modules_are_small_and_say_what_they_own() -> None:
             too_long.append(name)
         if text.strip() and not text.lstrip().startswith('"""'):
             silent.append(name)
-    assert ([], []) == (too_long, silent)
+    assert (too_long, silent) == ([], [])
 
 
 def test_lock_files_name_no_index() -> None:

@@ -15,7 +15,7 @@ def read(**variables: str) -> Settings:
 
 def test_nothing_set_means_the_defaults() -> None:
     """The operator runs without any variable."""
-    assert Settings() == read()
+    assert read() == Settings()
 
 
 def test_every_kind_of_value_is_read() -> None:
@@ -33,16 +33,16 @@ def test_every_kind_of_value_is_read() -> None:
         ALLOWED_ADDRESSES="10.20.0.0/16, fd00::/8",
     )
 
-    assert ("10.20.0.0/16", "fd00::/8") == settings.allowed_addresses
-    assert ("chat", "search") == settings.watch_namespaces
-    assert (False, 9090, 30.0, "DEBUG") == (
+    assert settings.allowed_addresses == ("10.20.0.0/16", "fd00::/8")
+    assert settings.watch_namespaces == ("chat", "search")
+    assert (
         settings.read_secrets,
         settings.http_port,
         settings.roll_call_seconds,
         settings.log_level,
-    )
+    ) == (False, 9090, 30.0, "DEBUG")
     edge = EdgeSetting("nginx", None, "ingress-nginx", "ingress/controller", 8080)
-    assert (edge,) == settings.edges
+    assert settings.edges == (edge,)
 
 
 @pytest.mark.parametrize(

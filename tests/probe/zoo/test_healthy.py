@@ -159,7 +159,7 @@ def test_healthy_streams_raise_no_alarm(
         with capsys.disabled():
             said = ", ".join(f"{count} {verdict}" for verdict, count in tally.counts.most_common())
             print(f"\n{load}, {speed:g} ms a token, seed {SEED}: {said}", *tally.misses, sep="\n  ")
-    assert [] == [miss for tally in tallies.values() if tally.alarms for miss in tally.misses]
+    assert [miss for tally in tallies.values() if tally.alarms for miss in tally.misses] == []
     for speed, tally in tallies.items():
         undecided = tally.counts[Verdict.INCONCLUSIVE] / tally.counts.total()
         assert undecided <= UNDECIDED[load], f"{undecided:.0%} undecided at {speed:g} ms"

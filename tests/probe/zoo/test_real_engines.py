@@ -79,7 +79,7 @@ async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> 
             result = await verify(plan([engine.port, edge.port], cap_tokens=512))
             # llama.cpp joins bytes until they are text: several tokens an event are its own doing.
             verdict = Verdict.STREAMING if streams(result.verdict) else result.verdict
-            assert (expected, Hop.EXPOSURE) == (verdict, result.hop), result.message
+            assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
 
 
 @pytest.mark.parametrize(
@@ -102,5 +102,5 @@ async def test_a_client_that_leaves(
         result = await verify(
             plan([engine.port, edge.port], encodings=("identity",), cap_tokens=512, **checked)
         )
-    assert (expected, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
     assert "not judged" not in result.message

@@ -162,18 +162,18 @@ async def probed(
 async def test_our_annotations_stream(edge: Edge) -> None:
     """What our Ingress says is what Traefik needs."""
     result = await probed(edge, "ours", (), OURS)
-    assert (Verdict.STREAMING, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.STREAMING, Hop.EXPOSURE), result.message
 
 
 @pytest.mark.apiserver
 async def test_proxy_buffering_on_holds_whole_answers(edge: Edge) -> None:
     """Worse than nginx: the whole answer is held, whatever the upstream's framing."""
     result = await probed(edge, "buffering", (), OURS | {"proxy-buffering": "on"})
-    assert (Verdict.BUFFERED, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.BUFFERED, Hop.EXPOSURE), result.message
 
 
 @pytest.mark.apiserver
 async def test_proxy_read_timeout_cuts_a_pause(edge: Edge) -> None:
     """A pause longer than the annotation's seconds."""
     result = await probed(edge, "timeout", PAUSES, OURS | {"proxy-read-timeout": "2"})
-    assert (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE), result.message

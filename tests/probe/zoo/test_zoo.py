@@ -53,11 +53,11 @@ def test_case(name: str, outcomes: dict[str, Outcome]) -> None:
     assert not outcome.broken, outcome.broken
     result = outcome.result
     assert result is not None
-    assert (case.expected, case.hop) == (result.verdict, result.hop), result.message
+    assert (result.verdict, result.hop) == (case.expected, case.hop), result.message
     row = keeper.row(case)
     advice = f". Remedy: {row.told(NAMES[case.known])}" if row else ""
     assert result.message.endswith(advice), result.message
-    assert bool(row) == ("Remedy" in result.message), result.message
+    assert ("Remedy" in result.message) == bool(row), result.message
     assert case.fingerprint in result.message
 
 
@@ -65,17 +65,17 @@ def test_every_row_has_a_case_and_every_case_a_row() -> None:
     """No advice that nothing was seen to cause, save those that the list of exceptions gives a reason for."""
     shown = {row.name for case in CASES if (row := keeper.row(case))}
     rows = {row.name for row in TABLE.values()}
-    assert set() == shown & set(NOT_HERE)
-    assert rows == shown | set(NOT_HERE)
+    assert shown & set(NOT_HERE) == set()
+    assert shown | set(NOT_HERE) == rows
 
 
 def test_names_are_unique() -> None:
     """A case is known by its name."""
-    assert len(CASES) == len(BY_NAME)
+    assert len(BY_NAME) == len(CASES)
 
 
 def test_document_is_the_present_table() -> None:
     """docs/fault-zoo.md shows the cases, verdicts and remedies of today; ZOO=write brings it up to date."""
     page = matrix.DOCUMENT.read_text()
-    assert matrix.table(CASES) == matrix.part(page, "table")
-    assert matrix.exceptions(NOT_HERE) == matrix.part(page, "exceptions")
+    assert matrix.part(page, "table") == matrix.table(CASES)
+    assert matrix.part(page, "exceptions") == matrix.exceptions(NOT_HERE)

@@ -27,7 +27,7 @@ SPEC = dict(_nodes(crd.root_schema()["properties"]["spec"]))
 
 def test_the_file_is_fresh() -> None:
     """crds/ holds what the models say today."""
-    assert crd.crd() == yaml.safe_load((ROOT / "crds" / "streamingendpoints.yaml").read_text())
+    assert yaml.safe_load((ROOT / "crds" / "streamingendpoints.yaml").read_text()) == crd.crd()
 
 
 def test_every_field_is_described() -> None:
@@ -40,7 +40,7 @@ def test_every_field_is_described() -> None:
         and not path.startswith(".metadata")
         and not node.get("description")
     ]
-    assert [] == bare
+    assert bare == []
 
 
 def test_everything_a_rule_can_see_is_bounded() -> None:
@@ -52,13 +52,13 @@ def test_everything_a_rule_can_see_is_bounded() -> None:
     maps = [
         path for path, node in SPEC.items() if "additionalProperties" in node and "maxProperties" not in node
     ]
-    assert [] == open_ended + maps
+    assert open_ended + maps == []
 
 
 def test_only_structural_keywords_are_used() -> None:
     """Nothing is left of pydantic's dialect that the API server would refuse or drop."""
     foreign = {"$ref", "$defs", "title", "const", "prefixItems", "exclusiveMinimum", "nullable"}
-    assert set() == {key for _, node in _nodes(crd.root_schema()) for key in node} & foreign
+    assert {key for _, node in _nodes(crd.root_schema()) for key in node} & foreign == set()
 
 
 def test_defaults_reach_every_depth() -> None:
@@ -67,20 +67,20 @@ def test_defaults_reach_every_depth() -> None:
     for path, node in SPEC.items():
         inner = any("default" in field for field in node.get("properties", {}).values())
         if inner and path and "required" not in node and path not in optional and "[]" not in path:
-            assert {} == node.get("default"), path
+            assert node.get("default") == {}, path
 
 
 def test_annotations_are_those_asked_for() -> None:
     """The chart adds its own annotation without touching the rest."""
     kept = crd.crd({"helm.sh/resource-policy": "keep"})
-    assert {"helm.sh/resource-policy": "keep"} == kept["metadata"].pop("annotations")
-    assert crd.crd() == kept
+    assert kept["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert kept == crd.crd()
 
 
 def test_the_text_is_stable() -> None:
     """The same code writes the same bytes, without YAML anchors."""
     text = crd.crd_yaml()
-    assert text == crd.crd_yaml()
+    assert crd.crd_yaml() == text
     assert "&id" not in text
 
 

@@ -19,18 +19,18 @@ def test_the_selector_is_part_of_the_labels() -> None:
 
 def test_labels_know_no_version() -> None:
     """A label that changes with the operator would restart every GPU at an upgrade."""
-    assert {
+    assert naming.labels(_endpoint()) == {
         "app.kubernetes.io/name": "streaming-endpoint",
         "app.kubernetes.io/instance": "qwen",
         "app.kubernetes.io/managed-by": "streaming-operator",
         "streamingendpoints.dev/endpoint": "qwen",
-    } == naming.labels(_endpoint())
+    }
 
 
 def test_the_endpoint_controls_its_children() -> None:
     """The garbage collector deletes the children, and none of them can hold the endpoint up."""
     (owner,) = naming.metadata(_endpoint())["ownerReferences"]
-    assert (True, False, "u-1") == (owner["controller"], owner["blockOwnerDeletion"], owner["uid"])
+    assert (owner["controller"], owner["blockOwnerDeletion"], owner["uid"]) == (True, False, "u-1")
 
 
 def test_an_endpoint_of_a_file_owns_nothing() -> None:
@@ -41,6 +41,6 @@ def test_an_endpoint_of_a_file_owns_nothing() -> None:
 def test_the_longest_name_leaves_room() -> None:
     """The longest endpoint name and the longest suffix in use fit a Service's name."""
     longest = _endpoint("a" * NAME_MAX_LENGTH)
-    assert 62 == len(naming.child_name(longest, "engine-0123456789"[:16]))
+    assert len(naming.child_name(longest, "engine-0123456789"[:16])) == 62
     with pytest.raises(ValueError, match="longer than 63"):
         naming.child_name(longest, "x" * 18)

@@ -14,20 +14,20 @@ def test_every_constraint_has_a_row() -> None:
             row(constraint)
         except LookupError as problem:
             without.append(f"{constraint.name}: {problem}")
-    assert [] == without
+    assert without == []
 
 
 def test_no_example_is_left_over() -> None:
     """An example whose constraint is gone is removed with it."""
     patterns = {constraint.allowed for constraint in ALL if constraint.keyword == "pattern"}
-    assert patterns == set(PATTERNS)
+    assert set(PATTERNS) == patterns
     rules = [constraint for constraint in ALL if constraint.keyword == "rule"]
-    assert set(RULES) == {rule_key(rule) for rule in rules}
+    assert {rule_key(rule) for rule in rules} == set(RULES)
     paths = {".".join(constraint.path) for constraint in ALL}
-    assert set() == (set(ITEMS) | set(CONTEXT)) - paths
+    assert (set(ITEMS) | set(CONTEXT)) - paths == set()
 
 
 def test_rules_are_told_apart() -> None:
     """Each rule has examples of its own."""
     rules = [constraint for constraint in ALL if constraint.keyword == "rule"]
-    assert len(rules) == len({rule_key(rule) for rule in rules})
+    assert len({rule_key(rule) for rule in rules}) == len(rules)

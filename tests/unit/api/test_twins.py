@@ -32,7 +32,7 @@ def test_a_constraint_holds_in_python_too(constraint: Constraint) -> None:
     problems = _refusal(tried.rejected)
     # Of two equal entries the API server names the second one, pydantic the list.
     field = tried.path.rpartition("[")[0] if constraint.keyword == "unique" else tried.path
-    assert [field] == [problem for problem in {p.partition(": ")[0] for p in problems} if problem == field]
+    assert [problem for problem in {p.partition(": ")[0] for p in problems} if problem == field] == [field]
 
 
 @pytest.mark.parametrize("constraint", [c for c in SPEC if c.keyword == "rule"], ids=_named)
@@ -59,7 +59,7 @@ def test_the_documents_set_every_field() -> None:
     from tests.apiserver.documents import place
 
     bodies = [document(spec) | {"status": STATUS} for spec in BASES.values()]
-    assert set() == {path for path in paths if all(place(body, path) is None for body in bodies)}
+    assert {path for path in paths if all(place(body, path) is None for body in bodies)} == set()
 
 
 def test_null_means_absent() -> None:
@@ -68,16 +68,16 @@ def test_null_means_absent() -> None:
         document(BASES["inside"]), (("spec", "engine", "image"), None), (("spec", "replicas"), None)
     )
     parsed = StreamingEndpoint.from_body(body)
-    assert ("vllm/vllm-openai:v0.33.0", 1) == (parsed.spec.engine.image, parsed.spec.replicas)
-    assert ("spec.model: required",) == _refusal(edited(body, (("spec", "model"), None)))
+    assert (parsed.spec.engine.image, parsed.spec.replicas) == ("vllm/vllm-openai:v0.33.0", 1)
+    assert _refusal(edited(body, (("spec", "model"), None))) == ("spec.model: required",)
 
 
 def test_unknown_fields_are_refused() -> None:
     """A typo in a file is told, as strict validation on the API server does."""
     body = edited(document(BASES["inside"]), (("spec", "engine", "maxModelLength"), 1))
-    assert ("spec.engine.maxModelLength: unknown field",) == _refusal(body)
+    assert _refusal(body) == ("spec.engine.maxModelLength: unknown field",)
     snake_case = edited(document(BASES["inside"]), (("spec", "engine", "max_model_len"), 1))
-    assert ("spec.engine.max_model_len: unknown field",) == _refusal(snake_case)
+    assert _refusal(snake_case) == ("spec.engine.max_model_len: unknown field",)
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -85,8 +85,10 @@ def test_every_problem_is_told_at_once() -> None:
     body = edited(
         document(BASES["inside"], name="9"), (("spec", "replicas"), -1), (("spec", "engine", "port"), "http")
     )
-    assert {"metadata.name", "spec.replicas", "spec.engine.port"} == {
-        problem.partition(": ")[0] for problem in _refusal(body)
+    assert {problem.partition(": ")[0] for problem in _refusal(body)} == {
+        "metadata.name",
+        "spec.replicas",
+        "spec.engine.port",
     }
 
 
@@ -103,7 +105,7 @@ def test_a_refusal_never_quotes_a_value(wrong: object) -> None:
 def test_reserved_flags_are_refused_however_they_are_written(arg: str) -> None:
     """vLLM takes underscores, `=` and abbreviations; none of them gets a reserved flag past the check."""
     body = edited(document(BASES["inside"]), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
-    assert ["spec.engine.args"] == [problem.partition(": ")[0] for problem in _refusal(body)]
+    assert [problem.partition(": ")[0] for problem in _refusal(body)] == ["spec.engine.args"]
 
 
 @pytest.mark.parametrize(
@@ -112,4 +114,4 @@ def test_reserved_flags_are_refused_however_they_are_written(arg: str) -> None:
 def test_other_flags_pass(arg: str) -> None:
     """What only looks like a reserved flag is the user's own affair."""
     body = edited(document(BASES["inside"]), (("spec", "engine", "args"), [arg]))
-    assert (arg,) == StreamingEndpoint.from_body(body).spec.engine.args
+    assert StreamingEndpoint.from_body(body).spec.engine.args == (arg,)

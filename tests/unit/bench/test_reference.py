@@ -48,18 +48,18 @@ def test_event_has_the_time_of_the_packet_that_completed_it() -> None:
     )
     (exchange,) = packets.exchanges(capture, {SERVER})
     timeline = exchange.timeline()
-    assert ("n-1", 0.25, [0.75, 1.75]) == (
+    assert (
         exchange.nonce,
         timeline.head_at,
         [a.at for a in timeline.arrivals],
-    )
+    ) == ("n-1", 0.25, [0.75, 1.75])
 
 
 def test_packet_sent_again_counts_once() -> None:
     """The first copy is the one that counts."""
     capture = PCAP + asked(1.0) + answered(2.0, 1, BEGIN) + answered(2.5, 9, chunk(token()))
     capture += answered(3.0, 9, chunk(token()))
-    assert [1.5] == [a.at for a in packets.exchanges(capture, {SERVER})[0].timeline().arrivals]
+    assert [a.at for a in packets.exchanges(capture, {SERVER})[0].timeline().arrivals] == [1.5]
 
 
 def test_connection_that_is_used_again() -> None:
@@ -67,7 +67,7 @@ def test_connection_that_is_used_again() -> None:
     capture = (
         PCAP + asked(1.0) + answered(2.0, 1, BEGIN + LAST) + asked(3.0) + answered(4.5, 99, BEGIN + LAST)
     )
-    assert [1.0, 1.5] == [one.timeline().head_at for one in packets.exchanges(capture, {SERVER})]
+    assert [one.timeline().head_at for one in packets.exchanges(capture, {SERVER})] == [1.0, 1.5]
 
 
 def test_packet_that_did_not_fit_makes_no_reference() -> None:
@@ -84,17 +84,17 @@ def streamed(*times: float) -> Timeline:
 def test_errors_are_told_in_milliseconds_without_sign() -> None:
     """The first token 2 ms late, the second 1 ms early: its gap is 3 ms short."""
     errors = compare.errors([(streamed(1.002, 1.499), streamed(1.0, 1.5))])
-    assert ([2.0], [3.0], False) == (
+    assert (
         [round(e, 6) for e in errors.ttft],
         [round(e, 6) for e in errors.gaps],
         errors.held,
-    )
+    ) == ([2.0], [3.0], False)
 
 
 def test_merged_reads_are_counted() -> None:
     """Two tokens of one read that the wire had apart."""
     together = record([(0.1, BEGIN), (1.5, chunk(token()) + chunk(token()))])
-    assert 0.5 == compare.errors([(together, streamed(1.0, 1.5))]).merged
+    assert compare.errors([(together, streamed(1.0, 1.5))]).merged == 0.5
 
 
 def test_other_events_than_on_the_wire_are_an_error() -> None:
@@ -118,5 +118,5 @@ def test_real_probe_is_found_among_real_packets(tmp_path: Path) -> None:
         except Unavailable as reason:
             pytest.skip(str(reason))
         pairs = compare.by_nonce(held.timelines, packets.exchanges(file.read_bytes(), {engine.port}))
-    assert [8] * 6 == [wire.events for _, wire in pairs]
+    assert [wire.events for _, wire in pairs] == [8] * 6
     assert len(compare.errors(pairs).ttft) == 6

@@ -65,7 +65,7 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
     done = run("diagnose", "chat", KUBECONFIG=str(path))
-    assert (2, "") == (done.exit_code, done.stdout)
+    assert (done.exit_code, done.stdout) == (2, "")
     assert f"cannot read the kubeconfig {path}" in done.stderr
 
 
@@ -88,7 +88,7 @@ def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
     """Exit code 2 and what was given wrong."""
     config = kubeconfig(tmp_path, "https://127.0.0.1:1")
     done = run(*words, KUBECONFIG=str(config), EMPTY="")
-    assert (2, "") == (done.exit_code, done.stdout)
+    assert (done.exit_code, done.stdout) == (2, "")
     assert told in done.stderr
 
 
@@ -97,7 +97,7 @@ def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
     done = run(
         "diagnose", "chat", "--kubeconfig", str(kubeconfig(tmp_path, f"https://127.0.0.1:{free_port()}"))
     )
-    assert (4, "") == (done.exit_code, done.stdout)
+    assert (done.exit_code, done.stdout) == (4, "")
     assert done.stderr.startswith("Error: cannot read StreamingEndpoint default/chat: ")
     assert "t0ken" not in done.stderr
 
@@ -119,14 +119,14 @@ def test_ctrl_c_while_the_cluster_is_silent(tmp_path: Path) -> None:
             line.close()
         finally:
             process.kill()
-    assert (130, b"", b"stopped\n") == (process.returncode, out, err)
+    assert (process.returncode, out, err) == (130, b"", b"stopped\n")
 
 
 def test_the_program_ends_as_its_commands_do() -> None:
     """Usage, help and version: their own exit codes, words and no traceback."""
     wrong, told, version = program("probe"), program("-h"), program("--version")
-    assert (2, 0, 0) == (wrong.returncode, told.returncode, version.returncode)
-    assert ["Error: Missing argument 'URL'."] == wrong.stderr.splitlines()[-1:]
+    assert (wrong.returncode, told.returncode, version.returncode) == (2, 0, 0)
+    assert wrong.stderr.splitlines()[-1:] == ["Error: Missing argument 'URL'."]
     assert "diagnose" in told.stdout
     assert version.stdout.startswith("streamctl, version ")
 
@@ -139,29 +139,29 @@ def test_the_code_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("streaming_operator.cli.output.version", missing)
     done = run("probe", f"http://127.0.0.1:{free_port()}", "--output", "json")
-    assert (4, "streamctl") == (done.exit_code, json.loads(done.stdout)["tool"])
+    assert (done.exit_code, json.loads(done.stdout)["tool"]) == (4, "streamctl")
 
 
 def test_output_that_cannot_be_written() -> None:
     """A full disk: one sentence, and not success."""
     with Path("/dev/full").open("wb", buffering=0) as full:
         done = subprocess.run([BIN / "streamctl", "crd"], stdout=full, stderr=subprocess.PIPE, check=False)
-    assert (1, b"Error: No space left on device\n") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
 
 
 def test_the_plugin_speaks_in_kubectls_name() -> None:
     """What people read is what they typed."""
     done = program("probe", "--help", name="kubectl-streaming")
-    assert (0, True) == (done.returncode, done.stdout.startswith("Usage: kubectl streaming probe"))
+    assert (done.returncode, done.stdout.startswith("Usage: kubectl streaming probe")) == (0, True)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell: str) -> None:
     """Each asks the program itself; bash's is valid bash."""
     done = run("completion", shell)
-    assert (0, True) == (done.exit_code, "_STREAMCTL_COMPLETE" in done.stdout)
+    assert (done.exit_code, "_STREAMCTL_COMPLETE" in done.stdout) == (0, True)
     if shell == "bash":
-        assert 0 == subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False).returncode
+        assert subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_completion_scripts(shell: str) -> None:
 )
 def test_completion_for_kubectl(words: list[str], expected: list[str]) -> None:
     """Candidates by line, then what kubectl's script is to do with files."""
-    assert expected == complete_for_kubectl(main, words)
+    assert complete_for_kubectl(main, words) == expected
 
 
 @pytest.mark.parametrize("command", ["probe", "diagnose", "completion"])

@@ -50,7 +50,7 @@ def test_it_prints_what_the_operator_makes() -> None:
     for manifest in made:
         del manifest["metadata"]["ownerReferences"]
 
-    assert tuple(yaml.safe_load_all(run(text).stdout)) == made
+    assert made == tuple(yaml.safe_load_all(run(text).stdout))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_it_prints_what_the_operator_makes() -> None:
 )
 def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], expected: list[str]) -> None:
     """Every optional kind is assumed unless an option says otherwise."""
-    assert kinds(ENDPOINT.format(uid="''", exposure=exposure), *options) == expected
+    assert expected == kinds(ENDPOINT.format(uid="''", exposure=exposure), *options)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], e
 )
 def test_options_say_what_the_edge_is(exposure: str, options: list[str], text: str, there: bool) -> None:
     """ingress-nginx is assumed; a Gateway's features are not."""
-    assert (text in run(ENDPOINT.format(uid="''", exposure=exposure), *options).stdout) == there
+    assert there == (text in run(ENDPOINT.format(uid="''", exposure=exposure), *options).stdout)
 
 
 def test_a_namespace_is_filled_in_where_none_is_named() -> None:
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_named_by_path_and_rule(text: str, problem: str) -> Non
     """Exit code 1, one line a problem on stderr, nothing on stdout."""
     result = run(text)
 
-    assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (1, "", [problem])
+    assert (1, "", [problem]) == (result.exit_code, result.stdout, result.stderr.splitlines())
 
 
 def test_broken_yaml_is_named() -> None:
@@ -146,10 +146,10 @@ def test_every_document_of_a_file_is_looked_at(tmp_path: Path) -> None:
     result: Any = CliRunner().invoke(render, ["-f", str(file)])
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.splitlines() == [
+    assert [
         f"{file}, document 2: kind: Pod is not a StreamingEndpoint of streamingendpoints.dev/v1alpha1",
         f"{file}, document 3: spec.replicas: Input should be greater than or equal to 0",
-    ]
+    ] == result.stderr.splitlines()
 
 
 def test_a_file_that_is_not_there_is_wrong_usage() -> None:

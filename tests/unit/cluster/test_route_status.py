@@ -84,7 +84,7 @@ def test_addresses_come_as_the_controller_wrote_them() -> None:
         }
     )
 
-    assert ("10.0.0.1", "lb") == ingress_addresses(seen)
+    assert ingress_addresses(seen) == ("10.0.0.1", "lb")
 
 
 def a_gateway(namespace: str, asked_for: str | None = None) -> Cached:
@@ -98,7 +98,7 @@ def a_gateway(namespace: str, asked_for: str | None = None) -> Cached:
 def test_a_gateway_cannot_lead_the_probe_where_its_author_likes() -> None:
     """Addresses that a Gateway asks for count from the administrator's namespace, not from the endpoint's own."""
     own, theirs = a_gateway("demo", "10.96.0.10"), a_gateway("infra", "10.1.1.1")
-    assert ("10.1.1.1", "10.0.0.1") == gateway_addresses((own, theirs, a_gateway("demo")), "demo")
+    assert gateway_addresses((own, theirs, a_gateway("demo")), "demo") == ("10.1.1.1", "10.0.0.1")
 
 
 def the_answer(
@@ -147,10 +147,10 @@ def test_a_route_counts_as_taken_only_when_its_gateway_says_so_of_this_generatio
     assert Reason.ROUTE_PENDING is the_answer(said("Accepted", "True", generation=1)).reason
     assert Reason.ROUTE_PENDING is the_answer().reason
     refused = the_answer(said("Accepted", "True"), said("ResolvedRefs", "False"))
-    assert (Reason.ROUTE_REJECTED, "Gateway infra/gw refuses the route (Why): because") == (
+    assert (
         refused.reason,
         refused.message,
-    )
+    ) == (Reason.ROUTE_REJECTED, "Gateway infra/gw refuses the route (Why): because")
 
 
 def test_what_a_route_needs_and_is_not_there_is_named() -> None:

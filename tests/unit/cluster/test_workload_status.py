@@ -150,7 +150,7 @@ def test_the_message_is_the_same_at_every_stage_of_a_crash_loop() -> None:
         {**RUNNING, "lastState": how, "restartCount": 5},
     ]
 
-    assert 1 == len({the_trouble(a_pod(stage)) for stage in stages})
+    assert len({the_trouble(a_pod(stage)) for stage in stages}) == 1
 
 
 def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
@@ -161,7 +161,7 @@ def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
         ("ImagePullBackOff", f'Back-off pulling image "x": ErrImagePull: {cause}'),
     ]
 
-    assert 1 == len({the_trouble(a_pod(waiting(*text))) for text in texts})
+    assert len({the_trouble(a_pod(waiting(*text))) for text in texts}) == 1
 
 
 def test_a_start_that_took_too_long_is_told_as_such() -> None:
@@ -208,19 +208,13 @@ def test_refused_pods_name_the_cause_and_no_pod() -> None:
     account = refused(
         'pods "chat-5d-" is forbidden: error looking up service account demo/x: serviceaccount "x" not found'
     )
-    assert (
-        Trouble(
-            Reason.CONFIG_MISSING,
-            "ServiceAccount x does not exist: create it or correct spec.serviceAccountName",
-        )
-        == account
+    assert account == Trouble(
+        Reason.CONFIG_MISSING,
+        "ServiceAccount x does not exist: create it or correct spec.serviceAccountName",
     )
     quota = refused('pods "chat-5d9f-x2k4j" is forbidden: exceeded quota: gpus')
-    assert (
-        Trouble(
-            Reason.PODS_PENDING, "the cluster refuses the pods: the pod is forbidden: exceeded quota: gpus"
-        )
-        == quota
+    assert quota == Trouble(
+        Reason.PODS_PENDING, "the cluster refuses the pods: the pod is forbidden: exceeded quota: gpus"
     )
 
 
@@ -267,6 +261,6 @@ def test_nothing_that_looks_like_a_secret_is_quoted(text: str, secret: str) -> N
 
 def test_the_last_line_points_at_the_cause() -> None:
     """Log prefixes go, a pointer to a cause above is followed, and the quote is short."""
-    assert "ValueError: No available memory for the cache blocks." == last_line(TRACEBACK)
-    assert "" == last_line("\n\n")
-    assert LONGEST_LINE == len(last_line("x" * 5000))
+    assert last_line(TRACEBACK) == "ValueError: No available memory for the cache blocks."
+    assert last_line("\n\n") == ""
+    assert len(last_line("x" * 5000)) == LONGEST_LINE

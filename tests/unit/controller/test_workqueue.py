@@ -40,7 +40,7 @@ def test_many_wishes_become_one_pass() -> None:
         await working(queue, process, 1)
 
     run(main())
-    assert ["a", "b"] == passes
+    assert passes == ["a", "b"]
 
 
 def test_a_key_is_never_in_two_passes_at_once_and_misses_nothing() -> None:
@@ -61,7 +61,7 @@ def test_a_key_is_never_in_two_passes_at_once_and_misses_nothing() -> None:
         await working(queue, process, 60)
 
     run(main())
-    assert [0, 10] == begun
+    assert begun == [0, 10]
 
 
 def test_the_pool_is_bounded_and_other_keys_do_not_wait_for_a_slow_one() -> None:
@@ -79,7 +79,7 @@ def test_the_pool_is_bounded_and_other_keys_do_not_wait_for_a_slow_one() -> None
         await working(queue, process, 50, workers=2)
 
     run(main())
-    assert [("slow", 0), ("a", 0), ("b", 1), ("c", 2)] == begun
+    assert begun == [("slow", 0), ("a", 0), ("b", 1), ("c", 2)]
 
 
 def test_an_appointment_is_kept_and_the_earliest_wins() -> None:
@@ -97,7 +97,7 @@ def test_an_appointment_is_kept_and_the_earliest_wins() -> None:
         await working(queue, process, 100)
 
     run(main())
-    assert [5] == begun
+    assert begun == [5]
 
 
 def test_a_wish_now_cancels_the_appointment() -> None:
@@ -115,7 +115,7 @@ def test_a_wish_now_cancels_the_appointment() -> None:
         await working(queue, process, 5000)
 
     run(main())
-    assert [0, 300, 900] == begun
+    assert begun == [0, 300, 900]
 
 
 def test_a_failing_key_backs_off_alone() -> None:
@@ -145,9 +145,9 @@ def test_a_failing_key_backs_off_alone() -> None:
     assert all(
         0.9 * LONGEST_BACKOFF_SECONDS <= pause <= 1.1 * LONGEST_BACKOFF_SECONDS for pause in pauses[11:13]
     )
-    assert 14 < len(times)
+    assert len(times) > 14
     assert pauses[14] <= 0.22
-    assert [0] == begun["good"]
+    assert begun["good"] == [0]
 
 
 def test_an_unforeseen_exception_costs_its_key_a_backoff_and_nothing_else() -> None:
@@ -166,7 +166,7 @@ def test_an_unforeseen_exception_costs_its_key_a_backoff_and_nothing_else() -> N
         await working(queue, process, 10)
 
     run(main())
-    assert ["bad", "good", "bad"] == passes
+    assert passes == ["bad", "good", "bad"]
 
 
 def test_a_forgotten_key_does_not_come_back() -> None:
@@ -187,7 +187,7 @@ def test_a_forgotten_key_does_not_come_back() -> None:
         await working(queue, process, 100)
 
     run(main())
-    assert ["other"] == passes
+    assert passes == ["other"]
 
 
 def test_close_lets_running_passes_end_and_starts_no_more() -> None:
@@ -205,7 +205,7 @@ def test_close_lets_running_passes_end_and_starts_no_more() -> None:
         await working(queue, process, 1, workers=1)
 
     run(main())
-    assert ["begun"] == ended
+    assert ended == ["begun"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,7 +21,7 @@ def endpoint(**engine: Any) -> StreamingEndpoint:
 def environment(**engine: Any) -> dict[str, Any]:
     """The variables by name; each name must be there once, or server-side apply refuses the Deployment."""
     variables = vllm.ENGINE.env(endpoint(**engine))
-    assert len({variable["name"] for variable in variables}) == len(variables)
+    assert len(variables) == len({variable["name"] for variable in variables})
     return {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in variables}
 
 
@@ -43,7 +43,7 @@ def environment(**engine: Any) -> dict[str, Any]:
 )
 def test_the_version_comes_from_the_tag(image: str, version: str | None) -> None:
     """`v?X.Y.Z`, with or without a suffix, tells the version; anything else does not."""
-    assert vllm.version(endpoint(image=image)) == version
+    assert version == vllm.version(endpoint(image=image))
 
 
 def test_the_version_that_the_user_states_wins() -> None:
@@ -77,14 +77,14 @@ def test_known_versions_get_every_optional_flag(version: str) -> None:
 def test_other_versions_get_no_optional_flag_and_a_sentence(engine: dict[str, Any], note: str) -> None:
     """A flag that a server does not know would end it at start; what is missing is told."""
     assert [flag for flag in vllm.ENGINE.args(endpoint(**engine)) if flag in KNOWN] == []
-    assert vllm.note(endpoint(**engine)) == note
+    assert note == vllm.note(endpoint(**engine))
 
 
 def test_no_keep_alive_when_it_is_zero() -> None:
     """`sseKeepAliveSeconds: 0` turns the comments off, and then nobody waits for them."""
-    assert 0 == vllm.ENGINE.keep_alive_seconds(endpoint(sseKeepAliveSeconds=0))
-    assert 15 == vllm.ENGINE.keep_alive_seconds(endpoint())
-    assert 0 == vllm.ENGINE.keep_alive_seconds(endpoint(version="0.30.0"))
+    assert vllm.ENGINE.keep_alive_seconds(endpoint(sseKeepAliveSeconds=0)) == 0
+    assert vllm.ENGINE.keep_alive_seconds(endpoint()) == 15
+    assert vllm.ENGINE.keep_alive_seconds(endpoint(version="0.30.0")) == 0
     assert "--sse-keep-alive-interval" not in vllm.ENGINE.args(endpoint(sseKeepAliveSeconds=0))
 
 
@@ -126,7 +126,7 @@ def test_a_users_variable_replaces_ours() -> None:
 )
 def test_our_module_is_found_before_the_users(variable: dict[str, Any] | None, python_path: str) -> None:
     """The middleware's folder comes first on PYTHONPATH, and the user's are kept."""
-    assert environment(env=[variable] if variable else [])["PYTHONPATH"] == python_path
+    assert python_path == environment(env=[variable] if variable else [])["PYTHONPATH"]
 
 
 def test_without_headers_nothing_of_ours_is_on_the_path() -> None:

@@ -28,15 +28,15 @@ def test_the_same_files_make_the_same_layer_whenever_they_were_written(tmp_path:
     first, second, other = (
         layer(tmp_path, name, text) for name, text in (("a", "x"), ("b", "x"), ("c", "y"))
     )
-    assert first.digest == second.digest
+    assert second.digest == first.digest
     assert first.digest != other.digest
 
 
 def test_a_layer_lies_where_the_image_wants_it_and_belongs_to_root(tmp_path: Path) -> None:
     """Parents exist in the layer, owners do not depend on who built it."""
     with tarfile.open(layer(tmp_path, "a", "x").path) as packed:
-        assert ["opt", "opt/code", "opt/code/program"] == packed.getnames()
-        assert {(0, 0)} == {(entry.uid, entry.gid) for entry in packed}
+        assert packed.getnames() == ["opt", "opt/code", "opt/code/program"]
+        assert {(entry.uid, entry.gid) for entry in packed} == {(0, 0)}
 
 
 def test_layers_that_the_node_has_are_not_sent_again(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_every_blob_is_named_by_its_digest_and_the_index_by_the_image(tmp_path: 
     blobs = sent(image)
     for name, content in blobs.items():
         if name.startswith("blobs/"):
-            assert name == f"blobs/{archive.digest(content).replace(':', '/')}"
+            assert f"blobs/{archive.digest(content).replace(':', '/')}" == name
     (manifest,) = json.loads(blobs["index.json"])["manifests"]
-    assert image.digest == manifest["digest"]
-    assert image.name == manifest["annotations"]["io.containerd.image.name"]
+    assert manifest["digest"] == image.digest
+    assert manifest["annotations"]["io.containerd.image.name"] == image.name

@@ -26,10 +26,10 @@ def test_a_folder_is_built_once_and_older_ones_of_its_name_go(root: Path) -> Non
 
     other = build("1", "tool-two")
     old = build("1")
-    assert old == build("1")
+    assert build("1") == old
     new = build("2")
-    assert ["1", "1", "2"] == builds
-    assert {other, new} == set((root / "tools").iterdir())
+    assert builds == ["1", "1", "2"]
+    assert set((root / "tools").iterdir()) == {other, new}
 
 
 def test_a_build_that_fails_leaves_nothing_that_looks_finished(root: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_finished(root: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         cache.folder("tools", "tool", "1", broken)
     made = cache.folder("tools", "tool", "1", lambda draft: (draft / "whole").touch())
-    assert ["whole"] == [path.name for path in made.iterdir()]
+    assert [path.name for path in made.iterdir()] == ["whole"]
 
 
 def test_the_key_follows_contents_names_and_modes(tmp_path: Path) -> None:
@@ -58,5 +58,5 @@ def test_the_key_follows_contents_names_and_modes(tmp_path: Path) -> None:
     file.rename(folder / "b")
     keys.append(cache.key(folder))
     (folder / "__pycache__" / "b.pyc").write_text("")
-    assert len(keys) == len(set(keys))
-    assert keys[-1] == cache.key(folder)
+    assert len(set(keys)) == len(keys)
+    assert cache.key(folder) == keys[-1]

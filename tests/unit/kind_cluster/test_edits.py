@@ -45,7 +45,7 @@ def test_coredns_asks_nobody_outside() -> None:
     assert "kubernetes cluster.local" in edited
     assert "forward" not in edited
     assert "loop" not in edited
-    assert edited.count("{") == edited.count("}")
+    assert edited.count("}") == edited.count("{")
 
 
 def test_the_template_loads_the_modules_and_keeps_its_routing() -> None:
@@ -78,7 +78,7 @@ def test_evidence_counts_rejected_packets_per_bridge(monkeypatch: pytest.MonkeyP
     """The packet filter's own listing is what a test of the closed network relies on."""
     monkeypatch.setattr(steps, "output", lambda _: FILTER)
     seen = network.evidence()
-    assert {"kind0": 17, "docker0": 2} == seen.rejected
+    assert seen.rejected == {"kind0": 17, "docker0": 2}
     assert seen.closed
 
 
@@ -93,17 +93,17 @@ def test_a_privileged_request_loses_only_the_capability_that_the_machine_lacks()
         "cwd": "/",
     }
     names["lessen"](process)  # type: ignore[operator]
-    assert {"capabilities": {"bounding": ["CAP_KILL"]}, "oomScoreAdj": 0, "cwd": "/"} == process
+    assert process == {"capabilities": {"bounding": ["CAP_KILL"]}, "oomScoreAdj": 0, "cwd": "/"}
 
 
 def test_a_failure_tells_what_where_and_what_to_do(tmp_path: object) -> None:
     """The person who waits reads three lines, not a traceback."""
     text = str(steps.Failure("go build ended with 1", where="/cache/go.log", remedy="install Go"))
-    assert [
+    assert text.splitlines() == [
         "go build ended with 1",
         "    details: /cache/go.log",
         "    what to do: install Go",
-    ] == text.splitlines()
+    ]
 
 
 def test_the_command_line_explains_itself() -> None:
@@ -111,5 +111,5 @@ def test_the_command_line_explains_itself() -> None:
     done = subprocess.run(
         ["python3", "-m", "tests.cluster", "--help"], capture_output=True, text=True, check=False
     )
-    assert 0 == done.returncode
+    assert done.returncode == 0
     assert "up" in done.stdout

@@ -32,7 +32,7 @@ def test_the_go_module_holds_the_version_that_the_file_names(module: str, path: 
 
 def test_both_modes_name_the_same_images() -> None:
     """Switching the mode swaps names and nothing else."""
-    assert IMAGES["build"].keys() == IMAGES["registry"].keys()
+    assert IMAGES["registry"].keys() == IMAGES["build"].keys()
 
 
 def test_what_is_built_here_can_never_be_pulled_by_mistake() -> None:

@@ -79,9 +79,9 @@ async def test_a_busy_server_is_asked_again_after_the_pause_that_it_names() -> N
     """429 with Retry-After is patience, not failure; the same request is sent again."""
     script = Script(busy("0.1"), busy("0.1"), ok())
     async with talking_to(script) as (transport, _):
-        assert {"kind": "Service"} == await transport.get("/x", "read x", query={"a": "b c"})
+        assert await transport.get("/x", "read x", query={"a": "b c"}) == {"kind": "Service"}
 
-    assert ["/x?a=b+c"] * 3 == [request.path_qs for request in script.asked]
+    assert [request.path_qs for request in script.asked] == ["/x?a=b+c"] * 3
 
 
 async def test_patience_with_a_busy_server_ends() -> None:
@@ -96,11 +96,11 @@ async def test_a_replaced_token_is_read_again_once() -> None:
     script = Script(web.Response(status=401), ok(), web.Response(status=401), web.Response(status=401))
     async with talking_to(script) as (transport, credentials):
         await transport.get("/x", "read x")
-        assert ["Bearer token-0", "Bearer token-1"] == [r.headers["Authorization"] for r in script.asked]
+        assert [r.headers["Authorization"] for r in script.asked] == ["Bearer token-0", "Bearer token-1"]
         with pytest.raises(Forbidden):
             await transport.get("/x", "read x")
 
-    assert 2 == credentials.reloads
+    assert credentials.reloads == 2
 
 
 async def test_server_side_apply_is_sent_as_it_must_be() -> None:
@@ -110,10 +110,12 @@ async def test_server_side_apply_is_sent_as_it_must_be() -> None:
         await transport.apply("/x", {"a": 1}, "write x")
 
     request = script.asked[0]
-    assert ("PATCH", "application/apply-patch+yaml") == (request.method, request.content_type)
-    assert {"fieldManager": "streaming-operator", "force": "true", "fieldValidation": "Strict"} == dict(
-        request.query
-    )
+    assert (request.method, request.content_type) == ("PATCH", "application/apply-patch+yaml")
+    assert dict(request.query) == {
+        "fieldManager": "streaming-operator",
+        "force": "true",
+        "fieldValidation": "Strict",
+    }
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ async def test_lines_of_any_length_come_whole() -> None:
     """An object of megabytes is one line, however the network cuts it."""
     long = b'"' + b"x" * 3_000_000 + b'"'
     async with talking_to(Script(web.Response(body=long + b"\n{}\n"))) as (transport, _):
-        assert [long, b"{}"] == await lines_of(transport)
+        assert await lines_of(transport) == [long, b"{}"]
 
 
 async def test_a_line_that_is_cut_at_the_end_is_an_error() -> None:

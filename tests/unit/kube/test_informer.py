@@ -116,8 +116,8 @@ def test_a_list_and_its_watch_become_the_cache() -> None:
     server.objects = [an_object("a", 5)]
     followed = Followed(server)
 
-    assert {"a": "12"} == followed.follow()
-    assert [(None, "5"), (None, "11"), ("5", "12"), ("11", None)] == followed.told
+    assert followed.follow() == {"a": "12"}
+    assert followed.told == [(None, "5"), (None, "11"), ("5", "12"), ("11", None)]
 
 
 def test_pages_make_one_list() -> None:
@@ -126,7 +126,7 @@ def test_pages_make_one_list() -> None:
     server.objects = [an_object(f"o{n}", n + 1) for n in range(7)]
     server.page = 3
 
-    assert 7 == len(Followed(server).follow())
+    assert len(Followed(server).follow()) == 7
 
 
 def test_a_watch_that_ends_by_itself_goes_on_where_it_was() -> None:
@@ -134,8 +134,8 @@ def test_a_watch_that_ends_by_itself_goes_on_where_it_was() -> None:
     server = ScriptedServer([event("ADDED", an_object("a", 11))], [bookmark(42)])
     Followed(server).follow()
 
-    assert 1 == server.lists
-    assert ["10", "11", "42"] == server.versions
+    assert server.lists == 1
+    assert server.versions == ["10", "11", "42"]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ def test_however_a_watch_breaks_what_the_gap_hid_is_noticed(ending: Step) -> Non
     server.watches = [[meanwhile, ending]]
     followed = Followed(server)
 
-    assert {"stays": "1", "made again": "20", "comes": "21"} == followed.follow()
-    assert [("2", None), ("3", "20"), (None, "21")] == followed.told[3:]
-    assert ["10", "30"] == server.versions
+    assert followed.follow() == {"stays": "1", "made again": "20", "comes": "21"}
+    assert followed.told[3:] == [("2", None), ("3", "20"), (None, "21")]
+    assert server.versions == ["10", "30"]
 
 
 def test_a_server_that_is_away_for_minutes_is_waited_for() -> None:
@@ -192,7 +192,7 @@ def test_a_server_that_is_away_for_minutes_is_waited_for() -> None:
     server.objects = [an_object("a", 1)]
     server.list_errors = [Unreachable("503") for _ in range(20)]
 
-    assert {"a": "1"} == Followed(server).follow(1000)
+    assert Followed(server).follow(1000) == {"a": "1"}
 
 
 def test_what_is_not_kept_wakes_nobody() -> None:
@@ -201,8 +201,8 @@ def test_what_is_not_kept_wakes_nobody() -> None:
     server.objects = [an_object("a", 5)]
     followed = Followed(server)
 
-    assert {"a": "11"} == followed.follow()
-    assert [(None, "5")] == followed.told
+    assert followed.follow() == {"a": "11"}
+    assert followed.told == [(None, "5")]
 
 
 def test_our_own_write_is_neither_told_nor_overtaken() -> None:
@@ -219,8 +219,8 @@ def test_our_own_write_is_neither_told_nor_overtaken() -> None:
         [write, event("MODIFIED", an_object("a", 11, x=0)), event("MODIFIED", an_object("a", 12, x=1))]
     ]
 
-    assert {"a": "12", "b": "13"} == followed.follow()
-    assert [(None, "5")] == followed.told
+    assert followed.follow() == {"a": "12", "b": "13"}
+    assert followed.told == [(None, "5")]
 
 
 @pytest.mark.parametrize("answered", [12, 11], ids=["ours", "somebody else's"])
@@ -239,8 +239,8 @@ def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_i
 
     server.watches = [[writing.__enter__, event("MODIFIED", an_object("a", 12, x=1)), answer]]
 
-    assert {"a": "12"} == followed.follow()
-    assert [(None, "5")] + [("12", "12")] * (answered != 12) == followed.told
+    assert followed.follow() == {"a": "12"}
+    assert followed.told == [(None, "5")] + [("12", "12")] * (answered != 12)
 
 
 def test_a_late_answer_raises_no_dead_object() -> None:
@@ -254,5 +254,5 @@ def test_a_late_answer_raises_no_dead_object() -> None:
 
     server.watches = [[event("DELETED", an_object("a", 12)), write]]
 
-    assert {} == followed.follow()
-    assert [(None, "5"), ("5", None)] == followed.told
+    assert followed.follow() == {}
+    assert followed.told == [(None, "5"), ("5", None)]

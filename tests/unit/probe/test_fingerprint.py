@@ -29,7 +29,7 @@ def test_headers(header: bytes, proxy: Proxy) -> None:
     t = record([(0.1, HEAD + header + b"\r\n\r\n" + token() + token(finish="stop") + DONE), (0.2, b"")])
     found = seen(t)
     assert found is not None
-    assert (proxy, False) == (found.proxy, found.author)
+    assert (found.proxy, found.author) == (proxy, False)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_error_pages(status: int, body: bytes, headers: bytes, proxy: Proxy, fro
     """Who wrote an error, and who passed it on."""
     found = page(status, body, headers)
     assert found is not None
-    assert (proxy, front) == (found.proxy, found.front)  # type: ignore[attr-defined]
+    assert (found.proxy, found.front) == (proxy, front)  # type: ignore[attr-defined]
 
 
 def test_corked_bursts_are_haproxy_like() -> None:

@@ -41,35 +41,35 @@ def chat(delta: dict[str, object], finish: str | None = None) -> Said:
 )
 def test_chat_delta(delta: dict[str, object], kind: Kind | None) -> None:
     """Text, thinking and tool calls are tokens, and so is an empty delta that names no role."""
-    assert Said("chat", kind) == chat(delta)
+    assert chat(delta) == Said("chat", kind)
 
 
 def test_chat_ending() -> None:
     """The last token carries the reason; an empty delta with a reason is none."""
-    assert Said("chat", "content", finish_reason="length") == chat({"content": "x"}, "length")
-    assert Said("chat", finish_reason="stop") == chat({"content": ""}, "stop")
-    assert Said("chat", finish_reason="stop") == chat({}, "stop")
+    assert chat({"content": "x"}, "length") == Said("chat", "content", finish_reason="length")
+    assert chat({"content": ""}, "stop") == Said("chat", finish_reason="stop")
+    assert chat({}, "stop") == Said("chat", finish_reason="stop")
 
 
 def test_usage_chunk() -> None:
     """Tokens and the server's timing come in the chunk without choices, whichever of the two APIs."""
     chunk = {"choices": [], "usage": {"completion_tokens": 6, "total_tokens": 9}, "metrics": TIMINGS}
-    assert Said(tokens=6, metrics=MEASURED) == said(chunk)
+    assert said(chunk) == Said(tokens=6, metrics=MEASURED)
 
 
 def test_done() -> None:
     """[DONE] ends chat completions and completions."""
-    assert Said(done=True) == read(Event("[DONE]"))
+    assert read(Event("[DONE]")) == Said(done=True)
 
 
 def test_completions() -> None:
     """Text without a delta; the last token carries the reason here too."""
     choice = {"index": 0, "text": "N", "logprobs": None, "finish_reason": None, "stop_reason": None}
-    assert Said("completions", "content") == said({"object": "text_completion", "choices": [choice]})
-    assert Said("completions", "empty") == said({"choices": [choice | {"text": ""}]})
+    assert said({"object": "text_completion", "choices": [choice]}) == Said("completions", "content")
+    assert said({"choices": [choice | {"text": ""}]}) == Said("completions", "empty")
     ending = choice | {"finish_reason": "length"}
-    assert Said("completions", "content", finish_reason="length") == said({"choices": [ending]})
-    assert Said("completions", finish_reason="length") == said({"choices": [ending | {"text": ""}]})
+    assert said({"choices": [ending]}) == Said("completions", "content", finish_reason="length")
+    assert said({"choices": [ending | {"text": ""}]}) == Said("completions", finish_reason="length")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_completions() -> None:
 )
 def test_responses_delta(name: str, text: str, kind: Kind) -> None:
     """Every event of the responses API that ends in `.delta` bears a token."""
-    assert Said("responses", kind) == said({"type": name, "delta": text, "sequence_number": 4})
+    assert said({"type": name, "delta": text, "sequence_number": 4}) == Said("responses", kind)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_responses_delta(name: str, text: str, kind: Kind) -> None:
 def test_responses_around_the_tokens(name: str) -> None:
     """What opens, closes and repeats is no token and no end."""
     told = {"type": name, "response": {"status": "in_progress", "usage": None}, "text": "all of it"}
-    assert Said("responses") == said(told)
+    assert said(told) == Said("responses")
 
 
 def test_vllms_end_of_a_response() -> None:
@@ -108,7 +108,7 @@ def test_vllms_end_of_a_response() -> None:
         "metrics": TIMINGS | {"speculative_decoding": None},
     }
     expected = Said("responses", tokens=6, metrics=MEASURED, finish_reason="length", done=True)
-    assert expected == said({"type": "response.completed", "response": response})
+    assert said({"type": "response.completed", "response": response}) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_vllms_end_of_a_response() -> None:
 def test_ends_of_a_response(name: str, response: dict[str, object], reason: str, error: str | None) -> None:
     """Each terminal event is an end, told in the words of the other formats."""
     expected = Said("responses", finish_reason=reason, error=error, done=True)
-    assert expected == said({"type": name, "response": response})
+    assert said({"type": name, "response": response}) == expected
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,13 @@ def test_ends_of_a_response(name: str, response: dict[str, object], reason: str,
 )
 def test_error_event_of_responses(event: dict[str, object]) -> None:
     """An error event is an end too, in OpenAI's documented form and in the one it sends."""
-    assert Said("responses", error="boom", done=True) == said(event)
+    assert said(event) == Said("responses", error="boom", done=True)
 
 
 @pytest.mark.parametrize("error", [{"message": "a\n b", "code": 500}, "a b"])
 def test_error_event_of_chat(error: object) -> None:
     """The message in one line; [DONE] follows by itself."""
-    assert Said(error="a b") == said({"error": error})
+    assert said({"error": error}) == Said(error="a b")
 
 
 @pytest.mark.parametrize(
@@ -156,22 +156,22 @@ def test_error_event_of_chat(error: object) -> None:
 )
 def test_strange_events_say_nothing(data: str) -> None:
     """What is none of the three formats neither counts nor breaks anything."""
-    assert NOTHING == read(Event(data))
+    assert read(Event(data)) == NOTHING
 
 
 def test_brackets_nested_deeper_than_a_parser_goes() -> None:
     """Such an event says nothing."""
-    assert NOTHING == read(Event("[" * 100_000))
+    assert read(Event("[" * 100_000)) == NOTHING
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "9" * 400, "true"])
 def test_numbers_that_no_answer_has(value: str) -> None:
     """JSON's numbers have no bounds; those that cannot be are as if not told."""
     event = f'{{"usage": {{"completion_tokens": {value}}}, "metrics": {{"generation_time_ms": {value}}}}}'
-    assert NOTHING == read(Event(event))
+    assert read(Event(event)) == NOTHING
 
 
 def test_words_of_a_server_steer_no_terminal() -> None:
     """Escape sequences and half surrogate pairs become replacement characters, length has a bound."""
     event = '{"error": "\\u001b[2J\\ud800 %s", "choices": [{"finish_reason": "\\u009b"}]}' % ("x" * 999)
-    assert Said(error="\ufffd[2J\ufffd " + "x" * 194, finish_reason="\ufffd") == read(Event(event))
+    assert read(Event(event)) == Said(error="\ufffd[2J\ufffd " + "x" * 194, finish_reason="\ufffd")

@@ -39,7 +39,7 @@ class Peer:
         self.connection.initiate_connection()
         self.hear(response.opening())
         assert not response.ready
-        assert [] == self.tell()
+        assert self.tell() == []
         assert response.ready
         self.hear(response.request(request, "https"))
 
@@ -77,25 +77,28 @@ def record(says: Callable[[Peer], None]) -> Timeline:
 def test_request_is_the_same_question() -> None:
     """Method, scheme, authority, path, key and body arrive as in HTTP/1.1."""
     peer = Peer(Response())
-    assert ("POST", "https", "llm.example", "/v1/chat/completions") == tuple(
-        peer.headers[name] for name in (":method", ":scheme", ":authority", ":path")
+    assert tuple(peer.headers[name] for name in (":method", ":scheme", ":authority", ":path")) == (
+        "POST",
+        "https",
+        "llm.example",
+        "/v1/chat/completions",
     )
-    assert ("Bearer s3cret", "gzip") == (peer.headers["authorization"], peer.headers["accept-encoding"])
-    assert REQUEST.body == peer.body
+    assert (peer.headers["authorization"], peer.headers["accept-encoding"]) == ("Bearer s3cret", "gzip")
+    assert peer.body == REQUEST.body
 
 
 def test_body_waits_for_the_peers_window() -> None:
     """A body larger than the peer takes is sent as room comes."""
     long = post("/", "h", b"x" * 100_000, "gzip", None)
     peer = Peer(Response(), long, window=1000)
-    assert 1000 == len(peer.body)
+    assert len(peer.body) == 1000
     peer.connection.acknowledge_received_data(1000, 1)
     peer.connection.increment_flow_control_window(200_000, 1)
-    assert [] == peer.tell()
-    assert b"x" * 65_535 == peer.body  # the connection has a window of its own
+    assert peer.tell() == []
+    assert peer.body == b"x" * 65_535  # the connection has a window of its own
     peer.connection.increment_flow_control_window(200_000)
-    assert [] == peer.tell()
-    assert long.body == peer.body
+    assert peer.tell() == []
+    assert peer.body == long.body
 
 
 def test_our_window_never_paces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +119,10 @@ def test_frames_are_numbered() -> None:
     peer.stream([b"a", b"b"], end=False)
     head, *rest = peer.tell()
     assert isinstance(head, Head)
-    assert (200, "HTTP/2", True) == (head.status, head.version, head.is_event_stream)
-    assert [Piece(b"a", 1), Piece(b"b", 2)] == rest
+    assert (head.status, head.version, head.is_event_stream) == (200, "HTTP/2", True)
+    assert rest == [Piece(b"a", 1), Piece(b"b", 2)]
     peer.stream([b"c"])
-    assert [Piece(b"c", 3), End()] == peer.tell()
+    assert peer.tell() == [Piece(b"c", 3), End()]
 
 
 @given(cuts=st.lists(st.integers(0, 1200), max_size=20))
@@ -135,8 +138,8 @@ def test_any_split_of_the_answer_finds_the_same(cuts: list[int]) -> None:
     for start, end in itertools.pairwise(edges):
         recorder.read(float(start), raw[start:end])
     t = recorder.timeline(Ending.CLOSED, 99.0, "kernel")
-    assert (3, 3, 4, 3, True) == (t.events, t.token_frames, t.frames, t.tokens, t.done)
-    assert (Ending.COMPLETE, "HTTP/2", True) == (t.ending, t.http_version, t.is_chunked)
+    assert (t.events, t.token_frames, t.frames, t.tokens, t.done) == (3, 3, 4, 3, True)
+    assert (t.ending, t.http_version, t.is_chunked) == (Ending.COMPLETE, "HTTP/2", True)
 
 
 def test_gzip_is_decoded_as_it_comes() -> None:
@@ -149,11 +152,11 @@ def test_gzip_is_decoded_as_it_comes() -> None:
         peer.connection.send_data(1, piece)
         recorder.read(float(at), peer.sent())
     t = recorder.timeline(Ending.CLOSED, 99.0, "kernel")
-    assert ([0.0, 1.0, 2.0], [1, 2, 3], True) == (
+    assert (
         [arrival.at for arrival in t.arrivals],
         [arrival.frame for arrival in t.arrivals],
         t.done,
-    )
+    ) == ([0.0, 1.0, 2.0], [1, 2, 3], True)
 
 
 def test_reset_of_the_stream() -> None:
@@ -165,7 +168,7 @@ def test_reset_of_the_stream() -> None:
         peer.connection.reset_stream(1, ErrorCodes.INTERNAL_ERROR)
 
     t = record(says)
-    assert (Ending.RESET, "RST_STREAM, internal error", 1.0, 1) == (t.ending, t.reset, t.ended_at, t.events)
+    assert (t.ending, t.reset, t.ended_at, t.events) == (Ending.RESET, "RST_STREAM, internal error", 1.0, 1)
 
 
 def goaway(last: int, code: int, text: bytes = b"") -> bytes:
@@ -184,7 +187,7 @@ def goaway(last: int, code: int, text: bytes = b"") -> bytes:
 def test_connection_that_is_given_up(last: int, code: int, text: bytes, expected: str) -> None:
     """GOAWAY with an error, or one that leaves our stream out, ends the answer."""
     peer = Peer(response := Response())
-    assert [Reset(expected)] == list(response.feed(peer.sent() + goaway(last, code, text)))
+    assert list(response.feed(peer.sent() + goaway(last, code, text))) == [Reset(expected)]
 
 
 def test_graceful_goaway_lets_the_stream_end() -> None:
@@ -195,7 +198,7 @@ def test_graceful_goaway_lets_the_stream_end() -> None:
     first = peer.sent()
     peer.stream([b"b"])
     parts = list(response.feed(first + goaway((1 << 31) - 1, 0) + goaway(1, 0) + peer.sent()))
-    assert [Piece(b"a", 1), Piece(b"b", 2), End()] == parts[1:]
+    assert parts[1:] == [Piece(b"a", 1), Piece(b"b", 2), End()]
 
 
 def test_close_in_the_middle_is_no_end() -> None:
@@ -203,14 +206,14 @@ def test_close_in_the_middle_is_no_end() -> None:
     peer = Peer(response := Response())
     peer.connection.send_headers(1, STREAM)
     peer.stream([b"a"], end=False)
-    assert 2 == len(peer.tell())
-    assert [] == list(response.feed(b""))
+    assert len(peer.tell()) == 2
+    assert list(response.feed(b"")) == []
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n"])
 def test_peer_that_speaks_something_else(said: bytes) -> None:
     """An answer that is no HTTP/2 is told at once."""
-    assert [Broken("the peer does not speak HTTP/2")] == list(Response().feed(said))
+    assert list(Response().feed(said)) == [Broken("the peer does not speak HTTP/2")]
 
 
 def test_frame_that_is_too_large() -> None:
@@ -227,4 +230,4 @@ def test_coding_that_nobody_asked_for_keeps_its_status() -> None:
     head, broken = peer.tell()
     assert isinstance(head, Head)
     assert isinstance(broken, Broken)
-    assert 503 == head.status
+    assert head.status == 503

@@ -37,26 +37,26 @@ def planned(
 def test_hops_from_the_engine_outwards() -> None:
     """Pod, Service, edge with the users' host, and the public URL where there is one."""
     plan = planned(verification={"publicURL": "https://llm.example.com:8443/qwen"})
-    assert [
+    assert [(target.hop, str(target), target.path, target.named_by_cluster) for target in plan.targets] == [
         (Hop.POD, "http://10.0.0.7:8000", "/v1/chat/completions", True),
         (Hop.SERVICE, "http://10.96.0.9:80", "/v1/chat/completions", True),
         (Hop.EXPOSURE, "http://10.0.0.1:80", "/v1/chat/completions", True),
         (Hop.PUBLIC, "https://llm.example.com:8443", "/qwen/v1/chat/completions", False),
-    ] == [(target.hop, str(target), target.path, target.named_by_cluster) for target in plan.targets]
-    assert ("qwen.example.com", "llm.example.com:8443") == (plan.targets[2].host, plan.targets[3].host)
+    ]
+    assert (plan.targets[2].host, plan.targets[3].host) == ("qwen.example.com", "llm.example.com:8443")
 
 
 def test_an_edge_that_only_dns_knows_is_not_trusted() -> None:
     """Nobody in the cluster says where it listens: the host's DNS does, and its author may have written that."""
     exposure = planned(edge=None).targets[-1]
-    assert ("qwen.example.com", False) == (exposure.address, exposure.named_by_cluster)
+    assert (exposure.address, exposure.named_by_cluster) == ("qwen.example.com", False)
 
 
 def test_without_exposure_the_service_judges_unless_a_public_url_is_told() -> None:
     """Somebody else may have exposed it."""
     assert Hop.SERVICE is planned(edge=None, exposure=None).targets[-1].hop
     public = planned(edge=None, exposure=None, verification={"publicURL": "http://llm.example.com"})
-    assert (Hop.PUBLIC, 80) == (public.targets[-1].hop, public.targets[-1].port)
+    assert (public.targets[-1].hop, public.targets[-1].port) == (Hop.PUBLIC, 80)
 
 
 def test_every_ready_pod_of_the_newest_template_is_a_replica() -> None:
@@ -71,13 +71,13 @@ def test_every_ready_pod_of_the_newest_template_is_a_replica() -> None:
         replace(good, name="b", ip="10.0.0.8"),
     )
     plan = planned(world=observed(pods=pods))
-    assert ["a", "b"] == [replica.pod for replica in plan.replicas]
-    assert "10.0.0.7" == plan.targets[0].address
+    assert [replica.pod for replica in plan.replicas] == ["a", "b"]
+    assert plan.targets[0].address == "10.0.0.7"
 
 
 def test_routine_costs_one_stream() -> None:
     """Only the first verification, and one after a failure, asks with and without gzip."""
-    assert (1, 2) == (len(planned().encodings), len(planned(occasion=probe.Occasion()).encodings))
+    assert (len(planned().encodings), len(planned(occasion=probe.Occasion()).encodings)) == (1, 2)
 
 
 def test_the_first_request_may_take_long_and_its_ttft_is_not_judged() -> None:
@@ -85,16 +85,16 @@ def test_the_first_request_may_take_long_and_its_ttft_is_not_judged() -> None:
     limits = {"firstRequestTimeoutSeconds": 900, "thresholds": {"ttftMilliseconds": 1500}}
     cold, warm = planned(occasion=probe.Occasion(), verification=limits), planned(verification=limits)
     new_pod = planned(occasion=probe.Occasion(routine=True), verification=limits)
-    assert (900, None) == (cold.limits.first_token, cold.max_ttft)
-    assert (900, None) == (new_pod.limits.first_token, new_pod.max_ttft)
-    assert (120, 1.5) == (warm.limits.first_token, warm.max_ttft)
+    assert (cold.limits.first_token, cold.max_ttft) == (900, None)
+    assert (new_pod.limits.first_token, new_pod.max_ttft) == (900, None)
+    assert (warm.limits.first_token, warm.max_ttft) == (120, 1.5)
 
 
 def test_what_is_switched_on_is_asked() -> None:
     """Checks, the longest gap, the engine's gauges and its promise of comments."""
     checks = {"perReplica": True, "cancel": True}
     plan = planned(verification={"checks": checks, "thresholds": {"maxGapMilliseconds": 250}})
-    assert (Checks(per_replica=True, cancel=True), 0.25, 15.0) == (plan.checks, plan.max_gap, plan.keep_alive)
+    assert (plan.checks, plan.max_gap, plan.keep_alive) == (Checks(per_replica=True, cancel=True), 0.25, 15.0)
     assert plan.gauges is not None
-    assert "vllm:num_requests_waiting" == plan.gauges.waiting
-    assert (Checks(), None) == (planned().checks, planned().max_gap)
+    assert plan.gauges.waiting == "vllm:num_requests_waiting"
+    assert (planned().checks, planned().max_gap) == (Checks(), None)

@@ -59,4 +59,4 @@ def test_plain_probe_speaks_of_options() -> None:
 @pytest.mark.parametrize("hop", list(Hop))
 def test_streaming_needs_no_advice(hop: Hop, symptom: Symptom) -> None:
     """What is fine stays as it is."""
-    assert "" == remedy(hop, symptom, OTHER)
+    assert remedy(hop, symptom, OTHER) == ""

@@ -10,14 +10,14 @@ from streaming_operator.probe.http.request import PATHS, ApiKey, Ask, body, chat
 def test_body_asks_for_a_measurable_stream() -> None:
     """A unique prompt, an exact length, usage at the end and never in every chunk."""
     body = json.loads(chat(Ask("tiny", "Count.", 128), "abc"))
-    assert {"include_usage": True} == body["stream_options"]
-    assert (128, 0, 1, True, True) == (
+    assert body["stream_options"] == {"include_usage": True}
+    assert (
         body["max_tokens"],
         body["temperature"],
         body["n"],
         body["ignore_eos"],
         body["stream"],
-    )
+    ) == (128, 0, 1, True, True)
     assert body["messages"][0]["content"].startswith("[abc] ")
 
 
@@ -25,13 +25,13 @@ def test_each_api_in_its_own_words() -> None:
     """The same question for all three: prompt, length, nothing kept, no end before the length is reached."""
     chat_, text, response = (json.loads(body(Ask("tiny", "Count.", 128, api=api), "abc")) for api in PATHS)
     said = [chat_["messages"][0]["content"], text["prompt"], response["input"]]
-    assert ["[abc] Count."] * 3 == said
-    assert [128] * 3 == [chat_["max_tokens"], text["max_tokens"], response["max_output_tokens"]]
-    assert [(True, True, 0)] * 3 == [
+    assert said == ["[abc] Count."] * 3
+    assert [chat_["max_tokens"], text["max_tokens"], response["max_output_tokens"]] == [128] * 3
+    assert [
         (asked["stream"], asked["ignore_eos"], asked["temperature"]) for asked in (chat_, text, response)
-    ]
-    assert chat_["stream_options"] == text["stream_options"]
-    assert (False, False) == (response["store"], "stream_options" in response)
+    ] == [(True, True, 0)] * 3
+    assert text["stream_options"] == chat_["stream_options"]
+    assert (response["store"], "stream_options" in response) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_each_api_in_its_own_words() -> None:
 )
 def test_models_are_listed_next_door(path: str, expected: str) -> None:
     """Whichever API is asked, under whatever prefix."""
-    assert expected == models_path(path)
+    assert models_path(path) == expected
 
 
 def test_head_carries_host_encoding_and_key() -> None:
@@ -53,14 +53,14 @@ def test_head_carries_host_encoding_and_key() -> None:
     request = post("/v1/x", "llm.example:8443", b"{}", "gzip", ApiKey("s3cret"))
     head, _, sent = request.http1().partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
-    assert "POST /v1/x HTTP/1.1" == lines[0]
+    assert lines[0] == "POST /v1/x HTTP/1.1"
     assert {
         "Host: llm.example:8443",
         "Accept-Encoding: gzip",
         "Authorization: Bearer s3cret",
         "Content-Length: 2",
     } <= {*lines}
-    assert b"{}" == sent
+    assert sent == b"{}"
 
 
 def test_no_key_no_authorization() -> None:
@@ -80,7 +80,7 @@ def test_nothing_is_injected_into_the_head(host: str) -> None:
 )
 def test_key_that_breaks_the_head_is_known(key: str, sendable: bool) -> None:
     """A stray line feed in a Secret is told, not sent."""
-    assert sendable == ApiKey(key).is_sendable
+    assert ApiKey(key).is_sendable == sendable
 
 
 def test_key_hides_itself() -> None:

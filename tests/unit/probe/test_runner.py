@@ -29,7 +29,7 @@ async def test_never_more_than_the_set_number_at_once() -> None:
         verifier.drop(keys[0])
         verifier.drop(keys[1])
         await until(lambda: len(edge.requests) >= 4)
-        assert 4 == len(edge.requests)
+        assert len(edge.requests) == 4
         assert verifier.running(keys[4])
         await verifier.close()
         assert not any(verifier.running(key) for key in keys)

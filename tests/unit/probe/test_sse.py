@@ -61,25 +61,25 @@ def parse(*reads: bytes) -> list[Item]:
 )
 def test_text_of_the_standard(raw: bytes, expected: list[Item]) -> None:
     """Each rule of the text holds, in one read and byte by byte."""
-    assert expected == parse(raw)
-    assert expected == parse(*(raw[i : i + 1] for i in range(len(raw))))
+    assert parse(raw) == expected
+    assert parse(*(raw[i : i + 1] for i in range(len(raw)))) == expected
 
 
 def test_event_does_not_wait_for_lf_after_cr() -> None:
     """CR ends a line at once: whether an LF follows must not delay what has arrived."""
     parser = Parser()
-    assert [Event("a")] == parser.feed(b"data: a\r\r")
-    assert [Event("b")] == parser.feed(b"\ndata: b\r\n\r\n")
+    assert parser.feed(b"data: a\r\r") == [Event("a")]
+    assert parser.feed(b"\ndata: b\r\n\r\n") == [Event("b")]
 
 
 def test_unfinished_event_can_be_seen() -> None:
     """What a missing final blank line holds back is kept for the question whether [DONE] was sent."""
     parser = Parser()
-    assert [] == parser.feed(b"data: [DONE]")
-    assert "[DONE]" == parser.unfinished()
-    assert [] == parser.feed(b"\n")
-    assert "[DONE]" == parser.unfinished()
-    assert [Event("[DONE]")] == parser.feed(b"\n")
+    assert parser.feed(b"data: [DONE]") == []
+    assert parser.unfinished() == "[DONE]"
+    assert parser.feed(b"\n") == []
+    assert parser.unfinished() == "[DONE]"
+    assert parser.feed(b"\n") == [Event("[DONE]")]
     assert parser.unfinished() is None
 
 
@@ -132,13 +132,13 @@ def test_unfinished_is_what_a_blank_line_would_give(raw: bytes) -> None:
     parser = Parser()
     items = parser.feed(raw)
     more = [item for item in reference(raw + b"\n\n\n")[len(items) :] if isinstance(item, Event)]
-    assert [item.data for item in more] == [found for found in [parser.unfinished()] if found is not None]
+    assert [found for found in [parser.unfinished()] if found is not None] == [item.data for item in more]
 
 
 @given(raw=STREAMS)
 def test_byte_by_byte(raw: bytes) -> None:
     """The worst split of all."""
-    assert reference(raw) == parse(*(raw[i : i + 1] for i in range(len(raw))))
+    assert parse(*(raw[i : i + 1] for i in range(len(raw)))) == reference(raw)
 
 
 @given(raw=STREAMS, cuts=st.lists(st.integers(0, 200), max_size=12))
@@ -146,4 +146,4 @@ def test_any_split_gives_the_same_events(raw: bytes, cuts: list[int]) -> None:
     """How the network cuts the bytes changes nothing, and what comes out is what the text says."""
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
     split = [raw[a:b] for a, b in itertools.pairwise(edges)]
-    assert reference(raw) == parse(*split)
+    assert parse(*split) == reference(raw)

@@ -52,7 +52,7 @@ def test_one_stream_never_shows_a_total_timeout() -> None:
 def test_known_default_needs_no_second_stream() -> None:
     """Envoy says who it is, and 15 s are its default for a whole request."""
     found = judge(Attempt(cut_at(15.02, events=200, head=ENVOY)))
-    assert (Verdict.TOTAL_TIMEOUT, "Envoy", True) == (found.verdict, found.fingerprint, is_certain(found))
+    assert (found.verdict, found.fingerprint, is_certain(found)) == (Verdict.TOTAL_TIMEOUT, "Envoy", True)
     assert "15 s is the default" in found.evidence
 
 
@@ -91,4 +91,4 @@ def test_http2_ends_without_chunks() -> None:
     t = record([(0.0, HEAD + b"\r\n" + token())], Ending.COMPLETE, 0.3)
     assert t.head is not None
     t = replace(t, head=replace(t.head, version="HTTP/2"), ending=Ending.COMPLETE)
-    assert (Verdict.NO_DONE_MARKER, Symptom.NO_DONE) == (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom)
+    assert (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom) == (Verdict.NO_DONE_MARKER, Symptom.NO_DONE)

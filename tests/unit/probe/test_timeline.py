@@ -31,43 +31,43 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 def test_definitions_of_one_healthy_stream() -> None:
     """TTFT, gaps, spread, events per read, tokens per event and pacing are what their docstrings say."""
     t = healthy(paced(11, 0.02), generation=200.0)
-    assert (0.001, 200, True, True) == (t.head_at, t.status, t.is_event_stream, t.is_chunked)
-    assert pytest.approx(0.1) == t.ttft
-    assert [pytest.approx(0.02)] * 10 == list(t.gaps)
-    assert pytest.approx(0.2) == t.spread
-    assert (11, 11, 11, 1.0, 1.0) == (
+    assert (t.head_at, t.status, t.is_event_stream, t.is_chunked) == (0.001, 200, True, True)
+    assert t.ttft == pytest.approx(0.1)
+    assert list(t.gaps) == [pytest.approx(0.02)] * 10
+    assert t.spread == pytest.approx(0.2)
+    assert (
         t.events,
         t.token_reads,
         t.token_frames,
         t.events_per_read,
         t.tokens_per_event,
-    )
-    assert pytest.approx(1.0) == t.pacing
-    assert (True, "length", 11, Ending.COMPLETE, None) == (
+    ) == (11, 11, 11, 1.0, 1.0)
+    assert t.pacing == pytest.approx(1.0)
+    assert (
         t.done,
         t.finish_reason,
         t.tokens,
         t.ending,
         t.error,
-    )
+    ) == (True, "length", 11, Ending.COMPLETE, None)
 
 
 def test_gaps_are_told_by_quantile() -> None:
     """Median, 99th percentile and longest gap; the time a token by usage."""
     times = [0.1, 0.12, 0.14, 0.16, 0.66, 0.68]
     t = healthy(times, per_event=2)
-    assert (0.02, 0.5, 0.5) == tuple(round(gap or 0, 9) for gap in (t.gap_p50, t.gap_p99, t.gap_max))
-    assert pytest.approx(0.58 / 11) == t.tpot
+    assert tuple(round(gap or 0, 9) for gap in (t.gap_p50, t.gap_p99, t.gap_max)) == (0.02, 0.5, 0.5)
+    assert t.tpot == pytest.approx(0.58 / 11)
     none = healthy([0.1])
-    assert (None, None, None) == (none.gap_p50, none.gap_max, none.tpot)
+    assert (none.gap_p50, none.gap_max, none.tpot) == (None, None, None)
 
 
 def test_first_thought_first_word_first_of_any() -> None:
     """Thinking is what a user sees first; the answer's own first token has a time of its own."""
     events = [delta(content=""), delta(reasoning="hm"), delta(reasoning="so"), token("Yes"), DONE]
     t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (9.0, LAST)])
-    assert (2.0, 2.0, 4.0) == (t.ttft, t.ttft_reasoning, t.ttft_content)
-    assert ["empty", "reasoning", "reasoning", "content"] == [arrival.kind for arrival in t.arrivals]
+    assert (t.ttft, t.ttft_reasoning, t.ttft_content) == (2.0, 2.0, 4.0)
+    assert [arrival.kind for arrival in t.arrivals] == ["empty", "reasoning", "reasoning", "content"]
     assert healthy(paced(3, 0.1)).ttft_reasoning is None
 
 
@@ -77,7 +77,7 @@ def test_completions_are_measured_alike() -> None:
     t = record(
         [(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (4.0, chunk(DONE))]
     )
-    assert ("completions", 3, 1.0, True) == (t.api, t.events, t.ttft, t.done)
+    assert (t.api, t.events, t.ttft, t.done) == ("completions", 3, 1.0, True)
 
 
 def test_responses_end_with_their_last_event() -> None:
@@ -98,8 +98,8 @@ def test_responses_end_with_their_last_event() -> None:
         named("response.completed", response=ended),
     ]
     t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (9.0, LAST)])
-    assert ("responses", 3, 2.0, 1.0) == (t.api, t.events, t.ttft, t.pacing)
-    assert (True, "length", 3, Ending.COMPLETE) == (t.done, t.finish_reason, t.tokens, t.ending)
+    assert (t.api, t.events, t.ttft, t.pacing) == ("responses", 3, 2.0, 1.0)
+    assert (t.done, t.finish_reason, t.tokens, t.ending) == (True, "length", 3, Ending.COMPLETE)
     assert not record([(0.0, CHUNKED + b"".join(chunk(data) for data in events[:-1]) + LAST)]).done
 
 
@@ -109,7 +109,7 @@ def test_reads_are_told_as_they_come() -> None:
     recorder = Recorder(heard=lambda at, size: heard.append((at, size)))
     for at, data in ((0.1, HEAD), (0.2, b"\r\n"), (0.3, token()), (0.4, b"")):
         recorder.read(at, data)
-    assert [(0.1, len(HEAD)), (0.2, 2), (0.3, len(token()))] == heard
+    assert heard == [(0.1, len(HEAD)), (0.2, 2), (0.3, len(token()))]
 
 
 def test_segments_beyond_the_reads_are_merged() -> None:
@@ -117,7 +117,7 @@ def test_segments_beyond_the_reads_are_merged() -> None:
     recorder = Recorder()
     recorder.read(0.1, CHUNKED + chunk(token()) + chunk(token()))
     recorder.read(0.2, chunk(token()))
-    assert 2 == recorder.timeline(Ending.CLOSED, 1.0, "kernel", 4).merged
+    assert recorder.timeline(Ending.CLOSED, 1.0, "kernel", 4).merged == 2
     assert recorder.timeline(Ending.CLOSED, 1.0, "monotonic").merged is None
 
 
@@ -136,10 +136,10 @@ def test_only_events_with_a_token_count() -> None:
         DONE,
     ]
     t = record([(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (20.0, LAST)])
-    assert [3.0, 4.0, 5.0, 6.0, 7.0] == [arrival.at for arrival in t.arrivals]
-    assert [5.0] == [arrival.at for arrival in t.arrivals if not arrival.has_text]
-    assert (1, 5) == (t.comments, t.tokens)
-    assert 1.0 == t.tokens_per_event
+    assert [arrival.at for arrival in t.arrivals] == [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert [arrival.at for arrival in t.arrivals if not arrival.has_text] == [5.0]
+    assert (t.comments, t.tokens) == (1, 5)
+    assert t.tokens_per_event == 1.0
 
 
 def test_tokens_without_text_keep_the_pace_but_are_no_first_token() -> None:
@@ -147,21 +147,21 @@ def test_tokens_without_text_keep_the_pace_but_are_no_first_token() -> None:
     silent = [chunk(delta(content=""))] * 3
     events = [*silent, chunk(token()), chunk(token()), *silent, chunk(usage(8, 7000.0) + DONE)]
     t = record([(0.0, CHUNKED), *((1.0 + i, data) for i, data in enumerate(events)), (9.0, LAST)])
-    assert (4.0, 7.0, 1.0, 1.0) == (t.ttft, t.spread, t.pacing, t.tokens_per_event)
+    assert (t.ttft, t.spread, t.pacing, t.tokens_per_event) == (4.0, 7.0, 1.0, 1.0)
 
 
 def test_event_has_the_time_of_the_read_that_completed_it() -> None:
     """Half an event is nothing yet."""
     data = chunk(token())
     t = record([(0.0, CHUNKED + data[:20]), (1.0, data[20:-2]), (2.0, data[-2:] + chunk(token()))])
-    assert [1.0, 2.0] == [arrival.at for arrival in t.arrivals]
-    assert [1, 2] == [arrival.frame for arrival in t.arrivals]
+    assert [arrival.at for arrival in t.arrivals] == [1.0, 2.0]
+    assert [arrival.frame for arrival in t.arrivals] == [1, 2]
 
 
 def test_frames_are_seen_where_reads_merge_them() -> None:
     """Two frames in one read are two frames and one read."""
     t = record([(0.0, CHUNKED), (1.0, chunk(token()) + chunk(token())), (2.0, chunk(token() + token()))])
-    assert (4, 2, 3) == (t.events, t.token_reads, t.token_frames)
+    assert (t.events, t.token_reads, t.token_frames) == (4, 2, 3)
 
 
 def test_gzip_is_decoded_as_it_comes() -> None:
@@ -169,8 +169,8 @@ def test_gzip_is_decoded_as_it_comes() -> None:
     pieces = compress([token(), token(), token(), usage(3) + DONE])
     head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
     t = record([(0.0, head), *((1.0 + i, chunk(piece)) for i, piece in enumerate(pieces)), (9.0, LAST)])
-    assert [1.0, 2.0, 3.0] == [arrival.at for arrival in t.arrivals]
-    assert (True, 3, Ending.COMPLETE) == (t.done, t.tokens, t.ending)
+    assert [arrival.at for arrival in t.arrivals] == [1.0, 2.0, 3.0]
+    assert (t.done, t.tokens, t.ending) == (True, 3, Ending.COMPLETE)
 
 
 def test_gzip_in_several_members() -> None:
@@ -178,7 +178,7 @@ def test_gzip_in_several_members() -> None:
     pieces = [gzip.compress(token()), gzip.compress(token()), gzip.compress(usage(2) + DONE)]
     head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
     t = record([(0.0, head), *((1.0 + i, chunk(piece)) for i, piece in enumerate(pieces)), (9.0, LAST)])
-    assert ([1.0, 2.0], True, "") == ([arrival.at for arrival in t.arrivals], t.done, t.broken)
+    assert ([arrival.at for arrival in t.arrivals], t.done, t.broken) == ([1.0, 2.0], True, "")
 
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=20))
@@ -188,14 +188,14 @@ def test_any_split_of_a_compressed_answer_finds_the_same(cuts: list[int]) -> Non
     raw = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n" + chunk(body) + LAST
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
     t = record((float(a), raw[a:b]) for a, b in itertools.pairwise(edges))
-    assert (3, 3, True, Ending.COMPLETE) == (t.events, t.tokens, t.done, t.ending)
+    assert (t.events, t.tokens, t.done, t.ending) == (3, 3, True, Ending.COMPLETE)
 
 
 def test_damaged_gzip_is_told() -> None:
     """Bytes that are no gzip behind a header that says so."""
     head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
     t = record([(0.0, head + chunk(b"data: plain text\n\n"))])
-    assert (200, Ending.BROKEN) == (t.status, t.ending)
+    assert (t.status, t.ending) == (200, Ending.BROKEN)
     assert "gzip body is damaged" in t.broken
 
 
@@ -204,7 +204,7 @@ def test_coding_that_nobody_asked_for(coding: bytes) -> None:
     """An encoding that was not offered is told, not guessed at; the status is known all the same."""
     t = record([(0.0, HEAD + b"content-encoding: " + coding + b"\r\n\r\n")])
     assert coding.decode() in t.broken
-    assert (200, Ending.BROKEN) == (t.status, t.ending)
+    assert (t.status, t.ending) == (200, Ending.BROKEN)
 
 
 def test_small_body_that_inflates_is_capped() -> None:
@@ -220,9 +220,9 @@ def test_three_ways_to_end() -> None:
     counted = record([(0.0, HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)])
     closed = record([(0.0, HEAD + b"\r\n" + body), (1.0, b"")])
     cut = record([(0.0, CHUNKED + chunk(body)[:-9]), (1.0, b"")], ended_at=1.0)
-    assert (Ending.COMPLETE, True, False) == (counted.ending, counted.has_content_length, counted.is_chunked)
-    assert (Ending.COMPLETE, False, False) == (closed.ending, closed.has_content_length, closed.is_chunked)
-    assert (Ending.CLOSED, 1.0, True) == (cut.ending, cut.ended_at, cut.broken != "")
+    assert (counted.ending, counted.has_content_length, counted.is_chunked) == (Ending.COMPLETE, True, False)
+    assert (closed.ending, closed.has_content_length, closed.is_chunked) == (Ending.COMPLETE, False, False)
+    assert (cut.ending, cut.ended_at, cut.broken != "") == (Ending.CLOSED, 1.0, True)
 
 
 def test_done_without_its_blank_line_counts() -> None:
@@ -232,8 +232,8 @@ def test_done_without_its_blank_line_counts() -> None:
 
 def test_error_event_is_kept_in_one_short_line() -> None:
     """The engine's message, whatever its shape."""
-    assert "a b" == record([(0.0, CHUNKED + chunk(event({"error": {"message": "a\n b"}})))]).error
-    assert 200 == len(record([(0.0, CHUNKED + chunk(event({"error": "x" * 999})))]).error or "")
+    assert record([(0.0, CHUNKED + chunk(event({"error": {"message": "a\n b"}})))]).error == "a b"
+    assert len(record([(0.0, CHUNKED + chunk(event({"error": "x" * 999})))]).error or "") == 200
 
 
 @pytest.mark.parametrize(
@@ -243,25 +243,25 @@ def test_error_event_is_kept_in_one_short_line() -> None:
 def test_strange_events_are_no_tokens(data: bytes) -> None:
     """What is no chat chunk neither counts nor breaks anything."""
     t = record([(0.0, CHUNKED + chunk(data) + chunk(token()))])
-    assert (1, "") == (t.events, t.broken)
+    assert (t.events, t.broken) == (1, "")
 
 
 def test_other_bodies_are_kept_to_tell_who_wrote_them() -> None:
     """The beginning of an error page."""
     t = record([(0.0, b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\n<center>!")])
-    assert (404, "<center>!", False) == (t.status, t.body, t.is_event_stream)
+    assert (t.status, t.body, t.is_event_stream) == (404, "<center>!", False)
 
 
 def test_bytes_that_are_no_http() -> None:
     """Something else listens there."""
     t = record([(0.0, b"SSH-2.0-OpenSSH_9\r\n"), (1.0, b"")])
-    assert (None, True) == (t.status, t.broken != "")
+    assert (t.status, t.broken != "") == (None, True)
 
 
 def test_quantiles_are_nearest_rank() -> None:
     """A value that was seen, never one between."""
     values = tuple(float(i) for i in range(1, 101))
-    assert (50.0, 95.0, 99.0, 100.0) == tuple(quantile(values, q) for q in (0.5, 0.95, 0.99, 1.0))
+    assert tuple(quantile(values, q) for q in (0.5, 0.95, 0.99, 1.0)) == (50.0, 95.0, 99.0, 100.0)
     assert quantile((), 0.5) is None
 
 
@@ -277,4 +277,4 @@ def test_any_split_of_the_answer_finds_the_same(cuts: list[int]) -> None:
     )
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
     t = record((float(a), raw[a:b]) for a, b in itertools.pairwise(edges))
-    assert (5, 5, 5, True, Ending.COMPLETE) == (t.events, t.token_frames, t.tokens, t.done, t.ending)
+    assert (t.events, t.token_frames, t.tokens, t.done, t.ending) == (5, 5, 5, True, Ending.COMPLETE)

@@ -53,7 +53,7 @@ def test_one_after_the_other_is_streaming(gap: float) -> None:
 def test_one_block_is_buffered() -> None:
     """All tokens together after a generation that took more than a second."""
     found = judge(Attempt(healthy([1.36] * 64, generation=1260.0)))
-    assert (Verdict.BUFFERED, Symptom.BLOCK) == (found.verdict, found.symptom)
+    assert (found.verdict, found.symptom) == (Verdict.BUFFERED, Symptom.BLOCK)
     assert "64 tokens in 1 reads" in found.evidence
     assert "pacing 0.00 of 1260 ms" in found.evidence
 
@@ -66,15 +66,15 @@ def test_stored_by_the_server_one_read_an_event() -> None:
 def test_corked_every_200_ms_is_coalesced() -> None:
     """HAProxy without http-no-delay: pacing .9, nine events a read, gaps above 200 ms; the pod streams."""
     corked = healthy(held(paced(64, 0.02), 0.2), generation=1260.0)
-    assert 0.85 < (corked.pacing or 0)
+    assert (corked.pacing or 0) > 0.85
     first = judge(Attempt(corked))
-    assert (Verdict.COALESCED, Needs.CONTROL) == (first.verdict, first.needs)
+    assert (first.verdict, first.needs) == (Verdict.COALESCED, Needs.CONTROL)
     found = judge(Attempt(corked), control=POD)
-    assert (Verdict.COALESCED, Symptom.TIMED_BURSTS, Needs.NOTHING) == (
+    assert (
         found.verdict,
         found.symptom,
         found.needs,
-    )
+    ) == (Verdict.COALESCED, Symptom.TIMED_BURSTS, Needs.NOTHING)
 
 
 def test_corked_slow_model_needs_the_control() -> None:
@@ -82,7 +82,7 @@ def test_corked_slow_model_needs_the_control() -> None:
     pod = healthy(paced(64, 0.06), generation=3780.0)
     corked = healthy(held(paced(64, 0.06), 0.2), generation=3780.0)
     first = judge(Attempt(corked))
-    assert (Verdict.INCONCLUSIVE, Needs.CONTROL) == (first.verdict, first.needs)
+    assert (first.verdict, first.needs) == (Verdict.INCONCLUSIVE, Needs.CONTROL)
     assert verdict(corked, control=pod) is Verdict.COALESCED
 
 
@@ -98,27 +98,27 @@ def test_buffer_that_fills_is_buffered() -> None:
     t = record([(0.1, HEAD + b"\r\n"), *reads, (1.4, rest), (1.4, b"")])
     assert t.events_per_read > 4
     found = judge(Attempt(t), control=POD)
-    assert (Verdict.BUFFERED, Symptom.SIZED_BURSTS) == (found.verdict, found.symptom)
+    assert (found.verdict, found.symptom) == (Verdict.BUFFERED, Symptom.SIZED_BURSTS)
 
 
 def test_prefix_held_back_is_coalesced() -> None:
     """Caddy's response_buffers: the first events together and late, then one after the other."""
     times = [max(at, 0.1 + 14 * 0.02) for at in paced(64, 0.02)]
     found = judge(Attempt(healthy(times, generation=1260.0)))
-    assert (Verdict.COALESCED, Symptom.HELD_HEAD) == (found.verdict, found.symptom)
+    assert (found.verdict, found.symptom) == (Verdict.COALESCED, Symptom.HELD_HEAD)
 
 
 def test_content_length_on_a_stream_needs_no_timing() -> None:
     """Somebody held all of it, however short it was."""
     body = token() + token(finish="length") + usage(2, 1.0) + DONE
     t = record([(0.1, HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)])
-    assert Symptom.CONTENT_LENGTH == judge(Attempt(t)).symptom
+    assert judge(Attempt(t)).symptom == Symptom.CONTENT_LENGTH
 
 
 def test_whole_json_answer_is_buffered() -> None:
     """A gateway that turned the stream into one answer."""
     t = answer(200, b'{"object": "chat.completion", "choices": []}', b"content-type: application/json\r\n")
-    assert (Verdict.BUFFERED, Symptom.NOT_A_STREAM) == (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom)
+    assert (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom) == (Verdict.BUFFERED, Symptom.NOT_A_STREAM)
 
 
 # ---- nobody is blamed without proof ----------------------------------------------------------------------
@@ -127,17 +127,17 @@ def test_whole_json_answer_is_buffered() -> None:
 def test_too_short_asks_for_more_then_gives_up() -> None:
     """63 ms of generation prove nothing: more tokens, and inconclusive at the cap."""
     short = healthy([0.2] * 64, generation=63.0)
-    assert Needs.MORE_TOKENS == judge(Attempt(short)).needs
-    assert (Verdict.INCONCLUSIVE, Needs.NOTHING) == (
+    assert judge(Attempt(short)).needs == Needs.MORE_TOKENS
+    assert (
         judge(Attempt(short), capped=True).verdict,
         judge(Attempt(short), capped=True).needs,
-    )
+    ) == (Verdict.INCONCLUSIVE, Needs.NOTHING)
 
 
 def test_jittery_path_asks_for_more() -> None:
     """r of .8 over 630 ms says nothing where the path itself jitters by 30 ms."""
     uneven = healthy(paced(64, 0.008), generation=630.0)
-    assert Needs.MORE_TOKENS == judge(Attempt(uneven), jitter=30.0).needs
+    assert judge(Attempt(uneven), jitter=30.0).needs == Needs.MORE_TOKENS
     assert Verdict.COALESCED is verdict(uneven, jitter=2.0)
 
 
@@ -150,7 +150,7 @@ def test_very_fast_model_is_not_blamed() -> None:
 def test_several_tokens_an_event_is_the_engine() -> None:
     """stream_interval, speculative decoding, overload: K above 1, one read an event."""
     found = judge(Attempt(healthy(paced(17, 0.08), per_event=4, generation=1280.0)))
-    assert (Verdict.ENGINE_BATCHED, True) == (found.verdict, streams(found.verdict))
+    assert (found.verdict, streams(found.verdict)) == (Verdict.ENGINE_BATCHED, True)
 
 
 def test_same_bursts_without_the_proxy_are_the_engine() -> None:
@@ -219,7 +219,7 @@ def test_when_it_began_never_matters(shift: float, gap: float, period: float, wi
         found = judge(Attempt(healthy([at + by for at in times], generation=generation)), control=POD)
         return found.verdict, found.symptom
 
-    assert one(0.0) == one(shift)
+    assert one(shift) == one(0.0)
 
 
 # ---- what users are promised -----------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_promised_first_token() -> None:
     late = healthy(paced(64, 0.02, ttft=2.0), generation=1260.0)
     assert Verdict.STREAMING is verdict(late, max_ttft=3.0)
     found = judge(Attempt(late), max_ttft=1.0)
-    assert (Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST) == (found.verdict, found.symptom)
+    assert (found.verdict, found.symptom) == (Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST)
     assert "first token came after 2.00 s, allowed are 1 s" in found.evidence
 
 
@@ -240,7 +240,7 @@ def test_promised_gap() -> None:
     paused = healthy(times, generation=2760.0)
     assert Verdict.STREAMING is verdict(paused, max_gap=2.0)
     found = judge(Attempt(paused), max_gap=1.0)
-    assert (Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP) == (found.verdict, found.symptom)
+    assert (found.verdict, found.symptom) == (Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP)
     assert "a pause of 1.52 s between two tokens, allowed are 1 s" in found.evidence
 
 
@@ -350,7 +350,7 @@ ENGINE_404 = b'{"error":{"message":"The model `x` does not exist.","type":"NotFo
 def test_refusals(timeline: Timeline, expected: Verdict, symptom: Symptom) -> None:
     """An HTTP error is told by its status and by who wrote it."""
     found = judge(Attempt(timeline, with_key=True))
-    assert (expected, symptom) == (found.verdict, found.symptom)
+    assert (found.verdict, found.symptom) == (expected, symptom)
 
 
 def test_no_key_is_told_apart_from_a_wrong_one() -> None:
@@ -412,7 +412,7 @@ def test_majority_decides(verdicts: tuple[Verdict, ...], expected: Verdict) -> N
 )
 def test_what_an_inner_hop_explains(outer: Verdict, inner: Verdict, expected: bool) -> None:
     """A fault belongs to an inner hop only if that hop shows the same kind of it."""
-    assert expected == same_fault(outer, inner)
+    assert same_fault(outer, inner) == expected
 
 
 def test_unreadable_clock_changes_no_rule() -> None:

@@ -180,7 +180,7 @@ def test_a_server_that_does_not_leave_is_left_to_the_kubelet(monkeypatch: pytest
     drain.dismiss(1, seconds=0.05)
 
     assert len(sent) > 1
-    assert set(sent) == {(1, signal.SIGTERM)}
+    assert {(1, signal.SIGTERM)} == set(sent)
 
 
 def test_gauges_are_summed_over_the_engines_of_a_pod() -> None:

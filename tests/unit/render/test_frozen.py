@@ -40,13 +40,13 @@ def test_neither_version_nor_clock_is_asked(case: Case, monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "time", refuse)
     monkeypatch.setattr(time, "monotonic", refuse)
 
-    assert text.documents(case.children()) == case.children_file.read_text()
+    assert case.children_file.read_text() == text.documents(case.children())
 
 
 @ALL_CASES
 def test_the_cluster_does_not_reach_into_the_pod(case: Case) -> None:
     """A CRD or a class that is installed later restarts no GPU."""
-    assert pod_template(render.children(case.endpoint(), NOTHING)) == pod_template(case.children())
+    assert pod_template(case.children()) == pod_template(render.children(case.endpoint(), NOTHING))
 
 
 @ALL_CASES
@@ -58,7 +58,7 @@ def test_the_address_does_not_reach_into_the_pod(case: Case) -> None:
     body["spec"]["exposure"] = {"host": "other.example.com", "ingress": {"className": "other"}}
     edited = StreamingEndpoint.from_body(body)
 
-    assert pod_template(render.children(edited, NOTHING)) == pod_template(case.children())
+    assert pod_template(case.children()) == pod_template(render.children(edited, NOTHING))
 
 
 def test_no_order_depends_on_the_process() -> None:
@@ -78,4 +78,4 @@ def test_no_order_depends_on_the_process() -> None:
         for seed in ("1", "2")
     ]
 
-    assert printed[0] == printed[1]
+    assert printed[1] == printed[0]

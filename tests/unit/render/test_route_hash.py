@@ -47,15 +47,15 @@ def test_what_the_edge_does_not_read_does_not_count() -> None:
     """Model, owner and monitoring are no news to the edge."""
     spec = {**BODY["spec"], "engine": {"args": ["--enforce-eager"]}, "replicas": 4}
 
-    assert hash_of({"metadata": BODY["metadata"] | {"uid": "2"}, "spec": spec}) == hash_of(BODY)
+    assert hash_of(BODY) == hash_of({"metadata": BODY["metadata"] | {"uid": "2"}, "spec": spec})
 
 
 def test_where_users_call_counts() -> None:
     """A verdict about one public URL says nothing of another; who sets none keeps the hash they had."""
     children = render.children(StreamingEndpoint.from_body(BODY), NGINX)
     one, other = (render.route_hash(children, url) for url in ("https://a.example", "https://b.example"))
-    assert 3 == len({one, other, hash_of(BODY)})
-    assert hash_of(BODY) == render.route_hash(children, None)
+    assert len({one, other, hash_of(BODY)}) == 3
+    assert render.route_hash(children, None) == hash_of(BODY)
 
 
 def test_without_exposure_there_is_no_hash() -> None:

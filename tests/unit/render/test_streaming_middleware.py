@@ -171,8 +171,8 @@ def test_other_answers_are_untouched(server: Server) -> None:
     """What is no stream keeps its own headers."""
     answer = server.get("/release")
 
-    assert {name: answer.headers.get_all(name) for name in CONTRARY} == {
-        name: [value] for name, value in CONTRARY.items()
+    assert {name: [value] for name, value in CONTRARY.items()} == {
+        name: answer.headers.get_all(name) for name in CONTRARY
     }
 
 
@@ -196,9 +196,9 @@ def test_what_outlives_the_drain_is_told_so(
         begin = stream.readline()
         flag.touch()
 
-        assert begin + stream.read() == body
+        assert body == begin + stream.read()
         if path != "/stubborn":
-            assert server.dropped() == path, "the engine still works for a stream that has ended"
+            assert path == server.dropped(), "the engine still works for a stream that has ended"
 
 
 def test_the_last_words_are_an_error_as_clients_know_it() -> None:
@@ -294,7 +294,7 @@ async def test_other_scopes_pass_through(kind: str) -> None:
     scope = {"type": kind}
     await StreamingMiddleware(inner)(scope, receive, send)
 
-    assert seen == [(scope, receive, send)]
+    assert [(scope, receive, send)] == seen
 
 
 async def test_a_cancel_by_somebody_else_is_theirs(flag: Path) -> None:
@@ -328,9 +328,9 @@ def test_header_names_and_types_are_compared_without_case() -> None:
     ours = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
     assert middleware.is_stream(given)
-    assert middleware.streaming(given) == [given[0], *ours]
+    assert [given[0], *ours] == middleware.streaming(given)
 
 
 def test_script_and_middleware_mean_the_same_file() -> None:
     """Neither can import the other's words: they run in two processes of the engine's image."""
-    assert drain.FLAG_VARIABLE == middleware.FLAG_VARIABLE
+    assert middleware.FLAG_VARIABLE == drain.FLAG_VARIABLE

@@ -20,6 +20,6 @@ def test_manifests_read_back_as_they_were() -> None:
 
     printed = text.documents(manifests)
 
-    assert list(yaml.safe_load_all(printed)) == manifests
+    assert manifests == list(yaml.safe_load_all(printed))
     assert "script: |" in printed
     assert "&" not in printed

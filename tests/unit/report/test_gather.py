@@ -26,9 +26,9 @@ V = Verdict
 def test_the_worst_run_decides(verdicts: list[Verdict], expected: Verdict, code: int) -> None:
     """Not streaming before not connected before inconclusive before streaming; among equals the most frequent."""
     told = report(*(result(verdict) for verdict in verdicts))
-    assert (expected, code) == (told.verdict, told.exit_code)
-    assert told.verdict == told.decisive.verdict
-    assert len(verdicts) == sum(told.distribution.values())
+    assert (told.verdict, told.exit_code) == (expected, code)
+    assert told.decisive.verdict == told.verdict
+    assert sum(told.distribution.values()) == len(verdicts)
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
@@ -36,43 +36,43 @@ def test_every_verdict_has_an_exit_code(verdict: Verdict) -> None:
     """One of the four that are documented, and 0 only for what streams."""
     code = exit_code(verdict)
     assert code in (0, 1, 3, 4)
-    assert (code == 0) == (verdict in (V.STREAMING, V.ENGINE_BATCHED))
+    assert (verdict in (V.STREAMING, V.ENGINE_BATCHED)) == (code == 0)
 
 
 def test_a_workload_that_is_not_up_does_not_stream() -> None:
     """Reasons that are no verdict come from diagnose."""
-    assert 1 == exit_code(Reason.IMAGE_NOT_PULLED)
+    assert exit_code(Reason.IMAGE_NOT_PULLED) == 1
 
 
 def test_evidence_and_remedy_are_told_apart() -> None:
     """The message of the operator's status has both in one line."""
     told = report(result(V.BUFFERED, message="64 tokens. In 1 read. Remedy: turn it off. Then on"))
-    assert ("64 tokens. In 1 read", "turn it off. Then on") == (told.evidence, told.remedy)
+    assert (told.evidence, told.remedy) == ("64 tokens. In 1 read", "turn it off. Then on")
 
 
 def test_hops_have_the_names_that_people_gave_them() -> None:
     """`URL` for what was asked; a hop without a name of its own keeps the probe's."""
     told = report(result(V.BUFFERED, STORED, inner=FINE))
-    assert ["URL", str(Hop.POD)] == [hop.hop for hop in told.decisive.hops]
+    assert [hop.hop for hop in told.decisive.hops] == ["URL", str(Hop.POD)]
 
 
 def test_numbers_of_a_timeline() -> None:
     """Milliseconds, with every read and the tokens that it completed."""
     (hop,) = report(result(V.STREAMING)).decisive.hops
-    assert (100.0, 10.0, 630.0, 20.1, 1.0) == (
+    assert (
         hop.ttft_milliseconds,
         hop.max_gap_milliseconds,
         hop.generation_milliseconds,
         hop.made_after_milliseconds,
         hop.pacing,
-    )
-    assert [0, *[1] * 64, 0] == [arrival.tokens for arrival in hop.arrivals]
+    ) == (100.0, 10.0, 630.0, 20.1, 1.0)
+    assert [arrival.tokens for arrival in hop.arrivals] == [0, *[1] * 64, 0]
 
 
 def test_a_hop_without_an_answer_has_no_numbers() -> None:
     """Nothing is made up."""
     (hop,) = report(result(V.UNREACHABLE, None)).decisive.hops
-    assert ((), None, 0) == (hop.arrivals, hop.ttft_milliseconds, hop.events)
+    assert (hop.arrivals, hop.ttft_milliseconds, hop.events) == ((), None, 0)
 
 
 def test_the_page_has_every_verdict_with_its_exit_code() -> None:
@@ -80,4 +80,4 @@ def test_the_page_has_every_verdict_with_its_exit_code() -> None:
     page = (Path(__file__).parents[3] / "docs" / "probe.md").read_text()
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d) \|", page, re.MULTILINE)
     told = {name: int(code) for names, code in rows for name in re.findall(r"`(\w+)`", names)}
-    assert {str(verdict): exit_code(verdict) for verdict in Verdict} == told
+    assert told == {str(verdict): exit_code(verdict) for verdict in Verdict}

@@ -32,15 +32,15 @@ def printed(told: Report, encoding: str = "utf-8") -> str:
 def test_text_says_verdict_evidence_remedy_then_the_hops() -> None:
     """The first lines are for people in a hurry."""
     lines = printed(report(result(V.BUFFERED, STORED, inner=FINE))).splitlines()
-    assert ["Buffered: URL: Buffered it is", "Remedy: do something", ""] == lines[:3]
-    assert [" URL ", " Pod "] == [line[:5] for line in lines[4:6]]
+    assert lines[:3] == ["Buffered: URL: Buffered it is", "Remedy: do something", ""]
+    assert [line[:5] for line in lines[4:6]] == [" URL ", " Pod "]
 
 
 def test_the_proxy_is_named_where_there_is_a_fault() -> None:
     """Who it seems to be: beside the evidence, in every form; a healthy path accuses nobody."""
     bad = report(result(V.BUFFERED, STORED, proxy="nginx"))
     fine = report(result(V.STREAMING, proxy="nginx"))
-    assert ("nginx", "nginx") == (bad.fingerprint, bad.decisive.hops[0].fingerprint)
+    assert (bad.fingerprint, bad.decisive.hops[0].fingerprint) == ("nginx", "nginx")
     assert "Buffered it is (it looks like nginx)" in printed(bad).splitlines()[0]
     assert "it looks like" not in printed(fine)
     assert "(it looks like nginx)" in html.document(bad)
@@ -57,9 +57,9 @@ def test_strip_shows_where_the_tokens_came() -> None:
     """A stream fills its time, a stored answer stands at the end."""
     even = [Arrival(milliseconds=10.0 * n, bytes=9, tokens=1) for n in range(32)]
     once = [Arrival(milliseconds=320.0, bytes=9, tokens=32)]
-    assert "|" + "@" * 32 + "|" == text.strip(even, 320.0, plain=True)
-    assert "|" + " " * 31 + "@|" == text.strip(once, 320.0, plain=True)
-    assert "|" + " " * 32 + "|" == text.strip([], 0.0, plain=True)
+    assert text.strip(even, 320.0, plain=True) == "|" + "@" * 32 + "|"
+    assert text.strip(once, 320.0, plain=True) == "|" + " " * 31 + "@|"
+    assert text.strip([], 0.0, plain=True) == "|" + " " * 32 + "|"
 
 
 def test_json_is_valid_against_its_schema() -> None:
@@ -79,9 +79,9 @@ def test_junit_has_a_case_for_each_hop_and_run() -> None:
     """Failure, error and skipped are three things; the remedy stands at the hop at fault."""
     told = report(result(V.BUFFERED, STORED, inner=FINE), result(V.UNREACHABLE, None), result(V.INCONCLUSIVE))
     (suite,) = ElementTree.fromstring(junit.document(told))
-    assert ("4", "1", "1", "1") == tuple(suite.get(key) for key in ("tests", "failures", "errors", "skipped"))
-    assert [["failure"], [], ["error"], ["skipped"]] == [[child.tag for child in case] for case in suite]
-    assert "Remedy: do something" == suite[0][0].text
+    assert tuple(suite.get(key) for key in ("tests", "failures", "errors", "skipped")) == ("4", "1", "1", "1")
+    assert [[child.tag for child in case] for case in suite] == [["failure"], [], ["error"], ["skipped"]]
+    assert suite[0][0].text == "Remedy: do something"
 
 
 def test_junit_holds_whatever_a_server_said() -> None:
@@ -110,9 +110,9 @@ def test_html_is_one_file_with_a_picture_of_each_hop() -> None:
     told = html.document(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING)))
     links = Links()
     links.feed(told)
-    assert ([], False) == (links.loaded, "script" in links.tags)
+    assert (links.loaded, "script" in links.tags) == ([], False)
     assert not re.search(r"url\(|@import|https?://(?!llm\.example|10\.0\.0\.1)", told)
-    assert 2 == told.count('class="plot"')
+    assert told.count('class="plot"') == 2
 
 
 def test_html_escapes_what_a_server_said() -> None:
@@ -139,15 +139,15 @@ def test_a_metrics_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
     file.mkdir()
     with pytest.raises(OSError, match="folder"):
         textfile.write(report(result(V.STREAMING)), file)
-    assert [file] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_live_picture_grows_and_is_quiet_without_a_terminal() -> None:
     """Bytes by their time; nothing at all into a file."""
-    assert "▕" + "█" * 4 + "    ▏" == growing([(0.1 * n, 5) for n in range(4)], 0.8, 8)
+    assert growing([(0.1 * n, 5) for n in range(4)], 0.8, 8) == "▕" + "█" * 4 + "    ▏"
     out = io.StringIO()
     with Picture(replace(SUBJECT), out) as picture:
         for hop in report(result(V.STREAMING)).decisive.hops:
             assert hop.arrivals
         picture.arrived(next(iter(SUBJECT.names)), 0.1, 10)
-    assert "" == out.getvalue()
+    assert out.getvalue() == ""

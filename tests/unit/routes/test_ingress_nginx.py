@@ -59,4 +59,4 @@ def test_an_unknown_edge_gets_the_users_annotations_alone() -> None:
     """Portable fields only: annotations that nobody reads would promise what they do not keep."""
     given = {"haproxy-ingress.github.io/timeout-server": "3600s"}
 
-    assert annotations(Edge("generic"), given) == given
+    assert given == annotations(Edge("generic"), given)

@@ -47,7 +47,7 @@ NEVER = {
 def test_no_reason_goes_unseen() -> None:
     """Each verdict, and each reason that is none, has its test."""
     others = {Reason.PENDING, Reason.DISABLED, Reason.EDGE_ADDRESS_UNKNOWN, Reason.SECRET_NOT_READABLE}
-    assert {*Verdict, *others} == {*SEEN, *NEVER}
+    assert {*SEEN, *NEVER} == {*Verdict, *others}
 
 
 @pytest.mark.parametrize("reason", SEEN, ids=str)

@@ -32,7 +32,7 @@ def test_one_failure_of_a_verified_endpoint_is_not_an_outage() -> None:
     """After a success it takes failureThreshold failures in a row."""
     twice = fold(Standing(), Verdict.STREAMING, Verdict.BUFFERED, Verdict.BUFFERED)
 
-    assert (Verdict.STREAMING, 2) == (twice.verdict, twice.failures)
+    assert (twice.verdict, twice.failures) == (Verdict.STREAMING, 2)
     assert Verdict.BUFFERED is fold(twice, Verdict.BUFFERED).verdict
 
 
@@ -40,7 +40,7 @@ def test_a_success_clears_the_failures_before_it() -> None:
     """Failures must be in a row."""
     standing = fold(Standing(), Verdict.STREAMING, Verdict.BUFFERED, Verdict.BUFFERED, Verdict.STREAMING)
 
-    assert (Verdict.STREAMING, 0) == (standing.verdict, standing.failures)
+    assert (standing.verdict, standing.failures) == (Verdict.STREAMING, 0)
 
 
 def test_inconclusive_keeps_the_verdict_before() -> None:
@@ -61,7 +61,7 @@ def test_a_404_or_503_right_after_a_change_is_no_verdict(verdict: Verdict) -> No
     early = after(Standing(), a_result(verdict), threshold=3, edge_changed=NOON - timedelta(seconds=29))
     late = after(Standing(), a_result(verdict), threshold=3, edge_changed=NOON - timedelta(seconds=31))
 
-    assert (None, True) == (early.verdict, early.settling)
+    assert (early.verdict, early.settling) == (None, True)
     assert verdict is late.verdict
 
 
@@ -81,7 +81,7 @@ def test_a_changed_set_of_pods_keeps_the_verdict_and_brings_the_probe_forward() 
     other = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
 
     assert a_standing().speaks_of(other)
-    assert timedelta(seconds=10) == pause_until_due(a_standing(), other, NOON, INTERVAL)
+    assert pause_until_due(a_standing(), other, NOON, INTERVAL) == timedelta(seconds=10)
 
 
 def test_failing_endpoints_are_probed_at_growing_pauses_up_to_the_interval() -> None:
@@ -91,9 +91,9 @@ def test_failing_endpoints_are_probed_at_growing_pauses_up_to_the_interval() -> 
         for failures in (1, 2, 3, 9)
     ]
 
-    assert [10, 20, 40, 300] == pauses
+    assert pauses == [10, 20, 40, 300]
     held = pause_until_due(a_standing(Verdict.STREAMING, 2), observed(), NOON, INTERVAL)
-    assert timedelta(seconds=10) == held
+    assert held == timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_a_restarted_operator_reads_the_standing_back(verdict: Verdict, failures
 
     again = summarize(endpoint, a_world(standing=recall(told)), told, NOON + timedelta(minutes=1))
 
-    assert told == again
+    assert again == told
     assert timedelta(0) < pause_until_due(recall(told), observed(), NOON, INTERVAL)
 
 
 def test_a_status_of_another_version_is_verified_anew() -> None:
     """A verdict that this version does not know is no reason to fail."""
-    assert Standing() == recall({"verification": {"verdict": "Sideways", "hop": "Moon"}})
-    assert status.Standing() == recall({})
+    assert recall({"verification": {"verdict": "Sideways", "hop": "Moon"}}) == Standing()
+    assert recall({}) == status.Standing()
 
 
 def test_a_probe_that_was_left_out_moves_only_the_clock() -> None:
@@ -121,9 +121,9 @@ def test_a_probe_that_was_left_out_moves_only_the_clock() -> None:
     skipped = a_result(Verdict.INCONCLUSIVE, at=NOON + timedelta(seconds=60), skipped=True)
     standing = after(a_standing(), skipped, threshold=3, edge_changed=LONG_AGO)
 
-    assert (Verdict.STREAMING, 0, 1) == (standing.verdict, standing.failures, standing.skipped)
-    assert NOON == standing.last_time
-    assert timedelta(seconds=360) == pause_until_due(standing, observed(), NOON, INTERVAL)
+    assert (standing.verdict, standing.failures, standing.skipped) == (Verdict.STREAMING, 0, 1)
+    assert standing.last_time == NOON
+    assert pause_until_due(standing, observed(), NOON, INTERVAL) == timedelta(seconds=360)
 
 
 def test_three_are_left_out_in_a_row_at_most() -> None:
@@ -134,7 +134,7 @@ def test_three_are_left_out_in_a_row_at_most() -> None:
         skipped = a_result(Verdict.INCONCLUSIVE, skipped=True)
         standing = after(standing, skipped, threshold=3, edge_changed=LONG_AGO)
 
-    assert [True, True, True, False] == may
+    assert may == [True, True, True, False]
     asked = after(standing, a_result(Verdict.INCONCLUSIVE), threshold=3, edge_changed=LONG_AGO)
     assert asked.may_be_skipped(observed())
 
@@ -154,5 +154,5 @@ def test_a_new_pod_is_not_warm() -> None:
     """It may still compile its graphs: its first token is not held against anybody."""
     other_pods = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
 
-    assert (True, True) == (a_standing().is_routine(observed()), a_standing().is_warm(observed()))
-    assert (True, False) == (a_standing().is_routine(other_pods), a_standing().is_warm(other_pods))
+    assert (a_standing().is_routine(observed()), a_standing().is_warm(observed())) == (True, True)
+    assert (a_standing().is_routine(other_pods), a_standing().is_warm(other_pods)) == (True, False)

@@ -22,8 +22,8 @@ def said(status: dict[str, Any], kind: str) -> tuple[str, str]:
 def told(world: Any = None, previous: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     """Summarize a world, after checking what every status promises."""
     status = summarize(an_endpoint(**spec), world or a_world(), previous or {}, NOON)
-    assert sorted(ConditionType) == [c["type"] for c in status["conditions"]]
-    assert {3} == {c["observedGeneration"] for c in status["conditions"]} | {status["observedGeneration"]}
+    assert [c["type"] for c in status["conditions"]] == sorted(ConditionType)
+    assert {c["observedGeneration"] for c in status["conditions"]} | {status["observedGeneration"]} == {3}
     ready, reconciling, stalled = (said(status, kind)[0] for kind in ("Ready", "Reconciling", "Stalled"))
     assert not (reconciling == "True" and stalled == "True"), "kstatus: in progress or failed, not both"
     assert not (ready == "True" and stalled == "True"), "kstatus: ready or failed, not both"
@@ -34,28 +34,29 @@ def test_a_verified_endpoint_is_ready() -> None:
     """Workload, route and stream: all three, and kstatus calls it current."""
     status = told()
 
-    assert ("True", "Ready") == said(status, "Ready")
-    assert ("True", "Streaming") == said(status, "StreamingVerified")
-    assert ("False", "UpToDate") == said(status, "Reconciling")
-    assert 40 == status["lastVerifiedTTFTMilliseconds"]
-    assert "http://qwen.example.com" == status["url"]
+    assert said(status, "Ready") == ("True", "Ready")
+    assert said(status, "StreamingVerified") == ("True", "Streaming")
+    assert said(status, "Reconciling") == ("False", "UpToDate")
+    assert status["lastVerifiedTTFTMilliseconds"] == 40
+    assert status["url"] == "http://qwen.example.com"
 
 
 def test_a_buffered_stream_keeps_a_required_endpoint_out_of_ready() -> None:
     """Required means what it says; Advisory tells the same truth beside Ready."""
     world = a_world(standing=a_standing(Verdict.BUFFERED, 1))
 
-    assert ("False", "Buffered") == said(told(world), "Ready")
+    assert said(told(world), "Ready") == ("False", "Buffered")
     advisory = told(world, verification={"mode": "Advisory"})
-    assert ("True", "Ready") == said(advisory, "Ready")
-    assert ("False", "Buffered") == said(advisory, "StreamingVerified")
+    assert said(advisory, "Ready") == ("True", "Ready")
+    assert said(advisory, "StreamingVerified") == ("False", "Buffered")
 
 
 def test_failing_past_the_threshold_stalls() -> None:
     """Only a person can repair a buffering edge."""
-    assert ("False", "NotStalled") == said(told(a_world(standing=a_standing(Verdict.BUFFERED, 2))), "Stalled")
-    assert ("True", "VerificationFailing") == said(
-        told(a_world(standing=a_standing(Verdict.BUFFERED, 3))), "Stalled"
+    assert said(told(a_world(standing=a_standing(Verdict.BUFFERED, 2))), "Stalled") == ("False", "NotStalled")
+    assert said(told(a_world(standing=a_standing(Verdict.BUFFERED, 3))), "Stalled") == (
+        "True",
+        "VerificationFailing",
     )
 
 
@@ -63,8 +64,8 @@ def test_disabled_verification_is_ready_and_says_so() -> None:
     """No probe, no claim."""
     status = told(a_world(standing=Standing()), verification={"mode": "Disabled"})
 
-    assert ("True", "NotVerified") == said(status, "Ready")
-    assert ("Unknown", "Disabled") == said(status, "StreamingVerified")
+    assert said(status, "Ready") == ("True", "NotVerified")
+    assert said(status, "StreamingVerified") == ("Unknown", "Disabled")
 
 
 @pytest.mark.parametrize("change", [{"pod_template_hash": "t2"}, {"route_hash": "r2"}])
@@ -72,30 +73,30 @@ def test_a_new_template_or_route_is_not_ready_until_verified(change: dict[str, s
     """The verdict before spoke of something that no longer runs."""
     status = told(a_world(observed=observed(**change)))
 
-    assert ("Unknown", "Pending") == said(status, "StreamingVerified")
-    assert ("False", "Pending") == said(status, "Ready")
-    assert ("True", "Progressing") == said(status, "Reconciling")
+    assert said(status, "StreamingVerified") == ("Unknown", "Pending")
+    assert said(status, "Ready") == ("False", "Pending")
+    assert said(status, "Reconciling") == ("True", "Progressing")
 
 
 def test_scaled_to_zero_is_not_ready_and_not_stalled() -> None:
     """Nothing runs, as wanted: kstatus sees neither progress nor failure."""
     status = told(a_world(observed=observed(replicas=0, ready_replicas=0)), replicas=0)
 
-    assert ("False", "ScaledToZero") == said(status, "Ready")
-    assert ("False", "NotStalled") == said(status, "Stalled")
-    assert ("False", "ScaledToZero") == said(status, "Reconciling")
+    assert said(status, "Ready") == ("False", "ScaledToZero")
+    assert said(status, "Stalled") == ("False", "NotStalled")
+    assert said(status, "Reconciling") == ("False", "ScaledToZero")
 
 
 def test_suspend_shows() -> None:
     """A suspended endpoint says that nothing is done for it."""
-    assert ("False", "Suspended") == said(told(suspend=True), "Reconciling")
+    assert said(told(suspend=True), "Reconciling") == ("False", "Suspended")
 
 
 def test_without_exposure_the_service_is_the_users_address() -> None:
     """Exposed holds, inside the cluster only."""
     status = told(a_world(observed=observed(route=None)), exposure=None)
 
-    assert ("True", "ClusterInternal") == said(status, "Exposed")
+    assert said(status, "Exposed") == ("True", "ClusterInternal")
     assert "url" not in status or status["url"].startswith("http://qwen.chat.svc")
 
 
@@ -103,31 +104,31 @@ def test_troubles_of_workload_and_route_are_told_with_their_words() -> None:
     """The message says what to change."""
     trouble = Trouble(Reason.CONFIG_MISSING, "Secret hf-token does not exist: create it")
     workload = told(a_world(observed=observed(rolled_out=False, ready_replicas=0, workload_trouble=trouble)))
-    assert ("False", "ConfigMissing") == said(workload, "WorkloadAvailable")
+    assert said(workload, "WorkloadAvailable") == ("False", "ConfigMissing")
 
     route = RouteFact(exists=True, admitted=False, trouble=Trouble(Reason.CLASS_NOT_FOUND, "no class"))
-    assert ("False", "ClassNotFound") == said(told(a_world(observed=observed(route=route))), "Ready")
+    assert said(told(a_world(observed=observed(route=route))), "Ready") == ("False", "ClassNotFound")
 
 
 def test_missing_optional_kinds_are_named() -> None:
     """Monitoring without its CRD is told and does not hold Ready back; a route without its CRD does."""
     bare = Capabilities(service_monitors=False, http_routes=False)
     status = told(a_world(capabilities=bare))
-    assert ("False", "ServiceMonitorCRDMissing") == said(status, "MonitoringConfigured")
-    assert ("True", "Ready") == said(status, "Ready")
+    assert said(status, "MonitoringConfigured") == ("False", "ServiceMonitorCRDMissing")
+    assert said(status, "Ready") == ("True", "Ready")
 
     gateway = {"host": "qwen.example.com", "httpRoute": {"parentRefs": [{"name": "gw"}]}}
-    assert ("False", "KindMissing") == said(told(a_world(capabilities=bare), exposure=gateway), "Exposed")
+    assert said(told(a_world(capabilities=bare), exposure=gateway), "Exposed") == ("False", "KindMissing")
 
 
 def test_a_foreign_object_stalls_and_an_unreachable_server_does_not() -> None:
     """Stalled is for what a person must do; the rest is retried."""
     taken = told(a_world(observed=None, standing=Standing(), error=NotOurs("Service qwen is not ours")))
-    assert ("True", "NameTaken") == said(taken, "Stalled")
-    assert ("False", "NameTaken") == said(taken, "Ready")
+    assert said(taken, "Stalled") == ("True", "NameTaken")
+    assert said(taken, "Ready") == ("False", "NameTaken")
 
     away = told(a_world(error=Unreachable("no answer within 15 s")))
-    assert ("True", "ApiUnreachable") == said(away, "Reconciling")
+    assert said(away, "Reconciling") == ("True", "ApiUnreachable")
 
 
 def test_an_unknown_edge_address_says_what_to_set() -> None:
@@ -135,7 +136,7 @@ def test_an_unknown_edge_address_says_what_to_set() -> None:
     hindrance = Trouble(Reason.EDGE_ADDRESS_UNKNOWN, "set edges[]")
     status = told(a_world(standing=Standing(), hindrance=hindrance))
 
-    assert ("Unknown", "EdgeAddressUnknown") == said(status, "StreamingVerified")
+    assert said(status, "StreamingVerified") == ("Unknown", "EdgeAddressUnknown")
 
 
 def test_transition_times_move_with_the_status_only() -> None:
@@ -148,7 +149,7 @@ def test_transition_times_move_with_the_status_only() -> None:
     def since(status: dict[str, Any], kind: str) -> str:
         return next(c["lastTransitionTime"] for c in status["conditions"] if c["type"] == kind)
 
-    assert since(before, "Ready") == since(later, "Ready")
+    assert since(later, "Ready") == since(before, "Ready")
     assert since(before, "StreamingVerified") != since(later, "StreamingVerified")
 
 
@@ -179,9 +180,9 @@ def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
     """Every condition is there, and the ones about children claim nothing."""
     status = unreadable(4, ("spec.gpu.count: Input should be greater than or equal to 0",), {}, NOON)
 
-    assert sorted(ConditionType) == [c["type"] for c in status["conditions"]]
-    assert ("True", "InvalidSpec") == said(status, "Stalled")
-    assert ("Unknown", "InvalidSpec") == said(status, "WorkloadAvailable")
+    assert [c["type"] for c in status["conditions"]] == sorted(ConditionType)
+    assert said(status, "Stalled") == ("True", "InvalidSpec")
+    assert said(status, "WorkloadAvailable") == ("Unknown", "InvalidSpec")
 
 
 def test_events_tell_of_changes_only() -> None:
@@ -189,16 +190,19 @@ def test_events_tell_of_changes_only() -> None:
     pending, good = told(a_world(standing=Standing())), told()
     bad = told(a_world(standing=a_standing(Verdict.BUFFERED, 3)))
 
-    assert {("Normal", "Streaming"), ("Normal", "Ready")} == {
-        (c.type, c.reason) for c in changes(pending, good)
+    assert {(c.type, c.reason) for c in changes(pending, good)} == {
+        ("Normal", "Streaming"),
+        ("Normal", "Ready"),
     }
-    assert () == changes(good, good)
-    assert {("Warning", "Buffered"), ("Warning", "VerificationFailing"), ("Warning", "NotReady")} == {
-        (c.type, c.reason) for c in changes(good, bad)
+    assert changes(good, good) == ()
+    assert {(c.type, c.reason) for c in changes(good, bad)} == {
+        ("Warning", "Buffered"),
+        ("Warning", "VerificationFailing"),
+        ("Warning", "NotReady"),
     }
 
 
 def test_every_reason_and_verdict_is_explained() -> None:
     """Reasons are API: each has a sentence and a remedy."""
-    assert set(EXPLAINED) == {*Reason, *Verdict}
+    assert {*Reason, *Verdict} == set(EXPLAINED)
     assert CAPABILITIES.service_monitors
