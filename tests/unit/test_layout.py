@@ -54,3 +54,13 @@ def test_ci_runs_check_and_test() -> None:
     assert path.stat().st_mode & 0o111
     for part in ("set -euo pipefail", "make check", "make test"):
         assert part in text
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "adding-a-route.md", "adding-an-engine.md"])
+def test_pages_on_the_code_name_files_that_exist(page: str) -> None:
+    """Every `folder/module.py` in the pages for developers is there, from the repository's root or the package's."""
+    text = (ROOT / "docs" / page).read_text()
+    named = set(re.findall(r"`((?:\w+/)+\w*(?:\.\w+)?)`", text))
+    roots = (ROOT, SOURCES / "streaming_operator")
+    assert named, page
+    assert {name for name in named if not any((root / name).exists() for root in roots)} == set()
