@@ -16,7 +16,7 @@ import yaml
 
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
-from streaming_operator.render import text
+from streaming_operator.render import documents
 from streaming_operator.report import model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def install() -> str:
 
 def conditions_page() -> str:
     """docs/conditions.md: every condition and verdict, every reason with its sentence and its remedy."""
-    return text.filled(
+    return documents.filled(
         "conditions.md.j2",
         note=NOTE,
         explained=reasons.EXPLAINED,

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import EXPLAINED, Hop, Reason, Verdict
-from streaming_operator.cluster import Look, Sight
+from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
 from streaming_operator.probe import ApiKey, Guard, Occasion, plan
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import key_refused
 from streaming_operator.probe.verification import Plan, verify
-from streaming_operator.values import ProbeResult, Trouble
+from streaming_operator.values import ProbeResult, Problem
 
 THROUGH = "asked through the API server's port-forward, which is not judged itself: it may hold bytes back"
 REACHED_WITHIN = 3.0
@@ -72,32 +72,32 @@ class Diagnosis:
     """Pod and port of every hop that was asked through the API server."""
 
 
-async def diagnose(look: Look, wish: Wish, ready: Callable[[Plan, str], Plan]) -> Diagnosis:
+async def diagnose(reader: ClusterReader, wish: Wish, ready: Callable[[Plan, str], Plan]) -> Diagnosis:
     """
-    Look, ask, tell; raises `Unknown` and what the API server says.
+    Read, probe and judge; raises `Unknown` and what the API server says.
 
     *ready* gets the plan and the model's name before anything is asked: a picture adds its callbacks.
     """
-    body = await look.read_endpoint(wish.namespace, wish.name)
+    body = await reader.read_endpoint(wish.namespace, wish.name)
     if body is None:
-        raise Unknown(_unknown(wish, await look.names(wish.namespace)))
+        raise Unknown(_unknown(wish, await reader.names(wish.namespace)))
     try:
         endpoint = StreamingEndpoint.from_body(body)
     except InvalidEndpoint as invalid:
         told = _told(Reason.INVALID_SPEC, "Spec", "; ".join(invalid.problems))
         return Diagnosis(None, _conditions(body), hindrance=told)
-    sight = await look.see(endpoint)
-    found = Diagnosis(endpoint.served_name, (*_states(endpoint, sight), *_conditions(body)))
-    hindrance = _hindrance(endpoint, sight)
+    view = await reader.view(endpoint)
+    found = Diagnosis(endpoint.served_name, (*_states(endpoint, view), *_conditions(body)))
+    hindrance = _hindrance(endpoint, view)
     if hindrance is not None:
         return replace(found, hindrance=hindrance)
     try:
-        key, ca = await _key(look, endpoint, wish), await _ca(look, endpoint, wish)
+        key, ca = await _key(reader, endpoint, wish), await _ca(reader, endpoint, wish)
     except ClusterError as error:
         told = str(Reason.SECRET_NOT_READABLE), "Secret", str(error), "give it with --api-key-env or --ca"
         return replace(found, hindrance=told)
-    async with _hops(look, endpoint, sight) as (inner, places, lost):
-        asked = await _asked(endpoint, sight, inner, replace(wish, key=key, ca=ca))
+    async with _hops(reader, endpoint, view) as (inner, places, lost):
+        asked = await _asked(endpoint, view, inner, replace(wish, key=key, ca=ca))
         if not asked.targets:
             told = str(Verdict.UNREACHABLE), "Service", "; ".join(dict.fromkeys(lost.values())), _NO_WAY
             return replace(found, hindrance=told)
@@ -111,18 +111,18 @@ async def diagnose(look: Look, wish: Wish, ready: Callable[[Plan, str], Plan]) -
 # ---- what is in the way ------------------------------------------------------------------------------------
 
 
-def _hindrance(endpoint: StreamingEndpoint, sight: Sight) -> tuple[str, str, str, str] | None:
+def _hindrance(endpoint: StreamingEndpoint, view: EndpointView) -> tuple[str, str, str, str] | None:
     """Why asking would tell nothing that is not known already."""
-    observed = sight.observed
-    if endpoint.spec.suspend and not sight.pods:
+    observed = view.observed
+    if endpoint.spec.suspend and not view.pods:
         return _told(Reason.SUSPENDED, "Workload", "spec.suspend is true and no pod runs")
     if observed.desired_replicas == 0:
         return _told(Reason.SCALED_TO_ZERO, "Workload", "spec.replicas is 0: no pod runs")
     if not any(pod.ready for pod in observed.pods):
-        trouble = observed.workload_trouble or Trouble(Reason.PODS_PENDING, "no pod is ready")
-        return _told(trouble.reason, "Workload", trouble.message)
-    if observed.route is not None and observed.route.trouble is not None:
-        return _told(observed.route.trouble.reason, str(Hop.EXPOSURE), observed.route.trouble.message)
+        problem = observed.workload_problem or Problem(Reason.PODS_PENDING, "no pod is ready")
+        return _told(problem.reason, "Workload", problem.message)
+    if observed.route is not None and observed.route.problem is not None:
+        return _told(observed.route.problem.reason, str(Hop.EXPOSURE), observed.route.problem.message)
     return None
 
 
@@ -138,36 +138,36 @@ def _unknown(wish: Wish, names: tuple[str, ...]) -> str:
 # ---- whom to ask -------------------------------------------------------------------------------------------
 
 
-async def _key(look: Look, endpoint: StreamingEndpoint, wish: Wish) -> ApiKey | None:
+async def _key(reader: ClusterReader, endpoint: StreamingEndpoint, wish: Wish) -> ApiKey | None:
     ref = endpoint.spec.engine.api_key_secret_ref
     if wish.key is not None or ref is None:
         return wish.key
-    return ApiKey(await look.secret_key(endpoint.namespace, ref.name, ref.key))
+    return ApiKey(await reader.secret_key(endpoint.namespace, ref.name, ref.key))
 
 
-async def _ca(look: Look, endpoint: StreamingEndpoint, wish: Wish) -> str | None:
+async def _ca(reader: ClusterReader, endpoint: StreamingEndpoint, wish: Wish) -> str | None:
     ref = endpoint.spec.verification.tls.ca_config_map_ref
     if wish.ca is not None or ref is None:
         return wish.ca
-    return await look.config_map_key(endpoint.namespace, ref.name, ref.key)
+    return await reader.config_map_key(endpoint.namespace, ref.name, ref.key)
 
 
 @asynccontextmanager
 async def _hops(
-    look: Look, endpoint: StreamingEndpoint, sight: Sight
+    reader: ClusterReader, endpoint: StreamingEndpoint, view: EndpointView
 ) -> AsyncIterator[tuple[tuple[connection.Target, ...], dict[Hop, str], dict[Hop, str]]]:
     """Pod and Service as local targets, where they lead, and why one is missing."""
     targets: list[connection.Target] = []
     places: dict[Hop, str] = {}
     lost: dict[Hop, str] = {}
     async with AsyncExitStack() as stack:
-        for hop, chosen in _chosen(endpoint, sight).items():
+        for hop, chosen in _chosen(endpoint, view).items():
             if chosen is None:
                 lost[hop] = "no pod is ready behind it"
                 continue
             pod, port = chosen
             try:
-                local = await stack.enter_async_context(look.tunnel(endpoint.namespace, pod, port))
+                local = await stack.enter_async_context(reader.tunnel(endpoint.namespace, pod, port))
             except ClusterError as error:
                 lost[hop] = str(error)
                 continue
@@ -176,12 +176,12 @@ async def _hops(
         yield tuple(targets), places, lost
 
 
-def _chosen(endpoint: StreamingEndpoint, sight: Sight) -> dict[Hop, tuple[str, int] | None]:
+def _chosen(endpoint: StreamingEndpoint, view: EndpointView) -> dict[Hop, tuple[str, int] | None]:
     """The pod of each inner hop: the newest that is ready, and one that the Service would pick, another if it can."""
-    ready = [pod for pod in sight.observed.pods if pod.ready and not pod.terminating]
-    newest = [pod for pod in ready if pod.template_hash == sight.observed.pod_template_hash]
+    ready = [pod for pod in view.observed.pods if pod.ready and not pod.terminating]
+    newest = [pod for pod in ready if pod.template_hash == view.observed.pod_template_hash]
     pod = next((pod.name for pod in (*newest, *ready)), None)
-    behind = sorted(sight.behind_service, key=lambda entry: entry[0] == pod)
+    behind = sorted(view.behind_service, key=lambda entry: entry[0] == pod)
     return {
         Hop.POD: (pod, endpoint.spec.engine.port) if pod else None,
         Hop.SERVICE: behind[0] if behind else None,
@@ -189,13 +189,13 @@ def _chosen(endpoint: StreamingEndpoint, sight: Sight) -> dict[Hop, tuple[str, i
 
 
 async def _asked(
-    endpoint: StreamingEndpoint, sight: Sight, inner: tuple[connection.Target, ...], wish: Wish
+    endpoint: StreamingEndpoint, view: EndpointView, inner: tuple[connection.Target, ...], wish: Wish
 ) -> Plan:
     """The operator's own plan for this endpoint, with addresses that lead somewhere from here."""
     planned = plan(
         endpoint,
-        sight.observed,
-        capabilities=sight.capabilities,
+        view.observed,
+        capabilities=view.capabilities,
         edge=None,
         key=wish.key,
         ca=wish.ca,
@@ -205,7 +205,7 @@ async def _asked(
     )
     outer = [target for target in planned.targets if target.hop not in (Hop.POD, Hop.SERVICE)]
     seen = [
-        await placed(target, sight.addresses, wish.via) if target.hop is Hop.EXPOSURE else target
+        await placed(target, view.addresses, wish.via) if target.hop is Hop.EXPOSURE else target
         for target in outer
     ]
     targets = (*inner, *seen)
@@ -235,7 +235,7 @@ async def _risk_for_key(asked: Plan) -> tuple[str, str, str, str] | None:
     for target in asked.targets if asked.key is not None else ():
         try:
             address = (await connection.resolve(target, _GUARD, None)).address
-        except connection.NoAnswer:
+        except connection.NoResponseError:
             continue  # the verification will tell
         if (refusal := key_refused(address, target.scheme)) is not None:
             remedy = f"serve {target.host} over https, or give the key yourself with --api-key-env"
@@ -254,7 +254,7 @@ def _usable(address: str) -> bool:
 async def _reached(target: connection.Target) -> bool:
     try:
         pinned = await connection.resolve(target, _GUARD, None)
-    except connection.NoAnswer:
+    except connection.NoResponseError:
         return False
     return bool(await connection.connect_times(pinned, 1, connection.Limits(connect=REACHED_WITHIN)))
 
@@ -262,33 +262,33 @@ async def _reached(target: connection.Target) -> bool:
 # ---- the children ------------------------------------------------------------------------------------------
 
 
-def _states(endpoint: StreamingEndpoint, sight: Sight) -> tuple[State, ...]:
-    observed, name = sight.observed, endpoint.name
+def _states(endpoint: StreamingEndpoint, view: EndpointView) -> tuple[State, ...]:
+    observed, name = view.observed, endpoint.name
     wanted, ready = observed.desired_replicas, observed.ready_replicas
-    trouble = observed.workload_trouble
+    problem = observed.workload_problem
     states = [
         State(
             "Deployment",
             name,
             f"{ready}/{wanted} ready, {observed.updated_replicas} of the newest template",
-            trouble is None and ready == wanted,
-            trouble.message if trouble else "",
+            problem is None and ready == wanted,
+            problem.message if problem else "",
         )
     ]
     states += [
         State("Pod", pod, str(why.reason) if why else "ready", why is None, why.message if why else "")
-        for pod, why in sight.pods
+        for pod, why in view.pods
     ]
-    behind = len(sight.behind_service)
+    behind = len(view.behind_service)
     states.append(State("Service", name, f"{behind} ready addresses", behind > 0))
     if observed.route is not None:
         route = "Ingress" if endpoint.spec.exposure and endpoint.spec.exposure.ingress else "HTTPRoute"
-        where = ", ".join(sight.addresses) or "no address"
-        why = observed.route.trouble
+        where = ", ".join(view.addresses) or "no address"
+        why = observed.route.problem
         told = why.message if why else ""
         states.append(State(route, name, where, observed.route.admitted, told))
-    if sight.hidden:
-        kinds = ", ".join(sight.hidden)
+    if view.hidden:
+        kinds = ", ".join(view.hidden)
         states.append(
             State("Rights", "yours", f"may not list {kinds}", True, "taken to be as the endpoint says")
         )

@@ -65,7 +65,7 @@ class EdgeAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class PodFact:
+class ObservedPod:
     """One pod of the endpoint's Deployment."""
 
     name: str
@@ -77,7 +77,7 @@ class PodFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """Why the workload is not up, translated from what kubelet, scheduler or controller say."""
 
     reason: Reason
@@ -85,12 +85,12 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteFact:
+class ObservedRoute:
     """What the edge says of the route, and the other Ingresses that serve its host."""
 
     exists: bool
     admitted: bool
-    trouble: Trouble | None = None
+    problem: Problem | None = None
     addresses: tuple[str, ...] = ()
     """IPs or host names from the Ingress's or Gateway's status; may be empty or useless."""
     written_at: datetime | None = None
@@ -108,9 +108,9 @@ class Observed:
     """The Deployment controller has seen our generation and every replica is of the newest template."""
     pod_template_hash: str | None
     """`pod-template-hash` of the newest ReplicaSet."""
-    pods: tuple[PodFact, ...]
-    workload_trouble: Trouble | None
-    route: RouteFact | None
+    pods: tuple[ObservedPod, ...]
+    workload_problem: Problem | None
+    route: ObservedRoute | None
     """None when nothing is exposed."""
     route_hash: str
     """Hash of the route object as rendered; "" when there is none."""

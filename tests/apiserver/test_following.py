@@ -193,9 +193,9 @@ async def test_a_host_that_another_ingress_serves_is_told_and_watched(
         await here.cluster.apply(endpoint, children)
         route = here.cluster.observe(endpoint, children).route
         assert route is not None
-        assert route.trouble is not None
-        assert Reason.HOST_CONFLICT is route.trouble.reason
-        assert f"Ingress {namespace}/a-other" in route.trouble.message
+        assert route.problem is not None
+        assert Reason.HOST_CONFLICT is route.problem.reason
+        assert f"Ingress {namespace}/a-other" in route.problem.message
         here.woken.clear()
 
         control_plane.delete(other)
@@ -203,7 +203,7 @@ async def test_a_host_that_another_ingress_serves_is_told_and_watched(
 
         route = here.cluster.observe(endpoint, children).route
         assert route is not None
-        assert (route.exists, route.admitted, route.trouble) == (True, True, None)
+        assert (route.exists, route.admitted, route.problem) == (True, True, None)
 
 
 async def test_the_workload_is_observed_as_its_controllers_tell_it(
@@ -230,7 +230,7 @@ async def test_the_workload_is_observed_as_its_controllers_tell_it(
             ("chat-abc-1", "10.9.8.7", True, "abc")
         ]
         assert seen.service_address == control_plane.get(of_kind(children, "Service"))["spec"]["clusterIP"]
-        assert seen.workload_trouble is None
+        assert seen.workload_problem is None
 
         deployment = of_kind(children, "Deployment")
         more = {**deployment, "spec": {**deployment["spec"], "replicas": 2}}

@@ -3,7 +3,7 @@
 import pytest
 
 from streaming_operator import render
-from streaming_operator.render import text
+from streaming_operator.render import documents
 from tests.golden import WRITING, Case, cases
 
 KINDS = {(kind.api_version, kind.kind) for kind in render.CHILD_KINDS}
@@ -12,7 +12,7 @@ KINDS = {(kind.api_version, kind.kind) for kind in render.CHILD_KINDS}
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_children_are_as_the_golden_file_shows(case: Case) -> None:
     """The same endpoint and the same cluster give the same objects, in the same order."""
-    rendered = text.documents(case.children())
+    rendered = documents.as_yaml(case.children())
 
     if WRITING:
         case.children_file.write_text(rendered)

@@ -19,7 +19,7 @@ from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.controller import reconciler
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.settings import Settings
-from streaming_operator.values import Capabilities, Edge, Manifest, Observed, PodFact, RouteFact
+from streaming_operator.values import Capabilities, Edge, Manifest, Observed, ObservedPod, ObservedRoute
 from tests.engines.running import RunningEngine
 from tests.probe import proxies
 from tests.probe.conftest import METRICS
@@ -144,9 +144,9 @@ async def living(
     **spec: Any,
 ) -> AsyncIterator[Life]:
     """An endpoint whose pod is *engine*, behind an edge that relays so."""
-    pod = PodFact("qwen-t1-a", "127.0.0.1", True, "t1")
+    pod = ObservedPod("qwen-t1-a", "127.0.0.1", True, "t1")
     observed = Observed(
-        1, 1, 1, 1, True, "t1", (pod,), None, RouteFact(True, True), "r1", True, None
+        1, 1, 1, 1, True, "t1", (pod,), None, ObservedRoute(True, True), "r1", True, None
     )  # fmt: skip
     with Proxy(engine.port, relay) as edge:
         world = World(observed, edge.port)

@@ -154,9 +154,9 @@ async def test_redirect_is_not_followed(engines: Engines) -> None:
 
 async def test_operator_does_not_reach_loopback_by_name() -> None:
     """A host whose DNS answers loopback is refused after resolution."""
-    with pytest.raises(connection.NoAnswer) as refused:
+    with pytest.raises(connection.NoResponseError) as refused:
         await connection.resolve(connection.Target(Hop.EXPOSURE, "localhost", 80), Guard(), None)
-    assert NoResponse.REFUSED_BY_US is refused.value.trouble
+    assert NoResponse.REFUSED_BY_US is refused.value.cause
 
 
 async def test_name_is_resolved_once_and_kept(engines: Engines) -> None:
@@ -170,9 +170,9 @@ async def test_name_is_resolved_once_and_kept(engines: Engines) -> None:
 
 async def test_name_without_address() -> None:
     """A name that does not resolve."""
-    with pytest.raises(connection.NoAnswer) as unknown:
+    with pytest.raises(connection.NoResponseError) as unknown:
         await connection.resolve(connection.Target(Hop.EXPOSURE, "nowhere.invalid", 80), Guard(), None)
-    assert NoResponse.DNS is unknown.value.trouble
+    assert NoResponse.DNS is unknown.value.cause
 
 
 async def test_cancelled_probe_leaves_nothing_behind(engines: Engines) -> None:

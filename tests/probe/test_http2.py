@@ -104,9 +104,9 @@ async def test_long_answer(plain: Http2Server) -> None:
 
 async def test_server_that_knows_no_http2(engines: Engines) -> None:
     """Prior knowledge that is wrong is told as that."""
-    with pytest.raises(connection.NoAnswer) as refused:
+    with pytest.raises(connection.NoResponseError) as refused:
         await ask(Target(Hop.POD, "127.0.0.1", engines().port, http2=True))
-    assert NoResponse.LOST is refused.value.trouble
+    assert NoResponse.LOST is refused.value.cause
     assert "does not speak HTTP/2" in refused.value.detail
 
 

@@ -8,7 +8,7 @@ from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import ApiKey
-from streaming_operator.probe.models import models
+from streaming_operator.probe.model_list import models
 from streaming_operator.probe.verification import verify
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines, plan

@@ -29,7 +29,7 @@ async def refusal(
     """Why it is refused; None when it may be asked."""
     try:
         await connection.resolve(target, guard, key)
-    except connection.NoAnswer as error:
+    except connection.NoResponseError as error:
         return error.detail
     return None
 

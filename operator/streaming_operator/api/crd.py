@@ -13,7 +13,7 @@ import yaml
 
 from streaming_operator.api.cel import Model
 from streaming_operator.api.endpoint import GROUP, KIND, PLURAL, ROOT_CEL, VERSION, EndpointSpec
-from streaming_operator.api.status import EndpointStatus
+from streaming_operator.api.endpoint_status import EndpointStatus
 
 Schema = dict[str, Any]
 

@@ -15,7 +15,7 @@ import click
 from streaming_operator import diagnose as diagnosing
 from streaming_operator.cli import options
 from streaming_operator.cli.output import Output, Wrong, end_with, output_option, tell, tool
-from streaming_operator.cluster import look
+from streaming_operator.cluster import open_reader
 from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
 from streaming_operator.errors import ClusterError, Unreachable
 from streaming_operator.probe.verification import Plan
@@ -51,8 +51,11 @@ def _names(context: click.Context, parameter: click.Parameter, begun: str) -> li
     given = context.params
 
     async def listed() -> tuple[str, ...]:
-        async with asyncio.timeout(TAB_PATIENCE), look(given.get("kubeconfig"), given.get("context")) as seen:
-            return await seen.names(given.get("namespace") or seen.namespace)
+        async with (
+            asyncio.timeout(TAB_PATIENCE),
+            open_reader(given.get("kubeconfig"), given.get("context")) as reader,
+        ):
+            return await reader.names(given.get("namespace") or reader.namespace)
 
     try:
         return [name for name in asyncio.run(listed()) if name.startswith(begun)]
@@ -106,8 +109,8 @@ def diagnose(
 async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, output: Output) -> int:
     began = datetime.now(UTC)
     try:
-        async with look(kubeconfig, context) as seen:
-            wish = replace(wish, namespace=wish.namespace or seen.namespace)
+        async with open_reader(kubeconfig, context) as reader:
+            wish = replace(wish, namespace=wish.namespace or reader.namespace)
             subject = Subject(f"{wish.namespace}/{wish.name}", tool(), began)
             with Picture(subject, sys.stderr) as picture:
 
@@ -115,7 +118,7 @@ async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, out
                     picture.asks(model)
                     return replace(plan, heard=picture.heard, arrived=picture.arrived)
 
-                found = await diagnosing.diagnose(seen, wish, ready)
+                found = await diagnosing.diagnose(reader, wish, ready)
     except Unknown as unknown:
         raise Wrong(str(unknown)) from unknown
     except Unreachable as error:

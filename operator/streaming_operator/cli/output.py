@@ -15,7 +15,7 @@ from typing import Literal, NoReturn, get_args
 
 import click
 
-from streaming_operator.report import Report, html, junit, text, textfile
+from streaming_operator.report import Report, html, junit, terminal, textfile
 from streaming_operator.report.exits import INTERRUPTED, USAGE
 from streaming_operator.report.model import as_json
 
@@ -85,7 +85,7 @@ def tell(report: Report, output: Output, metrics: Path | None) -> int:
 
 def _print(report: Report, output: Output) -> None:
     if output == "text":
-        text.write(report, sys.stdout)
+        terminal.write(report, sys.stdout)
         return
     make = {"json": as_json, "junit": junit.document, "html": html.document}[output]
     click.echo(make(report))

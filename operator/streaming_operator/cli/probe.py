@@ -20,7 +20,7 @@ from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import Api, ApiKey
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names, remedy
-from streaming_operator.probe.models import models
+from streaming_operator.probe.model_list import models
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.report import Report, Subject, no_answer, of_results
 from streaming_operator.report.live import Picture

@@ -14,7 +14,7 @@ import yaml
 
 from streaming_operator import render as renderer
 from streaming_operator.api.endpoint import API_VERSION, KIND, InvalidEndpoint, StreamingEndpoint
-from streaming_operator.render import text
+from streaming_operator.render import documents
 from streaming_operator.values import Capabilities, Edge, EdgeProfile
 
 ASSUMED_CLASS = "assumed"
@@ -116,7 +116,7 @@ def render(
         for endpoint in endpoints
         for manifest in renderer.children(endpoint, assumed.capabilities(endpoint))
     ]
-    click.echo(text.documents(manifests), nl=False)
+    click.echo(documents.as_yaml(manifests), nl=False)
 
 
 def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEndpoint, ...]:

@@ -4,6 +4,6 @@ from streaming_operator.cluster.apply import Applied
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.facade import Cluster
 from streaming_operator.cluster.objects import Key
-from streaming_operator.cluster.reader import Look, Sight, look
+from streaming_operator.cluster.reader import ClusterReader, EndpointView, open_reader
 
-__all__ = ["Applied", "Cluster", "EdgeAddresses", "Key", "Look", "Sight", "look"]
+__all__ = ["Applied", "Cluster", "ClusterReader", "EdgeAddresses", "EndpointView", "Key", "open_reader"]

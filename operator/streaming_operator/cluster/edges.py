@@ -25,7 +25,7 @@ class EdgeAddresses:
     https_port: int = 443
 
 
-def edge_of(setting: EdgeSetting) -> Edge:
+def edge_from_setting(setting: EdgeSetting) -> Edge:
     """The administrator's word as a fact."""
     return Edge(
         profile=setting.profile,
@@ -56,7 +56,7 @@ def capabilities(source: Source, told: tuple[EdgeSetting, ...]) -> Capabilities:
 
 def ingress_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
     """Every IngressClass of the cluster with what stands behind it."""
-    told = {setting.class_name: edge_of(setting) for setting in settings if setting.class_name}
+    told = {setting.class_name: edge_from_setting(setting) for setting in settings if setting.class_name}
     return {
         seen.key[1]: told.get(seen.key[1])
         or Edge(
@@ -70,5 +70,7 @@ def ingress_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) 
 
 def gateway_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
     """Every GatewayClass of the cluster with what stands behind it."""
-    told = {setting.gateway_class: edge_of(setting) for setting in settings if setting.gateway_class}
+    told = {
+        setting.gateway_class: edge_from_setting(setting) for setting in settings if setting.gateway_class
+    }
     return {seen.key[1]: told.get(seen.key[1]) or Edge(profile="generic") for seen in classes}

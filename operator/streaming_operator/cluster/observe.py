@@ -14,7 +14,7 @@ from streaming_operator.cluster import route_status, workload_status
 from streaming_operator.cluster.drift import digest
 from streaming_operator.cluster.objects import Cached, Key, Source
 from streaming_operator.kube import resources
-from streaming_operator.values import Manifest, Observed, PodFact, RouteFact
+from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute
 
 TEMPLATE_HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -49,8 +49,8 @@ class Observer:
             updated_replicas=int(status.get("updatedReplicas") or 0),
             rolled_out=_rolled_out(body),
             pod_template_hash=template_hash,
-            pods=tuple(_pod_fact(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
-            workload_trouble=workload_status.of_workload(body, [pod.body for pod in newest]),
+            pods=tuple(_observed_pod(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
+            workload_problem=workload_status.of_workload(body, [pod.body for pod in newest]),
             route=self._route(endpoint, route),
             route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
             service_monitor=self._own(endpoint, resources.SERVICE_MONITORS) is not None,
@@ -102,7 +102,7 @@ class Observer:
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
 
-    def _route(self, endpoint: StreamingEndpoint, manifest: Manifest | None) -> RouteFact | None:
+    def _route(self, endpoint: StreamingEndpoint, manifest: Manifest | None) -> ObservedRoute | None:
         """What is seen of the route; None when nothing is exposed."""
         exposure = endpoint.spec.exposure
         if exposure is None:
@@ -110,25 +110,25 @@ class Observer:
         if exposure.ingress is not None:
             seen = self._own(endpoint, resources.INGRESSES)
             classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
-            trouble = route_status.ingress_trouble(
+            problem = route_status.ingress_problem(
                 seen, manifest, exposure.ingress.class_name, classes, self._caches.serving(exposure.host)
             )
-            return RouteFact(
+            return ObservedRoute(
                 exists=seen is not None,
-                admitted=seen is not None and trouble is None,
-                trouble=trouble,
+                admitted=seen is not None and problem is None,
+                problem=problem,
                 addresses=route_status.ingress_addresses(seen) if seen else (),
                 written_at=_written_at(seen),
             )
         seen = self._own(endpoint, resources.HTTP_ROUTES)
         gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
-        trouble = route_status.http_route_trouble(
+        problem = route_status.http_route_problem(
             seen, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES)
         )
-        return RouteFact(
+        return ObservedRoute(
             exists=seen is not None,
-            admitted=seen is not None and trouble is None,
-            trouble=trouble,
+            admitted=seen is not None and problem is None,
+            problem=problem,
             addresses=self._gateway_addresses(endpoint),
             written_at=_written_at(seen),
         )
@@ -171,7 +171,7 @@ def _template_hash_of(seen: Cached) -> str:
     return str((seen.metadata.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
 
 
-def _pod_fact(pod: Cached) -> PodFact:
+def _observed_pod(pod: Cached) -> ObservedPod:
     """One pod as a fact."""
     status = pod.body["status"]
     started = [
@@ -179,7 +179,7 @@ def _pod_fact(pod: Cached) -> PodFact:
         for container in status.get("containerStatuses") or ()
         if (running := (container.get("state") or {}).get("running")) and "startedAt" in running
     ]
-    return PodFact(
+    return ObservedPod(
         name=pod.key[1],
         ip=status.get("podIP"),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),

@@ -19,20 +19,20 @@ from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.credentials import Credentials
 from streaming_operator.kube.port_forward import tunnel
-from streaming_operator.values import Capabilities, Observed, Trouble
+from streaming_operator.values import Capabilities, Observed, Problem
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """Everything that was seen of one endpoint."""
+class EndpointView:
+    """Everything that was read of one endpoint."""
 
     capabilities: Capabilities
     observed: Observed
     addresses: tuple[str, ...]
     """What the Ingress or Gateway says of where it listens."""
-    pods: tuple[tuple[str, Trouble | None], ...]
+    pods: tuple[tuple[str, Problem | None], ...]
     """Every pod with what keeps it from being ready."""
     behind_service: tuple[tuple[str, int], ...]
     """Pod and port of every ready address behind the Service."""
@@ -40,7 +40,7 @@ class Sight:
     """Kinds that may not be listed."""
 
 
-class Look:
+class ClusterReader:
     """One person's view of the cluster."""
 
     def __init__(self, transport: Transport, namespace: str) -> None:
@@ -65,13 +65,13 @@ class Look:
             return ()
         return tuple(item["metadata"]["name"] for item in found.get("items") or ())
 
-    async def see(self, endpoint: StreamingEndpoint) -> Sight:
-        """Look at the children once."""
+    async def view(self, endpoint: StreamingEndpoint) -> EndpointView:
+        """Read the endpoint and its children once."""
         snapshot = await Snapshot.take(self._transport, endpoint)
         capabilities = edges.capabilities(snapshot, ())
         observer = Observer(snapshot)
         pods = sorted(snapshot.of_endpoint(endpoint.key, resources.PODS), key=lambda pod: pod.key)
-        return Sight(
+        return EndpointView(
             capabilities,
             observer.observe(endpoint, render.children(endpoint, capabilities)),
             observer.route_addresses(endpoint),
@@ -110,11 +110,11 @@ class Look:
 
 
 @asynccontextmanager
-async def look(kubeconfig: str | None, context: str | None) -> AsyncIterator[Look]:
+async def open_reader(kubeconfig: str | None, context: str | None) -> AsyncIterator[ClusterReader]:
     """Read the kubeconfig and open a session; raises `Unreachable` where that cannot be read."""
     credentials = await Credentials.of_person(kubeconfig, context)
     transport = Transport.of_person(credentials)
     try:
-        yield Look(transport, credentials.namespace)
+        yield ClusterReader(transport, credentials.namespace)
     finally:
         await transport.close()

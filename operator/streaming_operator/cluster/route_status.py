@@ -8,7 +8,7 @@ from typing import Any
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster.objects import Cached
-from streaming_operator.values import Manifest, Trouble
+from streaming_operator.values import Manifest, Problem
 
 
 def ingress_addresses(ingress: Cached) -> tuple[str, ...]:
@@ -32,17 +32,17 @@ def gateway_addresses(gateways: Iterable[Cached], namespace: str) -> tuple[str, 
     )
 
 
-def ingress_trouble(
+def ingress_problem(
     seen: Cached | None,
     manifest: Manifest | None,
     class_name: str,
     classes: Collection[str],
     serving: Iterable[Cached],
-) -> Trouble | None:
+) -> Problem | None:
     """A class that does not exist, or an older Ingress of it that serves the same host and path."""
     if class_name not in classes:
         known = ", ".join(sorted(classes)) or "none"
-        return Trouble(
+        return Problem(
             Reason.CLASS_NOT_FOUND,
             f"IngressClass {class_name} does not exist: install it, "
             f"or set spec.exposure.ingress.className to one that does ({known})",
@@ -57,7 +57,7 @@ def ingress_trouble(
         taken = sorted(mine & _served(other.body))
         if (other.body.get("spec") or {}).get("ingressClassName") == class_name and taken:
             host, path = taken[0]
-            return Trouble(
+            return Problem(
                 Reason.HOST_CONFLICT,
                 f"Ingress {other.key[0]}/{other.key[1]} of class {class_name} already serves {host}{path}: "
                 "change spec.exposure.host, or remove that rule",
@@ -65,14 +65,14 @@ def ingress_trouble(
     return None
 
 
-def http_route_trouble(
+def http_route_problem(
     seen: Cached | None, endpoint: StreamingEndpoint, gateways: Collection[str], installed: bool
-) -> Trouble | None:
+) -> Problem | None:
     """Kinds or Gateways that do not exist, and what the gateway's controller says of the route."""
     exposure = endpoint.spec.exposure
     refs = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
     if not installed:
-        return Trouble(
+        return Problem(
             Reason.KIND_MISSING,
             "the cluster has no kind HTTPRoute: install the CRDs of the Gateway API, "
             "or set spec.exposure.ingress instead",
@@ -80,7 +80,7 @@ def http_route_trouble(
     for ref in refs:
         name = f"{ref.namespace or endpoint.namespace}/{ref.name}"
         if name not in gateways:
-            return Trouble(
+            return Problem(
                 Reason.ROUTE_PENDING,
                 f"Gateway {name} does not exist: create it or correct spec.exposure.httpRoute.parentRefs",
             )
@@ -90,11 +90,11 @@ def http_route_trouble(
         _said(seen, ref.name, ref.namespace or endpoint.namespace, ref.section_name, endpoint.namespace)
         for ref in refs
     ]
-    refused = next((trouble for trouble in said if trouble and trouble.reason is Reason.ROUTE_REJECTED), None)
-    return refused or next((trouble for trouble in said if trouble), None)
+    refused = next((problem for problem in said if problem and problem.reason is Reason.ROUTE_REJECTED), None)
+    return refused or next((problem for problem in said if problem), None)
 
 
-def _said(route: Cached, name: str, namespace: str, section: str | None, home: str) -> Trouble | None:
+def _said(route: Cached, name: str, namespace: str, section: str | None, home: str) -> Problem | None:
     """What the controller of one Gateway says of the route; None when it took it."""
     generation = int(route.metadata.get("generation") or 1)
     title = f"Gateway {namespace}/{name}"
@@ -114,13 +114,13 @@ def _said(route: Cached, name: str, namespace: str, section: str | None, home: s
         for kind in ("Accepted", "ResolvedRefs"):
             condition = conditions.get(kind)
             if condition is not None and condition["status"] == "False":
-                return Trouble(
+                return Problem(
                     Reason.ROUTE_REJECTED,
                     f"{title} refuses the route ({condition['reason']}): {condition.get('message', '')}",
                 )
         if (conditions.get("Accepted") or {}).get("status") == "True":
             return None
-    return Trouble(Reason.ROUTE_PENDING, f"{title} has not taken the route yet")
+    return Problem(Reason.ROUTE_PENDING, f"{title} has not taken the route yet")
 
 
 def _age(seen: Cached) -> tuple[str, str, str]:

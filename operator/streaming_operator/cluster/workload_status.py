@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from streaming_operator.api.reasons import Reason
-from streaming_operator.values import Trouble
+from streaming_operator.values import Problem
 
 LONGEST_LINE = 256
 """Characters of an engine's last line that a condition quotes."""
@@ -64,8 +64,8 @@ _IMAGE_CAUSES = (
 )
 
 
-def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> Trouble | None:
-    """The worst trouble of a Deployment and its newest pods; None when all replicas are ready and new."""
+def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> Problem | None:
+    """The worst problem of a Deployment and its newest pods; None when all replicas are ready and new."""
     if not deployment:
         return None
     status = deployment.get("status") or {}
@@ -77,22 +77,22 @@ def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> T
     late = (conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded"
     found = [
         _refused(conditions),
-        *(trouble for pod in pods if not _leaving(pod) for trouble in _of_pod(pod, late)),
+        *(problem for pod in pods if not _leaving(pod) for problem in _of_pod(pod, late)),
     ]
-    real = [trouble for trouble in found if trouble is not None]
+    real = [problem for problem in found if problem is not None]
     if real:
-        return min(real, key=lambda trouble: (_WORST_FIRST.index(trouble.reason), trouble.message))
+        return min(real, key=lambda problem: (_WORST_FIRST.index(problem.reason), problem.message))
     if int(status.get("replicas") or 0) > int(status.get("updatedReplicas") or 0):
-        return Trouble(
+        return Problem(
             Reason.ROLLING_OUT, "pods of an earlier version finish their streams before the new ones start"
         )
     return None
 
 
-def of_pod(pod: dict[str, Any]) -> Trouble | None:
-    """The worst trouble of one pod; None when it is ready."""
+def of_pod(pod: dict[str, Any]) -> Problem | None:
+    """The worst problem of one pod; None when it is ready."""
     found = list(_of_pod(pod, late=False))
-    return min(found, key=lambda trouble: _WORST_FIRST.index(trouble.reason)) if found else None
+    return min(found, key=lambda problem: _WORST_FIRST.index(problem.reason)) if found else None
 
 
 def redacted(text: str) -> str:
@@ -122,7 +122,7 @@ def _leaving(pod: dict[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _refused(conditions: dict[str, dict[str, Any]]) -> Trouble | None:
+def _refused(conditions: dict[str, dict[str, Any]]) -> Problem | None:
     """Pods that may not be made: quota, Pod Security, a missing service account."""
     failure = conditions.get("ReplicaFailure") or {}
     if failure.get("status") != "True":
@@ -130,14 +130,14 @@ def _refused(conditions: dict[str, dict[str, Any]]) -> Trouble | None:
     text = re.sub(r'pods? "[^"]*"', "the pod", str(failure.get("message", "")))
     account = re.search(r'serviceaccounts? "([^"]+)" not found', text)
     if account:
-        return Trouble(
+        return Problem(
             Reason.CONFIG_MISSING,
             f"ServiceAccount {account[1]} does not exist: create it or correct spec.serviceAccountName",
         )
-    return Trouble(Reason.PODS_PENDING, f"the cluster refuses the pods: {redacted(text)[:LONGEST_LINE]}")
+    return Problem(Reason.PODS_PENDING, f"the cluster refuses the pods: {redacted(text)[:LONGEST_LINE]}")
 
 
-def _of_pod(pod: dict[str, Any], late: bool) -> Iterator[Trouble]:
+def _of_pod(pod: dict[str, Any], late: bool) -> Iterator[Problem]:
     """Everything that keeps one pod from being ready."""
     status = pod["status"]
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
@@ -148,13 +148,13 @@ def _of_pod(pod: dict[str, Any], late: bool) -> Iterator[Trouble]:
         yield _unscheduled(scheduled)
         return
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    troubles = [trouble for container in containers for trouble in _of_container(pod, container, late)]
-    yield from troubles
-    if not troubles:
-        yield Trouble(Reason.PODS_PENDING, _waiting_for(pod))
+    problems = [problem for container in containers for problem in _of_container(pod, container, late)]
+    yield from problems
+    if not problems:
+        yield Problem(Reason.PODS_PENDING, _waiting_for(pod))
 
 
-def _unscheduled(condition: dict[str, Any]) -> Trouble:
+def _unscheduled(condition: dict[str, Any]) -> Problem:
     """What the scheduler says, without the part about preemption, which changes from try to try."""
     text = (
         str(condition.get("message") or "the scheduler has not placed the pod yet")
@@ -163,16 +163,16 @@ def _unscheduled(condition: dict[str, Any]) -> Trouble:
     )
     claim = re.search(r'persistentvolumeclaim "([^"]+)" not found', text)
     if claim:
-        return Trouble(
+        return Problem(
             Reason.CONFIG_MISSING,
             f"PersistentVolumeClaim {claim[1]} does not exist: create it or correct its name in spec",
         )
     if condition.get("reason") == "SchedulingGated":
-        return Trouble(Reason.PODS_PENDING, "a scheduling gate holds the pod back")
-    return Trouble(Reason.UNSCHEDULABLE, f"no node takes the pod: {text}")
+        return Problem(Reason.PODS_PENDING, "a scheduling gate holds the pod back")
+    return Problem(Reason.UNSCHEDULABLE, f"no node takes the pod: {text}")
 
 
-def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) -> Iterator[Trouble]:
+def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) -> Iterator[Problem]:
     """What keeps one container from being ready."""
     if container.get("ready"):
         return
@@ -182,7 +182,7 @@ def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) ->
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     image = pod["spec"]["images"].get(container["name"], container.get("image", ""))
     if reason in _IMAGE_REASONS:
-        yield Trouble(Reason.IMAGE_NOT_PULLED, f"image {image}: {_image_cause(reason, text)}")
+        yield Problem(Reason.IMAGE_NOT_PULLED, f"image {image}: {_image_cause(reason, text)}")
     elif reason in _CONFIG_REASONS and not (reason == "RunContainerError" and ended):
         yield _misconfigured(text)
     elif ended and (_outlived_its_start(pod, container, ended) or (late and _stopped(ended, state))):
@@ -195,9 +195,9 @@ def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) ->
         if late:
             yield _too_late("")
         elif container.get("started"):
-            yield Trouble(Reason.PODS_PENDING, "the model server runs but does not answer /health")
+            yield Problem(Reason.PODS_PENDING, "the model server runs but does not answer /health")
         else:
-            yield Trouble(Reason.MODEL_LOADING, "the model server runs and loads its model")
+            yield Problem(Reason.MODEL_LOADING, "the model server runs and loads its model")
 
 
 def _stopped(ended: dict[str, Any], state: dict[str, Any]) -> bool:
@@ -237,39 +237,39 @@ def _image_cause(reason: str, text: str) -> str:
     )
 
 
-def _misconfigured(text: str) -> Trouble:
+def _misconfigured(text: str) -> Problem:
     """A Secret, ConfigMap or key that the container needs and that does not exist."""
     missing = re.search(r'(secret|configmap) "([^"]+)" not found', text)
     if missing:
         kind = {"secret": "Secret", "configmap": "ConfigMap"}[missing[1]]
-        return Trouble(
+        return Problem(
             Reason.CONFIG_MISSING,
             f"{kind} {missing[2]} does not exist: create it or correct its name in spec",
         )
     key = re.search(r"couldn't find key (\S+) in (Secret|ConfigMap) (?:\S+/)?(\S+)", text)
     if key:
-        return Trouble(
+        return Problem(
             Reason.CONFIG_MISSING, f"{key[2]} {key[3]} has no key {key[1]}: add it or correct the key in spec"
         )
-    return Trouble(Reason.CONFIG_MISSING, f"the container cannot be made: {redacted(text)[:LONGEST_LINE]}")
+    return Problem(Reason.CONFIG_MISSING, f"the container cannot be made: {redacted(text)[:LONGEST_LINE]}")
 
 
-def _crashed(ended: dict[str, Any]) -> Trouble:
+def _crashed(ended: dict[str, Any]) -> Problem:
     """A container that ended, with its last line."""
     line = last_line(str(ended.get("message") or ""))
     if ended.get("reason") == "OOMKilled":
-        return Trouble(
+        return Problem(
             Reason.CRASHING, "the model server was killed for memory: raise spec.resources.limits.memory"
         )
-    return Trouble(
+    return Problem(
         Reason.CRASHING,
         f"the model server ended with exit code {ended.get('exitCode')}" + (f": {line}" if line else ""),
     )
 
 
-def _too_late(line: str) -> Trouble:
+def _too_late(line: str) -> Problem:
     """A start that took longer than it may."""
-    return Trouble(
+    return Problem(
         Reason.STARTUP_TIMED_OUT,
         "the model server was not healthy in time: raise spec.startup.timeoutSeconds, or see its log"
         + (f" ({line})" if line else ""),

@@ -20,7 +20,7 @@ from streaming_operator.cluster import Cluster, Key
 from streaming_operator.controller.workqueue import Retry
 from streaming_operator.errors import ClusterError, Conflict, Forbidden, Gone, OperatorError
 from streaming_operator.settings import Settings
-from streaming_operator.values import EdgeAddress, Identity, Manifest, Observed, ProbeResult, Trouble
+from streaming_operator.values import EdgeAddress, Identity, Manifest, Observed, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Reconciler:
         note = render.engine_note(endpoint)
         observed: Observed | None = None
         failure: OperatorError | None = None
-        hindrance: Trouble | None = None
+        hindrance: Problem | None = None
         try:
             children = render.children(endpoint, capabilities)
             try:
@@ -190,7 +190,7 @@ class Reconciler:
 
     async def _verify(
         self, endpoint: StreamingEndpoint, memory: Memory, children: tuple[Manifest, ...], observed: Observed
-    ) -> Trouble | None:
+    ) -> Problem | None:
         """Take the latest result, and start the next verification when it is due; says what hinders it."""
         verification = endpoint.spec.verification
         memory.edge_changed(observed, self._now())
@@ -203,7 +203,7 @@ class Reconciler:
         if due > timedelta(0) or self._verifier.running(endpoint.key):
             return None
         plan = await self._plan(endpoint, memory, observed)
-        if isinstance(plan, Trouble):
+        if isinstance(plan, Problem):
             return plan
         self._verifier.start(endpoint.key, plan)
         memory.asked = verification
@@ -225,24 +225,24 @@ class Reconciler:
 
     async def _plan(
         self, endpoint: StreamingEndpoint, memory: Memory, observed: Observed
-    ) -> probe.Plan | Trouble:
-        """Gather what a verification needs; a Trouble names what is missing."""
+    ) -> probe.Plan | Problem:
+        """Gather what a verification needs; a Problem names what is missing."""
         edge = None
         if endpoint.spec.exposure is not None:
             if observed.route is None or not observed.route.admitted:
-                return Trouble(Reason.PENDING, "The edge has not accepted the route yet")
+                return Problem(Reason.PENDING, "The edge has not accepted the route yet")
             edge = await self._edge(endpoint)
         try:
             key = await self._key(endpoint)
             ca = await self._ca(endpoint)
         except Forbidden as error:
-            return Trouble(
+            return Problem(
                 Reason.SECRET_NOT_READABLE,
                 f"{error}. The chart's value rbac.readSecrets=false takes this right away: set it to true, or "
                 "spec.verification.mode to Disabled",
             )
         except Gone as error:
-            return Trouble(Reason.SECRET_NOT_READABLE, str(error))
+            return Problem(Reason.SECRET_NOT_READABLE, str(error))
         return probe.plan(
             endpoint,
             observed,

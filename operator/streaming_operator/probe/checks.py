@@ -50,7 +50,7 @@ class Checked:
 FINE = Checked()
 
 Pin = Callable[[connection.Target], Awaitable[connection.Target]]
-"""Resolves a target and judges its address; raises `wire.NoAnswer`."""
+"""Resolves a target and judges its address; raises `wire.NoResponseError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def along(
     checked = await check(asking, await pin(outermost))
     if checked.finding is not None:
         for target in targets[:-1]:
-            with contextlib.suppress(connection.NoAnswer):
+            with contextlib.suppress(connection.NoResponseError):
                 inner = await check(asking, await pin(target))
                 if inner.finding is not None:
                     return target, inner
@@ -164,7 +164,7 @@ async def _ask(
     request = post(target.path, target.host_header, told, encoding, asking.key)
     try:
         ended = await connection.exchange(target, request, reader or recorder, asking.limits)
-    except connection.NoAnswer:
+    except connection.NoResponseError:
         return None
     return recorder.timeline(ended.ending, ended.at, ended.clock)
 

@@ -58,7 +58,7 @@ async def _read(pod: connection.Target, path: str, name: str, guard: Guard) -> f
         target = await connection.resolve(replace(pod, path=path), guard, None)
         await connection.exchange(target, get(path, target.host_header, None), text, LIMITS)
         values = _values(text.body.decode("utf-8", "replace"), name)
-    except (connection.NoAnswer, ValueError):
+    except (connection.NoResponseError, ValueError):
         return None
     return sum(values) if text.ending is Ending.COMPLETE and text.status == 200 and values else None
 

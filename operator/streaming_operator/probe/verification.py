@@ -289,15 +289,15 @@ class _Verification:
         with_key = plan.key is not None
         if plan.key is not None and not plan.key.is_sendable:
             told = "the API key is empty or holds a character that no header can carry, such as a line feed"
-            return Attempt(trouble=NoResponse.KEY, detail=told, with_key=True)
+            return Attempt(cause=NoResponse.KEY, detail=told, with_key=True)
         try:
             pinned = await self._pin(target)
             ask = Ask(plan.model, plan.prompt, self._tokens, encoding, plan.api)
             request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
             recorder = Recorder(partial(plan.arrived, target.hop))
             ended = await connection.exchange(pinned, request, recorder, self._limits(target))
-        except connection.NoAnswer as error:
-            return Attempt(trouble=error.trouble, detail=error.detail, with_key=with_key)
+        except connection.NoResponseError as error:
+            return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
         timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
         return Attempt(without_key(timeline, plan.key), with_key=with_key)
 

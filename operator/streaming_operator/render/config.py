@@ -10,7 +10,7 @@ import json
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.render import text
+from streaming_operator.render import documents
 from streaming_operator.values import Manifest
 
 FILES = ("drain.py", "streaming_middleware.py")
@@ -18,7 +18,7 @@ FILES = ("drain.py", "streaming_middleware.py")
 
 def files() -> dict[str, str]:
     """The files by name."""
-    return {name: text.packaged(name) for name in FILES}
+    return {name: documents.packaged(name) for name in FILES}
 
 
 def content_hash() -> str:

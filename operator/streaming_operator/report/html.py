@@ -10,7 +10,7 @@ from streaming_operator.api.reasons import EXPLAINED
 from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
 from streaming_operator.report.model import Report
 from streaming_operator.report.picture import HEIGHT, WIDTH, drawing
-from streaming_operator.report.text import milliseconds, notes
+from streaming_operator.report.terminal import milliseconds, notes
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("streaming_operator.report", "templates"),

@@ -19,7 +19,7 @@ from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http.request import Encoding
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.report.gather import Subject
-from streaming_operator.report.text import BARS, colour
+from streaming_operator.report.terminal import BARS, colour
 
 STRIP = 72
 REFRESHES = 12

@@ -14,7 +14,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import OperatorError
 from streaming_operator.status.standing import Standing
-from streaming_operator.values import Capabilities, Observed, Trouble
+from streaming_operator.values import Capabilities, Observed, Problem
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -42,7 +42,7 @@ class World:
     """None before the first successful look, e.g. when the children could not be applied."""
     capabilities: Capabilities
     standing: Standing = field(default_factory=Standing)
-    hindrance: Trouble | None = None
+    hindrance: Problem | None = None
     """Why no verification could be made: no address, no readable Secret."""
     error: OperatorError | None = None
     """What stopped this pass."""
@@ -65,8 +65,8 @@ def workload_available(endpoint: StreamingEndpoint, world: World) -> Condition:
     ready = f"{observed.ready_replicas} of {endpoint.spec.replicas} replicas ready"
     if observed.rolled_out and observed.ready_replicas > 0:
         return say("True", Reason.AVAILABLE, ready)
-    if observed.workload_trouble is not None:
-        return say("False", observed.workload_trouble.reason, observed.workload_trouble.message)
+    if observed.workload_problem is not None:
+        return say("False", observed.workload_problem.reason, observed.workload_problem.message)
     if observed.replicas > 0 and observed.ready_replicas > 0:
         return say("False", Reason.ROLLING_OUT, f"{ready}; pods of an older template are being replaced")
     return say("False", Reason.PODS_PENDING, ready)
@@ -93,8 +93,8 @@ def exposed(endpoint: StreamingEndpoint, world: World) -> Condition:
     route = world.observed.route if world.observed else None
     if route is None or not route.exists:
         return say("Unknown", Reason.ROUTE_PENDING, "The route has not been written yet")
-    if route.trouble is not None:
-        return say("False", route.trouble.reason, route.trouble.message)
+    if route.problem is not None:
+        return say("False", route.problem.reason, route.problem.message)
     if not route.admitted:
         return say("Unknown", Reason.ROUTE_PENDING, "The edge has not accepted the route yet")
     return say("True", Reason.ADMITTED, f"{exposure.host} is routed to the Service {endpoint.name}")

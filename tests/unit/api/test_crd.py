@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from streaming_operator.api import crd
-from streaming_operator.api.status import EndpointStatus
+from streaming_operator.api.endpoint_status import EndpointStatus
 
 ROOT = Path(__file__).resolve().parents[3]
 Schema = dict[str, Any]

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
-from streaming_operator.api.status import EndpointStatus
+from streaming_operator.api.endpoint_status import EndpointStatus
 from tests.apiserver.constraints import Constraint, constraints
 from tests.apiserver.documents import BASES, STATUS, Document, document, edited
 from tests.apiserver.rows import row

@@ -8,9 +8,9 @@ from streaming_operator.cluster import objects
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.route_status import (
     gateway_addresses,
-    http_route_trouble,
+    http_route_problem,
     ingress_addresses,
-    ingress_trouble,
+    ingress_problem,
 )
 
 
@@ -40,9 +40,9 @@ OURS = an_ingress("chat", "2026-01-02T00:00:00Z")
 
 def conflict(*others: Cached) -> str | None:
     """The message of the conflict of OURS with *others*."""
-    trouble = ingress_trouble(OURS, OURS.body, "nginx", {"nginx"}, [OURS, *others])
-    assert trouble is None or Reason.HOST_CONFLICT is trouble.reason
-    return trouble.message if trouble else None
+    problem = ingress_problem(OURS, OURS.body, "nginx", {"nginx"}, [OURS, *others])
+    assert problem is None or Reason.HOST_CONFLICT is problem.reason
+    return problem.message if problem else None
 
 
 def test_an_older_ingress_of_the_same_class_host_and_path_is_named() -> None:
@@ -50,7 +50,7 @@ def test_an_older_ingress_of_the_same_class_host_and_path_is_named() -> None:
     other = an_ingress("other", "2026-01-01T00:00:00Z")
 
     assert "Ingress demo/other" in (conflict(other) or "")
-    assert ingress_trouble(other, other.body, "nginx", {"nginx"}, [OURS, other]) is None
+    assert ingress_problem(other, other.body, "nginx", {"nginx"}, [OURS, other]) is None
 
 
 def test_what_does_not_collide_is_no_conflict() -> None:
@@ -68,11 +68,11 @@ def test_what_does_not_collide_is_no_conflict() -> None:
 
 def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
     """The message helps with the typing error."""
-    trouble = ingress_trouble(None, None, "ngnix", {"nginx", "alb"}, [])
+    problem = ingress_problem(None, None, "ngnix", {"nginx", "alb"}, [])
 
-    assert trouble is not None
-    assert Reason.CLASS_NOT_FOUND is trouble.reason
-    assert "(alb, nginx)" in trouble.message
+    assert problem is not None
+    assert Reason.CLASS_NOT_FOUND is problem.reason
+    assert "(alb, nginx)" in problem.message
 
 
 def test_addresses_come_as_the_controller_wrote_them() -> None:
@@ -104,7 +104,7 @@ def test_a_gateway_cannot_lead_the_probe_where_its_author_likes() -> None:
 def the_answer(
     *conditions: dict[str, Any], gateways: tuple[str, ...] = ("infra/gw",), installed: bool = True
 ) -> Any:
-    """The trouble of an HTTPRoute whose only parent answers with these conditions."""
+    """The problem of an HTTPRoute whose only parent answers with these conditions."""
     endpoint = StreamingEndpoint.from_body(
         {
             "metadata": {"name": "chat", "namespace": "demo", "uid": "u"},
@@ -127,7 +127,7 @@ def the_answer(
             },
         }
     )
-    return http_route_trouble(route, endpoint, gateways, installed)
+    return http_route_problem(route, endpoint, gateways, installed)
 
 
 def said(kind: str, status: str, generation: int = 2) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster.workload_status import LONGEST_LINE, last_line, of_workload, redacted
-from streaming_operator.values import Trouble
+from streaming_operator.values import Problem
 
 TRACEBACK = """\
 (EngineCore pid=231) ERROR 11-21 11:38:09 [core.py:842] Traceback (most recent call last):
@@ -61,8 +61,8 @@ RUNNING: dict[str, Any] = {
 LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 
 
-def the_trouble(pod: dict[str, Any], *conditions: dict[str, str]) -> Trouble:
-    """The trouble of a Deployment with that one pod."""
+def the_problem(pod: dict[str, Any], *conditions: dict[str, str]) -> Problem:
+    """The problem of a Deployment with that one pod."""
     found = of_workload(a_deployment(1, 0, *conditions), [pod])
     assert found is not None
     return found
@@ -135,10 +135,10 @@ def the_trouble(pod: dict[str, Any], *conditions: dict[str, str]) -> Trouble:
 )
 def test_a_pod_that_is_not_up_says_what_to_change(pod: dict[str, Any], reason: Reason, named: str) -> None:
     """Each known state of a pod has its reason, and its message names the thing."""
-    trouble = the_trouble(pod)
+    problem = the_problem(pod)
 
-    assert reason is trouble.reason
-    assert named in trouble.message
+    assert reason is problem.reason
+    assert named in problem.message
 
 
 def test_the_message_is_the_same_at_every_stage_of_a_crash_loop() -> None:
@@ -150,7 +150,7 @@ def test_the_message_is_the_same_at_every_stage_of_a_crash_loop() -> None:
         {**RUNNING, "lastState": how, "restartCount": 5},
     ]
 
-    assert len({the_trouble(a_pod(stage)) for stage in stages}) == 1
+    assert len({the_problem(a_pod(stage)) for stage in stages}) == 1
 
 
 def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
@@ -161,15 +161,15 @@ def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
         ("ImagePullBackOff", f'Back-off pulling image "x": ErrImagePull: {cause}'),
     ]
 
-    assert len({the_trouble(a_pod(waiting(*text))) for text in texts}) == 1
+    assert len({the_problem(a_pod(waiting(*text))) for text in texts}) == 1
 
 
 def test_a_start_that_took_too_long_is_told_as_such() -> None:
     """After the progress deadline a server that was killed or loads has timed out, one that crashed has not."""
-    assert Reason.STARTUP_TIMED_OUT is the_trouble(a_pod(RUNNING), LATE).reason
+    assert Reason.STARTUP_TIMED_OUT is the_problem(a_pod(RUNNING), LATE).reason
     killed = a_pod({**RUNNING, "lastState": ended(137)})
-    assert Reason.STARTUP_TIMED_OUT is the_trouble(killed, LATE).reason
-    assert Reason.CRASHING is the_trouble(a_pod({**RUNNING, "lastState": ended(1)}), LATE).reason
+    assert Reason.STARTUP_TIMED_OUT is the_problem(killed, LATE).reason
+    assert Reason.CRASHING is the_problem(a_pod({**RUNNING, "lastState": ended(1)}), LATE).reason
 
 
 @pytest.mark.parametrize(
@@ -195,25 +195,25 @@ def test_a_server_stopped_when_its_start_had_to_be_over_has_timed_out(
         pod = a_pod(stage)
         pod["spec"] |= {"startSeconds": {"engine": 60}, "graceSeconds": 20}
 
-        assert reason is the_trouble(pod).reason
+        assert reason is the_problem(pod).reason
 
 
 def test_refused_pods_name_the_cause_and_no_pod() -> None:
     """Quota, Pod Security and a missing service account are quoted from the Deployment's condition."""
 
-    def refused(message: str) -> Trouble | None:
+    def refused(message: str) -> Problem | None:
         condition = {"type": "ReplicaFailure", "status": "True", "message": message}
         return of_workload(a_deployment(1, 0, condition, replicas=0, updatedReplicas=0), [])
 
     account = refused(
         'pods "chat-5d-" is forbidden: error looking up service account demo/x: serviceaccount "x" not found'
     )
-    assert account == Trouble(
+    assert account == Problem(
         Reason.CONFIG_MISSING,
         "ServiceAccount x does not exist: create it or correct spec.serviceAccountName",
     )
     quota = refused('pods "chat-5d9f-x2k4j" is forbidden: exceeded quota: gpus')
-    assert quota == Trouble(
+    assert quota == Problem(
         Reason.PODS_PENDING, "the cluster refuses the pods: the pod is forbidden: exceeded quota: gpus"
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from streaming_operator import probe
 from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop
-from streaming_operator.values import EdgeAddress, PodFact
+from streaming_operator.values import EdgeAddress, ObservedPod
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
 EDGE = EdgeAddress("10.0.0.1", 80, 443)
@@ -61,7 +61,7 @@ def test_without_exposure_the_service_judges_unless_a_public_url_is_told() -> No
 
 def test_every_ready_pod_of_the_newest_template_is_a_replica() -> None:
     """Not those on their way out, not ready, without an address, or of an older template."""
-    good = PodFact("a", "10.0.0.7", True, "t1")
+    good = ObservedPod("a", "10.0.0.7", True, "t1")
     pods = (
         replace(good, name="leaving", terminating=True),
         replace(good, name="loading", ready=False),

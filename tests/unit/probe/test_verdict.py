@@ -359,7 +359,7 @@ def test_no_key_is_told_apart_from_a_wrong_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "expected"),
+    ("cause", "expected"),
     [
         (NoResponse.DNS, Verdict.DNS_UNRESOLVED),
         (NoResponse.TLS, Verdict.TLS_ERROR),
@@ -368,9 +368,9 @@ def test_no_key_is_told_apart_from_a_wrong_one() -> None:
         (NoResponse.REFUSED_BY_US, Verdict.UNREACHABLE),
     ],
 )
-def test_no_connection(trouble: NoResponse, expected: Verdict) -> None:
+def test_no_connection(cause: NoResponse, expected: Verdict) -> None:
     """Why there was nothing to measure."""
-    assert expected is judge(Attempt(trouble=trouble, detail="d")).verdict
+    assert expected is judge(Attempt(cause=cause, detail="d")).verdict
 
 
 # ---- several streams, several hops -----------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.render import config, text
+from streaming_operator.render import config, documents
 from streaming_operator.values import Capabilities, Manifest
 from tests.golden import Case, cases
 
@@ -40,7 +40,7 @@ def test_neither_version_nor_clock_is_asked(case: Case, monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "time", refuse)
     monkeypatch.setattr(time, "monotonic", refuse)
 
-    assert case.children_file.read_text() == text.documents(case.children())
+    assert case.children_file.read_text() == documents.as_yaml(case.children())
 
 
 @ALL_CASES
@@ -64,8 +64,8 @@ def test_the_address_does_not_reach_into_the_pod(case: Case) -> None:
 def test_no_order_depends_on_the_process() -> None:
     """Two processes with different hash seeds print the same."""
     program = (
-        "from tests.golden import cases\nfrom streaming_operator.render import text\n"
-        "print(*(text.documents(case.children()) for case in cases()))"
+        "from tests.golden import cases\nfrom streaming_operator.render import documents\n"
+        "print(*(documents.as_yaml(case.children()) for case in cases()))"
     )
     printed = [
         subprocess.run(

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from streaming_operator.api.reasons import Verdict
-from streaming_operator.report import Child, Report, html, junit, text, textfile
+from streaming_operator.report import Child, Report, html, junit, terminal, textfile
 from streaming_operator.report.live import Picture, growing
 from streaming_operator.report.model import Arrival, as_json
 from tests.unit.report.reports import FINE, STORED, SUBJECT, report, result
@@ -24,7 +24,7 @@ NASTY = "<script>alert('x')</script> \x00\x1b[31m & \"quotes\""
 def printed(told: Report, encoding: str = "utf-8") -> str:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding)
-    text.write(told, out)
+    terminal.write(told, out)
     out.flush()
     return raw.getvalue().decode(encoding)
 
@@ -57,9 +57,9 @@ def test_strip_shows_where_the_tokens_came() -> None:
     """A stream fills its time, a stored answer stands at the end."""
     even = [Arrival(milliseconds=10.0 * n, bytes=9, tokens=1) for n in range(32)]
     once = [Arrival(milliseconds=320.0, bytes=9, tokens=32)]
-    assert text.strip(even, 320.0, plain=True) == "|" + "@" * 32 + "|"
-    assert text.strip(once, 320.0, plain=True) == "|" + " " * 31 + "@|"
-    assert text.strip([], 0.0, plain=True) == "|" + " " * 32 + "|"
+    assert terminal.strip(even, 320.0, plain=True) == "|" + "@" * 32 + "|"
+    assert terminal.strip(once, 320.0, plain=True) == "|" + " " * 31 + "@|"
+    assert terminal.strip([], 0.0, plain=True) == "|" + " " * 32 + "|"
 
 
 def test_json_is_valid_against_its_schema() -> None:

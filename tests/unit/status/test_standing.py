@@ -7,7 +7,7 @@ import pytest
 from streaming_operator import status
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.status import Standing, after, pause_until_due, recall, summarize
-from streaming_operator.values import PodFact
+from streaming_operator.values import ObservedPod
 
 from .worlds import NOON, a_result, a_standing, a_world, an_endpoint, observed
 
@@ -78,7 +78,7 @@ def test_a_verification_is_due_at_once_for_a_new_template_or_route() -> None:
 
 def test_a_changed_set_of_pods_keeps_the_verdict_and_brings_the_probe_forward() -> None:
     """A replaced pod is probed within seconds, and Ready stays meanwhile."""
-    other = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
+    other = observed(pods=(ObservedPod("qwen-t1-b", "10.0.0.8", True, "t1"),))
 
     assert a_standing().speaks_of(other)
     assert pause_until_due(a_standing(), other, NOON, INTERVAL) == timedelta(seconds=10)
@@ -141,7 +141,7 @@ def test_three_are_left_out_in_a_row_at_most() -> None:
 
 def test_only_routine_is_left_out() -> None:
     """Not the first verification, not one in doubt, not one for new pods, a new template or a new route."""
-    other_pods = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
+    other_pods = observed(pods=(ObservedPod("qwen-t1-b", "10.0.0.8", True, "t1"),))
 
     assert not Standing().may_be_skipped(observed())
     assert not a_standing(Verdict.BUFFERED, 3).may_be_skipped(observed())
@@ -152,7 +152,7 @@ def test_only_routine_is_left_out() -> None:
 
 def test_a_new_pod_is_not_warm() -> None:
     """It may still compile its graphs: its first token is not held against anybody."""
-    other_pods = observed(pods=(PodFact("qwen-t1-b", "10.0.0.8", True, "t1"),))
+    other_pods = observed(pods=(ObservedPod("qwen-t1-b", "10.0.0.8", True, "t1"),))
 
     assert (a_standing().is_routine(observed()), a_standing().is_warm(observed())) == (True, True)
     assert (a_standing().is_routine(other_pods), a_standing().is_warm(other_pods)) == (True, False)

@@ -8,7 +8,7 @@ import pytest
 from streaming_operator.api.reasons import EXPLAINED, ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import NotOurs, Unreachable
 from streaming_operator.status import Standing, changes, summarize, unreadable, worth_writing
-from streaming_operator.values import Capabilities, RouteFact, Trouble
+from streaming_operator.values import Capabilities, ObservedRoute, Problem
 
 from .worlds import CAPABILITIES, NOON, a_standing, a_world, an_endpoint, observed
 
@@ -102,11 +102,11 @@ def test_without_exposure_the_service_is_the_users_address() -> None:
 
 def test_troubles_of_workload_and_route_are_told_with_their_words() -> None:
     """The message says what to change."""
-    trouble = Trouble(Reason.CONFIG_MISSING, "Secret hf-token does not exist: create it")
-    workload = told(a_world(observed=observed(rolled_out=False, ready_replicas=0, workload_trouble=trouble)))
+    problem = Problem(Reason.CONFIG_MISSING, "Secret hf-token does not exist: create it")
+    workload = told(a_world(observed=observed(rolled_out=False, ready_replicas=0, workload_problem=problem)))
     assert said(workload, "WorkloadAvailable") == ("False", "ConfigMissing")
 
-    route = RouteFact(exists=True, admitted=False, trouble=Trouble(Reason.CLASS_NOT_FOUND, "no class"))
+    route = ObservedRoute(exists=True, admitted=False, problem=Problem(Reason.CLASS_NOT_FOUND, "no class"))
     assert said(told(a_world(observed=observed(route=route))), "Ready") == ("False", "ClassNotFound")
 
 
@@ -133,7 +133,7 @@ def test_a_foreign_object_stalls_and_an_unreachable_server_does_not() -> None:
 
 def test_an_unknown_edge_address_says_what_to_set() -> None:
     """Without an address nothing is claimed."""
-    hindrance = Trouble(Reason.EDGE_ADDRESS_UNKNOWN, "set edges[]")
+    hindrance = Problem(Reason.EDGE_ADDRESS_UNKNOWN, "set edges[]")
     status = told(a_world(standing=Standing(), hindrance=hindrance))
 
     assert said(status, "StreamingVerified") == ("Unknown", "EdgeAddressUnknown")

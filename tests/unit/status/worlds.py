@@ -7,7 +7,15 @@ from typing import Any
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.status import Standing, World
-from streaming_operator.values import Capabilities, Edge, HopResult, Observed, PodFact, ProbeResult, RouteFact
+from streaming_operator.values import (
+    Capabilities,
+    Edge,
+    HopResult,
+    Observed,
+    ObservedPod,
+    ObservedRoute,
+    ProbeResult,
+)
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 CAPABILITIES = Capabilities(
@@ -39,9 +47,9 @@ def observed(**changes: Any) -> Observed:
             updated_replicas=1,
             rolled_out=True,
             pod_template_hash="t1",
-            pods=(PodFact("qwen-t1-a", "10.0.0.7", True, "t1"),),
-            workload_trouble=None,
-            route=RouteFact(exists=True, admitted=True),
+            pods=(ObservedPod("qwen-t1-a", "10.0.0.7", True, "t1"),),
+            workload_problem=None,
+            route=ObservedRoute(exists=True, admitted=True),
             route_hash="r1",
             service_monitor=True,
             service_address="10.96.0.9",

@@ -31,7 +31,7 @@ from streaming_operator.probe.http.reader import (
 from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, Request
 from streaming_operator.probe.http.response import Broken, NoResponse, Reset, Response
 
-__all__ = ["Ended", "Limits", "NoAnswer", "Reader", "Target", "connect_times", "exchange", "resolve"]
+__all__ = ["Ended", "Limits", "NoResponseError", "Reader", "Target", "connect_times", "exchange", "resolve"]
 
 _READ = 64 * 1024
 _TURN = threading.Lock()
@@ -74,17 +74,17 @@ class Target:
         return f"{self.scheme}://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
 
-class NoAnswer(Exception):
+class NoResponseError(Exception):
     """No connection, or none that could carry the request; `detail` is a clause for people."""
 
-    def __init__(self, trouble: NoResponse, detail: str) -> None:
+    def __init__(self, cause: NoResponse, detail: str) -> None:
         super().__init__(detail)
-        self.trouble = trouble
+        self.cause = cause
         self.detail = detail
 
 
 async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
-    """The target with its address judged and pinned; raises NoAnswer."""
+    """The target with its address judged and pinned; raises NoResponseError."""
     is_name = not _is_ip(target.address)
     by_dns = is_name and not target.named_by_cluster
     addresses = await _look_up(target.address, target.port) if is_name else [target.address]
@@ -105,13 +105,13 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
         if refusal is None:
             return replace(target, address=address, host=target.host_header)
         refusals.append(refusal)
-    raise NoAnswer(NoResponse.REFUSED_BY_US, "; ".join(refusals))
+    raise NoResponseError(NoResponse.REFUSED_BY_US, "; ".join(refusals))
 
 
 async def exchange(target: Target, request: Request, reader: Reader, limits: Limits) -> Ended:
     """
     Send the request to a pinned target and hand every read to `reader`, in the listener's thread; raises
-    NoAnswer.
+    NoResponseError.
     """
     talk = _Talk(target, limits, listener())
     done: Future[Ended] = Future()
@@ -122,7 +122,7 @@ async def exchange(target: Target, request: Request, reader: Reader, limits: Lim
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         talk.abandon()
-        with contextlib.suppress(NoAnswer, OSError):
+        with contextlib.suppress(NoResponseError, OSError):
             await work
         raise
 
@@ -150,7 +150,7 @@ async def _with_names(guard: Guard) -> Guard:
     """The guard with its names as addresses; a name that has none hides nothing."""
     refused = guard.refused
     for name in guard.refused_names:
-        with contextlib.suppress(NoAnswer):
+        with contextlib.suppress(NoResponseError):
             refused += tuple(await _look_up(name, 443))
     return replace(guard, refused=refused)
 
@@ -161,7 +161,7 @@ async def _look_up(name: str, port: int) -> list[str]:
     try:
         found = await loop.run_in_executor(_THREADS, look)
     except (OSError, UnicodeError) as error:
-        raise NoAnswer(NoResponse.DNS, f"{name} has no address: {_reason(error)}") from error
+        raise NoResponseError(NoResponse.DNS, f"{name} has no address: {_reason(error)}") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -194,7 +194,7 @@ class _Talk:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def run(self, request: Request, reader: Reader, done: "Future[Ended]") -> None:
-        """Connect, ask and leave the rest to the listener; `done` gets how it ended, or NoAnswer."""
+        """Connect, ask and leave the rest to the listener; `done` gets how it ended, or NoResponseError."""
         try:
             line = self._asked(request, reader, done)
         except Exception as error:  # noqa: BLE001 - the one who awaits `done` gets it
@@ -208,7 +208,7 @@ class _Talk:
         try:
             sock = self._connect()
         except OSError as error:
-            raise NoAnswer(NoResponse.CONNECT, f"{self._target}: {_reason(error)}") from error
+            raise NoResponseError(NoResponse.CONNECT, f"{self._target}: {_reason(error)}") from error
         deadline = time.monotonic() + self._limits.connect
         with _TURN:
             if self._target.scheme == "https":
@@ -220,14 +220,14 @@ class _Talk:
             try:
                 self._open(sock, response, deadline)
             except OSError as error:
-                raise NoAnswer(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
+                raise NoResponseError(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
             asked = response.request(request, self._target.scheme)
             data = self._tls.wrap(asked) if self._tls else asked
         try:
             sock.settimeout(self._limits.connect)
             line.ask(data)
         except OSError as error:
-            raise NoAnswer(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
+            raise NoResponseError(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
         return line
 
     def _connect(self) -> socket.socket:
@@ -256,7 +256,9 @@ class _Talk:
                 if not data:
                     raise ConnectionResetError("the peer closed the connection during the handshake")
         except (OSError, ValueError) as error:
-            raise NoAnswer(NoResponse.TLS, f"{target} as {target.server_name}: {_reason(error)}") from error
+            raise NoResponseError(
+                NoResponse.TLS, f"{target} as {target.server_name}: {_reason(error)}"
+            ) from error
 
     def _open(self, sock: socket.socket, response: Response, deadline: float) -> None:
         """What the version of HTTP wants to have said before the request."""
@@ -266,7 +268,7 @@ class _Talk:
             plain = self._tls.unwrap(data) if self._tls else data
             for part in response.feed(plain):
                 if isinstance(part, Broken | Reset):
-                    raise NoAnswer(NoResponse.LOST, f"{self._target}: no HTTP/2 there: {part.why}")
+                    raise NoResponseError(NoResponse.LOST, f"{self._target}: no HTTP/2 there: {part.why}")
             self._send(sock, response.replies())
             if not response.ready:
                 data = _receive_before(sock, deadline)

@@ -72,7 +72,7 @@ class Attempt:
     """One try at one hop: a timeline, or why there is none."""
 
     timeline: Timeline | None = None
-    trouble: NoResponse | None = None
+    cause: NoResponse | None = None
     detail: str = ""
     with_key: bool = False
 

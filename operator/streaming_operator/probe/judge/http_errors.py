@@ -23,9 +23,9 @@ def no_answer(attempt: Attempt) -> Finding:
         NoResponse.KEY: (Verdict.AUTH_REJECTED, Symptom.KEY_BROKEN),
         NoResponse.TLS: (Verdict.TLS_ERROR, Symptom.HANDSHAKE),
     }
-    trouble = attempt.trouble or NoResponse.CONNECT
-    verdict, symptom = known.get(trouble, (Verdict.UNREACHABLE, Symptom.NO_CONNECTION))
-    if trouble is NoResponse.TLS and "certificate" in attempt.detail:
+    cause = attempt.cause or NoResponse.CONNECT
+    verdict, symptom = known.get(cause, (Verdict.UNREACHABLE, Symptom.NO_CONNECTION))
+    if cause is NoResponse.TLS and "certificate" in attempt.detail:
         symptom = Symptom.CERTIFICATE
     return Finding(verdict, symptom, attempt.detail)
 

@@ -1,7 +1,7 @@
 """
 The resource's `status` as pydantic models: its schema in the CRD, which tests hold the operator's writes to.
 
-It constrains little on purpose: a status that the API server refuses would hide the very trouble it tells of.
+It constrains little on purpose: a status that the API server refuses would hide the very problem it tells of.
 """
 
 from datetime import datetime

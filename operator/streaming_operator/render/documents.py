@@ -51,7 +51,7 @@ def _block(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _block)
 
 
-def documents(manifests: Iterable[Manifest]) -> str:
+def as_yaml(manifests: Iterable[Manifest]) -> str:
     """The manifests as one YAML stream, in their order, keys as they were built."""
     return yaml.dump_all(
         manifests, Dumper=_Dumper, sort_keys=False, explicit_start=True, allow_unicode=True, width=110

@@ -23,8 +23,8 @@ async def models(
     try:
         pinned = await connection.resolve(replace(target, path=path), guard, key)
         ended = await connection.exchange(pinned, get(path, pinned.host_header, key), recorder, limits)
-    except connection.NoAnswer as error:
-        return no_answer(Attempt(trouble=error.trouble, detail=error.detail))
+    except connection.NoResponseError as error:
+        return no_answer(Attempt(cause=error.cause, detail=error.detail))
     timeline = without_key(recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments), key)
     if timeline.status is None:
         return no_head(timeline)
