@@ -2,14 +2,19 @@
 The errors of a pass; a class says what happens next, its text says what a person can do.
 
 * OperatorError
-  x InvalidSpec       the user must edit: Stalled until the generation moves
-  x ClusterError
+  + ClusterError
     + NotOurs         another owner holds a child's name: Stalled, nothing written
-    + Forbidden       RBAC is missing: Stalled, looked at again with backoff
+    + Forbidden       RBAC is missing: Stalled, retried with backoff
     + Rejected        the API server refuses what we sent: Stalled, retried with backoff
-    + Gone            the object or its kind does not exist (any more)
-    + Conflict        somebody wrote in between: retried at once
+    + EndpointGone    the endpoint itself was deleted: the pass ends, nothing is written
+    + NamespaceGone   its namespace is being deleted, and the endpoint with it: as above
+    + NotFound        another object, which the message names, does not exist
+    + KindMissing     the API server does not serve the kind: retried with backoff
+    + Conflict        somebody wrote in between: retried with backoff
+    + Expired         the resource version of a watch is too old: list again
     + Unreachable     no usable answer: retried with backoff
+
+A 404 alone says nothing about the endpoint: only `EndpointGone` and `NamespaceGone` end a pass silently.
 """
 
 from streaming_operator.api.reasons import Reason
@@ -21,13 +26,6 @@ class OperatorError(Exception):
     reason: Reason = Reason.INTERNAL_ERROR
     stalls: bool = False
     """Whether a person must act before trying again can help."""
-
-
-class InvalidSpec(OperatorError):
-    """The resource contradicts a rule that only the operator can see."""
-
-    reason = Reason.INVALID_SPEC
-    stalls = True
 
 
 class ClusterError(OperatorError):
@@ -57,8 +55,22 @@ class Rejected(ClusterError):
     stalls = True
 
 
-class Gone(ClusterError):
-    """404: no such object, or no such kind."""
+class EndpointGone(ClusterError):
+    """The endpoint of this uid does not exist any more, or is being deleted."""
+
+
+class NamespaceGone(ClusterError):
+    """The namespace is being deleted or does not exist: so it is with the endpoint in it."""
+
+
+class NotFound(ClusterError):
+    """404: the kind is served, but no object has this name."""
+
+
+class KindMissing(ClusterError):
+    """404: the API server does not serve this kind (any more)."""
+
+    reason = Reason.KIND_MISSING
 
 
 class Conflict(ClusterError):

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from streaming_operator.api.reasons import Hop, Reason, Verdict
 
+Key = tuple[str, str]
+"""`(namespace, name)` of an object; the namespace is empty for kinds of the whole cluster."""
+
 Manifest = dict[str, Any]
 """One Kubernetes object as plain data, only the fields we own."""
 

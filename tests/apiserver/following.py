@@ -11,9 +11,9 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
-from streaming_operator.cluster import Cluster, Key
+from streaming_operator.cluster import Cluster
 from streaming_operator.settings import Settings
-from streaming_operator.values import Manifest
+from streaming_operator.values import Key, Manifest
 from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane
 

@@ -7,7 +7,7 @@ import pytest
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.drift import APPLIED_HASH
-from streaming_operator.errors import Conflict, Forbidden, Gone, NotOurs, Rejected
+from streaming_operator.errors import Conflict, EndpointGone, Forbidden, NotOurs, Rejected
 from streaming_operator.values import Manifest
 from tests.apiserver.client import ApiError
 from tests.apiserver.control_plane import ControlPlane
@@ -310,7 +310,7 @@ async def test_no_child_is_made_for_an_endpoint_that_is_gone(
         an_endpoint(control_plane, namespace)
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         children = here.children(endpoint)
-        with pytest.raises(Gone):
+        with pytest.raises(EndpointGone):
             await here.cluster.apply(endpoint, children)
 
         assert here.writes == 0

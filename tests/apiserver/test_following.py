@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streaming_operator.api.reasons import Reason
-from streaming_operator.errors import Conflict, Expired, Gone
+from streaming_operator.errors import Conflict, EndpointGone, Expired, NotFound
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.settings import EdgeSetting, Settings
@@ -327,7 +327,7 @@ async def test_the_status_is_written_for_the_very_endpoint_only(
         ]
 
         control_plane.delete(body)
-        with pytest.raises((Gone, Conflict)):
+        with pytest.raises((EndpointGone, Conflict)):
             await here.cluster.write_status(endpoint, {"observedGeneration": 1})
         assert await here.cluster.read_endpoint(endpoint.key) is None
         again = an_endpoint(control_plane, namespace)
@@ -361,9 +361,9 @@ async def test_secrets_and_config_maps_are_read_by_key(
         assert await here.cluster.read_secret_key(namespace, "s", "api-key") == "sesame"
         assert await here.cluster.read_config_map_key(namespace, "c", "ca.crt") == "PEM"
         for name, key in (("s", "other"), ("missing", "api-key")):
-            with pytest.raises(Gone, match=name):
+            with pytest.raises(NotFound, match=name):
                 await here.cluster.read_secret_key(namespace, name, key)
-        with pytest.raises(Gone, match="c has no key"):
+        with pytest.raises(NotFound, match="c has no key"):
             await here.cluster.read_config_map_key(namespace, "c", "other")
         with pytest.raises(Exception, match="is not text") as refusal:
             await here.cluster.read_secret_key(namespace, "s", "bytes")

@@ -7,7 +7,8 @@ import kopf
 import pytest
 
 from streaming_operator.controller import kopf_watch
-from streaming_operator.controller.kopf_watch import Body, Key, KopfEdge, roll_call
+from streaming_operator.controller.kopf_watch import Body, KopfEdge, roll_call
+from streaming_operator.values import Key
 
 from .scripted_api import ScriptedApi, serving
 

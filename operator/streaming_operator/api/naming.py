@@ -42,11 +42,6 @@ def selector(endpoint: StreamingEndpoint) -> dict[str, str]:
     return {NAME_LABEL: APP_NAME, ENDPOINT_LABEL: endpoint.name}
 
 
-def selector_text(endpoint: StreamingEndpoint) -> str:
-    """`selector` as one string, for `status.selector` (the scale subresource) and for list requests."""
-    return ",".join(f"{key}={value}" for key, value in selector(endpoint).items())
-
-
 def owner_reference(endpoint: StreamingEndpoint) -> dict[str, Any]:
     """
     Make the endpoint the controller of a child, so that the garbage collector deletes it without us.

@@ -192,7 +192,9 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.HOST_CONFLICT: Explained(
         "Another Ingress already serves this host and path, and wins.", "Change one of the two hosts."
     ),
-    Reason.KIND_MISSING: Explained("The cluster lacks the kind of the route.", "Install its CRDs."),
+    Reason.KIND_MISSING: Explained(
+        "The cluster lacks a kind that the endpoint needs; the message names it.", "Install its CRDs."
+    ),
     Reason.ROUTE_PENDING: Explained(
         "The edge has not taken the route yet.", "Wait; then see the edge's log."
     ),
@@ -205,7 +207,8 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Reason.DISABLED: Explained("No probe is sent.", "Set `spec.verification.mode`."),
     Reason.EDGE_ADDRESS_UNKNOWN: Explained(
-        "Nobody says where the edge listens.", "Set `edges[]` in the operator's chart: class and Service."
+        "Nobody says where the edge listens, or the Service in the operator's `edges[]` cannot be read.",
+        "Set or correct `edges[]` in the operator's chart: class and Service.",
     ),
     Reason.SECRET_NOT_READABLE: Explained(
         "The probe cannot read the API key or the CA bundle.", "Create it, or set `rbac.readSecrets=true`."

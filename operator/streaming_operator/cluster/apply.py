@@ -14,7 +14,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.drift import APPLIED_HASH, carries, sealed
 from streaming_operator.cluster.objects import Body, Cached, whole
 from streaming_operator.cluster.store import Caches
-from streaming_operator.errors import Conflict, Gone, NotOurs, Rejected
+from streaming_operator.errors import Conflict, EndpointGone, NotFound, NotOurs, Rejected
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA, Transport
 from streaming_operator.kube.resources import Kind
@@ -78,7 +78,7 @@ class Applier:
         """
         Make the cluster hold exactly *manifests* for *endpoint*.
 
-        Raises `NotOurs` naming the object and its owner, `Gone` when the endpoint is, `Conflict` while an
+        Raises `NotOurs` naming the object and its owner, `EndpointGone` when the endpoint is, `Conflict` while an
         object of an earlier endpoint of the same name is still being deleted, or what the API server says.
         """
         children = [self._child(endpoint, manifest) for manifest in manifests]
@@ -110,9 +110,16 @@ class Applier:
     async def _check_alive(self, endpoint: StreamingEndpoint) -> None:
         """Read the endpoint fresh: no child is ever made for one that is gone."""
         path = resources.ENDPOINTS.path(endpoint.namespace, endpoint.name)
-        body = await self._transport.get(path, f"read StreamingEndpoint {_name(endpoint)}", accept=METADATA)
+        try:
+            body = await self._transport.get(
+                path, f"read StreamingEndpoint {_name(endpoint)}", accept=METADATA
+            )
+        except NotFound as error:
+            raise EndpointGone(str(error)) from error
         if body["metadata"]["uid"] != endpoint.uid or "deletionTimestamp" in body["metadata"]:
-            raise Gone(f"StreamingEndpoint {_name(endpoint)} of uid {endpoint.uid} is gone or being deleted")
+            raise EndpointGone(
+                f"StreamingEndpoint {_name(endpoint)} of uid {endpoint.uid} is gone or being deleted"
+            )
 
     async def _look(self, endpoint: StreamingEndpoint, child: Child) -> Cached | None:
         """
@@ -124,7 +131,7 @@ class Applier:
         doing = f"read {child.title} in {endpoint.namespace}"
         try:
             body = await self._transport.get(path, doing, query=FROM_CACHE, accept=METADATA)
-        except Gone:
+        except NotFound:
             return None
         seen = Cached(whole(body))
         check_owner(endpoint, child, seen)
@@ -189,7 +196,7 @@ class Applier:
             await self._transport.delete(
                 kind.path(namespace, name), seen.uid, f"delete {title} in {namespace}"
             )
-        except (Gone, Conflict) as error:
+        except (NotFound, Conflict) as error:
             log.debug("pruning %s in %s: already gone (%s)", title, namespace, error)
         metrics.WRITES.labels(kind=kind.kind, verb="delete").inc()
         return title

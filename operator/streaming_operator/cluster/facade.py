@@ -13,14 +13,13 @@ from streaming_operator.cluster import edges, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
-from streaming_operator.cluster.objects import Key
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.store import Caches
-from streaming_operator.errors import Conflict, Gone
+from streaming_operator.errors import Conflict, EndpointGone, NotFound
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.settings import Settings
-from streaming_operator.values import Capabilities, Identity, Manifest, Observed
+from streaming_operator.values import Capabilities, Identity, Key, Manifest, Observed
 
 PAGE = "500"
 
@@ -99,7 +98,7 @@ class Cluster:
             body = await self._transport.get(
                 resources.ENDPOINTS.path(*key), f"read StreamingEndpoint {key[0]}/{key[1]}"
             )
-        except Gone:
+        except NotFound:
             return None
         return dict(body)
 
@@ -123,7 +122,7 @@ class Cluster:
 
     async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> None:
         """
-        Write the whole status; raises `Conflict` when another endpoint has the name now, `Gone` when none.
+        Write the whole status; raises `Conflict` when another endpoint has the name now, `EndpointGone` when none.
 
         The API server does not compare uids on a custom resource's status, so the answer is looked at and
         what went to the wrong endpoint is taken back: it must not begin its life with somebody else's verdict.
@@ -135,7 +134,10 @@ class Cluster:
         }
         path = resources.ENDPOINTS.path(endpoint.namespace, endpoint.name, "status")
         doing = f"write the status of {endpoint.namespace}/{endpoint.name}"
-        stored = await self._transport.apply(path, {**manifest, "status": status}, doing)
+        try:
+            stored = await self._transport.apply(path, {**manifest, "status": status}, doing)
+        except NotFound as error:
+            raise EndpointGone(str(error)) from error
         metrics.WRITES.labels(kind=KIND, verb="apply").inc()
         if stored["metadata"]["uid"] != endpoint.uid:
             await self._transport.apply(path, manifest, doing)

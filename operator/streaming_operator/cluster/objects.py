@@ -11,9 +11,7 @@ from typing import Any, Protocol
 from streaming_operator.api.endpoint import GROUP, KIND
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
 from streaming_operator.kube.resources import Kind
-
-Key = tuple[str, str]
-"""`(namespace, name)`."""
+from streaming_operator.values import Key
 
 Body = dict[str, Any]
 Trim = Callable[[Body], Body]

@@ -12,9 +12,9 @@ from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import route_status, workload_status
 from streaming_operator.cluster.drift import digest
-from streaming_operator.cluster.objects import Cached, Key, Source
+from streaming_operator.cluster.objects import Cached, Source
 from streaming_operator.kube import resources
-from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute
+from streaming_operator.values import Key, Manifest, Observed, ObservedPod, ObservedRoute
 
 TEMPLATE_HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

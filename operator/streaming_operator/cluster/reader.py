@@ -14,7 +14,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import edges, secrets, workload_status
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.snapshot import Snapshot
-from streaming_operator.errors import ClusterError, Gone
+from streaming_operator.errors import ClusterError, NotFound
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.credentials import Credentials
@@ -53,7 +53,7 @@ class ClusterReader:
         try:
             doing = f"read StreamingEndpoint {namespace}/{name}"
             body = await self._transport.get(resources.ENDPOINTS.path(namespace, name), doing)
-        except Gone:
+        except NotFound:
             return None
         return dict(body)
 

@@ -3,18 +3,18 @@
 import base64
 import binascii
 
-from streaming_operator.errors import Gone, Rejected
+from streaming_operator.errors import NotFound, Rejected
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 
 
 async def secret_key(transport: Transport, namespace: str, name: str, key: str) -> str:
-    """One value of a Secret; raises `Gone` without it, `Rejected` where it is not text."""
+    """One value of a Secret; raises `NotFound` without it, `Rejected` where it is not text."""
     body = await transport.get(resources.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}")
     try:
         return base64.b64decode((body.get("data") or {})[key], validate=True).decode().strip()
     except KeyError:
-        raise Gone(f"Secret {namespace}/{name} has no key {key!r}") from None
+        raise NotFound(f"Secret {namespace}/{name} has no key {key!r}") from None
     except (binascii.Error, UnicodeDecodeError):  # the cause would quote the secret
         raise Rejected(f"Secret {namespace}/{name}: the value of {key!r} is not text") from None
 
@@ -27,4 +27,4 @@ async def config_map_key(transport: Transport, namespace: str, name: str, key: s
     try:
         return str((body.get("data") or {})[key])
     except KeyError:
-        raise Gone(f"ConfigMap {namespace}/{name} has no key {key!r}") from None
+        raise NotFound(f"ConfigMap {namespace}/{name} has no key {key!r}") from None

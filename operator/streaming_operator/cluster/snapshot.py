@@ -12,12 +12,13 @@ from typing import Any, Self
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects
-from streaming_operator.cluster.objects import Body, Cached, Key
+from streaming_operator.cluster.objects import Body, Cached
 from streaming_operator.cluster.store import TRIMS, hosts_of
-from streaming_operator.errors import Forbidden, Gone
+from streaming_operator.errors import Forbidden, KindMissing
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.resources import Kind
+from streaming_operator.values import Key
 
 PAGE = "500"
 OURS = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS, resources.REPLICA_SETS)
@@ -45,13 +46,13 @@ class Snapshot:
         async def optional(kind: Kind) -> None:
             try:
                 await ours(kind)
-            except (Gone, Forbidden):
+            except (KindMissing, Forbidden):
                 return  # not installed, or as good as that for somebody who may not see it
 
         async def everybodys(kind: Kind) -> None:
             try:
                 found[kind] = await _list(transport, kind, None)
-            except Gone:
+            except KindMissing:
                 return
             except Forbidden:
                 hidden.append(kind.plural)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects
-from streaming_operator.cluster.objects import Cached, Key, Trim
-from streaming_operator.errors import ClusterError, Gone
+from streaming_operator.cluster.objects import Cached, Trim
+from streaming_operator.errors import ClusterError, KindMissing
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Informer
 from streaming_operator.kube.resources import Kind
+from streaming_operator.values import Key
 
 DISCOVERY_SECONDS = 60.0
 
@@ -117,9 +118,9 @@ class Caches:
         return list(self._by_host.get(host, {}).values())
 
     def informer(self, kind: Kind, namespace: str) -> Informer:
-        """Who follows the objects of a kind in a namespace; raises `Gone` when the cluster no longer has the kind."""
+        """The informer of a kind in a namespace; raises `KindMissing` when the cluster no longer has the kind."""
         if kind not in self._informers:
-            raise Gone(f"the cluster has no kind {kind.kind} ({kind.api_version}) any more")
+            raise KindMissing(f"the cluster has no kind {kind.kind} ({kind.api_version}) any more")
         at = self._namespaces.index(namespace) if namespace in self._namespaces else 0
         return self._informers[kind][at]
 
@@ -170,7 +171,7 @@ class Caches:
             if kind.group_path not in served:
                 try:
                     answer = await self._transport.get(kind.group_path, f"discover {kind.api_version}")
-                except Gone:
+                except KindMissing:
                     answer = {}
                 served[kind.group_path] = frozenset(entry["name"] for entry in answer.get("resources") or ())
         return tuple(kind for kind in OPTIONAL if kind.plural in served[kind.group_path])

@@ -17,10 +17,10 @@ import kopf
 
 from streaming_operator.api.endpoint import GROUP, PLURAL, VERSION
 from streaming_operator.kube.credentials import Credentials
+from streaming_operator.values import Key
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]
 Body = Mapping[str, Any]
 
 Session = kopf.AiohttpSession | kopf.ConnectionInfo

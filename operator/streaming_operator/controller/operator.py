@@ -10,13 +10,14 @@ import gc
 import logging
 import signal
 
-from streaming_operator.cluster import Cluster, Key
+from streaming_operator.cluster import Cluster
 from streaming_operator.controller import http
 from streaming_operator.controller.kopf_watch import KopfEdge, login, roll_call
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.workqueue import WorkQueue
 from streaming_operator.errors import ClusterError
 from streaming_operator.settings import Settings
+from streaming_operator.values import Key
 
 log = logging.getLogger(__name__)
 

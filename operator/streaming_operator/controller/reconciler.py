@@ -16,17 +16,29 @@ from urllib.parse import urlsplit
 from streaming_operator import metrics, probe, render, status
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint, Verification
 from streaming_operator.api.reasons import Reason
-from streaming_operator.cluster import Cluster, Key
+from streaming_operator.cluster import Cluster
 from streaming_operator.controller.workqueue import Retry
-from streaming_operator.errors import ClusterError, Conflict, Forbidden, Gone, OperatorError
+from streaming_operator.errors import (
+    ClusterError,
+    Conflict,
+    EndpointGone,
+    Forbidden,
+    NamespaceGone,
+    NotFound,
+    OperatorError,
+    Rejected,
+)
 from streaming_operator.settings import Settings
-from streaming_operator.values import EdgeAddress, Identity, Manifest, Observed, ProbeResult, Problem
+from streaming_operator.values import EdgeAddress, Identity, Key, Manifest, Observed, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 
 JITTER = 0.1
 """Intervals differ by up to this share, so that endpoints applied together are not probed together for ever."""
 
+
+BEING_DELETED = (EndpointGone, NamespaceGone)
+"""Errors that mean the end of the endpoint; any other 404 is told and retried."""
 
 ASKS_FOR_A_PASS = ("uid", "generation", "deletionTimestamp")
 """Fields of an endpoint's metadata; labels and annotations mean nothing to us."""
@@ -147,7 +159,7 @@ class Reconciler:
             world = await self._pass(endpoint, memory)
             await self._tell(endpoint, memory, world)
         metrics.PASSES.labels(type(world.error).__name__ if world.error else "done").inc()
-        if isinstance(world.error, Gone):
+        if isinstance(world.error, BEING_DELETED):
             return None  # its deletion event is on the way
         if world.error is not None:
             raise Retry(f"{type(world.error).__name__}: {world.error}") from world.error
@@ -165,7 +177,7 @@ class Reconciler:
             try:
                 if not endpoint.spec.suspend:
                     await self._cluster.apply(endpoint, children)
-            except Gone:
+            except BEING_DELETED:
                 raise
             except ClusterError as error:  # what already runs is still observed and told
                 failure = error
@@ -231,7 +243,13 @@ class Reconciler:
         if endpoint.spec.exposure is not None:
             if observed.route is None or not observed.route.admitted:
                 return Problem(Reason.PENDING, "The edge has not accepted the route yet")
-            edge = await self._edge(endpoint)
+            try:
+                edge = await self._edge(endpoint)
+            except ClusterError as error:
+                return Problem(
+                    Reason.EDGE_ADDRESS_UNKNOWN,
+                    f"{error}. The edge's Service comes from edges[].service in the operator's chart: correct it there",
+                )
         try:
             key = await self._key(endpoint)
             ca = await self._ca(endpoint)
@@ -241,8 +259,10 @@ class Reconciler:
                 f"{error}. The chart's value rbac.readSecrets=false takes this right away: set it to true, or "
                 "spec.verification.mode to Disabled",
             )
-        except Gone as error:
+        except (NotFound, Rejected) as error:
             return Problem(Reason.SECRET_NOT_READABLE, str(error))
+        except ClusterError as error:
+            return Problem(error.reason, str(error))
         return probe.plan(
             endpoint,
             observed,
@@ -284,7 +304,7 @@ class Reconciler:
 
     async def _tell(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> None:
         """Write the status if it says something new, and events for what changed; the only writer."""
-        if isinstance(world.error, Gone):
+        if isinstance(world.error, BEING_DELETED):
             return
         told = status.summarize(endpoint, world, memory.told, self._now())
         metrics.READY.labels(*endpoint.key).set(status.is_true(told, "Ready"))
@@ -301,7 +321,7 @@ class Reconciler:
         """Write a status; False when the endpoint is gone meanwhile, which its deletion event will tell too."""
         try:
             await self._cluster.write_status(endpoint, told)
-        except (Gone, Conflict):  # deleted, or deleted and made again
+        except (*BEING_DELETED, Conflict):  # deleted, or deleted and made again
             return False
         except ClusterError as error:
             raise Retry(f"status not written: {error}") from error

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from streaming_operator.errors import ClusterError, Conflict, Expired, Forbidden, Gone, Rejected, Unreachable
+from streaming_operator.errors import (
+    ClusterError,
+    Conflict,
+    Expired,
+    Forbidden,
+    KindMissing,
+    NamespaceGone,
+    NotFound,
+    Rejected,
+    Unreachable,
+)
 
 LONGEST_MESSAGE = 512
 """Characters of the API server's text that go into a condition."""
@@ -10,7 +20,6 @@ LONGEST_MESSAGE = 512
 _BY_CODE: dict[int, type[ClusterError]] = {
     400: Rejected,
     401: Forbidden,
-    404: Gone,
     405: Rejected,
     409: Conflict,
     410: Expired,
@@ -23,17 +32,37 @@ _BY_CODE: dict[int, type[ClusterError]] = {
 def error_of(code: int, body: Any, doing: str) -> ClusterError:
     """The error that an answer with *code* is; *doing* says what was tried: `write Service demo/chat`."""
     status = body if isinstance(body, dict) else {}
-    text = str(status.get("message") or body or "no text")[:LONGEST_MESSAGE]
-    kind = _forbidden(status, text) if code == 403 else _BY_CODE.get(code, Unreachable)
+    text = str(status.get("message") or body or "no text").strip()[:LONGEST_MESSAGE]
+    if code == 403:
+        kind = _forbidden(status, text)
+    elif code == 404:
+        kind = _not_found(status)
+        if kind is KindMissing:
+            text = "the API server does not serve this kind"
+    else:
+        kind = _BY_CODE.get(code, Unreachable)
     return kind(f"cannot {doing}: {text} (HTTP {code})")
 
 
 def _forbidden(status: dict[str, Any], text: str) -> type[ClusterError]:
-    """403 is what RBAC says, but also quotas, admission webhooks and a namespace on its way out."""
+    """403 is what RBAC says, but also quotas, admission webhooks and a namespace that is being deleted."""
     causes = (status.get("details") or {}).get("causes") or ()
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
-        return Gone
+        return NamespaceGone
     return Forbidden if " cannot " in text and "User " in text else Rejected
+
+
+def _not_found(status: dict[str, Any]) -> type[ClusterError]:
+    """
+    Which thing a 404 speaks of.
+
+    For an object the API server names it in `details`; for a kind that it does not serve it sends the plain text
+    `404 page not found`; a write into a missing namespace names the namespace.
+    """
+    details = status.get("details") or {}
+    if not details.get("name"):
+        return KindMissing
+    return NamespaceGone if details.get("kind") == "namespaces" else NotFound
 
 
 def retry_after(header: str | None, longest: float = 30.0) -> float:

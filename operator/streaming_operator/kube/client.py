@@ -17,7 +17,7 @@ import orjson
 from yarl import URL
 
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.errors import Forbidden, Unreachable
+from streaming_operator.errors import Forbidden, NotFound, Unreachable
 from streaming_operator.kube.answers import error_of, retry_after
 from streaming_operator.kube.credentials import Credentials
 from streaming_operator.kube.rate_limit import Pace
@@ -214,6 +214,8 @@ class Transport:
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403):
                 raise Forbidden(f"cannot {doing}: it is not allowed (HTTP {error.status})") from error
+            if error.status == 404:  # a handshake has no body that would say what is missing
+                raise NotFound(f"cannot {doing}: the pod does not exist (HTTP 404)") from error
             raise error_of(error.status, "the API server refuses it", doing) from error
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error

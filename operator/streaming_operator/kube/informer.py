@@ -15,10 +15,11 @@ from typing import Any
 import orjson
 
 from streaming_operator import metrics
-from streaming_operator.cluster.objects import Body, Cached, Key, Trim, cache, unchanged, whole
+from streaming_operator.cluster.objects import Body, Cached, Trim, cache, unchanged, whole
 from streaming_operator.errors import ClusterError, Expired, Unreachable
 from streaming_operator.kube.client import METADATA, METADATA_LIST, Transport
 from streaming_operator.kube.resources import Kind
+from streaming_operator.values import Key
 
 PAGE = "500"
 WATCH_SECONDS = 300

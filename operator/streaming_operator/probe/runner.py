@@ -13,11 +13,9 @@ from streaming_operator import metrics
 from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
-from streaming_operator.values import HopResult, ProbeResult
+from streaming_operator.values import HopResult, Key, ProbeResult
 
 log = logging.getLogger(__name__)
-
-Key = tuple[str, str]
 
 
 class Verifier:

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from streaming_operator.errors import ClusterError, Conflict, Expired, Forbidden, Gone, Rejected, Unreachable
+from streaming_operator.errors import (
+    ClusterError,
+    Conflict,
+    Expired,
+    Forbidden,
+    KindMissing,
+    NamespaceGone,
+    NotFound,
+    Rejected,
+    Unreachable,
+)
 from streaming_operator.kube.answers import LONGEST_MESSAGE, error_of, retry_after
 from streaming_operator.kube.rate_limit import Pace
 from tests.unit.virtual_time import run
@@ -20,8 +30,11 @@ ENDING = {"message": "x is being terminated", "details": {"causes": [{"reason": 
         (400, {"message": "unknown field"}, Rejected),
         (403, {"message": RBAC}, Forbidden),
         (403, {"message": "exceeded quota: services=1"}, Rejected),
-        (403, ENDING, Gone),
-        (404, {"message": "not found"}, Gone),
+        (403, ENDING, NamespaceGone),
+        (404, {"message": 'services "x" not found', "details": {"name": "x", "kind": "services"}}, NotFound),
+        (404, {"message": "not found", "details": {"name": "demo", "kind": "namespaces"}}, NamespaceGone),
+        (404, "404 page not found\n", KindMissing),
+        (404, {"message": "the server could not find the requested resource", "details": {}}, KindMissing),
         (409, {"message": "conflict"}, Conflict),
         (410, {"message": "expired"}, Expired),
         (422, {"message": "invalid"}, Rejected),
@@ -30,7 +43,7 @@ ENDING = {"message": "x is being terminated", "details": {"causes": [{"reason": 
     ],
 )
 def test_an_answer_says_what_happens_next(code: int, body: Any, error: type[ClusterError]) -> None:
-    """RBAC, quota and an ending namespace are all 403 and three different things."""
+    """One code means several things: 403 RBAC, quota or an ending namespace, 404 an object, a kind or a namespace."""
     found = error_of(code, body, "write Service demo/chat")
 
     assert type(found) is error

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from streaming_operator.cluster.objects import Cached
-from streaming_operator.errors import ClusterError, Expired, Forbidden, Gone, Unreachable
+from streaming_operator.errors import ClusterError, Expired, Forbidden, KindMissing, Unreachable
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Informer
 from streaming_operator.kube.resources import SERVICES
@@ -144,7 +144,7 @@ def test_a_watch_that_ends_by_itself_goes_on_where_it_was() -> None:
         Expired("410"),
         Unreachable("connection reset"),
         Forbidden("403"),
-        Gone("404"),
+        KindMissing("404"),
         RuntimeError("nobody thought of this"),
         event("ERROR", {"kind": "Status", "code": 410, "message": "too old resource version"}),
         event("ERROR", {"kind": "Status", "code": 500, "message": "etcd leader changed"}),
