@@ -16,7 +16,7 @@ from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import EXPLAINED, Hop, Reason, Verdict
 from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
-from streaming_operator.probe import ApiKey, Guard, Occasion, plan
+from streaming_operator.probe import ApiKey, Guard, Occasion, plan_for
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import key_refused
 from streaming_operator.probe.verification import Plan, verify
@@ -192,7 +192,7 @@ async def _asked(
     endpoint: StreamingEndpoint, view: EndpointView, inner: tuple[connection.Target, ...], wish: Wish
 ) -> Plan:
     """The operator's own plan for this endpoint, with addresses that lead somewhere from here."""
-    planned = plan(
+    planned = plan_for(
         endpoint,
         view.observed,
         capabilities=view.capabilities,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import Ask, chat, post
+from streaming_operator.probe.http.request import CompletionParams, chat, post
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
 from tests.engines.running import MODEL
@@ -46,7 +46,7 @@ async def hold(load: Load) -> Held:
         target = connection.Target(Hop.POD, "127.0.0.1", load.ports[number % len(load.ports)])
         for stream in range(load.streams):
             nonce = f"{load.at_once}-{number}-{stream}"
-            ask = Ask(MODEL, max_tokens=load.tokens)
+            ask = CompletionParams(MODEL, max_tokens=load.tokens)
             request = post(target.path, target.host_header, chat(ask, nonce), "identity", None)
             recorder = Recorder()
             ended = await connection.exchange(target, request, recorder, LIMITS)

@@ -14,7 +14,7 @@ import pytest
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import PATHS, Api, ApiKey, Ask, body, post
+from streaming_operator.probe.http.request import PATHS, Api, ApiKey, CompletionParams, body, post
 from streaming_operator.probe.stream.recorder import Recorder
 from tests.contract import shapes
 from tests.contract.engines import (
@@ -181,7 +181,7 @@ def test_whole_response(server: Server) -> None:
 async def test_probe_measures_each_api(server: Server, api: Api) -> None:
     """What the probe asks for is what it gets: all tokens, the server's count and timing, the end."""
     target = connection.Target(Hop.POD, "127.0.0.1", server.engine.port, path=PATHS[api])
-    question = body(Ask("tiny", max_tokens=32, api=api), "n")
+    question = body(CompletionParams("tiny", max_tokens=32, api=api), "n")
     recorder = Recorder()
     request = post(target.path, target.host_header, question, "gzip", ApiKey(KEY))
     ended = await connection.exchange(target, request, recorder, connection.Limits())

@@ -15,7 +15,7 @@ from dataclasses import fields
 
 from streaming_operator.probe.http import http1, http2
 from streaming_operator.probe.http.request import post
-from streaming_operator.probe.http.response import Ending, Response
+from streaming_operator.probe.http.response import Codec, Ending
 from streaming_operator.probe.judge.finding import Attempt
 from streaming_operator.probe.judge.verdict import judge
 from streaming_operator.probe.stream import sse
@@ -61,9 +61,9 @@ def _text(item: sse.Item) -> str:
     return item.text if isinstance(item, sse.Comment) else item.data
 
 
-def _answer_holds(response: Callable[[], Response], answer: bytes, cut: int) -> None:
-    whole = _recorded(response(), [answer])
-    assert _told(_recorded(response(), _pieces(answer, cut))) == _told(whole)
+def _answer_holds(codec: Callable[[], Codec], answer: bytes, cut: int) -> None:
+    whole = _recorded(codec(), [answer])
+    assert _told(_recorded(codec(), _pieces(answer, cut))) == _told(whole)
     assert len(whole.body) <= BODY_KEPT
     finding = judge(Attempt(whole), jitter=0.0, capped=True)
     for text in (whole.error, whole.finish_reason, whole.broken, whole.reset, finding.evidence):
@@ -71,14 +71,14 @@ def _answer_holds(response: Callable[[], Response], answer: bytes, cut: int) -> 
         assert len(text or "") <= LONGEST_LINE
 
 
-def _recorded(response: Response, pieces: Iterable[bytes]) -> Timeline:
+def _recorded(codec: Codec, pieces: Iterable[bytes]) -> Timeline:
     """As `wire` does it: read until it has ended, at last the peer's close."""
     recorder = Recorder()
-    recorder.begin(response)
+    recorder.begin(codec)
     for number, piece in enumerate((*pieces, b"")):
         if recorder.ending is None:
             recorder.read(float(number), piece)
-            response.replies()
+            codec.replies()
     return recorder.timeline(Ending.CLOSED, 0.0, "fuzz")
 
 
@@ -96,13 +96,13 @@ def _chunks(stream: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in _pieces(stream, _FRAME)) + b"0\r\n\r\n"
 
 
-def _asked_http2() -> Response:
-    response = http2.Response()
-    response.opening()
-    for _ in response.feed(_SETTINGS):
+def _asked_http2() -> Codec:
+    codec = http2.Http2Codec()
+    codec.opening()
+    for _ in codec.feed(_SETTINGS):
         pass
-    response.request(post("/", "h", b"{}", "identity", None), "http")
-    return response
+    codec.request(post("/", "h", b"{}", "identity", None), "http")
+    return codec
 
 
 def _frame(kind: int, flags: int, payload: bytes, stream: int = 1) -> bytes:
@@ -118,13 +118,13 @@ _SETTINGS = _frame(4, 0, b"", stream=0)
 _HEADERS = _frame(1, 4, b"\x88\x5f\x11text/event-stream")
 """HPACK: `:status 200` from the static table, `content-type` by its index, the value plain."""
 
-KINDS: tuple[tuple[Callable[[], Response], Callable[[bytes], bytes]], ...] = (
-    (http1.Response, lambda stream: stream),
-    (http1.Response, lambda stream: _STREAM + b"\r\n" + stream),
-    (http1.Response, lambda stream: _STREAM + _CHUNKED + stream),
-    (http1.Response, lambda stream: _STREAM + _CHUNKED + _chunks(stream)),
-    (http1.Response, lambda stream: _STREAM + _GZIP + stream),
-    (http1.Response, lambda stream: _STREAM + _GZIP + zlib.compress(stream, wbits=31)),
+KINDS: tuple[tuple[Callable[[], Codec], Callable[[bytes], bytes]], ...] = (
+    (http1.Http1Codec, lambda stream: stream),
+    (http1.Http1Codec, lambda stream: _STREAM + b"\r\n" + stream),
+    (http1.Http1Codec, lambda stream: _STREAM + _CHUNKED + stream),
+    (http1.Http1Codec, lambda stream: _STREAM + _CHUNKED + _chunks(stream)),
+    (http1.Http1Codec, lambda stream: _STREAM + _GZIP + stream),
+    (http1.Http1Codec, lambda stream: _STREAM + _GZIP + zlib.compress(stream, wbits=31)),
     (_asked_http2, lambda stream: _SETTINGS + stream),
     (_asked_http2, lambda stream: _SETTINGS + _HEADERS + _data_frames(stream)),
 )

@@ -26,7 +26,7 @@ def test_small_body_that_unpacks_to_an_enormous_one() -> None:
     """A gzip bomb ends the reading; no more of it is unpacked than the cap, and little of that at a time."""
     packer, block = zlib.compressobj(wbits=31), bytes(MEBIBYTE)
     bomb = b"".join(packer.compress(block) for _ in range(2 * DECODED_LIMIT // MEBIBYTE)) + packer.flush()
-    response, unpacked, parts = http1.Response(), 0, list[Part]()
+    response, unpacked, parts = http1.Http1Codec(), 0, list[Part]()
     for at in range(0, len(bomb), 4096):
         for part in response.feed(HEAD * (at == 0) + bomb[at : at + 4096]):
             parts.append(part)

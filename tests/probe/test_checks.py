@@ -10,7 +10,7 @@ from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe import checks, verification
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.judge.remedies import Names
-from streaming_operator.probe.question import Replica
+from streaming_operator.probe.plan import Replica
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
 from tests.engines.running import RunningEngine, free_port

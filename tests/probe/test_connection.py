@@ -11,7 +11,7 @@ import pytest
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import PATHS, Api, Ask, body, post
+from streaming_operator.probe.http.request import PATHS, Api, CompletionParams, body, post
 from streaming_operator.probe.http.response import Ending, NoResponse
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
@@ -31,7 +31,7 @@ async def ask(
     heard: Callable[[float, int], None] | None = None,
 ) -> Timeline:
     target = connection.Target(Hop.POD, "127.0.0.1", port, path=PATHS[api])
-    question = body(Ask(MODEL, max_tokens=tokens, api=api), "n")
+    question = body(CompletionParams(MODEL, max_tokens=tokens, api=api), "n")
     recorder = Recorder(heard)
     request = post(target.path, target.host_header, question, "identity", None)
     ended = await connection.exchange(target, request, recorder, limits)

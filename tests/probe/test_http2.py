@@ -10,7 +10,7 @@ import pytest
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.connection import Target
-from streaming_operator.probe.http.request import Ask, Encoding, body, post
+from streaming_operator.probe.http.request import CompletionParams, Encoding, body, post
 from streaming_operator.probe.http.response import Ending, NoResponse
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
@@ -55,7 +55,7 @@ async def ask(
     tokens: int = 64,
     heard: Callable[[float, int], None] | None = None,
 ) -> Timeline:
-    question = body(Ask(MODEL, max_tokens=tokens), "n")
+    question = body(CompletionParams(MODEL, max_tokens=tokens), "n")
     recorder = Recorder(heard)
     request = post(target.path, target.host_header, question, encoding, None)
     ended = await connection.exchange(target, request, recorder, LIMITS)

@@ -6,7 +6,7 @@ import pytest
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Target
-from streaming_operator.probe.question import Replica
+from streaming_operator.probe.plan import Replica
 from streaming_operator.probe.verification import verify
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import proxies

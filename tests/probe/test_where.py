@@ -10,7 +10,7 @@ from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard, api_server
 from streaming_operator.probe.http.request import ApiKey
 from streaming_operator.probe.judge.remedies import Names
-from streaming_operator.probe.question import Plan
+from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.verification import verify
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines

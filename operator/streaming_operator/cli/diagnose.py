@@ -20,7 +20,7 @@ from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
 from streaming_operator.errors import ClusterError, Unreachable
 from streaming_operator.probe.verification import Plan
 from streaming_operator.report import Child, Report, Subject, no_answer, of_results
-from streaming_operator.report.exits import NO_CONNECTION
+from streaming_operator.report.exit_codes import NO_CONNECTION
 from streaming_operator.report.live import Picture
 
 TAB_PATIENCE = 3.0

@@ -16,7 +16,7 @@ from typing import Literal, NoReturn, get_args
 import click
 
 from streaming_operator.report import Report, html, junit, terminal, textfile
-from streaming_operator.report.exits import INTERRUPTED, USAGE
+from streaming_operator.report.exit_codes import INTERRUPTED, USAGE
 from streaming_operator.report.model import as_json
 
 Output = Literal["text", "json", "junit", "html"]

@@ -263,7 +263,7 @@ class Reconciler:
             return Problem(Reason.SECRET_NOT_READABLE, str(error))
         except ClusterError as error:
             return Problem(error.reason, str(error))
-        return probe.plan(
+        return probe.plan_for(
             endpoint,
             observed,
             capabilities=self._cluster.capabilities(),

@@ -8,10 +8,10 @@ own metrics. `plan` turns an endpoint into a question, `verifier` asks it beside
 API server.
 """
 
+from streaming_operator.probe.endpoint_plan import Occasion, plan_for
 from streaming_operator.probe.http.guard import Guard, api_server
 from streaming_operator.probe.http.request import ApiKey
-from streaming_operator.probe.plan import Occasion, plan
-from streaming_operator.probe.question import Plan
+from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.runner import Verifier
 
-__all__ = ["ApiKey", "Guard", "Occasion", "Plan", "Verifier", "api_server", "plan"]
+__all__ = ["ApiKey", "Guard", "Occasion", "Plan", "Verifier", "api_server", "plan_for"]

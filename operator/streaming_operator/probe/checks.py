@@ -19,8 +19,8 @@ from streaming_operator.probe import gauges
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import ApiKey, Ask, body, post
-from streaming_operator.probe.http.response import Ending, Response
+from streaming_operator.probe.http.request import ApiKey, CompletionParams, body, post
+from streaming_operator.probe.http.response import Codec, Ending
 from streaming_operator.probe.judge.finding import Finding, Symptom
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
@@ -39,7 +39,7 @@ _POLL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """What one check of one hop brought."""
 
     finding: Finding | None = None
@@ -47,17 +47,17 @@ class Checked:
     """Why it could not be judged this time."""
 
 
-FINE = Checked()
+FINE = CheckResult()
 
 Pin = Callable[[connection.Target], Awaitable[connection.Target]]
 """Resolves a target and judges its address; raises `wire.NoResponseError`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class CheckContext:
     """What the checks of one verification ask with; targets are pinned already."""
 
-    ask: Ask
+    ask: CompletionParams
     nonce: Callable[[], str]
     limits: connection.Limits
     guard: Guard
@@ -66,104 +66,109 @@ class Asking:
     gauges: Gauges | None = None
 
 
-Check = Callable[[Asking, connection.Target], Awaitable[Checked]]
+Check = Callable[[CheckContext, connection.Target], Awaitable[CheckResult]]
 
 
 async def along(
-    check: Check, asking: Asking, targets: Sequence[connection.Target], pin: Pin
-) -> tuple[connection.Target, Checked]:
+    check: Check, context: CheckContext, targets: Sequence[connection.Target], pin: Pin
+) -> tuple[connection.Target, CheckResult]:
     """
     Check the outermost of these targets; where something is wrong, the innermost that shows it too is to blame.
     """
     outermost = targets[-1]
-    checked = await check(asking, await pin(outermost))
+    checked = await check(context, await pin(outermost))
     if checked.finding is not None:
         for target in targets[:-1]:
             with contextlib.suppress(connection.NoResponseError):
-                inner = await check(asking, await pin(target))
+                inner = await check(context, await pin(target))
                 if inner.finding is not None:
                     return target, inner
     return outermost, checked
 
 
-async def auth(asking: Asking, target: connection.Target) -> Checked:
+async def auth(context: CheckContext, target: connection.Target) -> CheckResult:
     """Without a key, and with a wrong one, a request must be refused."""
     for key, how in ((None, "without a key"), (ApiKey(secrets.token_hex(16)), "with a wrong key")):
-        asked = replace(asking, ask=replace(asking.ask, max_tokens=1), key=key)
-        timeline = await _ask(asked, target, Recorder())
+        keyless = replace(context, ask=replace(context.ask, max_tokens=1), key=key)
+        timeline = await _ask(keyless, target, Recorder())
         status = timeline.status if timeline else None
         if status is not None and (status < 300 or status in (400, 422)):
             said = f"a request {how} was answered with HTTP {status}"
-            return Checked(Finding(Verdict.AUTH_NOT_ENFORCED, Symptom.OPEN, said))
+            return CheckResult(Finding(Verdict.AUTH_NOT_ENFORCED, Symptom.OPEN, said))
         # A redirect leads to a log-in; anything else but a refusal says nothing of keys.
         if status is None or (status not in (401, 403) and status >= 400):
-            return Checked(note=f"auth not judged: a request {how} got {status or 'no answer'}")
+            return CheckResult(note=f"auth not judged: a request {how} got {status or 'no answer'}")
     return FINE
 
 
-async def cancel(asking: Asking, target: connection.Target) -> Checked:
+async def cancel(context: CheckContext, target: connection.Target) -> CheckResult:
     """
     The client leaves in the middle of a long stream: the engine's running gauge must fall.
 
     The gauge counts everybody's requests, so only an engine without any is asked, and one that gets others
     meanwhile is not judged.
     """
-    busy = await _quiet(asking)
+    busy = await _quiet(context)
     if busy != 0:
         why = "the engine's metrics cannot be read" if busy is None else f"{busy} other requests ran"
-        return Checked(note=f"cancel not judged: {why}")
+        return CheckResult(note=f"cancel not judged: {why}")
     leaver = _Leaver(Recorder())
-    timeline = await _ask(asking, target, leaver.recorder, leaver)
+    timeline = await _ask(context, target, leaver.recorder, leaver)
     if timeline is None or not leaver.left:
-        return Checked(note="cancel not judged: the stream ended before its client left")
-    rest = _rest(timeline, asking.ask.max_tokens)
+        return CheckResult(note="cancel not judged: the stream ended before its client left")
+    rest = _rest(timeline, context.ask.max_tokens)
     if rest < SHORTEST_REST:
-        return Checked(note=f"cancel not judged: the model would have been done {rest:.1f} s later by itself")
-    return await _falls(asking, min(CANCEL_PATIENCE, rest / 2))
+        return CheckResult(
+            note=f"cancel not judged: the model would have been done {rest:.1f} s later by itself"
+        )
+    return await _falls(context, min(CANCEL_PATIENCE, rest / 2))
 
 
-async def _quiet(asking: Asking) -> int | None:
+async def _quiet(context: CheckContext) -> int | None:
     """What runs on the pods, as soon as that is nothing; at last after some patience."""
     end = time.monotonic() + QUIET_PATIENCE
     while True:
-        busy = await _running(asking)
+        busy = await _running(context)
         if not busy or time.monotonic() >= end:
             return busy
         await asyncio.sleep(_POLL)
 
 
-async def _falls(asking: Asking, patience: float) -> Checked:
+async def _falls(context: CheckContext, patience: float) -> CheckResult:
     """Whether nothing runs any more within so many seconds."""
     begin = time.monotonic()
     while True:
-        busy = await _running(asking)
+        busy = await _running(context)
         after = time.monotonic() - begin
         if busy == 0:
             return FINE
         if busy is None or busy > 1:
             why = "the engine's metrics cannot be read" if busy is None else "other requests came"
-            return Checked(note=f"cancel not judged: {why}")
+            return CheckResult(note=f"cancel not judged: {why}")
         if after >= patience:
             said = f"{after:.1f} s after the client had left, the engine still worked on its request"
-            return Checked(Finding(Verdict.CANCEL_IGNORED, Symptom.LEFT_RUNNING, said))
+            return CheckResult(Finding(Verdict.CANCEL_IGNORED, Symptom.LEFT_RUNNING, said))
         await asyncio.sleep(_POLL)
 
 
-async def _running(asking: Asking) -> int | None:
-    if asking.gauges is None or not asking.pods:
+async def _running(context: CheckContext) -> int | None:
+    if context.gauges is None or not context.pods:
         return None
-    return await gauges.running(asking.pods, asking.gauges, asking.guard)
+    return await gauges.running(context.pods, context.gauges, context.guard)
 
 
 async def _ask(
-    asking: Asking, target: connection.Target, recorder: Recorder, reader: connection.Reader | None = None
+    context: CheckContext,
+    target: connection.Target,
+    recorder: Recorder,
+    reader: connection.ResponseSink | None = None,
 ) -> Timeline | None:
     """One exchange; None where there was no answer."""
-    encoding = asking.ask.encoding
-    told = body(asking.ask, asking.nonce())
-    request = post(target.path, target.host_header, told, encoding, asking.key)
+    encoding = context.ask.encoding
+    told = body(context.ask, context.nonce())
+    request = post(target.path, target.host_header, told, encoding, context.key)
     try:
-        ended = await connection.exchange(target, request, reader or recorder, asking.limits)
+        ended = await connection.exchange(target, request, reader or recorder, context.limits)
     except connection.NoResponseError:
         return None
     return recorder.timeline(ended.ending, ended.at, ended.clock)
@@ -184,7 +189,7 @@ class _Leaver:
     ending: Ending | None = None
     token_seen: bool = False
 
-    def begin(self, response: Response) -> None:
+    def begin(self, response: Codec) -> None:
         self.recorder.begin(response)
 
     def read(self, at: float, data: bytes) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streaming_operator.probe.http import connection, http1
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import get
-from streaming_operator.probe.http.response import End, Ending, Head, Piece, Response
+from streaming_operator.probe.http.response import Codec, End, Ending, Head, Piece
 
 LIMITS = connection.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
 """A busy server answers late; one that takes longer, or tells more than any engine would, tells nothing."""
@@ -78,9 +78,9 @@ class _Text:
     token_seen: bool = False
     status: int = 0
     body: bytearray = field(default_factory=bytearray)
-    _response: Response = field(default_factory=http1.Response)
+    _response: Codec = field(default_factory=http1.Http1Codec)
 
-    def begin(self, response: Response) -> None:
+    def begin(self, response: Codec) -> None:
         self._response = response
 
     def read(self, at: float, data: bytes) -> None:

@@ -1,169 +1,81 @@
 """
-From an endpoint and what was observed of it to the plan of one verification. Pure.
-
-The outermost hop judges: the public URL when one is told, else the edge when the endpoint is exposed, else the
-Service.
+What one verification asks: a value that says everything, so that asking needs nothing else.
 """
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from streaming_operator import engines
-from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.gauges import Gauges
-from streaming_operator.probe.http.connection import Limits, Target
+from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import CHAT_PATH, ApiKey
+from streaming_operator.probe.http.request import PROMPT, Api, ApiKey, Encoding
+from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names
-from streaming_operator.probe.question import Plan, Replica
-from streaming_operator.routes import edge_of
-from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
 
-CAP_TOKENS = 1024
-"""The most tokens one stream asks for."""
-PROMPT_ROOM = 256
-"""Tokens of the model's length that prompt and chat template get."""
-ROUTINE_FIRST_TOKEN = 120.0
-"""Patience in seconds once the endpoint has streamed: graphs are compiled by then."""
-GENERATION = 300.0
-"""Seconds for the tokens after the first: 1,024 of a very slow model."""
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """Why a verification is made, which decides what it costs and what it judges."""
+class Replica:
+    """One ready pod."""
 
-    routine: bool = False
-    """The endpoint streamed, and the clock alone asks: one stream, and no patience for compiling graphs."""
-    warm: bool = False
-    """The same pods have answered before: the time to the first token is that of users, and is judged."""
+    pod: str
+    target: connection.Target
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to verify and what the result will speak of."""
+
+    targets: tuple[connection.Target, ...]
+    """At most one a hop, in any order; the outermost judges."""
+    model: str
+    names: Names = field(default_factory=Names)
+    key: ApiKey | None = None
+    prompt: str = PROMPT
+    api: Api = "chat"
+    start_tokens: int = 64
+    """max_tokens of the first stream; doubled while a verdict would be a guess."""
+    cap_tokens: int = 1024
+    """The most tokens asked for: 1,024 or what the model's length leaves."""
+    encodings: tuple[Encoding, ...] = ("gzip", "identity")
+    """Asked one after the other, the worse counts; a routine verification asks only the first."""
+    limits: connection.Limits = field(default_factory=connection.Limits)
+    guard: Guard = field(default_factory=Guard)
+    pod_template_hash: str = ""
+    route_hash: str = ""
+    ready_pods: frozenset[str] = frozenset()
+    replicas: tuple[Replica, ...] = ()
+    """Every ready pod of the newest template: whose gauges are read, and who is asked by `checks.per_replica`."""
+    gauges: Gauges | None = None
+    """The engine's own metrics; None: the queue is not looked at and `checks.cancel` is not judged."""
     may_skip: bool = False
-    """It may be left out while the engine's queue is full."""
-
-
-def plan(
-    endpoint: StreamingEndpoint,
-    observed: Observed,
-    *,
-    capabilities: Capabilities,
-    edge: EdgeAddress | None,
-    key: ApiKey | None,
-    ca: str | None,
-    occasion: Occasion,
-    guard: Guard,
-    clock: Callable[[], datetime],
-) -> Plan:
+    """Ask nothing while requests wait in every replica's queue."""
+    checks: Checks = field(default_factory=Checks)
+    max_ttft: float | None = None
+    """Seconds to the first token that are too many; not judged while every queue is full."""
+    max_gap: float | None = None
+    """Seconds between two tokens that are too many."""
+    keep_alive: float = 0.0
+    """Seconds of silence after which the engine promises a comment; 0 for none."""
+    clock: Callable[[], datetime] = _now
+    nonce: Callable[[], str] = _nonce
+    heard: Callable[[Hop, Encoding, int, Finding], None] = lambda hop, encoding, tokens, finding: None
+    """Told after each stream, for a person who waits."""
+    arrived: Callable[[Hop, float, int], None] = lambda hop, at, size: None
     """
-    Say whom to ask, for what, and what the result will speak of.
-
-    *edge* is None when nothing in the cluster tells where the edge listens: then DNS of the host does.
+    Told of each read while it happens: seconds since the request, bytes. Called in the thread that reads all, so it
+    must be quick and safe to call there.
     """
-    verification, engine = endpoint.spec.verification, engines.select(endpoint)
-    length = endpoint.spec.engine.max_model_len
-    cap = CAP_TOKENS if length is None else max(16, min(CAP_TOKENS, length - PROMPT_ROOM))
-    first_token = float(verification.first_request_timeout_seconds)
-    if occasion.routine and occasion.warm:
-        first_token = min(first_token, ROUTINE_FIRST_TOKEN)
-    thresholds = verification.thresholds
-    replicas = _replicas(endpoint, observed)
-    return Plan(
-        targets=_targets(endpoint, observed, replicas, edge, ca),
-        model=endpoint.served_name,
-        names=_names(endpoint, edge_of(endpoint, capabilities)),
-        key=key,
-        prompt=verification.request.prompt,
-        start_tokens=min(verification.request.max_tokens, cap),
-        cap_tokens=cap,
-        encodings=("gzip",) if occasion.routine else ("gzip", "identity"),
-        limits=Limits(first_token=first_token, total=first_token + GENERATION),
-        guard=guard,
-        pod_template_hash=observed.pod_template_hash or "",
-        route_hash=observed.route_hash,
-        ready_pods=frozenset(pod.name for pod in observed.pods if pod.ready and not pod.terminating),
-        replicas=replicas,
-        gauges=Gauges(engine.metrics_path, engine.running_gauge, engine.waiting_gauge),
-        may_skip=occasion.may_skip,
-        checks=verification.checks,
-        max_ttft=_seconds(thresholds.ttft_milliseconds) if occasion.warm else None,
-        max_gap=_seconds(thresholds.max_gap_milliseconds),
-        keep_alive=float(engine.keep_alive_seconds(endpoint)),
-        clock=clock,
-    )
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
-
-
-def _replicas(endpoint: StreamingEndpoint, observed: Observed) -> tuple[Replica, ...]:
-    """Every pod of the newest template that takes requests."""
-    return tuple(
-        Replica(pod.name, Target(Hop.POD, pod.ip, endpoint.spec.engine.port, named_by_cluster=True))
-        for pod in observed.pods
-        if pod.ready and not pod.terminating and pod.ip and pod.template_hash == observed.pod_template_hash
-    )
-
-
-def _targets(
-    endpoint: StreamingEndpoint,
-    observed: Observed,
-    replicas: tuple[Replica, ...],
-    edge: EdgeAddress | None,
-    ca: str | None,
-) -> tuple[Target, ...]:
-    """One target a hop, from the engine outwards; a hop without an address is left out."""
-    targets = [replica.target for replica in replicas[:1]]
-    if observed.service_address is not None:
-        targets.append(Target(Hop.SERVICE, observed.service_address, 80, named_by_cluster=True))
-    exposure, public = endpoint.spec.exposure, endpoint.spec.verification.public_url
-    if exposure is not None:
-        where = edge or EdgeAddress(exposure.host)
-        tls = exposure.ingress is not None and exposure.ingress.tls is not None
-        targets.append(
-            Target(
-                Hop.EXPOSURE,
-                where.address,
-                where.https_port if tls else where.http_port,
-                scheme="https" if tls else "http",
-                host=exposure.host,
-                ca=ca,
-                named_by_cluster=edge is not None,
-            )
-        )
-    return (*targets, *([_public(public, ca)] if public else []))
-
-
-def _public(url: str, ca: str | None) -> Target:
-    """The address that DNS gives for the URL; whoever writes the endpoint chose it."""
-    parts = urlsplit(url)
-    tls = parts.scheme == "https"
-    return Target(
-        Hop.PUBLIC,
-        parts.hostname or "",
-        parts.port or (443 if tls else 80),
-        scheme="https" if tls else "http",
-        host=parts.netloc,
-        path=f"{parts.path}{CHAT_PATH}",
-        ca=ca,
-    )
-
-
-def _names(endpoint: StreamingEndpoint, edge: Edge | None) -> Names:
-    """What the remedies call things."""
-    exposure, ref = endpoint.spec.exposure, endpoint.spec.engine.api_key_secret_ref
-    called = "the edge"
-    if exposure is not None and exposure.ingress is not None:
-        called = f"IngressClass {exposure.ingress.class_name}"
-    elif exposure is not None and exposure.http_route is not None:
-        called = f"Gateway {exposure.http_route.parent_refs[0].name}"
-    return Names(
-        workload=endpoint.name,
-        secret=ref.name if ref else None,
-        profile=edge.profile if edge else None,
-        edge=called,
-        host=exposure.host if exposure else "",
-        prefix=edge.annotations_prefix if edge else "nginx.ingress.kubernetes.io",
-    )
+    every_hop: bool = False
+    """Ask the inner hops also when the judging one streams: a person wants to see them side by side."""

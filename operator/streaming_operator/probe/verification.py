@@ -13,15 +13,15 @@ from functools import partial
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe import checks
-from streaming_operator.probe.checks import Asking
+from streaming_operator.probe.checks import CheckContext
 from streaming_operator.probe.gauges import are_full
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import Ask, Encoding, body, post
+from streaming_operator.probe.http.request import CompletionParams, Encoding, body, post
 from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
-from streaming_operator.probe.question import Plan, Replica
+from streaming_operator.probe.plan import Plan, Replica
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.redaction import without_key
 from streaming_operator.probe.stream.timeline import Timeline
@@ -145,10 +145,10 @@ class _Verification:
                 self._notes.append(checked.note)
         return outcome
 
-    def _asking(self, tokens: int) -> Asking:
+    def _asking(self, tokens: int) -> CheckContext:
         plan = self._plan
-        return Asking(
-            Ask(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api),
+        return CheckContext(
+            CompletionParams(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api),
             plan.nonce,
             plan.limits,
             plan.guard,
@@ -292,7 +292,7 @@ class _Verification:
             return Attempt(cause=NoResponse.KEY, detail=told, with_key=True)
         try:
             pinned = await self._pin(target)
-            ask = Ask(plan.model, plan.prompt, self._tokens, encoding, plan.api)
+            ask = CompletionParams(plan.model, plan.prompt, self._tokens, encoding, plan.api)
             request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
             recorder = Recorder(partial(plan.arrived, target.hop))
             ended = await connection.exchange(pinned, request, recorder, self._limits(target))

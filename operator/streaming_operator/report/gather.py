@@ -12,7 +12,7 @@ from datetime import datetime
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.stream.timeline import Timeline
-from streaming_operator.report.exits import badness, exit_code
+from streaming_operator.report.exit_codes import badness, exit_code
 from streaming_operator.report.model import Arrival, Child, HopReport, Report, Run
 from streaming_operator.values import HopResult, ProbeResult
 

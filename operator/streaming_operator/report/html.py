@@ -7,9 +7,9 @@ Server texts go through the template's escaping; there is no script in the file.
 import jinja2
 
 from streaming_operator.api.reasons import EXPLAINED
-from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
+from streaming_operator.report.drawing import HEIGHT, WIDTH, drawing
+from streaming_operator.report.exit_codes import INCONCLUSIVE, STREAMING, exit_code
 from streaming_operator.report.model import Report
-from streaming_operator.report.picture import HEIGHT, WIDTH, drawing
 from streaming_operator.report.terminal import milliseconds, notes
 
 _ENVIRONMENT = jinja2.Environment(

@@ -9,7 +9,7 @@ import io
 import re
 from xml.etree import ElementTree
 
-from streaming_operator.report.exits import INCONCLUSIVE, NO_CONNECTION, STREAMING, exit_code
+from streaming_operator.report.exit_codes import INCONCLUSIVE, NO_CONNECTION, STREAMING, exit_code
 from streaming_operator.report.model import HopReport, Report, Run
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streaming_operator.report.exits import INCONCLUSIVE, STREAMING, exit_code
+from streaming_operator.report.exit_codes import INCONCLUSIVE, STREAMING, exit_code
 from streaming_operator.report.model import Arrival, Child, HopReport, Report
 
 WIDTH = 118

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from streaming_operator.report.exits import STREAMING
+from streaming_operator.report.exit_codes import STREAMING
 from streaming_operator.report.model import HopReport, Report
 
 _OF_HOP: dict[str, tuple[str, Callable[[HopReport], float | None]]] = {

@@ -12,7 +12,7 @@ from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.judge.verdict import streams
-from streaming_operator.probe.question import Replica
+from streaming_operator.probe.plan import Replica
 from streaming_operator.probe.verification import verify
 from tests.engines.running import RunningEngine
 from tests.probe.conftest import GAUGES, METRICS, plan

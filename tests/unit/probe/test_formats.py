@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streaming_operator.probe.stream.formats import NOTHING, Kind, Metrics, Said, read
+from streaming_operator.probe.stream.formats import NOTHING, EventContent, Kind, Metrics, read
 from streaming_operator.probe.stream.sse import Event
 
 TIMINGS = {
@@ -17,11 +17,11 @@ TIMINGS = {
 MEASURED = Metrics(63.9, 0.1, 18.5, 12.8)
 
 
-def said(data: object) -> Said:
+def said(data: object) -> EventContent:
     return read(Event(json.dumps(data)))
 
 
-def chat(delta: dict[str, object], finish: str | None = None) -> Said:
+def chat(delta: dict[str, object], finish: str | None = None) -> EventContent:
     return said({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
 
@@ -41,35 +41,35 @@ def chat(delta: dict[str, object], finish: str | None = None) -> Said:
 )
 def test_chat_delta(delta: dict[str, object], kind: Kind | None) -> None:
     """Text, thinking and tool calls are tokens, and so is an empty delta that names no role."""
-    assert chat(delta) == Said("chat", kind)
+    assert chat(delta) == EventContent("chat", kind)
 
 
 def test_chat_ending() -> None:
     """The last token carries the reason; an empty delta with a reason is none."""
-    assert chat({"content": "x"}, "length") == Said("chat", "content", finish_reason="length")
-    assert chat({"content": ""}, "stop") == Said("chat", finish_reason="stop")
-    assert chat({}, "stop") == Said("chat", finish_reason="stop")
+    assert chat({"content": "x"}, "length") == EventContent("chat", "content", finish_reason="length")
+    assert chat({"content": ""}, "stop") == EventContent("chat", finish_reason="stop")
+    assert chat({}, "stop") == EventContent("chat", finish_reason="stop")
 
 
 def test_usage_chunk() -> None:
     """Tokens and the server's timing come in the chunk without choices, whichever of the two APIs."""
     chunk = {"choices": [], "usage": {"completion_tokens": 6, "total_tokens": 9}, "metrics": TIMINGS}
-    assert said(chunk) == Said(tokens=6, metrics=MEASURED)
+    assert said(chunk) == EventContent(tokens=6, metrics=MEASURED)
 
 
 def test_done() -> None:
     """[DONE] ends chat completions and completions."""
-    assert read(Event("[DONE]")) == Said(done=True)
+    assert read(Event("[DONE]")) == EventContent(done=True)
 
 
 def test_completions() -> None:
     """Text without a delta; the last token carries the reason here too."""
     choice = {"index": 0, "text": "N", "logprobs": None, "finish_reason": None, "stop_reason": None}
-    assert said({"object": "text_completion", "choices": [choice]}) == Said("completions", "content")
-    assert said({"choices": [choice | {"text": ""}]}) == Said("completions", "empty")
+    assert said({"object": "text_completion", "choices": [choice]}) == EventContent("completions", "content")
+    assert said({"choices": [choice | {"text": ""}]}) == EventContent("completions", "empty")
     ending = choice | {"finish_reason": "length"}
-    assert said({"choices": [ending]}) == Said("completions", "content", finish_reason="length")
-    assert said({"choices": [ending | {"text": ""}]}) == Said("completions", finish_reason="length")
+    assert said({"choices": [ending]}) == EventContent("completions", "content", finish_reason="length")
+    assert said({"choices": [ending | {"text": ""}]}) == EventContent("completions", finish_reason="length")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_completions() -> None:
 )
 def test_responses_delta(name: str, text: str, kind: Kind) -> None:
     """Every event of the responses API that ends in `.delta` bears a token."""
-    assert said({"type": name, "delta": text, "sequence_number": 4}) == Said("responses", kind)
+    assert said({"type": name, "delta": text, "sequence_number": 4}) == EventContent("responses", kind)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_responses_delta(name: str, text: str, kind: Kind) -> None:
 def test_responses_around_the_tokens(name: str) -> None:
     """What opens, closes and repeats is no token and no end."""
     told = {"type": name, "response": {"status": "in_progress", "usage": None}, "text": "all of it"}
-    assert said(told) == Said("responses")
+    assert said(told) == EventContent("responses")
 
 
 def test_vllms_end_of_a_response() -> None:
@@ -107,7 +107,7 @@ def test_vllms_end_of_a_response() -> None:
         "usage": {"input_tokens": 24, "output_tokens": 6},
         "metrics": TIMINGS | {"speculative_decoding": None},
     }
-    expected = Said("responses", tokens=6, metrics=MEASURED, finish_reason="length", done=True)
+    expected = EventContent("responses", tokens=6, metrics=MEASURED, finish_reason="length", done=True)
     assert said({"type": "response.completed", "response": response}) == expected
 
 
@@ -133,7 +133,7 @@ def test_vllms_end_of_a_response() -> None:
 )
 def test_ends_of_a_response(name: str, response: dict[str, object], reason: str, error: str | None) -> None:
     """Each terminal event is an end, told in the words of the other formats."""
-    expected = Said("responses", finish_reason=reason, error=error, done=True)
+    expected = EventContent("responses", finish_reason=reason, error=error, done=True)
     assert said({"type": name, "response": response}) == expected
 
 
@@ -142,13 +142,13 @@ def test_ends_of_a_response(name: str, response: dict[str, object], reason: str,
 )
 def test_error_event_of_responses(event: dict[str, object]) -> None:
     """An error event is an end too, in OpenAI's documented form and in the one it sends."""
-    assert said(event) == Said("responses", error="boom", done=True)
+    assert said(event) == EventContent("responses", error="boom", done=True)
 
 
 @pytest.mark.parametrize("error", [{"message": "a\n b", "code": 500}, "a b"])
 def test_error_event_of_chat(error: object) -> None:
     """The message in one line; [DONE] follows by itself."""
-    assert said({"error": error}) == Said(error="a b")
+    assert said({"error": error}) == EventContent(error="a b")
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_numbers_that_no_answer_has(value: str) -> None:
 def test_words_of_a_server_steer_no_terminal() -> None:
     """Escape sequences and half surrogate pairs become replacement characters, length has a bound."""
     event = '{"error": "\\u001b[2J\\ud800 %s", "choices": [{"finish_reason": "\\u009b"}]}' % ("x" * 999)
-    assert read(Event(event)) == Said(error="\ufffd[2J\ufffd " + "x" * 194, finish_reason="\ufffd")
+    assert read(Event(event)) == EventContent(error="\ufffd[2J\ufffd " + "x" * 194, finish_reason="\ufffd")

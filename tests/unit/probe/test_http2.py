@@ -13,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming_operator.probe.http import response
-from streaming_operator.probe.http.http2 import WINDOW, Response
-from streaming_operator.probe.http.request import ApiKey, Ask, Request, body, post
+from streaming_operator.probe.http.http2 import WINDOW, Http2Codec
+from streaming_operator.probe.http.request import ApiKey, CompletionParams, Request, body, post
 from streaming_operator.probe.http.response import Broken, End, Ending, Head, Part, Piece, Reset
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
 from tests.unit.probe.streams import DONE, compress, token, usage
 
-REQUEST = post("/v1/chat/completions", "llm.example", body(Ask("tiny"), "n"), "gzip", ApiKey("s3cret"))
+REQUEST = post(
+    "/v1/chat/completions", "llm.example", body(CompletionParams("tiny"), "n"), "gzip", ApiKey("s3cret")
+)
 EVENTS = [token("€"), token(), token(finish="length"), usage(3, 40.0) + DONE]
 STREAM = [(b":status", b"200"), (b"content-type", b"text/event-stream; charset=utf-8")]
 
@@ -28,20 +30,20 @@ STREAM = [(b":status", b"200"), (b"content-type", b"text/event-stream; charset=u
 class Peer:
     """A server that has taken the request; `sent` gives what it has said since."""
 
-    def __init__(self, response: Response, request: Request = REQUEST, window: int | None = None) -> None:
+    def __init__(self, codec: Http2Codec, request: Request = REQUEST, window: int | None = None) -> None:
         self.connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         if window is not None:
             self.connection.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = window
             self.connection.local_settings.acknowledge()
         self.headers: dict[str, str] = {}
         self.body = b""
-        self._response = response
+        self._response = codec
         self.connection.initiate_connection()
-        self.hear(response.opening())
-        assert not response.ready
+        self.hear(codec.opening())
+        assert not codec.ready
         assert self.tell() == []
-        assert response.ready
-        self.hear(response.request(request, "https"))
+        assert codec.ready
+        self.hear(codec.request(request, "https"))
 
     def hear(self, data: bytes) -> None:
         for event in self.connection.receive_data(data):
@@ -66,9 +68,9 @@ class Peer:
 
 def record(says: Callable[[Peer], None]) -> Timeline:
     """One answer, every second of which brings one piece of what the server said."""
-    response, recorder = Response(), Recorder()
-    recorder.begin(response)
-    peer = Peer(response)
+    codec, recorder = Http2Codec(), Recorder()
+    recorder.begin(codec)
+    peer = Peer(codec)
     says(peer)
     recorder.read(1.0, peer.sent())
     return recorder.timeline(Ending.CLOSED, 9.0, "kernel")
@@ -76,7 +78,7 @@ def record(says: Callable[[Peer], None]) -> Timeline:
 
 def test_request_is_the_same_question() -> None:
     """Method, scheme, authority, path, key and body arrive as in HTTP/1.1."""
-    peer = Peer(Response())
+    peer = Peer(Http2Codec())
     assert tuple(peer.headers[name] for name in (":method", ":scheme", ":authority", ":path")) == (
         "POST",
         "https",
@@ -90,7 +92,7 @@ def test_request_is_the_same_question() -> None:
 def test_body_waits_for_the_peers_window() -> None:
     """A body larger than the peer takes is sent as room comes."""
     long = post("/", "h", b"x" * 100_000, "gzip", None)
-    peer = Peer(Response(), long, window=1000)
+    peer = Peer(Http2Codec(), long, window=1000)
     assert len(peer.body) == 1000
     peer.connection.acknowledge_received_data(1000, 1)
     peer.connection.increment_flow_control_window(200_000, 1)
@@ -104,7 +106,7 @@ def test_body_waits_for_the_peers_window() -> None:
 def test_our_window_never_paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is taken is given back long before it runs out: the peer could always send megabytes more."""
     monkeypatch.setattr(response, "DECODED_LIMIT", 4 * WINDOW)
-    peer = Peer(Response())
+    peer = Peer(Http2Codec())
     peer.connection.send_headers(1, STREAM)
     for _ in range(1900):
         peer.connection.send_data(1, b"x" * 16_000)
@@ -114,7 +116,7 @@ def test_our_window_never_paces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_frames_are_numbered() -> None:
     """Each DATA frame is a frame, several in one read or not."""
-    peer = Peer(Response())
+    peer = Peer(Http2Codec())
     peer.connection.send_headers(1, STREAM)
     peer.stream([b"a", b"b"], end=False)
     head, *rest = peer.tell()
@@ -128,9 +130,9 @@ def test_frames_are_numbered() -> None:
 @given(cuts=st.lists(st.integers(0, 1200), max_size=20))
 def test_any_split_of_the_answer_finds_the_same(cuts: list[int]) -> None:
     """However the bytes are cut into reads, counts and completeness are the same."""
-    response, recorder = Response(), Recorder()
-    recorder.begin(response)
-    peer = Peer(response)
+    codec, recorder = Http2Codec(), Recorder()
+    recorder.begin(codec)
+    peer = Peer(codec)
     peer.connection.send_headers(1, STREAM)
     peer.stream(EVENTS)
     raw = peer.sent()
@@ -144,9 +146,9 @@ def test_any_split_of_the_answer_finds_the_same(cuts: list[int]) -> None:
 
 def test_gzip_is_decoded_as_it_comes() -> None:
     """Content-Encoding means the same in either version."""
-    response, recorder = Response(), Recorder()
-    recorder.begin(response)
-    peer = Peer(response)
+    codec, recorder = Http2Codec(), Recorder()
+    recorder.begin(codec)
+    peer = Peer(codec)
     peer.connection.send_headers(1, [*STREAM, (b"content-encoding", b"gzip")])
     for at, piece in enumerate(compress(EVENTS)):
         peer.connection.send_data(1, piece)
@@ -186,46 +188,46 @@ def goaway(last: int, code: int, text: bytes = b"") -> bytes:
 )
 def test_connection_that_is_given_up(last: int, code: int, text: bytes, expected: str) -> None:
     """GOAWAY with an error, or one that leaves our stream out, ends the answer."""
-    peer = Peer(response := Response())
-    assert list(response.feed(peer.sent() + goaway(last, code, text))) == [Reset(expected)]
+    peer = Peer(codec := Http2Codec())
+    assert list(codec.feed(peer.sent() + goaway(last, code, text))) == [Reset(expected)]
 
 
 def test_graceful_goaway_lets_the_stream_end() -> None:
     """A proxy that reloads says GOAWAY and finishes what runs: that is no fault."""
-    peer = Peer(response := Response())
+    peer = Peer(codec := Http2Codec())
     peer.connection.send_headers(1, STREAM)
     peer.stream([b"a"], end=False)
     first = peer.sent()
     peer.stream([b"b"])
-    parts = list(response.feed(first + goaway((1 << 31) - 1, 0) + goaway(1, 0) + peer.sent()))
+    parts = list(codec.feed(first + goaway((1 << 31) - 1, 0) + goaway(1, 0) + peer.sent()))
     assert parts[1:] == [Piece(b"a", 1), Piece(b"b", 2), End()]
 
 
 def test_close_in_the_middle_is_no_end() -> None:
     """HTTP/2 has no body that ends by closing."""
-    peer = Peer(response := Response())
+    peer = Peer(codec := Http2Codec())
     peer.connection.send_headers(1, STREAM)
     peer.stream([b"a"], end=False)
     assert len(peer.tell()) == 2
-    assert list(response.feed(b"")) == []
+    assert list(codec.feed(b"")) == []
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n"])
 def test_peer_that_speaks_something_else(said: bytes) -> None:
     """An answer that is no HTTP/2 is told at once."""
-    assert list(Response().feed(said)) == [Broken("the peer does not speak HTTP/2")]
+    assert list(Http2Codec().feed(said)) == [Broken("the peer does not speak HTTP/2")]
 
 
 def test_frame_that_is_too_large() -> None:
     """A frame beyond what we allowed is not waited for."""
-    peer = Peer(response := Response())
-    (part,) = response.feed(peer.sent() + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01")
+    peer = Peer(codec := Http2Codec())
+    (part,) = codec.feed(peer.sent() + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01")
     assert isinstance(part, Broken)
 
 
 def test_coding_that_nobody_asked_for_keeps_its_status() -> None:
     """The head is told before its coding is refused."""
-    peer = Peer(Response())
+    peer = Peer(Http2Codec())
     peer.connection.send_headers(1, [(b":status", b"503"), (b"content-encoding", b"br")])
     head, broken = peer.tell()
     assert isinstance(head, Head)

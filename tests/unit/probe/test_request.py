@@ -4,12 +4,20 @@ import json
 
 import pytest
 
-from streaming_operator.probe.http.request import PATHS, ApiKey, Ask, body, chat, models_path, post
+from streaming_operator.probe.http.request import (
+    PATHS,
+    ApiKey,
+    CompletionParams,
+    body,
+    chat,
+    models_path,
+    post,
+)
 
 
 def test_body_asks_for_a_measurable_stream() -> None:
     """A unique prompt, an exact length, usage at the end and never in every chunk."""
-    body = json.loads(chat(Ask("tiny", "Count.", 128), "abc"))
+    body = json.loads(chat(CompletionParams("tiny", "Count.", 128), "abc"))
     assert body["stream_options"] == {"include_usage": True}
     assert (
         body["max_tokens"],
@@ -23,7 +31,9 @@ def test_body_asks_for_a_measurable_stream() -> None:
 
 def test_each_api_in_its_own_words() -> None:
     """The same question for all three: prompt, length, nothing kept, no end before the length is reached."""
-    chat_, text, response = (json.loads(body(Ask("tiny", "Count.", 128, api=api), "abc")) for api in PATHS)
+    chat_, text, response = (
+        json.loads(body(CompletionParams("tiny", "Count.", 128, api=api), "abc")) for api in PATHS
+    )
     said = [chat_["messages"][0]["content"], text["prompt"], response["input"]]
     assert said == ["[abc] Count."] * 3
     assert [chat_["max_tokens"], text["max_tokens"], response["max_output_tokens"]] == [128] * 3

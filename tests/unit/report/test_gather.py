@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streaming_operator.api.reasons import Hop, Reason, Verdict
-from streaming_operator.report.exits import exit_code
+from streaming_operator.report.exit_codes import exit_code
 from tests.unit.report.reports import FINE, STORED, report, result
 
 V = Verdict

@@ -20,18 +20,27 @@ from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http import http1, http2, tls
 from streaming_operator.probe.http.guard import Guard, forbidden, key_refused
 from streaming_operator.probe.http.reader import (
-    Ended,
+    Exchange,
+    ExchangeEnd,
     Limits,
-    Line,
-    Listener,
-    Reader,
-    listener,
+    ReaderThread,
+    ResponseSink,
+    reader_thread,
     stamp_arrivals,
 )
 from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, Request
-from streaming_operator.probe.http.response import Broken, NoResponse, Reset, Response
+from streaming_operator.probe.http.response import Broken, Codec, NoResponse, Reset
 
-__all__ = ["Ended", "Limits", "NoResponseError", "Reader", "Target", "connect_times", "exchange", "resolve"]
+__all__ = [
+    "ExchangeEnd",
+    "Limits",
+    "NoResponseError",
+    "ResponseSink",
+    "Target",
+    "connect_times",
+    "exchange",
+    "resolve",
+]
 
 _READ = 64 * 1024
 _TURN = threading.Lock()
@@ -108,13 +117,13 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
     raise NoResponseError(NoResponse.REFUSED_BY_US, "; ".join(refusals))
 
 
-async def exchange(target: Target, request: Request, reader: Reader, limits: Limits) -> Ended:
+async def exchange(target: Target, request: Request, reader: ResponseSink, limits: Limits) -> ExchangeEnd:
     """
     Send the request to a pinned target and hand every read to `reader`, in the listener's thread; raises
     NoResponseError.
     """
-    talk = _Talk(target, limits, listener())
-    done: Future[Ended] = Future()
+    talk = _Dial(target, limits, reader_thread())
+    done: Future[ExchangeEnd] = Future()
     done.set_running_or_notify_cancel()  # from here on only its end ends it
     _THREADS.submit(talk.run, request, reader, done)
     work = asyncio.wrap_future(done)
@@ -173,10 +182,10 @@ def _is_ip(address: str) -> bool:
     return False
 
 
-class _Talk:
+class _Dial:
     """One exchange up to its request, run by one thread; `abandon` may be called from another."""
 
-    def __init__(self, target: Target, limits: Limits, listener: Listener) -> None:
+    def __init__(self, target: Target, limits: Limits, listener: ReaderThread) -> None:
         self._target = target
         self._limits = limits
         self._listener = listener
@@ -193,7 +202,7 @@ class _Talk:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
-    def run(self, request: Request, reader: Reader, done: "Future[Ended]") -> None:
+    def run(self, request: Request, reader: ResponseSink, done: "Future[ExchangeEnd]") -> None:
         """Connect, ask and leave the rest to the listener; `done` gets how it ended, or NoResponseError."""
         try:
             line = self._asked(request, reader, done)
@@ -204,7 +213,7 @@ class _Talk:
             return
         self._listener.add(line)
 
-    def _asked(self, request: Request, reader: Reader, done: "Future[Ended]") -> Line:
+    def _asked(self, request: Request, reader: ResponseSink, done: "Future[ExchangeEnd]") -> Exchange:
         try:
             sock = self._connect()
         except OSError as error:
@@ -214,9 +223,9 @@ class _Talk:
             if self._target.scheme == "https":
                 self._tls = self._shake_hands(sock, deadline)
             spoken = self._tls.http2 if self._tls else self._target.http2
-            response: Response = http2.Response() if spoken else http1.Response()
+            response: Codec = http2.Http2Codec() if spoken else http1.Http1Codec()
             reader.begin(response)
-            line = Line(sock, self._tls, response, reader, self._limits, done)
+            line = Exchange(sock, self._tls, response, reader, self._limits, done)
             try:
                 self._open(sock, response, deadline)
             except OSError as error:
@@ -260,7 +269,7 @@ class _Talk:
                 NoResponse.TLS, f"{target} as {target.server_name}: {_reason(error)}"
             ) from error
 
-    def _open(self, sock: socket.socket, response: Response, deadline: float) -> None:
+    def _open(self, sock: socket.socket, response: Codec, deadline: float) -> None:
         """What the version of HTTP wants to have said before the request."""
         self._send(sock, response.opening())
         data = b""  # the handshake's last read may hold the first frames already

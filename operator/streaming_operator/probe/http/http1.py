@@ -13,8 +13,8 @@ from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import Body, Broken, End, Head, Part, Piece, Unreadable, readable
 
 
-class Response:
-    """The answer to one request (`answer.Response`)."""
+class Http1Codec:
+    """The answer to one request (`response.Codec`)."""
 
     version = "HTTP/1.1"
     ready = True

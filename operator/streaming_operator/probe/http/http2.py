@@ -43,9 +43,9 @@ _DEBUG_KEPT = 80
 """Bytes of a GOAWAY's free text that are told."""
 
 
-class Response:
+class Http2Codec:
     """
-    The answer to one request (`answer.Response`).
+    The answer to one request (`response.Codec`).
 
     The request waits for the peer's settings: some servers refuse a body that comes before they are known.
     """

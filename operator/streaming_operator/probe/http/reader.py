@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from streaming_operator.probe.http import tls
-from streaming_operator.probe.http.response import Ending, Response
+from streaming_operator.probe.http.response import Codec, Ending
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +64,13 @@ class Limits:
     size: int = 8 * 1024 * 1024
 
 
-class Reader(Protocol):
+class ResponseSink(Protocol):
     """Who takes the reads; `timeline.Recorder` is the one."""
 
     ending: Ending | None
     token_seen: bool
 
-    def begin(self, response: Response) -> None:
+    def begin(self, response: Codec) -> None:
         """What the reads are to be parsed with: the version of HTTP is known by now."""
 
     def read(self, at: float, data: bytes) -> None:
@@ -78,7 +78,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ExchangeEnd:
     """How the exchange ended, when, and by which clock its reads were stamped."""
 
     ending: Ending
@@ -89,15 +89,15 @@ class Ended:
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class Exchange:
     """One connection on which a request was just sent; `sent` and what follows start its clock."""
 
     sock: socket.socket
     session: tls.Session | None
-    response: Response
-    reader: Reader
+    response: Codec
+    reader: ResponseSink
     limits: Limits
-    done: "Future[Ended]"
+    done: "Future[ExchangeEnd]"
     sent: float = 0.0
     wall_offset: float = 0.0
     segments_before: int | None = None
@@ -120,7 +120,7 @@ class Line:
         if left is not None and before - _STEP <= left - self.wall_offset <= time.monotonic():
             self.sent = max(before, left - self.wall_offset)
 
-    def receive(self) -> "_Read | Ended":
+    def receive(self) -> "_Read | ExchangeEnd":
         """What is there, stamped; not yet looked at."""
         try:
             raw, ancillary, _, _ = self.sock.recvmsg(_READ, socket.CMSG_SPACE(_TIMESPEC.size))
@@ -134,7 +134,7 @@ class Line:
                 stamp = _seconds(value)
         return _Read(raw, stamp, self.now())
 
-    def take(self, read: "_Read") -> Ended | None:
+    def take(self, read: "_Read") -> ExchangeEnd | None:
         """Hand a read on; how the exchange ended, once it has."""
         if read.raw is None:
             self.send(b"")  # woken for what was left to send
@@ -169,7 +169,7 @@ class Line:
             while self.unsent:
                 del self.unsent[: self.sock.send(self.unsent)]
 
-    def overdue(self) -> Ended | None:
+    def overdue(self) -> ExchangeEnd | None:
         """Which cap is used up."""
         now, limits = self.now(), self.limits
         if not self.reader.token_seen and now >= limits.first_token:
@@ -182,12 +182,12 @@ class Line:
         """Seconds since the request."""
         return time.monotonic() - self.sent
 
-    def ended(self, ending: Ending, at: float) -> Ended:
+    def ended(self, ending: Ending, at: float) -> ExchangeEnd:
         """The end, with what can be said of the clock."""
         stepped = abs(_wall_offset() - self.wall_offset) > _STEP
         before, after = self.segments_before, _segments(self.sock)
         segments = None if before is None or after is None else after - before
-        return Ended(ending, at, "kernel" if self.stamped and not stepped else "monotonic", segments)
+        return ExchangeEnd(ending, at, "kernel" if self.stamped and not stepped else "monotonic", segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +199,12 @@ class _Read:
     now: float
 
 
-class Listener:
+class ReaderThread:
     """The thread; it sleeps while there is no answer to read."""
 
     def __init__(self) -> None:
-        self._new: deque[Line] = deque()
-        self._lines: set[Line] = set()
+        self._new: deque[Exchange] = deque()
+        self._lines: set[Exchange] = set()
         self._checked = 0.0
         self._selector = selectors.DefaultSelector()
         self._bell, self._heard = socket.socketpair()
@@ -214,7 +214,7 @@ class Listener:
         self._selector.register(self._heard, selectors.EVENT_READ)
         threading.Thread(target=self._run, name="probe-listener", daemon=True).start()
 
-    def add(self, line: Line) -> None:
+    def add(self, line: Exchange) -> None:
         """Read this line to its end; `line.done` gets how it ended, and its socket is closed."""
         self._new.append(line)
         self._bell.send(b"\0")
@@ -244,7 +244,7 @@ class Listener:
             for line in list(self._lines):
                 self._finish(line, line.overdue())
 
-    def _welcome(self, line: Line) -> None:
+    def _welcome(self, line: Exchange) -> None:
         try:
             line.sock.setblocking(False)
             self._selector.register(line.sock, selectors.EVENT_READ, line)
@@ -254,31 +254,31 @@ class Listener:
             return
         self._lines.add(line)
 
-    def _take(self, line: Line, read: "_Read | Ended") -> None:
+    def _take(self, line: Exchange, read: "_Read | ExchangeEnd") -> None:
         try:
-            ended = read if isinstance(read, Ended) else line.take(read)
+            ended = read if isinstance(read, ExchangeEnd) else line.take(read)
             self._wait_for(line)
         except Exception as error:  # noqa: BLE001 - one answer's; whoever awaits it gets it, the others go on
             self._fail(line, error)
             return
         self._finish(line, ended)
 
-    def _wait_for(self, line: Line) -> None:
+    def _wait_for(self, line: Exchange) -> None:
         """Whether there is something left to send decides what the socket is watched for."""
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.unsent else 0)
         if self._selector.get_key(line.sock).events != wanted:
             self._selector.modify(line.sock, wanted, line)
 
-    def _finish(self, line: Line, ended: Ended | None) -> None:
+    def _finish(self, line: Exchange, ended: ExchangeEnd | None) -> None:
         if ended is not None:
             self._drop(line)
             line.done.set_result(ended)
 
-    def _fail(self, line: Line, error: Exception) -> None:
+    def _fail(self, line: Exchange, error: Exception) -> None:
         self._drop(line)
         line.done.set_exception(error)
 
-    def _drop(self, line: Line) -> None:
+    def _drop(self, line: Exchange) -> None:
         self._lines.discard(line)
         with contextlib.suppress(KeyError, ValueError):  # not there any more
             self._selector.unregister(line.sock)
@@ -338,10 +338,10 @@ def _wall_offset() -> float:
 _CALLED = threading.Lock()
 
 
-def listener() -> Listener:
+def reader_thread() -> ReaderThread:
     """The only one, from the first call on."""
     with _CALLED:
-        return _the_listener()
+        return _the_reader_thread()
 
 
 SWITCH_SECONDS = 0.0005
@@ -352,6 +352,6 @@ default) and lets go for an instant, as a busy event loop does, is never asked: 
 
 
 @functools.cache
-def _the_listener() -> Listener:
+def _the_reader_thread() -> ReaderThread:
     sys.setswitchinterval(SWITCH_SECONDS)
-    return Listener()
+    return ReaderThread()

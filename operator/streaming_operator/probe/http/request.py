@@ -49,7 +49,7 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class CompletionParams:
     """What is asked of the model."""
 
     model: str
@@ -76,7 +76,7 @@ class Request:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + self.body
 
 
-def body(ask: Ask, nonce: str) -> bytes:
+def body(ask: CompletionParams, nonce: str) -> bytes:
     """
     The body of a streamed completion that generates exactly `max_tokens` tokens on vLLM, in the form of its API.
 
@@ -95,7 +95,7 @@ def body(ask: Ask, nonce: str) -> bytes:
     return json.dumps(asked).encode()
 
 
-def chat(ask: Ask, nonce: str) -> bytes:
+def chat(ask: CompletionParams, nonce: str) -> bytes:
     """The body for the chat API, whatever `ask.api` says."""
     return body(replace(ask, api="chat"), nonce)
 

@@ -106,7 +106,7 @@ class Unreadable(Exception):
     """A body that cannot be decoded; `http1` and `http2` make it `Broken`."""
 
 
-class Response(Protocol):
+class Codec(Protocol):
     """The answer to one request, of either version: what is to be sent, and the parts of what came."""
 
     version: str

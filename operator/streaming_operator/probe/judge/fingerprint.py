@@ -31,7 +31,7 @@ class Proxy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProxyMatch:
     """A proxy and the mark that gave it away; `author` if it wrote the answer itself."""
 
     proxy: Proxy
@@ -96,28 +96,28 @@ TOTALS = {Proxy.ENVOY: 15.0, Proxy.GOOGLE: 30.0}
 """Seconds after which a proxy ends any request by default, however busily it flows."""
 
 
-def seen(t: Timeline) -> Seen | None:
+def seen(t: Timeline) -> ProxyMatch | None:
     """The proxy that an answer speaks of; None where it bears no marks, as behind HAProxy or Traefik."""
     front = _by_header(t)
     author = _by_body(t)
     if author is not None:
         if author.proxy is Proxy.NGINX and t.head is not None and t.head.header("server") is None:
-            return Seen(Proxy.INGRESS_NGINX, f"{author.mark} without a Server header", author=True)
+            return ProxyMatch(Proxy.INGRESS_NGINX, f"{author.mark} without a Server header", author=True)
         other = front is not None and front.proxy is not author.proxy
-        return Seen(author.proxy, author.mark, True, front.proxy if front and other else None)
+        return ProxyMatch(author.proxy, author.mark, True, front.proxy if front and other else None)
     # Bursts are made by the proxy that sends them; headers also come from the proxies behind it.
     return _by_bursts(t) or front or _by_silence(t)
 
 
-def _by_header(t: Timeline) -> Seen | None:
+def _by_header(t: Timeline) -> ProxyMatch | None:
     for name, part, proxy in _HEADERS:
         value = t.head.header(name) if t.head else None
         if value is not None and part in value.lower():
-            return Seen(proxy, f"{name}: {value[:40]}")
+            return ProxyMatch(proxy, f"{name}: {value[:40]}")
     return None
 
 
-def _by_body(t: Timeline) -> Seen | None:
+def _by_body(t: Timeline) -> ProxyMatch | None:
     if t.status is None or t.status < 300:
         return None
     body = t.body.strip()
@@ -126,7 +126,7 @@ def _by_body(t: Timeline) -> Seen | None:
     )
     if found is None:
         found = next((proxy for words, proxy in _PAGES if words in body), None)
-    return Seen(found, "its error page", author=True) if found else None
+    return ProxyMatch(found, "its error page", author=True) if found else None
 
 
 def burst_times(t: Timeline) -> tuple[float, ...]:
@@ -140,26 +140,26 @@ def burst_times(t: Timeline) -> tuple[float, ...]:
     return tuple(times)
 
 
-def _by_bursts(t: Timeline) -> Seen | None:
+def _by_bursts(t: Timeline) -> ProxyMatch | None:
     if t.events_per_read < 2 or not t.is_event_stream:
         return None
     inner = t.bursts[1:-1] if len(t.bursts) > 3 else t.bursts[:-1]
     for size in (4096, 8192):
         # Chunk header and trailer add up to 16 bytes to the buffer's size.
         if len(inner) >= 2 and sum(size <= one <= size + 16 for one in inner) * 4 >= len(inner) * 3:
-            return Seen(Proxy.NGINX, f"bursts of {size} bytes")
+            return ProxyMatch(Proxy.NGINX, f"bursts of {size} bytes")
     pauses = tuple(later - earlier for earlier, later in pairwise(burst_times(t)))
     usual = quantile(pauses, 0.5)
     pace = t.spread / max(t.events - 1, 1)  # the first byte of a burst starts the clock
     if len(pauses) >= 2 and usual is not None and CORK[0] <= usual <= CORK[1] + pace:
-        return Seen(Proxy.HAPROXY, f"a burst every {usual * 1000:.0f} ms")
+        return ProxyMatch(Proxy.HAPROXY, f"a burst every {usual * 1000:.0f} ms")
     return None
 
 
-def _by_silence(t: Timeline) -> Seen | None:
+def _by_silence(t: Timeline) -> ProxyMatch | None:
     if t.done or t.ending not in (Ending.CLOSED, Ending.RESET):
         return None
     for seconds, proxy in _IDLE.items():
         if -0.1 <= t.silence - seconds <= 0.5:
-            return Seen(proxy, f"a cut after {seconds} s of silence")
+            return ProxyMatch(proxy, f"a cut after {seconds} s of silence")
     return None

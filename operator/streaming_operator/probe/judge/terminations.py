@@ -12,7 +12,7 @@ from dataclasses import replace
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.http.response import Ending
 from streaming_operator.probe.judge.finding import Cut, Finding, Symptom
-from streaming_operator.probe.judge.fingerprint import LAZY, LINGERS, TOTALS, Seen
+from streaming_operator.probe.judge.fingerprint import LAZY, LINGERS, TOTALS, ProxyMatch
 from streaming_operator.probe.stream.timeline import Timeline
 
 IDLE_CUT = 5.0
@@ -26,7 +26,7 @@ SAME_AGE = 0.06
 """Seconds by which cuts of one timer may differ; what cuts by bytes or tokens differs by the engine's own pace."""
 
 
-def incomplete(t: Timeline, who: Seen | None) -> Finding | None:
+def incomplete(t: Timeline, who: ProxyMatch | None) -> Finding | None:
     """Completeness, judged before any timing."""
     if t.error is not None:
         said = f"after {t.events} token events the stream carried an error: {t.error}"
@@ -43,7 +43,7 @@ def incomplete(t: Timeline, who: Seen | None) -> Finding | None:
     return None
 
 
-def _unfinished(t: Timeline, who: Seen | None) -> Finding:
+def _unfinished(t: Timeline, who: ProxyMatch | None) -> Finding:
     if not t.events and t.ending in (Ending.SILENT, Ending.TOO_LONG):
         return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no first token within {t.ended_at:.0f} s")
     if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
@@ -60,7 +60,7 @@ def _unfinished(t: Timeline, who: Seen | None) -> Finding:
     return _cut(t, who, so_far)
 
 
-def _cut(t: Timeline, who: Seen | None, so_far: str) -> Finding:
+def _cut(t: Timeline, who: ProxyMatch | None, so_far: str) -> Finding:
     """A stream that was broken off: after a silence, at a known age, or for no reason that one stream shows."""
     linger = LINGERS.get(who.proxy, 0.0) if who else 0.0
     if t.silence < linger - ON_TIME:

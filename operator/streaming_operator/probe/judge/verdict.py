@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
-from streaming_operator.probe.judge.fingerprint import Seen, seen
+from streaming_operator.probe.judge.fingerprint import ProxyMatch, seen
 from streaming_operator.probe.judge.http_errors import no_answer, no_head, not_a_stream, refused
 from streaming_operator.probe.judge.terminations import IDLE_CUT, incomplete, one_age
 from streaming_operator.probe.stream.timeline import Timeline
@@ -124,7 +124,7 @@ def judge(
 
 
 def _judged(
-    t: Timeline, who: Seen | None, with_key: bool, jitter: float, control: Timeline | None, capped: bool
+    t: Timeline, who: ProxyMatch | None, with_key: bool, jitter: float, control: Timeline | None, capped: bool
 ) -> Finding:
     if t.status is None:
         return no_head(t)

@@ -52,7 +52,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class EventContent:
     """One event's news; None where it has none."""
 
     api: Api | None = None
@@ -68,13 +68,13 @@ class Said:
     """Whether this is the format's own end marker."""
 
 
-NOTHING = Said()
+NOTHING = EventContent()
 
 
-def read(event: Event) -> Said:
+def read(event: Event) -> EventContent:
     """What the event says."""
     if event.data.strip() == DONE:
-        return Said(done=True)
+        return EventContent(done=True)
     try:
         found = json.loads(event.data)
     except (ValueError, RecursionError):  # brackets can be nested deeper than any parser goes
@@ -87,7 +87,7 @@ def read(event: Event) -> Said:
     return _completion(found)
 
 
-def _completion(chunk: dict[str, Any]) -> Said:
+def _completion(chunk: dict[str, Any]) -> EventContent:
     """A chunk of chat completions or completions."""
     api: Api | None = None
     kind: Kind | None = None
@@ -101,7 +101,7 @@ def _completion(chunk: dict[str, Any]) -> Said:
             api, kind = "completions", kind or _of_text(choice["text"], ended=reason is not None)
     usage = _tokens(chunk.get("usage"), "completion_tokens")
     error = _error_text(chunk["error"]) if chunk.get("error") else None
-    return Said(api, kind, usage, _metrics(chunk.get("metrics")), reason, error)
+    return EventContent(api, kind, usage, _metrics(chunk.get("metrics")), reason, error)
 
 
 def _of_delta(delta: dict[str, Any], *, ended: bool) -> Kind | None:
@@ -121,19 +121,19 @@ def _of_text(text: str, *, ended: bool) -> Kind | None:
     return None if ended else "empty"
 
 
-def _response(kind: str, event: dict[str, Any]) -> Said:
+def _response(kind: str, event: dict[str, Any]) -> EventContent:
     """An event of the responses API."""
     if kind == "error":
-        return Said("responses", error=_error_text(event.get("error") or event), done=True)
+        return EventContent("responses", error=_error_text(event.get("error") or event), done=True)
     if kind.endswith(".delta") and isinstance(event.get("delta"), str):
-        return Said("responses", kind=_of_event(kind) if event["delta"] else "empty")
+        return EventContent("responses", kind=_of_event(kind) if event["delta"] else "empty")
     response = event.get("response")
     if kind not in _TERMINAL or not isinstance(response, dict):
-        return Said("responses")
+        return EventContent("responses")
     failed = _error_text(response.get("error") or "no reason given") if kind == "response.failed" else None
     details = response.get("incomplete_details")
     reason = readable(str(details.get("reason") or "")) if isinstance(details, dict) else ""
-    return Said(
+    return EventContent(
         "responses",
         tokens=_tokens(response.get("usage"), "output_tokens"),
         metrics=_metrics(response.get("metrics")),

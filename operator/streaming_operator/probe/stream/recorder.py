@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streaming_operator.probe.http import http1
-from streaming_operator.probe.http.response import Broken, End, Ending, Head, Piece, Reset, Response
+from streaming_operator.probe.http.response import Broken, Codec, End, Ending, Head, Piece, Reset
 from streaming_operator.probe.stream import formats, sse
-from streaming_operator.probe.stream.formats import Said
+from streaming_operator.probe.stream.formats import EventContent
 from streaming_operator.probe.stream.timeline import Arrival, Timeline
 
 BODY_KEPT = 16 * 1024
@@ -27,7 +27,7 @@ class Recorder:
     ending: Ending | None = None
     """How the answer ended, once it has."""
     token_seen: bool = False
-    _response: Response = field(default_factory=http1.Response)
+    _response: Codec = field(default_factory=http1.Http1Codec)
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _found: dict[str, Any] = field(default_factory=dict)
     _arrivals: list[Arrival] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Recorder:
         """Whether the message ended by its own framing."""
         return self.ending is Ending.COMPLETE
 
-    def begin(self, response: Response) -> None:
+    def begin(self, response: Codec) -> None:
         """What the answer will be read with; HTTP/1.1 if never called."""
         self._response = response
 
@@ -109,7 +109,7 @@ class Recorder:
                 self._arrivals.append(Arrival(at, len(self._sizes), piece.frame, said.kind))
                 self.token_seen = True
 
-    def _note(self, said: Said) -> None:
+    def _note(self, said: EventContent) -> None:
         """What an event tells besides its token; of an error the first counts, of all else the last."""
         if said.error is not None:
             self._found.setdefault("error", said.error)

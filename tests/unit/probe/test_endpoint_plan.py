@@ -21,7 +21,7 @@ def planned(
     **spec: Any,
 ) -> probe.Plan:
     """The plan for the four-line resource, with parts replaced."""
-    return probe.plan(
+    return probe.plan_for(
         an_endpoint(verification=verification or {}, **spec),
         world or observed(),
         capabilities=CAPABILITIES,
