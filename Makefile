@@ -61,11 +61,10 @@ generate: venv ## Write the CRD, the plain manifests and docs/conditions.md from
 golden: venv ## Write the golden files from the renderer; read the diff before you commit it
 	@GOLDEN=write $(BIN)/python -m pytest -q tests/golden
 
-lock: venv ## Resolve the dependencies anew into the two lock files (needs uv)
-	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
-	@uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
+lock: venv ## Resolve the dependencies anew into the two lock files
+	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock
-	@uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
+	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
 		--group dev pyproject.toml --output-file requirements-dev.lock
 
 clean: ## Remove the cluster and what was started for it; the cache stays

@@ -25,7 +25,7 @@ def install(directory: Path) -> None:
     """Make `directory`, which must not exist; on any error it is not left half-made."""
     missing = [tool for tool in TOOLS if not _tool(tool)]
     if missing:
-        raise InstallError(f"needs {', '.join(missing)}: install uv (PyPI), gcc and binutils")
+        raise InstallError(f"needs {', '.join(missing)}: `make venv` brings uv; install gcc and binutils")
     if sys.version_info[:2] != PYTHON:
         raise InstallError(
             "needs CPython 3.11, whose wheels requirements.lock lists: start it with python3.11"
