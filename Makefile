@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help venv demo test check bench bench-tools fuzz clean generate golden lock lint typecheck
+.PHONY: help venv demo test check bench bench-tools fuzz clean generate golden lock rehearsal lint typecheck
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
 ifeq ($(origin PYTHON), undefined)
@@ -17,13 +17,14 @@ export PYTHONDONTWRITEBYTECODE := 1
 export IMAGES ?= auto
 # Options for pytest, e.g. make test PYTEST='-k sse -x'
 PYTEST ?=
+REHEARSAL ?=
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## Make .venv from the lock file (about 30 s, then at once)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) hack/venv.py
+	@$(PYTHON) -m hack.venv
 
 demo: venv ## Cluster, ingress-nginx, operator, a real vLLM; then watch it stream
 	@$(BIN)/python -m tests.cluster.demo
@@ -66,6 +67,10 @@ lock: venv ## Resolve the dependencies anew into the two lock files
 		pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
 		--group dev pyproject.toml --output-file requirements-dev.lock
+
+# make rehearsal REHEARSAL='--release trixie --commands "make demo"'
+rehearsal: venv ## All that needs no cluster, in a bare Debian 12 and 13; REHEARSAL=--commands: both commands, cold
+	@$(BIN)/python -m hack.rehearsal $(REHEARSAL)
 
 clean: ## Remove the cluster and what was started for it; the cache stays
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }

@@ -8,12 +8,13 @@ where that is missing and we are root.
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.cluster import cache, packages, steps
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -21,16 +22,12 @@ LOCK = ROOT / "requirements-dev.lock"
 NEEDED = (3, 11)
 
 
-class Failure(Exception):
-    """A foreseen end; its text says what to do."""
-
-
 def main() -> int:
     """Make or reuse .venv; 1 with one sentence when it cannot be made."""
     try:
         make()
-    except Failure as failure:
-        print(f"venv: {failure}", file=sys.stderr)
+    except steps.Failure as failure:
+        steps.say(f"venv: {failure}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -41,24 +38,27 @@ def make() -> None:
     """Bring .venv to what the lock file says; nothing to do when its stamp matches."""
     if sys.version_info < NEEDED:
         version = sys.version.split()[0]
-        raise Failure(f"Python {version} is too old; install 3.11 or newer, or name one: make PYTHON=...")
+        raise steps.Failure(
+            f"Python {version} is too old", remedy="install 3.11 or newer, or name one: make PYTHON=..."
+        )
     stamp = VENV / "made-from"
     wanted = _digest()
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     start = time.monotonic()
-    print("venv: installing the locked packages into .venv (about 30 s, once)", file=sys.stderr, flush=True)
+    steps.say("venv: installing the locked packages into .venv (about 30 s, once)")
     stamp.unlink(missing_ok=True)
+    log = cache.log("venv")
     if not _usable():
         _require_ensurepip()
         shutil.rmtree(VENV, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(VENV)], "the virtual environment could not be made")
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)], "a package could not be installed")
-    own = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-    _run([*pip, *own], "the project could not be installed")
+        steps.run([sys.executable, "-m", "venv", VENV], log)
+    pip = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    remedy = "the package index must be reachable (pip config list)"
+    steps.run([*pip, "--require-hashes", "--no-deps", "-r", LOCK], log, remedy=remedy)
+    steps.run([*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT], log)
     stamp.write_text(wanted)
-    print(f"venv: done in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    steps.say(f"venv: done in {time.monotonic() - start:.0f} s")
 
 
 def _digest() -> str:
@@ -81,23 +81,9 @@ def _usable() -> bool:
 
 def _require_ensurepip() -> None:
     """Debian keeps ensurepip in a package of its own."""
-    if importlib.util.find_spec("ensurepip") is not None:
-        return
-    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Failure(f"this Python cannot make virtual environments; install {package}")
-    print(f"venv: installing {package} (about 10 s, once)", file=sys.stderr, flush=True)
-    for words in (["update"], ["install", "-y", "--no-install-recommends", package]):
-        _run(["apt-get", "-qq", *words], f"{package} could not be installed")
-
-
-def _run(words: list[str], trouble: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, env=environment, check=False)
-    if done.returncode != 0:
-        raise Failure(
-            f"{trouble}: {Path(words[0]).name} ended with {done.returncode}, its own words are above"
-        )
+    if importlib.util.find_spec("ensurepip") is None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        packages.install((f"python{version}-venv",), "the part of Python that makes virtual environments")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import cache, steps
+from . import cache, packages, steps
 from .versions import HERE
 
 PID_FILE = cache.STATE / "dockerd.pid"
@@ -36,32 +36,11 @@ def ensure() -> None:
         raise steps.Failure(
             "no container engine answers (docker info)", remedy="start Docker, or run this as root on Debian"
         )
-    _install()
+    packages.require("docker", "dockerd", about="the container engine", with_packages=PACKAGES)
     if running():
         return
     with steps.step("start dockerd"):
         _start()
-
-
-def _install() -> None:
-    if shutil.which("docker") and shutil.which("dockerd"):
-        return
-    install(PACKAGES, "the container engine")
-
-
-def install(packages: tuple[str, ...], about: str) -> None:
-    """Install Debian packages on this machine."""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise steps.Failure(
-            f"{about} is missing and this is not root on Debian", remedy=f"install {' '.join(packages)}"
-        )
-    with steps.step(f"install {about} from Debian ({' '.join(packages)})"):
-        log = cache.log(f"apt-{packages[0]}")
-        env = {"DEBIAN_FRONTEND": "noninteractive"}
-        steps.run(
-            ["apt-get", "update"], log, env=env, remedy="the Debian mirror of this machine must be reachable"
-        )
-        steps.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], log, env=env)
 
 
 def _start() -> None:

@@ -6,9 +6,8 @@ import os
 import platform
 import shutil
 import time
-from pathlib import Path
 
-from . import cache, docker, images, ingress, kind, network, prometheus, steps, tools
+from . import cache, docker, images, ingress, kind, network, prometheus, rootfs, steps, tools
 from .versions import VERSIONS, Mode
 
 _MODE_FILE = cache.STATE / "mode"
@@ -22,18 +21,13 @@ def available() -> str | None:
         return "the test cluster is built for Linux on x86-64: run it in such a virtual machine"
     if os.geteuid() != 0:
         return "the test cluster needs root (packet filter, root file systems): run as root"
-    if not _is_debian():
-        return f"the test cluster is made from the packages of Debian {VERSIONS.debian}: run it there"
+    if not rootfs.is_debian():
+        return "the test cluster is made from Debian's packages: run it on Debian 12 or 13"
     if not docker.running() and not shutil.which("dockerd") and not shutil.which("apt-get"):
         return "no container engine and no apt-get to install one: install Docker"
     if not shutil.which("go") and not (cache.ROOT / "tools").is_dir():
         return "Go is not installed and nothing is built yet: install Go 1.26 or newer"
     return None
-
-
-def _is_debian() -> bool:
-    release = Path("/etc/os-release")
-    return release.exists() and f"VERSION_CODENAME={VERSIONS.debian}" in release.read_text()
 
 
 def up(wish: str | None = None) -> None:

@@ -7,8 +7,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from . import archive, cache, docker, steps
+from . import archive, cache, packages, steps
 from .versions import VERSIONS
+
+RELEASES = ("bookworm", "trixie")
+"""Debian 12 and 13."""
 
 # What no container needs. perl comes with debconf; nothing of ours calls it.
 PRUNED = (
@@ -26,42 +29,56 @@ _KEPT_OPTIONS = (
 )
 
 
-def debian(name: str, packages: tuple[str, ...], *, variant: str = "essential") -> Path:
+def debian(
+    name: str, include: tuple[str, ...], *, variant: str = "essential", release: str = VERSIONS.debian
+) -> Path:
     """The tar file of a Debian root file system with these packages, made by mmdebstrap if need be."""
-    digest = cache.key(VERSIONS.debian, variant, *sorted(packages))
+    digest = cache.key(release, variant, *sorted(include))
 
     def build(draft: Path) -> None:
-        if not shutil.which("mmdebstrap"):
-            docker.install(("mmdebstrap",), "mmdebstrap")
+        packages.require("mmdebstrap", about="mmdebstrap")
         with steps.step(f"make the Debian root file system {name!r} (about 40 s, once)"):
             argv = [
-                "mmdebstrap", f"--variant={variant}", "--mode=root", f"--include={','.join(packages)}",
+                "mmdebstrap", f"--variant={variant}", "--mode=root", f"--include={','.join(include)}",
                 '--aptopt=APT::Install-Recommends "false"',
                 *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("man", "doc", "locale")),
                 *(f"--aptopt={option}" for option in _apt_options()),
-                VERSIONS.debian, str(draft / "root.tar"), *_sources(),
+                release, str(draft / "root.tar"), str(_sources(release, draft)),
             ]  # fmt: skip
             steps.run(argv, cache.log(f"mmdebstrap-{name}"), remedy="the Debian mirror must be reachable")
 
     return cache.folder("rootfs", name, digest, build) / "root.tar"
 
 
-def _sources() -> list[str]:
-    """The package sources of this machine that hold Debian itself, whatever mirror they name."""
-    found = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    mine = [
-        str(path)
-        for path in found
-        if path.suffix in (".list", ".sources")
-        and path.is_file()
-        and f"{VERSIONS.debian}-" in path.read_text()
-    ]
-    if not mine:
-        raise steps.Failure(
-            f"no package source of Debian {VERSIONS.debian} under /etc/apt",
-            remedy=f"run on Debian {VERSIONS.debian}",
-        )
-    return mine
+def is_debian() -> bool:
+    """Whether this machine runs a release of Debian that is known to work: 12 or 13."""
+    return _release() in RELEASES
+
+
+def _release() -> str:
+    """The code name in /etc/os-release; empty where there is none."""
+    path = Path("/etc/os-release")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition("=")[2] for line in lines if line.startswith("VERSION_CODENAME=")), "")
+
+
+def _sources(release: str, folder: Path) -> Path:
+    """
+    A file with this machine's package sources that hold Debian itself, whatever mirror they name, for *release*.
+
+    A mirror has every release, and Debian's keyring package the keys of the neighbouring ones.
+    """
+    own = _release()
+    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    for path in places:
+        if path.suffix in (".list", ".sources") and path.is_file() and f"{own}-" in path.read_text():
+            copy = folder / f"{release}{path.suffix}"
+            copy.write_text(path.read_text().replace(own, release))
+            return copy
+    raise steps.Failure(
+        f"no package source of Debian {own} under /etc/apt",
+        remedy="list Debian's mirror there, as it comes installed",
+    )
 
 
 def _apt_options() -> list[str]:

@@ -1,6 +1,7 @@
 """Runs commands for the person who waits: one line per step, long output in a log, failures with a way out.
 
-It knows nothing of clusters. A `Failure` is a foreseen end and is printed without a traceback.
+It knows nothing of clusters. A `Failure` is a foreseen end and is printed without a traceback. It calls by name only
+what `programs` lists; what was built or installed by us is called by its path.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from . import programs
 
 HEARTBEAT = 30.0  # seconds between two signs of life of a long command
 TAIL = 15  # lines of a log that a failure shows
@@ -66,8 +69,8 @@ def run(
 
     `env` is added to this process's environment.
     """
+    words = _listed(argv)
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = [str(word) for word in argv]
     with log.open("ab") as out:
         out.write(f"$ {' '.join(words)}\n".encode())
         out.flush()
@@ -83,6 +86,14 @@ def run(
         raise Failure(f"{_short(words)} ended with {code}:\n{tail}", where=log, remedy=remedy)
 
 
+def _listed(argv: Sequence[str | Path]) -> list[str]:
+    """The words of a command; raises `programs.Unlisted` for a program that nobody brings."""
+    words = [str(word) for word in argv]
+    if "/" not in words[0]:
+        programs.source(words[0])
+    return words
+
+
 def _started(
     words: list[str], cwd: Path | None, env: Mapping[str, str], stdin: IO[bytes] | None, out: IO[bytes]
 ) -> subprocess.Popen[bytes]:
@@ -95,7 +106,9 @@ def _started(
 
 
 def _missing(words: Sequence[str]) -> Failure:
-    return Failure(f"{words[0]} is not installed on this machine", remedy=f"install {words[0]}")
+    name = words[0]
+    package = name if "/" in name else programs.source(name).package
+    return Failure(f"{name} is not installed on this machine", remedy=f"install {package}")
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
@@ -111,7 +124,7 @@ def output(
     argv: Sequence[str | Path], *, stdin: bytes | None = None, env: Mapping[str, str] | None = None
 ) -> str:
     """What a quick command prints; a non-zero exit is a `Failure` with its error text."""
-    words = [str(word) for word in argv]
+    words = _listed(argv)
     try:
         done = subprocess.run(
             words, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
@@ -128,7 +141,7 @@ def succeeds(
     argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, seconds: float = 60
 ) -> bool:
     """Whether a quick command exits with 0 within the given time."""
-    words = [str(word) for word in argv]
+    words = _listed(argv)
     try:
         done = subprocess.run(
             words,

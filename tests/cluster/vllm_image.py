@@ -7,15 +7,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import archive, cache, docker, python_images, rootfs, steps
-from .versions import HERE, IMAGES
+from . import archive, cache, packages, python_images, rootfs, steps
+from .versions import HERE, IMAGES, VERSIONS
 
 REPO = HERE.parents[1]
 SOURCE = REPO / "tests" / "engines" / "vllm"
 PLACE = "opt/vllm"
 MODEL = "models/tiny"
-# A compiler and readelf: torch's CUDA build is given empty libraries to link against.
-PACKAGES = ("gcc", "libc6-dev", "binutils")
 # For building against torch, for debuggers, for offloading to GPUs, for tests: a tenth of its size.
 _UNUSED = (
     "site/torch/include", "site/torch/share", "site/torch/test", "site/torch/lib/*.a",
@@ -46,7 +44,7 @@ def image() -> archive.Image:
 
 
 def _fill_server(root: Path) -> None:
-    installed = _installed()
+    installed = _installed(VERSIONS.python)
     with steps.step("pack vLLM (about 20 s, once)"):
         for name in ("bin", "site", "stub"):
             # Links instead of copies: the files are only read, and they are gigabytes.
@@ -62,15 +60,19 @@ def _fill_model(root: Path) -> None:
     shutil.copytree(_installed() / "model", root, dirs_exist_ok=True)
 
 
-def _installed() -> Path:
-    """The folder that tests/engines/vllm makes, shared with tests that need no cluster."""
-    if not all(shutil.which(tool) for tool in ("gcc", "readelf")):
-        docker.install(PACKAGES, "a compiler")
+def _installed(version: str = "") -> Path:
+    """The folder that tests/engines/vllm makes for a Python: the image's, or this one, shared with other tests."""
+    # torch's CUDA build is given empty libraries to link against.
+    packages.require("gcc", "readelf", "nm", "strip", about="a compiler", with_packages=("libc6-dev",))
     python = REPO / ".venv" / "bin" / "python"  # it has uv, which installs a gigabyte in seconds
-    code = "from tests.engines.vllm.installed import ensure; print(ensure())"
-    argv = [python if python.exists() else sys.executable, "-c", code]
+    code = "import sys; from tests.engines.vllm.installed import ensure; print(ensure(*sys.argv[1:]))"
+    argv = [python if python.exists() else sys.executable, "-c", code, *([version] if version else [])]
     with steps.step("install vLLM for CPU (about 30 s, once)"):
         log = cache.log("vllm-install")
         remedy = "`make venv` installs uv; PyPI must be reachable"
         steps.run(argv, log, cwd=REPO, env={"PYTHONPATH": str(REPO)}, remedy=remedy)
     return Path(log.read_text().splitlines()[-1])
+
+
+if __name__ == "__main__":
+    image()

@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster import cache, docker, steps, tools
+from tests.cluster import cache, packages, programs, steps, tools
 
-DEBIAN = {"nginx": "nginx-light", "haproxy": "haproxy"}
-"""Program -> package."""
+DEBIAN = ("nginx", "haproxy")
+"""Programs that Debian has, in the release of this machine."""
 LOCK = Path(__file__).parent / "zoo" / "packages.lock"
-_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 
 class Missing(Exception):
@@ -25,9 +24,9 @@ class Missing(Exception):
 
 def debian(name: str) -> Path:
     """nginx or HAProxy as Debian has it."""
-    found = shutil.which(name, path=_PATH)
+    found = shutil.which(name, path=packages.PLACES)
     if found is None:
-        raise Missing(f"{name} is not installed: apt-get install {DEBIAN[name]}")
+        raise Missing(f"{name} is not installed: apt-get install {programs.source(name).package}")
     return Path(found)
 
 
@@ -72,14 +71,10 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
 
 def main() -> None:
     """Install, or say why not."""
-    wanted = tuple(
-        package for program, package in DEBIAN.items() if shutil.which(program, path=_PATH) is None
-    )
-    if wanted:
-        try:
-            docker.install(wanted, "proxies for the probe's tests")
-        except steps.Failure as failure:
-            steps.say(f"the probe's tests behind {', '.join(wanted)} are skipped: {failure}")
+    try:
+        packages.require(*DEBIAN, about="proxies for the probe's tests")
+    except steps.Failure as failure:
+        steps.say(f"the probe's tests behind {', '.join(DEBIAN)} are skipped: {failure}")
     for name, program in PROGRAMS.items():
         try:
             program()

@@ -1,6 +1,7 @@
 """Installs the real vLLM for CPU into one directory: `install.py DIR`. Needs uv, gcc and binutils.
 
-Downloads about 1 GB, takes 2.9 GB and a minute. The versions and hashes are in requirements.lock, made by
+Downloads about 1 GB, takes 2.9 GB and a minute. The versions and hashes are in requirements.lock, which holds wheels
+for CPython 3.11 to 3.13 (vLLM's own is for the stable ABI); it is made by
 `uv pip compile --override overrides.txt --generate-hashes --no-emit-index-url --no-emit-package ...` without
 the nvidia-*, cuda-* and triton packages: stubs.py stands in for what torch links against.
 """
@@ -12,7 +13,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PYTHON = (3, 11)
+PYTHONS = ("3.11", "3.12", "3.13")
+"""The versions that requirements.lock has wheels for."""
+HOST = f"{sys.version_info.major}.{sys.version_info.minor}"
 NAME, VERSION = "vllm", "0.32.0+cpu"
 TOOLS = ("uv", "gcc", "readelf", "nm")
 
@@ -21,37 +24,44 @@ class InstallError(Exception):
     """It cannot be installed here; the message says what is missing and what to do."""
 
 
-def install(directory: Path) -> None:
-    """Make `directory`, which must not exist; on any error it is not left half-made."""
+def install(directory: Path, python: str = HOST) -> None:
+    """
+    Make `directory`, which must not exist; on any error it is not left half-made.
+
+    For another Python than this one, such as an image's, it holds the packages alone: making a model runs torch.
+    """
     missing = [tool for tool in TOOLS if not _tool(tool)]
     if missing:
         raise InstallError(f"needs {', '.join(missing)}: `make venv` brings uv; install gcc and binutils")
-    if sys.version_info[:2] != PYTHON:
+    if python not in PYTHONS:
         raise InstallError(
-            "needs CPython 3.11, whose wheels requirements.lock lists: start it with python3.11"
+            f"vLLM has no wheels for Python {python}: make the project's environment with one of "
+            f"{', '.join(PYTHONS)} (make clean; make venv PYTHON=python3.13)"
         )
     work = directory.with_name(directory.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        _packages(work / "site")
+        _packages(work / "site", python)
         _name_it_vllm(work / "site")
         _run(HERE / "stubs.py", work / "site" / "torch" / "lib", work / "stub")
-        _run(HERE / "model.py", work / "model", site=work / "site")
         _launcher(work / "bin" / "vllm")
-        _compile(work / "site")
+        if python == HOST:
+            _run(HERE / "model.py", work / "model", site=work / "site")
+            _compile(work / "site")
     except subprocess.CalledProcessError as error:
         shutil.rmtree(work)
         raise InstallError(f"{error}: is the package index reachable? it needs 3 GB of disk") from error
     work.rename(directory)
 
 
-def _packages(site: Path) -> None:
+def _packages(site: Path, python: str) -> None:
     uv = _tool("uv")
     assert uv is not None
     command = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--link-mode", "copy"]
     lock = ["-r", str(HERE / "requirements.lock")]
-    subprocess.run([*command, "--python", sys.executable, "--target", str(site), *lock], check=True)
+    target = ["--python", sys.executable, "--python-version", python, "--target", str(site)]
+    subprocess.run([*command, *target, *lock], check=True)
 
 
 def _name_it_vllm(site: Path) -> None:

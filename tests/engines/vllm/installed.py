@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from .install import HERE, install
+from .install import HERE, HOST, install
 
 INGREDIENTS = ("requirements.lock", "install.py", "stubs.py", "model.py", "launch.sh")
 FLAGS = ("--load-format", "dummy", "--dtype", "bfloat16", "--enforce-eager")
@@ -19,19 +19,21 @@ def key() -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def directory() -> Path:
+def directory(python: str = HOST) -> Path:
     cache = os.environ.get("STREAMING_CACHE") or Path.home() / ".cache" / "streaming-operator"
-    return Path(cache) / f"vllm-{key()}"
+    return Path(cache) / f"vllm-{key()}-py{python}"
 
 
-def ensure() -> Path:
-    """The installed directory; made now if need be, by one process at a time; else InstallError."""
-    target = directory()
+def ensure(python: str = HOST) -> Path:
+    """
+    The directory installed for a version of Python; made now if need be, by one process at a time; else InstallError.
+    """
+    target = directory(python)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / "vllm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
-            install(target)
+            install(target, python)
     return target
 
 

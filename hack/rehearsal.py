@@ -1,0 +1,165 @@
+"""
+Runs what the README promises on a machine that nobody prepared: `make rehearsal`.
+
+A minimal Debian of each release, with only what the README asks of the reader, an empty home and the system's default
+PATH. Two lengths:
+
+* everything that needs no cluster, which the gate runs as well: `make venv`, vLLM, every program that is built or
+  fetched, `make check`. Go's caches are this machine's, so that nothing is compiled twice.
+* `--commands`: the README's own commands, from nothing, with empty caches. They start a container engine of their own,
+  so none may run on this machine.
+
+Needs root. The network settings of this machine (mirror, certificates, index) are carried over, nothing else.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.cluster import cache, docker, rootfs, steps
+
+ROOT = Path(__file__).resolve().parent.parent
+READER = ("python3", "make", "git", "ca-certificates")
+"""What the README asks of the reader, as Debian packages; Go comes from this machine, since Debian's is too old."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOME = "root"
+CLONE = f"{HOME}/streaming-operator"
+NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/usr/local/share/ca-certificates")
+"""How this machine reaches its package mirrors."""
+WITHOUT_CLUSTER = (
+    "make venv",
+    "make check",
+    ".venv/bin/python -m tests.cluster tools",
+    ".venv/bin/python -m tests.probe.packages",
+    "python3 -m tests.cluster.vllm_image",
+)
+COMMANDS = ("make demo", "make test")
+INSTALLS = (
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements-dev.lock",
+    "hack",
+    "tests/cluster",
+    "tests/engines/vllm",
+    "tests/probe/packages.py",
+    "tests/probe/zoo/packages.lock",
+)
+"""What decides whether an installation works; while none of it changes, a passed rehearsal counts."""
+
+
+def main() -> int:
+    """Rehearse; 1 with the failed command when one fails."""
+    parser = argparse.ArgumentParser(prog="make rehearsal", description=__doc__.splitlines()[1])
+    parser.add_argument("--release", action="append", choices=rootfs.RELEASES, help="only this Debian")
+    parser.add_argument(
+        "--commands", nargs="*", metavar="COMMAND", help="README commands instead; none: all of them"
+    )
+    parser.add_argument("--again", action="store_true", help="also where an unchanged rehearsal has passed")
+    options = parser.parse_args()
+    try:
+        for release in options.release or rootfs.RELEASES:
+            if options.commands is None:
+                without_cluster(release, again=options.again)
+            else:
+                rehearse(release, tuple(options.commands) or COMMANDS, shared_go=False)
+    except steps.Failure as failure:
+        steps.say(f"rehearsal: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def without_cluster(release: str, *, again: bool = False) -> None:
+    """Rehearse all that needs no cluster, unless the same has passed before; Failure when a command fails."""
+    digest = cache.key(release, *READER, *WITHOUT_CLUSTER, *(ROOT / name for name in INSTALLS))
+
+    def build(draft: Path) -> None:
+        rehearse(release, WITHOUT_CLUSTER, shared_go=True)
+        (draft / "passed").write_text("")
+
+    if again:
+        cache.remove(cache.ROOT / "rehearsals" / f"{release}-{digest}")
+    cache.folder("rehearsals", release, digest, build)
+
+
+def rehearse(release: str, commands: tuple[str, ...], *, shared_go: bool) -> None:
+    """Run the commands one after the other in a fresh root; Failure at the first that fails, with its log."""
+    if os.geteuid() != 0:
+        raise steps.Failure("a root file system cannot be made", remedy="run the rehearsal as root")
+    if not shared_go and docker.running():
+        raise steps.Failure(
+            "a container engine runs here, and the commands start one of their own", remedy="make clean"
+        )
+    go = Path(steps.output(["go", "env", "GOROOT"]).strip())
+    with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=cache.ROOT) as folder:
+        root = Path(folder)
+        _furnish(root, release)
+        binds = {go: "usr/local/go"}
+        if shared_go:
+            for name, place in (("GOMODCACHE", "var/go-modules"), ("GOCACHE", "var/go-build")):
+                binds[Path(steps.output(["go", "env", name]).strip())] = place
+        for command in commands:
+            log = cache.log(f"rehearsal-{release}-{command.split('.')[-1].replace(' ', '-')}")
+            with steps.step(f"Debian {release}: {command}"):
+                started = time.monotonic()
+                steps.run(_inside(root, binds, command, shared_go), log)
+            steps.say(f"    {release}: {command}: {time.monotonic() - started:.0f} s")
+
+
+def _furnish(root: Path, release: str) -> None:
+    """A fresh root with the reader's programs and a clone of the working tree."""
+    rootfs.unpack(rootfs.debian(f"reader-{release}", READER, variant="minbase", release=release), root)
+    for name in NETWORK:
+        source, target = Path(name), root / name.lstrip("/")
+        if source.is_dir():
+            steps.output(["cp", "-a", "--", source, target.parent])
+        elif source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.write_bytes(source.read_bytes())
+    steps.output(["chroot", root, "update-ca-certificates"])
+    (root / "usr/local/bin/go").symlink_to("/usr/local/go/bin/go")
+    (root / CLONE).mkdir(parents=True)
+    tracked = steps.output(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    )
+    there = "\0".join(name for name in tracked.split("\0") if (ROOT / name).is_file())
+    steps.output(
+        ["tar", "-C", ROOT, "--null", "--files-from=-", "-cf", root / "clone.tar"], stdin=there.encode()
+    )
+    steps.output(["tar", "-C", root / CLONE, "-xf", root / "clone.tar"])
+    (root / "clone.tar").unlink()
+    steps.output(["chroot", root, "sh", "-c", f"cd /{CLONE} && git init -q && git add -A"])
+
+
+def _inside(root: Path, binds: dict[Path, str], command: str, shared_go: bool) -> list[str]:
+    """
+    The command as a newcomer types it, in namespaces of its own that end with it.
+
+    The root is a mount point, since a container runtime inside cannot pivot away from a plain folder.
+    """
+    quoted = shlex.quote(str(root))
+    lines = ["set -e", "mount --make-rprivate /", f"mount --bind {quoted} {quoted}"]
+    for source, place in binds.items():
+        lines += [f"mkdir -p {quoted}/{place}", f"mount --bind {shlex.quote(str(source))} {quoted}/{place}"]
+    for place in ("dev", "sys"):
+        lines.append(f"mount --rbind /{place} {quoted}/{place}")
+    lines += [f"mount -t proc proc {quoted}/proc", f"mount -t tmpfs tmpfs {quoted}/run"]
+    environment = {"HOME": f"/{HOME}", "PATH": PATH, "LANG": "C.UTF-8", "TERM": "dumb"}
+    if shared_go:
+        environment |= {"GOMODCACHE": "/var/go-modules", "GOCACHE": "/var/go-build"}
+    if (root / "usr/local/share/ca-certificates").is_dir():  # Python's own bundles do not know this machine's
+        environment |= {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
+    words = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    lines.append(f"exec chroot {quoted} env -i {words} sh -c {shlex.quote(f'cd /{CLONE} && {command}')}")
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "\n".join(lines)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

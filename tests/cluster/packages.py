@@ -1,0 +1,39 @@
+"""Installs Debian packages on this machine, for the programs that they bring."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from . import cache, programs, steps
+
+PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def require(*names: str, about: str, with_packages: tuple[str, ...] = ()) -> None:
+    """
+    Leave with these programs installed, and with what belongs to them; Failure where they cannot be.
+
+    `about` says in a few words what they are for.
+    """
+    missing = [
+        name for name in names if shutil.which(name) is None and shutil.which(name, path=PLACES) is None
+    ]
+    if missing:
+        wanted = dict.fromkeys((*(programs.source(name).package for name in missing), *with_packages))
+        install(tuple(wanted), about)
+
+
+def install(packages: tuple[str, ...], about: str) -> None:
+    """Install Debian packages on this machine."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise steps.Failure(
+            f"{about} is missing and this is not root on Debian", remedy=f"install {' '.join(packages)}"
+        )
+    with steps.step(f"install {about} from Debian ({' '.join(packages)})"):
+        log = cache.log(f"apt-{packages[0]}")
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        steps.run(
+            ["apt-get", "update"], log, env=env, remedy="the Debian mirror of this machine must be reachable"
+        )
+        steps.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], log, env=env)
