@@ -61,7 +61,7 @@ async def test_a_version_that_is_too_old_is_told_apart(
     """The API server's real 410 becomes `Expired`, upon which an informer lists again."""
     an_endpoint(control_plane, namespace)
     async with connected(control_plane.kubeconfig, monkeypatch):
-        transport = await Transport.open(per_second=10, burst=10, connections=1)
+        transport = await Transport.open(per_second=10, burst=10, connections=1, field_manager="test")
         try:
             query = {"watch": "1", "resourceVersion": "1", "timeoutSeconds": "5"}
             with pytest.raises(Expired):
@@ -87,8 +87,11 @@ async def test_classes_and_gateways_are_seen_as_they_come(
         edges=(EdgeSetting(class_name=told, profile="ingress-nginx", service="infra/edge", http_port=8080),)
     )
     async with connected(control_plane.kubeconfig, monkeypatch, settings) as here:
-        endpoint = an_endpoint(control_plane, namespace)
-        await here.cluster.apply(endpoint, here.children(endpoint))
+        exposure = {"host": f"a.{namespace}.example.com", "ingress": {"className": known}}
+        endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+        elsewhere = an_endpoint(control_plane, namespace, "elsewhere")
+        for one in (endpoint, elsewhere):
+            await here.cluster.apply(one, here.children(one))
         here.woken.clear()
         control_plane.create(a_class(known, "k8s.io/ingress-nginx"))
         control_plane.create(a_class(other, "example.com/other"))
@@ -103,6 +106,7 @@ async def test_classes_and_gateways_are_seen_as_they_come(
         ]
         assert (classes[told].service, classes[told].http_port) == ("infra/edge", 8080)
         assert endpoint.key in here.woken
+        assert elsewhere.key not in here.woken
 
 
 async def test_a_kind_that_is_installed_later_is_noticed(

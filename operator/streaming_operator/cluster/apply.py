@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.drift import APPLIED_HASH, carries, sealed
-from streaming_operator.cluster.objects import Body, Cached, whole
+from streaming_operator.cluster.objects import Cached, whole
 from streaming_operator.cluster.store import Caches
 from streaming_operator.errors import Conflict, EndpointGone, NotFound, NotOurs, Rejected
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA, Transport
+from streaming_operator.kube.objects import Body
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Manifest
 
@@ -147,12 +148,15 @@ class Applier:
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         informer = self._caches.informer(child.kind, namespace)
         with informer.writing((namespace, name)):
-            noted = informer.note(await self._send(child, manifest))
+            response = await self._send(child, manifest)
+            version = response["metadata"]["resourceVersion"]
+            stored = informer.note(response)
         metrics.WRITES.labels(kind=child.kind.kind, verb="apply").inc()
-        # The API server has just taken all of it: a spelling unknown to `carries` is not written again.
+        # The API server has just taken all of it: a spelling unknown to `carries` is not written again. That holds for
+        # the version of this response only: what the watch has brought since may be somebody else's edit.
         wanted = manifest["metadata"]["annotations"][APPLIED_HASH]
-        if (noted.metadata.get("annotations") or {}).get(APPLIED_HASH) == wanted:
-            noted.carries = wanted
+        if stored.resource_version == version:
+            stored.carries = wanted
 
     async def _send(self, child: Child, manifest: Manifest) -> Body:
         """The request itself, and the one kind of refusal that can be overcome."""

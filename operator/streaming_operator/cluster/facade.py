@@ -9,12 +9,13 @@ from typing import Any, Literal, Self
 
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
+from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import edges, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.observe import Observer
-from streaming_operator.cluster.store import Caches
+from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import Conflict, EndpointGone, NotFound
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA_LIST, Transport
@@ -42,6 +43,7 @@ class Cluster:
             per_second=settings.requests_per_second,
             burst=settings.request_burst,
             connections=settings.connections,
+            field_manager=FIELD_MANAGER,
         )
         return cls(transport, settings)
 
@@ -75,7 +77,7 @@ class Cluster:
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of an endpoint that is gone."""
-        self._caches.keys.discard(key)
+        self._caches.forget(key)
         self._observer.forget(key)
 
     def capabilities(self) -> Capabilities:
@@ -84,12 +86,12 @@ class Cluster:
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
         """Make the cluster hold exactly *children*; see `Applier.apply` for what it raises."""
-        self._caches.keys.add(endpoint.key)
+        self._caches.depend(endpoint.key, dependencies(endpoint))
         return await self._applier.apply(endpoint, children)
 
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
         """What the caches tell of the endpoint's children; talks to nobody."""
-        self._caches.keys.add(endpoint.key)
+        self._caches.depend(endpoint.key, dependencies(endpoint))
         return self._observer.observe(endpoint, children)
 
     async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
@@ -192,3 +194,16 @@ class Cluster:
             return EdgeAddresses(found, edge.http_port, edge.https_port)
         addresses = self._observer.route_addresses(endpoint)
         return EdgeAddresses(addresses, edge.http_port if edge else 80, edge.https_port if edge else 443)
+
+
+def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:
+    """What an endpoint must be woken for besides its own children: its class or Gateways, and its host."""
+    exposure = endpoint.spec.exposure
+    if exposure is None:
+        return frozenset()
+    if exposure.ingress is not None:
+        wanted: set[Dependency] = {(resources.INGRESS_CLASSES, ("", exposure.ingress.class_name))}
+    else:
+        refs = exposure.http_route.parent_refs if exposure.http_route else ()
+        wanted = {(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name)) for ref in refs}
+    return frozenset(wanted | {("host", exposure.host)})

@@ -3,26 +3,24 @@ What is kept of an object that was seen: only what some decision reads, since th
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from streaming_operator.api.endpoint import GROUP, KIND
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
+from streaming_operator.kube.objects import Body, StoredObject
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 
-Body = dict[str, Any]
 Trim = Callable[[Body], Body]
 
 
 @dataclass(slots=True)
-class Cached:
-    """One object as it was last seen."""
+class Cached(StoredObject):
+    """One object as it was last seen, and whose it is."""
 
-    body: Body
-    """Trimmed; never changed in place."""
     written_at: datetime | None = None
     """When our field manager last changed it."""
     carries: str | None = field(default=None, compare=False)
@@ -33,37 +31,6 @@ class Cached:
     def __post_init__(self) -> None:
         """Work the endpoint out once: indexes ask for it all the time."""
         self.endpoint = _endpoint_of(self)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """`metadata` of the object."""
-        metadata: dict[str, Any] = self.body["metadata"]
-        return metadata
-
-    @property
-    def key(self) -> Key:
-        """`(namespace, name)` of the object itself."""
-        return (self.metadata.get("namespace", ""), self.metadata["name"])
-
-    @property
-    def uid(self) -> str:
-        """Identity of the object."""
-        return str(self.metadata["uid"])
-
-    @property
-    def resource_version(self) -> str:
-        """Version of the object."""
-        return str(self.metadata["resourceVersion"])
-
-    @property
-    def deleting(self) -> bool:
-        """Whether its deletion has begun."""
-        return "deletionTimestamp" in self.metadata
-
-    @property
-    def controller(self) -> Mapping[str, Any] | None:
-        """The owner reference of its controller."""
-        return next((o for o in self.metadata.get("ownerReferences") or () if o.get("controller")), None)
 
 
 class Source(Protocol):
@@ -226,13 +193,7 @@ def _name(body: Body) -> Body:
     return {k: metadata[k] for k in ("name", "namespace", "uid", "resourceVersion") if k in metadata}
 
 
-def unchanged(old: Cached, new: Cached) -> bool:
-    """Whether nothing that is kept differs, whatever the resource version says."""
-    if old.resource_version == new.resource_version:
-        return True
-    return {**old.body, "metadata": _stable(old)} == {**new.body, "metadata": _stable(new)}
-
-
-def _stable(seen: Cached) -> Body:
-    """Metadata without the version."""
-    return {key: value for key, value in seen.metadata.items() if key != "resourceVersion"}
+def still_carries(old: Cached, new: Cached) -> Cached:
+    """A version in which nothing differs carries what the one before it was found to carry."""
+    new.carries = old.carries
+    return new

@@ -11,6 +11,7 @@ from typing import Any
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import edges, secrets, workload_status
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.snapshot import Snapshot
@@ -113,7 +114,7 @@ class ClusterReader:
 async def open_reader(kubeconfig: str | None, context: str | None) -> AsyncIterator[ClusterReader]:
     """Read the kubeconfig and open a session; raises `Unreachable` where that cannot be read."""
     credentials = await Credentials.of_person(kubeconfig, context)
-    transport = Transport.of_person(credentials)
+    transport = Transport.of_person(credentials, field_manager=FIELD_MANAGER)
     try:
         yield ClusterReader(transport, credentials.namespace)
     finally:

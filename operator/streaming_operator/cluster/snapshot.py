@@ -12,11 +12,12 @@ from typing import Any, Self
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects
-from streaming_operator.cluster.objects import Body, Cached
+from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.store import TRIMS, hosts_of
 from streaming_operator.errors import Forbidden, KindMissing
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
+from streaming_operator.kube.objects import Body
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 

@@ -7,7 +7,8 @@ installed later is noticed without following all CRDs.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects
@@ -15,11 +16,16 @@ from streaming_operator.cluster.objects import Cached, Trim
 from streaming_operator.errors import ClusterError, KindMissing
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
-from streaming_operator.kube.informer import Informer
+from streaming_operator.kube.informer import Change, Informer
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 
 DISCOVERY_SECONDS = 60.0
+SYNC_SECONDS = 20.0
+"""Patience with the first list of an optional kind."""
+
+Dependency = tuple[Kind | str, Key | str]
+"""What an endpoint waits for besides its own children: a class or a Gateway by its key, or `("host", name)`."""
 
 TRIMS: dict[Kind, Trim] = {
     resources.CONFIG_MAPS: objects.config_map,
@@ -58,24 +64,29 @@ class Caches:
     def __init__(self, transport: Transport, namespaces: tuple[str, ...]) -> None:
         self._transport = transport
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
-        self._informers: dict[Kind, tuple[Informer, ...]] = {}
+        self._informers: dict[Kind, tuple[Informer[Cached], ...]] = {}
         self._tasks: dict[Kind, tuple[asyncio.Task[None], ...]] = {}
         self._rounds: asyncio.Task[None] | None = None
         self._wake: Callable[[Key], None] = lambda key: None
         self._by_endpoint: dict[Key, dict[tuple[Kind, str], Cached]] = {}
         self._by_host: dict[str, dict[Key, Cached]] = {}
-        self.keys: set[Key] = set()
-        """Endpoints that want to know of changes of the whole cluster."""
+        self._depends: dict[Key, frozenset[Dependency]] = {}
+        self._dependents: dict[Dependency, set[Key]] = {}
 
     async def start(self, wake: Callable[[Key], None]) -> None:
-        """Follow every kind that the cluster has; returns when all caches are filled."""
+        """
+        Follow every kind that the cluster has; returns when all caches are filled.
+
+        An optional kind that cannot be listed is left out, and tried again at the next discovery.
+        """
         self._wake = wake
         present = await self._discover()
         for kind in (*ALWAYS, *present):
             self._follow(kind)
-        for informers in list(self._informers.values()):
-            for informer in informers:
+        for kind in ALWAYS:
+            for informer in self._informers[kind]:
                 await informer.synced.wait()
+        await asyncio.gather(*(self._until_synced(kind) for kind in present))
         self._rounds = asyncio.create_task(self._rediscover(), name="discovery")
 
     async def close(self) -> None:
@@ -88,8 +99,9 @@ class Caches:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def has(self, kind: Kind) -> bool:
-        """Whether the cluster has the kind."""
-        return kind in self._informers
+        """Whether the cluster has the kind, and it could be listed."""
+        informers = self._informers.get(kind, ())
+        return bool(informers) and all(informer.synced.is_set() for informer in informers)
 
     def every(self, kind: Kind) -> Iterator[Cached]:
         """All objects of a kind."""
@@ -117,7 +129,7 @@ class Caches:
         """Every Ingress, ours or not, with a rule for *host*."""
         return list(self._by_host.get(host, {}).values())
 
-    def informer(self, kind: Kind, namespace: str) -> Informer:
+    def informer(self, kind: Kind, namespace: str) -> Informer[Cached]:
         """The informer of a kind in a namespace; raises `KindMissing` when the cluster no longer has the kind."""
         if kind not in self._informers:
             raise KindMissing(f"the cluster has no kind {kind.kind} ({kind.api_version}) any more")
@@ -126,26 +138,41 @@ class Caches:
 
     @property
     def age(self) -> float:
-        """Seconds since the quietest kind was last heard of."""
+        """
+        Seconds since the quietest kind was last heard of; an optional one says nothing about the process.
+        """
         return max(
-            (informer.age for group in self._informers.values() for informer in group), default=float("inf")
+            (informer.age for kind in ALWAYS for informer in self._informers.get(kind, ())),
+            default=float("inf"),
         )
+
+    def depend(self, key: Key, on: Iterable[Dependency]) -> None:
+        """Wake an endpoint when one of these changes; replaces what it depended on before."""
+        wanted = frozenset(on)
+        for gone in self._depends.get(key, frozenset()) - wanted:
+            self._dependents[gone].discard(key)
+            if not self._dependents[gone]:
+                del self._dependents[gone]
+        for new in wanted - self._depends.get(key, frozenset()):
+            self._dependents.setdefault(new, set()).add(key)
+        self._depends[key] = wanted
+
+    def forget(self, key: Key) -> None:
+        """Wake an endpoint for nothing any more."""
+        self.depend(key, ())
+        del self._depends[key]
 
     def _follow(self, kind: Kind) -> None:
         """Start the informers of one kind."""
-        changed = (
-            self._class_changed
-            if kind.kind in ("IngressClass", "GatewayClass", "Gateway")
-            else self._changed_of(kind)
-        )
         self._informers[kind] = tuple(
             Informer(
                 self._transport,
                 kind,
-                changed,
+                partial(objects.cache, trim=TRIMS.get(kind, objects.whole)),
+                partial(self._changed, kind),
                 namespace=namespace,
                 selector=None if kind in UNFILTERED else MANAGED_BY_SELECTOR,
-                trim=TRIMS.get(kind, objects.whole),
+                same=objects.still_carries,
                 metadata_only=kind is resources.REPLICA_SETS,
             )
             for namespace in (
@@ -198,44 +225,48 @@ class Caches:
             self._follow(kind)
         for kind in come:
             await self._until_synced(kind)
-        if come or gone:
+        if gone or any(self.has(kind) for kind in come):
             self.wake_all()
 
     async def _until_synced(self, kind: Kind) -> None:
         """Wait for a kind that came late; one that cannot be listed is let go and tried again next time."""
         try:
-            async with asyncio.timeout(DISCOVERY_SECONDS):
+            async with asyncio.timeout(SYNC_SECONDS):
                 for informer in self._informers[kind]:
                     await informer.synced.wait()
         except TimeoutError:
-            log.warning("%s cannot be listed; trying again", kind.kind)
+            log.warning("%s cannot be listed; asked again in %d s", kind.kind, DISCOVERY_SECONDS)
             self._unfollow(kind)
 
     def wake_all(self) -> None:
         """Something changed that any endpoint may depend on."""
-        for key in self.keys:
+        for key in self._depends:
             self._wake(key)
 
-    def _class_changed(self, old: Cached | None, new: Cached | None, ours: bool) -> None:
-        """A class or a gateway came, went or changed."""
-        self.wake_all()
+    def _changed(self, kind: Kind, old: Cached | None, new: Cached | None, change: Change) -> None:
+        """An object of *kind* changed: keep the indexes, wake whom it concerns."""
+        self._index(kind, old, new)
+        if change is Change.NONE:
+            return
+        versions = [stored for stored in (old, new) if stored is not None]
+        owners = {stored.endpoint for stored in versions if stored.endpoint is not None}
+        affected = {key for on in self._met(kind, versions) for key in self._dependents.get(on, ())}
+        # Our own write tells its endpoint nothing new, but whoever waits for the same host does not know of it.
+        for key in affected - owners if change is Change.OWN else affected | owners:
+            self._wake(key)
 
-    def _changed_of(self, kind: Kind) -> Callable[[Cached | None, Cached | None, bool], None]:
-        """What to do when an object of *kind* changed: keep the indexes, wake whom it concerns."""
-
-        def changed(old: Cached | None, new: Cached | None, ours: bool) -> None:
-            concerned = {seen.endpoint for seen in (old, new) if seen is not None}
-            self._index(kind, old, new)
-            if ours:
-                return
-            if kind is resources.INGRESSES:
-                hosts = {host for seen in (old, new) if seen is not None for host in hosts_of(seen)}
-                concerned.update(seen.endpoint for host in hosts for seen in self.serving(host))
-            for key in concerned:
-                if key is not None:
-                    self._wake(key)
-
-        return changed
+    def _met(self, kind: Kind, versions: list[Cached]) -> set[Dependency]:
+        """Which dependencies a change of these versions of an object concerns."""
+        if kind is resources.INGRESSES:
+            return {("host", host) for stored in versions for host in hosts_of(stored)}
+        if kind is resources.GATEWAY_CLASSES:
+            classes = {stored.key[1] for stored in versions}
+            return {
+                (resources.GATEWAYS, gateway.key)
+                for gateway in self.every(resources.GATEWAYS)
+                if gateway.body["spec"]["gatewayClassName"] in classes
+            }
+        return {(kind, stored.key) for stored in versions}
 
     def _index(self, kind: Kind, old: Cached | None, new: Cached | None) -> None:
         """Replace *old* by *new* in every index."""

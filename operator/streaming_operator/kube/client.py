@@ -16,7 +16,6 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.errors import Forbidden, NotFound, Unreachable
 from streaming_operator.kube.answers import error_of, retry_after
 from streaming_operator.kube.credentials import Credentials
@@ -34,7 +33,7 @@ TRIES = 4
 APPLY = "application/apply-patch+yaml"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-APPLY_QUERY = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+APPLY_QUERY = {"force": "true", "fieldValidation": "Strict"}
 
 _NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -42,7 +41,9 @@ _NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
 class Transport:
     """The session; one per operator."""
 
-    def __init__(self, credentials: Credentials, pace: Pace, connections: int) -> None:
+    def __init__(self, credentials: Credentials, pace: Pace, connections: int, *, field_manager: str) -> None:
+        """`field_manager` is how the API server calls the author of what we write; our User-Agent, too."""
+        self._field_manager = field_manager
         self._credentials = credentials
         self._pace = pace
         self._connections = connections
@@ -52,14 +53,15 @@ class Transport:
         """Calls so far by HTTP method, for the bench and the tests."""
 
     @classmethod
-    async def open(cls, *, per_second: float, burst: int, connections: int) -> Self:
+    async def open(cls, *, per_second: float, burst: int, connections: int, field_manager: str) -> Self:
         """Read the credentials and prepare the session; talks to nobody yet."""
-        return cls(await Credentials.load(), Pace(per_second, burst), connections)
+        pace = Pace(per_second, burst)
+        return cls(await Credentials.load(), pace, connections, field_manager=field_manager)
 
     @classmethod
-    def of_person(cls, credentials: Credentials) -> Self:
+    def of_person(cls, credentials: Credentials, *, field_manager: str) -> Self:
         """A session for one command of a person, who waits for no pace."""
-        return cls(credentials, Pace(50.0, 100), 10)
+        return cls(credentials, Pace(50.0, 100), 10, field_manager=field_manager)
 
     @property
     def server(self) -> str:
@@ -82,14 +84,19 @@ class Transport:
         """Server-side apply with our field manager; returns the object as it is now."""
         await self._pace.turn()
         answer = await self._call(
-            "PATCH", path, doing, query=APPLY_QUERY, body=orjson.dumps(manifest), content=APPLY
+            "PATCH",
+            path,
+            doing,
+            query={"fieldManager": self._field_manager, **APPLY_QUERY},
+            body=orjson.dumps(manifest),
+            content=APPLY,
         )
         return dict(answer)
 
     async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
         """JSON merge patch: lists are replaced as a whole."""
         await self._pace.turn()
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": self._field_manager}
         content = "application/merge-patch+json"
         await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=content)
 
@@ -227,7 +234,11 @@ class Transport:
             ssl=self._credentials.tls(),
             keepalive_timeout=60,
         )
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": FIELD_MANAGER}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": self._field_manager,
+        }
         return aiohttp.ClientSession(
             connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )

@@ -1,8 +1,8 @@
 """
 One kind, kept in step with the API server: list, replace, watch; on any error list again.
 
-Owns the cache of the kind and nothing else. It tells of each change once and never why it came: an event, a
-deletion that a gap had hidden, or our own write. No failure ends it; it comes back with backoff.
+Owns the cache of the kind and nothing else. It reports each change once, whatever brought it: an event, a list after a
+gap, or the response to our own write. No failure ends it; it comes back with backoff.
 """
 
 import asyncio
@@ -10,14 +10,15 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
 import orjson
 
 from streaming_operator import metrics
-from streaming_operator.cluster.objects import Body, Cached, Trim, cache, unchanged, whole
 from streaming_operator.errors import ClusterError, Expired, Unreachable
 from streaming_operator.kube.client import METADATA, METADATA_LIST, Transport
+from streaming_operator.kube.objects import Body, StoredObject, unchanged
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 
@@ -27,43 +28,60 @@ WATCH_SECONDS = 300
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 
-Changed = Callable[[Cached | None, Cached | None, bool], None]
-"""Called with the object before and after (None: it did not or does not exist), and whether that is no
-news to anybody: our own write, or a change of something that is not kept."""
+SHORT_WATCH_SECONDS = 1.0
+"""A watch that lasted less and brought nothing counts as a failure: the next one waits."""
+
+
+class Change(Enum):
+    """What is new about an object that is reported."""
+
+    FOREIGN = "somebody else changed it, or made or deleted it"
+    OWN = "we wrote it ourselves"
+    NONE = "nothing that is kept differs; only its version moved"
+
+
+Stored = TypeVar("Stored", bound=StoredObject)
+Changed = Callable[[Stored | None, Stored | None, Change], None]
+"""Called with the object before and after; None: it did not or does not exist."""
 
 log = logging.getLogger(__name__)
 
 
-class Informer:
-    """The cache of one kind in one namespace, or in all of them."""
+class Informer(Generic[Stored]):
+    """The cache of one kind in one namespace, or in all of them; `keep` makes what is stored of a body."""
 
     def __init__(
         self,
         transport: Transport,
         kind: Kind,
-        changed: Changed,
+        keep: Callable[[Body], Stored],
+        changed: Changed[Stored],
         *,
         namespace: str | None = None,
         selector: str | None = None,
-        trim: Trim = whole,
         metadata_only: bool = False,
+        same: Callable[[Stored, Stored], Stored] = lambda old, new: new,
     ) -> None:
+        """`same` may carry over to the new version what was learnt of one that did not differ."""
         self.kind = kind
         self._transport = transport
         self._changed = changed
         self._path = kind.path(namespace)
         self._query = {"labelSelector": selector} if selector else {}
-        self._trim = trim
+        self._keep = keep
+        self._same = same
         self._metadata_only = metadata_only
-        self._objects: dict[Key, Cached] = {}
+        self._objects: dict[Key, Stored] = {}
         self._gone: dict[str, None] = {}
         self._writing: dict[Key, str | None] = {}
+        self._listing: dict[Key, Stored] | None = None
+        """Objects that we wrote while a list was under way: the list may have been taken before."""
         self._version = ""
         self._failures = 0
         self._sign_of_life: float | None = None
         self.synced = asyncio.Event()
 
-    def __iter__(self) -> Iterator[Cached]:
+    def __iter__(self) -> Iterator[Stored]:
         """Every object that is known now."""
         return iter(tuple(self._objects.values()))
 
@@ -71,7 +89,7 @@ class Informer:
         """How many objects are known."""
         return len(self._objects)
 
-    def get(self, key: Key) -> Cached | None:
+    def get(self, key: Key) -> Stored | None:
         """The object of that `(namespace, name)`."""
         return self._objects.get(key)
 
@@ -84,13 +102,16 @@ class Informer:
     async def run(self) -> None:
         """Keep the cache in step until cancelled."""
         listed = False
+        short = 0
         while True:
             try:
                 if not listed:
                     await self._list()
                     listed = True
                     self.synced.set()
-                await self._watch()
+                short = 0 if await self._watch() else short + 1
+                if short:
+                    await asyncio.sleep(_backoff(short))
             except ClusterError as error:
                 listed = False
                 self._failures += 1
@@ -122,52 +143,76 @@ class Informer:
             unexplained = self._writing.pop(key, None)
             known = self._objects.get(key)
             if unexplained is not None and known is not None:
-                self._changed(known, known, False)
+                self._changed(known, known, Change.FOREIGN)
 
-    def note(self, body: Body) -> Cached:
-        """Take in the answer to our own write, unless the watch already brought it or something newer."""
-        seen = cache(body, self._trim)
-        known = self._objects.get(seen.key)
-        if self._writing.get(seen.key) == seen.resource_version:
-            self._writing[seen.key] = None
-        if known is not None and not _newer(seen.resource_version, known.resource_version):
+    def note(self, body: Body) -> Stored:
+        """
+        Take in the response to our own write; returns what is stored then, which is newer where the watch was faster.
+        """
+        written = self._keep(body)
+        known = self._objects.get(written.key)
+        if self._writing.get(written.key) == written.resource_version:
+            self._writing[written.key] = None
+        if known is not None and not _newer(written.resource_version, known.resource_version):
             return known
-        if seen.uid not in self._gone:
-            self._objects[seen.key] = seen
-            self._changed(known, seen, True)
-        return seen
+        if written.uid not in self._gone:
+            self._objects[written.key] = written
+            if self._listing is not None:
+                self._listing[written.key] = written
+            self._changed(known, written, Change.OWN)
+        return written
 
     async def _list(self) -> None:
-        """Read all pages and replace the cache; what is no longer there is told as gone."""
-        fresh: dict[Key, Cached] = {}
-        query = {**self._query, "limit": PAGE}
-        while True:
-            page = await self._transport.get(
-                self._path,
-                f"list {self.kind.plural}",
-                query=query,
-                accept=METADATA_LIST if self._metadata_only else None,
-            )
-            for body in page.get("items") or ():
-                seen = cache(body, self._trim)
-                fresh[seen.key] = seen
-            self._alive()
-            more = page["metadata"].get("continue")
-            if not more:
-                break
-            query = {**query, "continue": more}
-        self._version = page["metadata"]["resourceVersion"]
-        self._replace(fresh)
+        """Read all pages and replace the cache; what is no longer there is reported as deleted."""
+        fresh: dict[Key, Stored] = {}
+        self._listing = {}
+        try:
+            query = {**self._query, "limit": PAGE}
+            while True:
+                page = await self._transport.get(
+                    self._path,
+                    f"list {self.kind.plural}",
+                    query=query,
+                    accept=METADATA_LIST if self._metadata_only else None,
+                )
+                for body in page.get("items") or ():
+                    stored = self._keep(body)
+                    fresh[stored.key] = stored
+                self._alive()
+                more = page["metadata"].get("continue")
+                if not more:
+                    break
+                query = {**query, "continue": more}
+            self._version = page["metadata"]["resourceVersion"]
+            self._replace(fresh | self._written_since(fresh))
+        finally:
+            self._listing = None
 
-    def _replace(self, fresh: dict[Key, Cached]) -> None:
-        """Take over a whole list."""
+    def _written_since(self, fresh: dict[Key, Stored]) -> dict[Key, Stored]:
+        """What we wrote while the list was under way and the list does not show yet."""
+        return {
+            key: written
+            for key, written in (self._listing or {}).items()
+            if key in self._objects
+            and (key not in fresh or _newer(written.resource_version, fresh[key].resource_version))
+        }
+
+    def _replace(self, fresh: dict[Key, Stored]) -> None:
+        """
+        Take over a whole list. It is right whatever its versions are: after a restore of etcd they begin lower.
+        """
         for key in [key for key in self._objects if key not in fresh]:
             self._put(key, None)
-        for key, seen in fresh.items():
-            self._put(key, seen)
+        for key, stored in fresh.items():
+            self._put(key, stored, authoritative=True)
 
-    async def _watch(self) -> None:
-        """Follow the changes since the last version until the watch ends by itself."""
+    async def _watch(self) -> bool:
+        """
+        Follow the changes since the last version until the watch ends by itself.
+
+        False for one that ended at once without a line, as a proxy or a server that shuts down makes it.
+        """
+        opened, lines_read = asyncio.get_running_loop().time(), 0
         query = {
             **self._query,
             "watch": "1",
@@ -183,6 +228,8 @@ class Informer:
                 if line:
                     self._take(line)
                     self._failures = 0
+                    lines_read += 1
+        return lines_read > 0 or asyncio.get_running_loop().time() - opened >= SHORT_WATCH_SECONDS
 
     def _take(self, line: bytes) -> None:
         """Apply one line of a watch; raises `Expired` or `Unreachable` when it tells of an error."""
@@ -198,33 +245,34 @@ class Informer:
             )
         version = body["metadata"]["resourceVersion"]
         if kind != "BOOKMARK":
-            seen = cache(body, self._trim)
-            self._put(seen.key, None if kind == "DELETED" else seen, last=seen)
+            stored = self._keep(body)
+            self._put(stored.key, None if kind == "DELETED" else stored, last=stored)
         self._version = version
 
-    def _put(self, key: Key, new: Cached | None, last: Cached | None = None) -> None:
-        """Replace one object and tell of it if anything that is kept has changed."""
+    def _put(
+        self, key: Key, new: Stored | None, last: Stored | None = None, *, authoritative: bool = False
+    ) -> None:
+        """Replace one object and report it; an event that is older than what is stored changes nothing."""
         old = self._objects.get(key)
         if new is None:
             self._remember_gone(last or old)
             if old is not None and (last is None or last.uid == old.uid):
                 del self._objects[key]
-                self._changed(old, None, False)
+                self._changed(old, None, Change.FOREIGN)
             return
-        if old is not None and _newer(old.resource_version, new.resource_version):
+        if old is not None and not authoritative and _newer(old.resource_version, new.resource_version):
             return
         if old is not None and old.uid == new.uid and unchanged(old, new):
-            new.carries = old.carries
-            self._objects[key] = new
-            self._changed(old, new, True)
+            self._objects[key] = new = self._same(old, new)
+            self._changed(old, new, Change.NONE)
             return
         self._objects[key] = new
         ours = key in self._writing and self._writing[key] is None
         if ours:
             self._writing[key] = new.resource_version
-        self._changed(old, new, ours)
+        self._changed(old, new, Change.OWN if ours else Change.FOREIGN)
 
-    def _remember_gone(self, last: Cached | None) -> None:
+    def _remember_gone(self, last: Stored | None) -> None:
         """Keep a few uids of the dead, so that a late answer to our own write does not raise one."""
         if last is not None:
             self._gone[last.uid] = None

@@ -8,10 +8,10 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from streaming_operator.cluster.objects import Cached
 from streaming_operator.errors import ClusterError, Expired, Forbidden, KindMissing, Unreachable
 from streaming_operator.kube.client import Transport
-from streaming_operator.kube.informer import Informer
+from streaming_operator.kube.informer import Change, Informer
+from streaming_operator.kube.objects import StoredObject
 from streaming_operator.kube.resources import SERVICES
 from tests.unit.virtual_time import run
 
@@ -85,10 +85,10 @@ class Followed:
     def __init__(self, server: ScriptedServer) -> None:
         self.server = server
         self.told: list[tuple[str | None, str | None]] = []
-        self.informer = Informer(cast(Transport, server), SERVICES, self._changed)
+        self.informer = Informer(cast(Transport, server), SERVICES, StoredObject, self._changed)
 
-    def _changed(self, old: Cached | None, new: Cached | None, ours: bool) -> None:
-        if not ours:
+    def _changed(self, old: StoredObject | None, new: StoredObject | None, change: Change) -> None:
+        if change is Change.FOREIGN:
             self.told.append((old and old.resource_version, new and new.resource_version))
 
     def follow(self, seconds: float = 600.0) -> dict[str, str]:
@@ -256,3 +256,47 @@ def test_a_late_answer_raises_no_dead_object() -> None:
 
     assert followed.follow() == {}
     assert followed.told == [(None, "5"), ("5", None)]
+
+
+def test_a_watch_that_ends_at_once_is_not_opened_again_at_once() -> None:
+    """A proxy or a server that shuts down answers 200 and nothing else: the watches back off, without a new list."""
+    server = ScriptedServer(*([] for _ in range(1000)))
+    Followed(server).follow(60.0)
+
+    assert server.lists == 1
+    assert len(server.versions) < 15
+
+
+def test_what_we_made_while_a_list_was_under_way_is_not_reported_as_deleted() -> None:
+    """The list was taken before our write: the object stays, and a later write of it is taken in as well."""
+    server = ScriptedServer()
+    followed = Followed(server)
+    answer = server.get
+
+    async def slow(*words: Any, **more: Any) -> Any:
+        followed.informer.note(an_object("made", 11))
+        return await answer(*words, **more)
+
+    server.get = slow  # type: ignore[method-assign]
+
+    assert followed.follow() == {"made": "11"}
+    assert followed.told == []
+    followed.informer.note(an_object("made", 12))
+    assert [stored.resource_version for stored in followed.informer] == ["12"]
+
+
+def test_a_list_is_right_also_where_its_versions_are_lower() -> None:
+    """After a restore of etcd from a backup versions begin lower: what the server lists replaces what was known."""
+    server = ScriptedServer([])
+    server.objects = [an_object("a", 900, replicas=5)]
+    server.version = 900
+
+    def restored() -> None:
+        server.objects = [an_object("a", 100, replicas=1)]
+        server.version = 100
+
+    server.watches = [[restored, Expired("410")], [event("MODIFIED", an_object("a", 101, replicas=2))]]
+    followed = Followed(server)
+
+    assert followed.follow() == {"a": "101"}
+    assert followed.told == [(None, "900"), ("900", "100"), ("100", "101")]

@@ -1,0 +1,193 @@
+"""Which endpoints a change in the cluster wakes, and what the start waits for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import orjson
+
+from streaming_operator.cluster.store import Caches
+from streaming_operator.errors import ClusterError, Forbidden
+from streaming_operator.kube import resources
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.resources import Kind
+from streaming_operator.values import Key
+from tests.unit.virtual_time import run
+
+GATEWAY_API = {"resources": [{"name": name} for name in ("gateways", "gatewayclasses", "httproutes")]}
+OWNER = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndpoint", "controller": True}
+
+
+class Server:
+    """Lists nothing, watches silently; refuses what it is told to refuse."""
+
+    def __init__(self, refused: Mapping[str, ClusterError] | None = None) -> None:
+        self.refused = dict(refused or {})
+
+    async def get(self, path: str, doing: str, **_: Any) -> Any:
+        """Discovery, or an empty list."""
+        for end, error in self.refused.items():
+            if path.endswith(end):
+                raise error
+        if path == resources.GATEWAYS.group_path:
+            return GATEWAY_API
+        if path == resources.SERVICE_MONITORS.group_path:
+            return {"resources": []}
+        return {"metadata": {"resourceVersion": "1"}, "items": []}
+
+    @asynccontextmanager
+    async def watch(self, *_: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Bookmarks are as good as silence."""
+
+        async def lines() -> AsyncIterator[bytes]:
+            while True:
+                await asyncio.sleep(60)
+                yield b""
+
+        yield lines()
+
+
+class World:
+    """Caches that follow an empty cluster; events are handed to them one by one."""
+
+    def __init__(self) -> None:
+        self.woken: list[Key] = []
+        self.caches = Caches(cast(Transport, Server()), ())
+
+    async def start(self) -> None:
+        """Fill the caches."""
+        await self.caches.start(self.woken.append)
+
+    def event(self, kind: Kind, what: str, body: dict[str, Any]) -> None:
+        """One event of a watch."""
+        informer = self.caches.informer(kind, body["metadata"].get("namespace", ""))
+        informer._take(orjson.dumps({"type": what, "object": body}))
+
+
+def gateway(version: int, attached: int, **spec: Any) -> dict[str, Any]:
+    """A Gateway whose status counts its routes."""
+    return {
+        "metadata": {"name": "edge", "namespace": "infra", "uid": "g", "resourceVersion": str(version)},
+        "spec": {"gatewayClassName": "x", **spec},
+        "status": {"listeners": [{"attachedRoutes": attached}]},
+    }
+
+
+def ingress(name: str, host: str, version: int = 5) -> dict[str, Any]:
+    """The Ingress of the endpoint of that name."""
+    metadata = {
+        "name": name, "namespace": "demo", "uid": f"i-{name}", "resourceVersion": str(version),
+        "ownerReferences": [{**OWNER, "name": name, "uid": f"e-{name}"}],
+    }  # fmt: skip
+    return {"metadata": metadata, "spec": {"rules": [{"host": host}]}}
+
+
+def test_a_kind_that_cannot_be_listed_does_not_block_the_start() -> None:
+    """Gateways are refused (or their conversion webhook is broken): the operator starts without them."""
+    for error in (Forbidden("cannot list gateways"), ClusterError("HTTP 500")):
+
+        async def main(error: ClusterError = error) -> tuple[bool, bool, float]:
+            caches = Caches(cast(Transport, Server({"/gateways": error})), ())
+            async with asyncio.timeout(60):
+                await caches.start(lambda key: None)
+            await asyncio.sleep(3600)  # rounds of discovery go by
+            seen = caches.has(resources.HTTP_ROUTES), caches.has(resources.GATEWAYS), caches.age
+            await caches.close()
+            return seen
+
+        routes, gateways, age = run(main())
+        assert (routes, gateways) == (True, False)
+        assert age <= 120
+
+
+def test_the_status_of_a_gateway_wakes_nobody() -> None:
+    """Every route that attaches changes a Gateway's status: of what is kept nothing changed."""
+
+    async def main() -> list[Key]:
+        world = World()
+        await world.start()
+        world.event(resources.GATEWAYS, "ADDED", gateway(10, 0))
+        for number in range(100):
+            world.caches.depend(("demo", f"e{number}"), {(resources.GATEWAYS, ("infra", "edge"))})
+        for number in range(1000):
+            world.event(resources.GATEWAYS, "MODIFIED", gateway(11 + number, number))
+        await world.caches.close()
+        return world.woken
+
+    assert run(main()) == []
+
+
+def test_a_changed_gateway_or_class_wakes_those_who_use_it() -> None:
+    """The Gateway's users for the Gateway and for its class; nobody else."""
+
+    async def main() -> tuple[list[Key], list[Key], list[Key]]:
+        world = World()
+        await world.start()
+        world.event(resources.GATEWAYS, "ADDED", gateway(10, 0))
+        world.caches.depend(("demo", "uses"), {(resources.GATEWAYS, ("infra", "edge"))})
+        world.caches.depend(("demo", "other"), {(resources.INGRESS_CLASSES, ("", "nginx"))})
+        rounds = []
+        for kind, body in (
+            (resources.GATEWAYS, gateway(11, 0, gatewayClassName="y")),
+            (
+                resources.GATEWAY_CLASSES,
+                {"metadata": {"name": "y", "uid": "c", "resourceVersion": "12"}, "spec": {}},
+            ),
+            (
+                resources.INGRESS_CLASSES,
+                {"metadata": {"name": "nginx", "uid": "n", "resourceVersion": "13"}, "spec": {}},
+            ),
+        ):
+            world.event(kind, "MODIFIED", body)
+            rounds.append(sorted(world.woken))
+            world.woken.clear()
+        await world.caches.close()
+        return rounds[0], rounds[1], rounds[2]
+
+    assert run(main()) == ([("demo", "uses")], [("demo", "uses")], [("demo", "other")])
+
+
+def test_whoever_waits_for_a_host_is_woken_when_it_becomes_free() -> None:
+    """The winner of a host moves to another one, or is deleted, by our write or by anybody's: the loser is woken."""
+
+    async def main() -> list[list[Key]]:
+        world = World()
+        await world.start()
+        world.caches.depend(("demo", "winner"), {("host", "a.example")})
+        world.caches.depend(("demo", "loser"), {("host", "a.example")})
+        world.event(resources.INGRESSES, "ADDED", ingress("winner", "a.example"))
+        world.woken.clear()
+        rounds = []
+        informer = world.caches.informer(resources.INGRESSES, "demo")
+        with informer.writing(("demo", "winner")):
+            informer.note(ingress("winner", "b.example", 6))
+        rounds.append(sorted(world.woken))
+        world.woken.clear()
+        world.event(resources.INGRESSES, "MODIFIED", ingress("winner", "a.example", 7))
+        rounds.append(sorted(world.woken))
+        world.woken.clear()
+        world.event(resources.INGRESSES, "DELETED", ingress("winner", "a.example", 8))
+        rounds.append(sorted(world.woken))
+        await world.caches.close()
+        return rounds
+
+    loser, both = [("demo", "loser")], [("demo", "loser"), ("demo", "winner")]
+    assert run(main()) == [loser, both, both]
+
+
+def test_an_endpoint_that_is_forgotten_is_woken_for_nothing() -> None:
+    """Nothing is kept of an endpoint that is gone, known or not."""
+
+    async def main() -> list[Key]:
+        world = World()
+        await world.start()
+        world.caches.depend(("demo", "gone"), {("host", "a.example")})
+        world.caches.forget(("demo", "gone"))
+        world.caches.forget(("demo", "never seen"))
+        world.event(resources.INGRESSES, "ADDED", {**ingress("x", "a.example"), "spec": {"rules": []}})
+        world.caches.wake_all()
+        await world.caches.close()
+        return world.woken
+
+    assert run(main()) == [("demo", "x")]
