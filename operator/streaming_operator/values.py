@@ -7,7 +7,7 @@ What one pass learns, as frozen values: the cluster's capabilities, the observed
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from streaming_operator.api.reasons import Hop, Reason, Verdict
 
@@ -50,11 +50,23 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which endpoint, when its spec cannot be read."""
+    """One endpoint: a later one of the same name has another uid and is another endpoint."""
 
     namespace: str
     name: str
     uid: str
+
+    @property
+    def key(self) -> Key:
+        """`(namespace, name)`."""
+        return (self.namespace, self.name)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self:
+        """The identity in an object's `metadata`."""
+        return cls(
+            str(metadata.get("namespace") or ""), str(metadata["name"]), str(metadata.get("uid") or "")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,11 @@ class Observed:
     service_monitor: bool
     service_address: str | None
     """The Service's ClusterIP."""
+
+    @property
+    def ready_pods(self) -> frozenset[str]:
+        """Names of the pods that take traffic."""
+        return frozenset(pod.name for pod in self.pods if pod.ready and not pod.terminating)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ STATUS: Document = {
         "message": "64 tokens in 64 reads",
         "podTemplateHash": "5d4f",
         "routeHash": "77aa",
+        "failures": 2,
         "lastTime": "2026-01-01T00:00:00Z",
         "hops": [
             {

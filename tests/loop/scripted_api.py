@@ -56,6 +56,13 @@ class ScriptedApi:
         assert self._watch is not None
         await self._watch.write(json.dumps({"type": kind, "object": thing}).encode() + b"\n")
 
+    async def send_together(self, *events: tuple[str, dict[str, Any]]) -> None:
+        """Several lines of the watch in one write, so that they are read at once."""
+        await self.watching.wait()
+        assert self._watch is not None
+        lines = (json.dumps({"type": kind, "object": thing}).encode() + b"\n" for kind, thing in events)
+        await self._watch.write(b"".join(lines))
+
     async def expire(self) -> None:
         """Tell the watch that its version is too old, and end it."""
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}

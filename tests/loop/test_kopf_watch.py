@@ -8,8 +8,9 @@ import pytest
 
 from streaming_operator.controller import kopf_watch
 from streaming_operator.controller.kopf_watch import Body, KopfEdge, roll_call
-from streaming_operator.values import Key
+from streaming_operator.values import Identity, Key
 
+from .cluster_in_memory import ClusterInMemory, Driver
 from .scripted_api import ScriptedApi, serving
 
 PATIENCE = 20.0
@@ -20,10 +21,14 @@ class Heard:
     """What the main loop was told."""
 
     def __init__(self) -> None:
+        self.reconciler = Driver(ClusterInMemory()).reconciler
         self.seen: dict[Key, Body] = {}
-        self.gone: list[Key] = []
+        self.gone: list[Identity] = []
         self.lists = 0
         self._changed = asyncio.Condition()
+
+    def known(self) -> frozenset[Identity]:
+        return self.reconciler.known()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something heard makes this true."""
@@ -35,12 +40,14 @@ class Heard:
             self._changed.notify_all()
 
     def on_seen(self, key: Key, body: Body) -> None:
+        self.reconciler.seen(key, body)
         self.seen[key] = body
         self._told = asyncio.ensure_future(self._notify())
 
-    def on_gone(self, key: Key) -> None:
-        self.seen.pop(key, None)
-        self.gone.append(key)
+    def on_gone(self, endpoint: Identity) -> None:
+        if self.reconciler.gone(endpoint):
+            del self.seen[endpoint.key]
+        self.gone.append(endpoint)
         self._told = asyncio.ensure_future(self._notify())
 
     def on_listed(self) -> None:
@@ -78,7 +85,21 @@ async def test_endpoints_are_handed_over_as_they_come_and_go(api: ScriptedApi, h
     await heard.until(lambda: ("default", "one") in heard.seen)
 
     await api.send("DELETED", api.remove("one"))
-    await heard.until(lambda: heard.gone == [("default", "one")])
+    await heard.until(lambda: heard.gone == [Identity("default", "one", "u-one")])
+
+
+async def test_an_endpoint_deleted_and_made_again_at_once_stays_known(api: ScriptedApi, heard: Heard) -> None:
+    """kopf may hand over the new one first, since it orders events by uid: the deletion names the old uid."""
+    for number in range(10):
+        name = f"again-{number}"
+        old = api.put(name)
+        await api.send("ADDED", old)
+        new = {**api.put(name), "metadata": {**api.put(name)["metadata"], "uid": f"second-{name}"}}
+        await api.send_together(("MODIFIED", old), ("DELETED", old), ("ADDED", new))
+        await heard.until(lambda name=name: Identity("default", name, f"u-{name}") in heard.gone)
+        await heard.until(lambda name=name: Identity("default", name, f"second-{name}") in heard.known())
+
+    assert len(heard.known()) == 10
 
 
 async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_roll_call(
@@ -93,10 +114,10 @@ async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_r
     await api.expire()
     await heard.until(lambda: heard.lists > 0)
 
-    async def listing() -> frozenset[Key]:
-        return frozenset(("default", name) for name in api.objects)
+    async def listing() -> frozenset[Identity]:
+        return frozenset(Identity.of(body["metadata"]) for body in api.objects.values())
 
-    await roll_call(lambda: tuple(heard.seen), listing, heard.on_gone, _no_miss)
+    await roll_call(heard.known, listing, heard.on_gone, _no_miss)
     assert set(heard.seen) == {("default", "stays")}
 
 
@@ -121,15 +142,32 @@ async def test_the_roll_call_fetches_what_was_missed() -> None:
     """A name that nobody told of is fetched; nothing that is there is dropped."""
     missed: list[Key] = []
 
-    async def listing() -> frozenset[Key]:
-        return frozenset({("a", "known"), ("a", "new")})
+    known, new = Identity("a", "known", "u1"), Identity("a", "new", "u2")
+    gone: list[Identity] = []
+
+    async def listing() -> frozenset[Identity]:
+        return frozenset({known, new})
 
     async def fetch(key: Key) -> None:
         missed.append(key)
 
-    await roll_call(lambda: (("a", "known"),), listing, missed.append, fetch)
+    await roll_call(lambda: (known,), listing, gone.append, fetch)
 
-    assert missed == [("a", "new")]
+    assert (missed, gone) == ([("a", "new")], [])
+
+
+async def test_an_endpoint_made_again_while_the_list_is_under_way_stays_known() -> None:
+    """The list is from between deletion and creation: it lacks the old uid, and says nothing of the new one."""
+    endpoints = {("a", "chat"): Identity("a", "chat", "old")}
+
+    async def listing() -> frozenset[Identity]:
+        endpoints["a", "chat"] = Identity("a", "chat", "new")
+        return frozenset()
+
+    gone: list[Identity] = []
+    await roll_call(lambda: frozenset(endpoints.values()), listing, gone.append, _no_miss)
+
+    assert gone == [Identity("a", "chat", "old")]
 
 
 async def _no_miss(key: Key) -> None:

@@ -18,8 +18,17 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.controller import reconciler
 from streaming_operator.controller.reconciler import Reconciler
+from streaming_operator.controller.schedule import Moment
 from streaming_operator.settings import Settings
-from streaming_operator.values import Capabilities, Edge, Manifest, Observed, ObservedPod, ObservedRoute
+from streaming_operator.values import (
+    Capabilities,
+    Edge,
+    Identity,
+    Manifest,
+    Observed,
+    ObservedPod,
+    ObservedRoute,
+)
 from tests.engines.running import RunningEngine
 from tests.probe import proxies
 from tests.probe.conftest import METRICS
@@ -27,6 +36,7 @@ from tests.probe.proxies import Proxy
 from tests.probe.users import User, metric
 
 KEY = ("chat", "qwen")
+IDENTITY = Identity(*KEY, uid="u")
 SECRET = "sk-of-the-loop-tests"
 PATIENCE = 60.0
 
@@ -59,8 +69,9 @@ class World:
         self.asked += 1
         return SECRET
 
-    async def write_status(self, endpoint: object, status: dict[str, Any]) -> None:
+    async def write_status(self, endpoint: object, status: dict[str, Any]) -> str:
         self.status = status
+        return ""
 
     async def publish(self, endpoint: object, kind: str, reason: str, message: str) -> None:
         self.events.append((reason, message))
@@ -83,7 +94,7 @@ class Life:
             world,  # type: ignore[arg-type]
             settings,
             lambda key: self._woken.set(),
-            lambda: self.now,
+            lambda: Moment(self.now, self.now.timestamp()),
         )
         self.reconciler._guard = replace(self.reconciler._guard, local=True)  # it all listens on 127.0.0.1
 
@@ -367,7 +378,7 @@ async def test_numbers_of_what_users_feel(engines: Engines) -> None:
         assert _sample("streamingendpoint_probe_max_chunk_gap_seconds_count", **hop) == 1
         assert _sample("streamingendpoint_probes_total", verdict="Streaming", **hop) == 1
         assert _sample("streamingendpoint_probe_last_success_timestamp_seconds") == life.now.timestamp()
-        life.reconciler.gone(KEY)
+        life.reconciler.gone(IDENTITY)
         left = [
             sample.name
             for family in metrics.REGISTRY.collect()
@@ -382,7 +393,7 @@ async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers() -> None:
     with RunningEngine("double", (METRICS,)) as engine:
         async with living(engine) as life:
             await life.look()
-            life.reconciler.gone(KEY)
+            life.reconciler.gone(IDENTITY)
             await life.reconciler.close()
             assert _sample("streamingendpoint_probes_total") == 0
 

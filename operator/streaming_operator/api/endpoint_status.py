@@ -76,6 +76,8 @@ class VerificationStatus(Model):
     """The pod template that was asked."""
     route_hash: str | None = None
     """The route that carried it."""
+    failures: int | None = None
+    """Failures in a row since the last stream, counted up to spec.verification.failureThreshold."""
     last_time: datetime | None = None
     """When it was written; runs in between that found the same are in the operator's metrics."""
     hops: tuple[HopStatus, ...] = ()

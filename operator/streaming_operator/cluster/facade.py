@@ -122,10 +122,11 @@ class Cluster:
                 query = {"limit": PAGE, "continue": page["metadata"]["continue"]}
         return found
 
-    async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> None:
+    async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> str:
         """
-        Write the whole status; raises `Conflict` when another endpoint has the name now, `EndpointGone` when none.
+        Write the whole status; returns the resource version that this made.
 
+        Raises `Conflict` when another endpoint has the name now, `EndpointGone` when none.
         The API server does not compare uids on a custom resource's status, so the answer is looked at and
         what went to the wrong endpoint is taken back: it must not begin its life with somebody else's verdict.
         """
@@ -144,6 +145,7 @@ class Cluster:
         if stored["metadata"]["uid"] != endpoint.uid:
             await self._transport.apply(path, manifest, doing)
             raise Conflict(f"cannot {doing}: another endpoint has the name now")
+        return str(stored["metadata"]["resourceVersion"])
 
     async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a Secret, for a probe that is about to start; it is kept nowhere."""

@@ -17,7 +17,7 @@ import kopf
 
 from streaming_operator.api.endpoint import GROUP, PLURAL, VERSION
 from streaming_operator.kube.credentials import Credentials
-from streaming_operator.values import Key
+from streaming_operator.values import Identity, Key
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class KopfEdge:
         namespaces: Collection[str],
         login: Callable[[], Awaitable[Session]],
         seen: Callable[[Key, Body], None],
-        gone: Callable[[Key], None],
+        gone: Callable[[Identity], None],
         listed: Callable[[], None],
     ) -> None:
         self._namespaces = tuple(namespaces)
@@ -196,19 +196,20 @@ class KopfEdge:
             return await self._login()
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-        async def endpoint_event(*, event: Any, name: str, namespace: str | None, **_: Any) -> None:
-            self._loop.call_soon_threadsafe(self._hand_over, (namespace or "", name), event)
+        async def endpoint_event(*, event: Any, **_: Any) -> None:
+            self._loop.call_soon_threadsafe(self._hand_over, event)
 
         return registry
 
-    def _hand_over(self, key: Key, event: Mapping[str, Any]) -> None:
-        """In the main loop: keep the body, or forget the endpoint."""
+    def _hand_over(self, event: Mapping[str, Any]) -> None:
+        """In the main loop: keep the body, or forget the endpoint. kopf keeps the order of events by uid only."""
+        identity = Identity.of(event["object"]["metadata"])
         if event.get("type") == "DELETED":
-            self._gone(key)
+            self._gone(identity)
             return
-        if event.get("type") is None:  # from a list: what vanished before it is not told (kopf.md, fact 2)
+        if event.get("type") is None:  # from a list: kopf never reports what was deleted before it
             self._listed()
-        self._seen(key, event["object"])
+        self._seen(identity.key, event["object"])
 
 
 def operator_settings() -> kopf.OperatorSettings:
@@ -228,16 +229,21 @@ def operator_settings() -> kopf.OperatorSettings:
 
 
 async def roll_call(
-    known: Callable[[], Collection[Key]],
-    listing: Callable[[], Awaitable[Collection[Key]]],
-    gone: Callable[[Key], None],
+    known: Callable[[], Collection[Identity]],
+    listing: Callable[[], Awaitable[Collection[Identity]]],
+    gone: Callable[[Identity], None],
     missed: Callable[[Key], Awaitable[None]],
 ) -> None:
-    """Compare what is known with one list of names: what a gap hid from kopf is found here."""
+    """
+    Compare what is known with one list of identities: what a gap hid from kopf is found here.
+
+    An endpoint that was deleted and made again while the list was under way has another uid than the one that the
+    list lacks, and stays.
+    """
     before = frozenset(known())
-    there = frozenset(await listing())
-    for key in before - there:
-        log.info("endpoint is gone, its deletion went unseen", extra={"endpoint": "/".join(key)})
-        gone(key)
-    for key in there - frozenset(known()):
-        await missed(key)
+    listed = frozenset(await listing())
+    for endpoint in before - listed:
+        log.info("endpoint is gone, its deletion was not seen", extra={"endpoint": "/".join(endpoint.key)})
+        gone(endpoint)
+    for endpoint in listed - frozenset(known()):
+        await missed(endpoint.key)

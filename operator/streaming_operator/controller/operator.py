@@ -17,7 +17,7 @@ from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.workqueue import WorkQueue
 from streaming_operator.errors import ClusterError
 from streaming_operator.settings import Settings
-from streaming_operator.values import Key
+from streaming_operator.values import Identity, Key
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +95,17 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], re
         if reconciler.seen(key, body):  # type: ignore[arg-type]
             queue.add(key)
 
-    def gone(key: Key) -> None:
-        reconciler.gone(key)
-        queue.forget(key)
+    def gone(endpoint: Identity) -> None:
+        if reconciler.gone(endpoint):
+            queue.forget(endpoint.key)
 
     async def missed(key: Key) -> None:
         body = await cluster.read_endpoint(key)
         if body is not None:
             seen(key, body)
 
-    async def listing() -> frozenset[Key]:
-        return frozenset((entry["namespace"], entry["name"]) for entry in await cluster.list_endpoints())
+    async def listing() -> frozenset[Identity]:
+        return frozenset(Identity.of(metadata) for metadata in await cluster.list_endpoints())
 
     async def calls() -> None:
         while True:

@@ -5,18 +5,21 @@ Read it top to bottom: parse, render, apply, observe, verify, summarize, write. 
 endpoint to look at, never what happened; it waits for the API server but never for a stream.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from streaming_operator import metrics, probe, render, status
-from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint, Verification
+from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import Cluster
+from streaming_operator.controller.schedule import FAILING_PAUSE, Moment, Schedule
+from streaming_operator.controller.stored_status import StoredStatus
 from streaming_operator.controller.workqueue import Retry
 from streaming_operator.errors import (
     ClusterError,
@@ -29,13 +32,15 @@ from streaming_operator.errors import (
     Rejected,
 )
 from streaming_operator.settings import Settings
-from streaming_operator.values import EdgeAddress, Identity, Key, Manifest, Observed, ProbeResult, Problem
+from streaming_operator.values import EdgeAddress, Identity, Key, Observed, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 
 JITTER = 0.1
 """Intervals differ by up to this share, so that endpoints applied together are not probed together for ever."""
 
+SHORTEST_PAUSE = 0.5
+"""Seconds between two passes of one endpoint that nothing but its schedule asks for."""
 
 BEING_DELETED = (EndpointGone, NamespaceGone)
 """Errors that mean the end of the endpoint; any other 404 is told and retried."""
@@ -44,49 +49,19 @@ ASKS_FOR_A_PASS = ("uid", "generation", "deletionTimestamp")
 """Fields of an endpoint's metadata; labels and annotations mean nothing to us."""
 
 
+def moment() -> Moment:
+    """Now, by the clocks of the system and of the event loop."""
+    return Moment(datetime.now(UTC), asyncio.get_running_loop().time())
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of one endpoint between passes; all of it can be read back or learnt again."""
 
     uid: str
-    standing: status.Standing
-    told: status.Status
-    """The last status that we wrote or read."""
-    pods: frozenset[str] = frozenset()
-    pods_since: datetime | None = None
-    """When `pods`, the ready ones, were first seen to be just these."""
-    echoed: bool = True
-    """The watch has shown `told` to us; a different status after that was written by somebody else."""
-    jitter: float = field(default_factory=lambda: 1 + random.uniform(-JITTER, JITTER))
-    turn: float = field(default_factory=lambda: random.random())
-    """Share of its interval after which an endpoint's turn comes, when all are found at once at a start."""
-    asked: Verification | None = None
-    """By which settings it was verified last; others are tried at once."""
-    since: datetime | None = None
-    """When its status was read back; None once a verification has ended since."""
-
-    def until_due(self, wanted: Verification, observed: Observed, now: datetime) -> timedelta:
-        """
-        How long until the next verification; zero or less means now, as after each edit of what is *wanted*.
-
-        A verdict that was read back is as old as its last write, since good news is not written every time: a
-        restarted operator would find thousands due at once, so each waits for its turn within one interval.
-        """
-        if self.asked is not None and self.asked != wanted:
-            return timedelta(0)
-        interval = timedelta(seconds=wanted.interval_seconds)
-        due = status.pause_until_due(self.standing, observed, now, interval * self.jitter)
-        if self.since is None or not self.standing.is_routine(observed):
-            return due
-        return max(due, self.since + interval * self.turn - now)
-
-    def edge_changed(self, observed: Observed, now: datetime) -> datetime:
-        """When the edge last had to learn something: a route that was written, or other pods."""
-        ready = status.ready_pods(observed)
-        if ready != self.pods or self.pods_since is None:
-            self.pods, self.pods_since = ready, now
-        written = observed.route.written_at if observed.route else None
-        return max(self.pods_since, written or self.pods_since)
+    schedule: Schedule
+    status: StoredStatus
+    jitter: float
 
 
 class Reconciler:
@@ -97,7 +72,7 @@ class Reconciler:
         cluster: Cluster,
         settings: Settings,
         wake: Callable[[Key], None],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], Moment] = moment,
     ) -> None:
         self._cluster = cluster
         self._settings = settings
@@ -112,29 +87,36 @@ class Reconciler:
             allowed_by_dns=settings.allowed_addresses,
         )
 
-    # ---- what the edge tells -------------------------------------------------------------------------------
+    # ---- what the watch tells ------------------------------------------------------------------------------
 
     def seen(self, key: Key, body: Mapping[str, Any]) -> bool:
-        """Keep the newest body of an endpoint; False if it only echoes our own status and asks for no pass."""
-        before, memory = self._bodies.get(key), self._memories.get(key)
+        """Keep the newest body of an endpoint; False when nothing in it asks for a pass."""
+        previous = self._bodies.get(key)
+        if previous is not None and _is_of_an_earlier_endpoint(body, previous):
+            return False
         kept = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
         self._bodies[key] = {**body, "metadata": kept}  # managedFields are two thirds of a body in memory
-        if before is None or memory is None or memory.echoed or body.get("status") != memory.told:
+        memory = self._memories.get(key)
+        if previous is None or memory is None:
             return True
-        memory.echoed = True
-        return any(before["metadata"].get(name) != body["metadata"].get(name) for name in ASKS_FOR_A_PASS)
+        asks = any(previous["metadata"].get(name) != kept.get(name) for name in ASKS_FOR_A_PASS)
+        return memory.status.saw(body, self._now().seconds) or asks
 
-    def gone(self, key: Key) -> None:
-        """Forget an endpoint: its children are owned and go by themselves."""
-        self._bodies.pop(key, None)
-        self._memories.pop(key, None)
-        self._verifier.drop(key)
-        self._cluster.forget(key)
-        metrics.forget(*key)
+    def gone(self, endpoint: Identity) -> bool:
+        """
+        Forget an endpoint; its children are owned and go by themselves.
 
-    def known(self) -> frozenset[Key]:
-        """Keys of all endpoints that have been seen and are not gone."""
-        return frozenset(self._bodies)
+        False when it was not known, e.g. since a later endpoint has its name by now.
+        """
+        if not self._is_current(endpoint.key, endpoint.uid):
+            return False
+        del self._bodies[endpoint.key]
+        self._forget(endpoint.key)
+        return True
+
+    def known(self) -> frozenset[Identity]:
+        """All endpoints that have been seen and are not gone."""
+        return frozenset(Identity.of(body["metadata"]) for body in self._bodies.values())
 
     async def close(self) -> None:
         """End the verifications that run."""
@@ -147,6 +129,15 @@ class Reconciler:
         body = self._bodies.get(key)
         if body is None:
             return None
+        uid = body["metadata"].get("uid")
+        try:
+            return await self._process(key, body)
+        finally:
+            if not self._is_current(key, uid):  # deleted meanwhile: what the pass left behind goes too
+                self._forget(key)
+
+    async def _process(self, key: Key, body: Mapping[str, Any]) -> float | None:
+        """Parse, look, tell."""
         try:
             endpoint = StreamingEndpoint.from_body(body)
         except InvalidEndpoint as invalid:
@@ -157,9 +148,11 @@ class Reconciler:
         memory = self._memory(endpoint)
         with metrics.PASS_SECONDS.time():
             world = await self._pass(endpoint, memory)
-            await self._tell(endpoint, memory, world)
+            deleted = isinstance(world.error, BEING_DELETED) or not self._is_current(key, endpoint.uid)
+            if not deleted:
+                await self._tell(endpoint, memory, world)
         metrics.PASSES.labels(type(world.error).__name__ if world.error else "done").inc()
-        if isinstance(world.error, BEING_DELETED):
+        if deleted:
             return None  # its deletion event is on the way
         if world.error is not None:
             raise Retry(f"{type(world.error).__name__}: {world.error}") from world.error
@@ -171,7 +164,7 @@ class Reconciler:
         note = render.engine_note(endpoint)
         observed: Observed | None = None
         failure: OperatorError | None = None
-        hindrance: Problem | None = None
+        problem: Problem | None = None
         try:
             children = render.children(endpoint, capabilities)
             try:
@@ -182,7 +175,7 @@ class Reconciler:
             except ClusterError as error:  # what already runs is still observed and told
                 failure = error
             observed = self._cluster.observe(endpoint, children)
-            hindrance = await self._verify(endpoint, memory, children, observed)
+            problem = await self._verify(endpoint, memory, observed)
         except OperatorError as error:
             failure = error
         except Exception as error:
@@ -192,8 +185,8 @@ class Reconciler:
         return status.World(
             observed=observed,
             capabilities=capabilities,
-            standing=memory.standing,
-            hindrance=hindrance,
+            verification=memory.schedule.state,
+            verification_problem=problem,
             error=failure,
             note=note,
         )
@@ -201,55 +194,56 @@ class Reconciler:
     # ---- verification, beside the passes -------------------------------------------------------------------
 
     async def _verify(
-        self, endpoint: StreamingEndpoint, memory: Memory, children: tuple[Manifest, ...], observed: Observed
+        self, endpoint: StreamingEndpoint, memory: Memory, observed: Observed
     ) -> Problem | None:
-        """Take the latest result, and start the next verification when it is due; says what hinders it."""
-        verification = endpoint.spec.verification
-        memory.edge_changed(observed, self._now())
-        result = self._verifier.take(endpoint.key)
-        if result is not None:
-            self._learn(endpoint, memory, result, observed)
-        if verification.mode == "Disabled" or endpoint.spec.suspend or not _can_be_asked(observed):
+        """Take the latest outcome, and start the next verification when it is due; says what prevents it."""
+        settings, now = endpoint.spec.verification, self._now()
+        memory.schedule = self._learnt(endpoint, memory, observed, now)
+        if not _is_verified(endpoint, observed) or self._verifier.running(endpoint.key):
             return None
-        due = memory.until_due(verification, observed, self._now())
-        if due > timedelta(0) or self._verifier.running(endpoint.key):
-            return None
-        plan = await self._plan(endpoint, memory, observed)
+        if memory.schedule.until_due(settings, observed, now) > 0:
+            return memory.schedule.problem
+        if endpoint.spec.exposure is not None and not (observed.route and observed.route.admitted):
+            return Problem(Reason.PENDING, "The edge has not accepted the route yet")
+        plan = await self._plan(endpoint, memory.schedule, observed)
         if isinstance(plan, Problem):
+            memory.schedule = memory.schedule.blocked(plan, now)
             return plan
+        if not plan.targets:
+            return Problem(Reason.PENDING, "Neither a pod nor the Service has an address yet")
         self._verifier.start(endpoint.key, plan)
-        memory.asked = verification
+        memory.schedule = memory.schedule.started(settings, now)
         return None
 
-    def _learn(
-        self, endpoint: StreamingEndpoint, memory: Memory, result: ProbeResult, observed: Observed
-    ) -> None:
-        """Fold a result into the standing, unless it speaks of something that no longer runs."""
-        memory.since = None
-        if (result.pod_template_hash, result.route_hash) != (observed.pod_template_hash, observed.route_hash):
-            return
-        memory.standing = status.after(
-            memory.standing,
-            result,
-            threshold=endpoint.spec.verification.failure_threshold,
-            edge_changed=memory.edge_changed(observed, self._now()),
-        )
+    def _learnt(
+        self, endpoint: StreamingEndpoint, memory: Memory, observed: Observed, now: Moment
+    ) -> Schedule:
+        """The schedule after all that came since the last pass: a spec, a foreign status, an outcome."""
+        settings = endpoint.spec.verification
+        schedule = memory.schedule.observing(endpoint, observed, now)
+        if memory.status.foreign:
+            memory.status.foreign = False
+            schedule = schedule.merged(memory.status.content, settings, observed, now)
+        outcome = self._verifier.take(endpoint.key)
+        if isinstance(outcome, ProbeResult):
+            return schedule.answered(outcome, settings, observed, now)
+        return schedule if outcome is None else schedule.failed(outcome)
 
     async def _plan(
-        self, endpoint: StreamingEndpoint, memory: Memory, observed: Observed
+        self, endpoint: StreamingEndpoint, schedule: Schedule, observed: Observed
     ) -> probe.Plan | Problem:
-        """Gather what a verification needs; a Problem names what is missing."""
-        edge = None
-        if endpoint.spec.exposure is not None:
-            if observed.route is None or not observed.route.admitted:
-                return Problem(Reason.PENDING, "The edge has not accepted the route yet")
-            try:
-                edge = await self._edge(endpoint)
-            except ClusterError as error:
-                return Problem(
-                    Reason.EDGE_ADDRESS_UNKNOWN,
-                    f"{error}. The edge's Service comes from edges[].service in the operator's chart: correct it there",
-                )
+        """Gather what a verification needs. Trouble with it says nothing of the endpoint: it is a Problem, no error."""
+        try:
+            edge = await self._edge(endpoint)
+        except NotFound as error:
+            return Problem(
+                Reason.EDGE_ADDRESS_UNKNOWN,
+                f"{error}. The operator's chart names this Service in edges[].service: correct it there",
+            )
+        except Forbidden as error:
+            return Problem(Reason.EDGE_ADDRESS_UNKNOWN, str(error))
+        except ClusterError as error:
+            return Problem(error.reason, str(error))
         try:
             key = await self._key(endpoint)
             ca = await self._ca(endpoint)
@@ -270,17 +264,15 @@ class Reconciler:
             edge=edge,
             key=key,
             ca=ca,
-            occasion=probe.Occasion(
-                routine=memory.standing.is_routine(observed),
-                warm=memory.standing.is_warm(observed),
-                may_skip=memory.standing.may_be_skipped(observed),
-            ),
+            occasion=schedule.occasion(observed),
             guard=self._guard,
-            clock=self._now,
+            clock=lambda: self._now().wall,
         )
 
     async def _edge(self, endpoint: StreamingEndpoint) -> EdgeAddress | None:
         """Where the edge listens; None leaves it to DNS of the host."""
+        if endpoint.spec.exposure is None:
+            return None
         found = await self._cluster.edge_addresses(endpoint)
         if not found.addresses:
             return None
@@ -304,65 +296,102 @@ class Reconciler:
 
     async def _tell(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> None:
         """Write the status if it says something new, and events for what changed; the only writer."""
-        if isinstance(world.error, BEING_DELETED):
+        now = self._now()
+        previous = memory.status.content
+        summary = status.summarize(endpoint, world, previous, now.wall)
+        metrics.READY.labels(*endpoint.key).set(status.is_true(summary, "Ready"))
+        if not status.worth_writing(previous, summary, now.wall) or memory.status.wait(now.seconds) > 0:
             return
-        told = status.summarize(endpoint, world, memory.told, self._now())
-        metrics.READY.labels(*endpoint.key).set(status.is_true(told, "Ready"))
-        if not status.worth_writing(memory.told, told, self._now()):
+        changes = status.changes(previous, summary)
+        version = await self._write(endpoint, summary)
+        if version is None:
             return
-        changes = status.changes(memory.told, told)
-        if not await self._write(endpoint, told):
-            return
-        memory.told, memory.echoed = told, False
+        memory.status.wrote(summary, version, now.seconds)
         for change in changes:
             await self._cluster.publish(endpoint, change.type, change.reason, change.message)
 
-    async def _write(self, endpoint: StreamingEndpoint | Identity, told: status.Status) -> bool:
-        """Write a status; False when the endpoint is gone meanwhile, which its deletion event will tell too."""
+    async def _write(self, endpoint: StreamingEndpoint | Identity, summary: status.Status) -> str | None:
+        """Write a status; None when the endpoint is gone meanwhile, which its deletion event will tell too."""
         try:
-            await self._cluster.write_status(endpoint, told)
+            return await self._cluster.write_status(endpoint, summary)
         except (*BEING_DELETED, Conflict):  # deleted, or deleted and made again
-            return False
+            return None
         except ClusterError as error:
             raise Retry(f"status not written: {error}") from error
-        return True
 
     async def _tell_invalid(self, key: Key, body: Mapping[str, Any], invalid: InvalidEndpoint) -> None:
         """An unreadable spec stalls until its generation moves; the children that work are left alone."""
         previous = body.get("status") or {}
         generation = int(body["metadata"].get("generation") or 1)
-        told = status.unreadable(generation, invalid.problems, previous, self._now())
-        if status.worth_writing(previous, told, self._now()):
-            identity = Identity(*key, uid=str(body["metadata"].get("uid") or ""))
-            await self._write(identity, told)
+        now = self._now().wall
+        summary = status.unreadable(generation, invalid.problems, previous, now)
+        metrics.READY.labels(*key).set(0)
+        if status.worth_writing(previous, summary, now):
+            await self._write(Identity.of(body["metadata"]), summary)
+
+    # ---- memory --------------------------------------------------------------------------------------------
 
     def _memory(self, endpoint: StreamingEndpoint) -> Memory:
         """What we know of this endpoint; read back from its status at the first pass."""
         memory = self._memories.get(endpoint.key)
-        if memory is None or memory.uid != endpoint.uid:
-            told = dict(endpoint.previous_status)
-            memory = Memory(endpoint.uid, status.recall(told), told, since=self._now())
-            self._memories[endpoint.key] = memory
-        elif endpoint.previous_status == memory.told:
-            memory.echoed = True
-        elif memory.echoed:
-            memory.told = dict(endpoint.previous_status)
+        if memory is not None and memory.uid != endpoint.uid:
+            self._forget(endpoint.key)
+            memory = None
+        if memory is None:
+            jitter = 1 + random.uniform(-JITTER, JITTER)
+            stored = StoredStatus(dict(endpoint.previous_status))
+            schedule = Schedule.recall(
+                stored.content,
+                endpoint.spec.verification,
+                self._now(),
+                jitter=jitter,
+                turn=random.random(),
+            )
+            memory = self._memories[endpoint.key] = Memory(endpoint.uid, schedule, stored, jitter)
         return memory
+
+    def _is_current(self, key: Key, uid: Any) -> bool:
+        """Whether the endpoint of this uid still has the name."""
+        body = self._bodies.get(key)
+        return body is not None and body["metadata"].get("uid") == uid
+
+    def _forget(self, key: Key) -> None:
+        """Drop everything that is kept by the name of an endpoint."""
+        self._memories.pop(key, None)
+        self._verifier.drop(key)
+        self._cluster.forget(key)
+        metrics.forget(*key)
 
     def _pause(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> float:
         """Seconds until this endpoint should be looked at although nothing happened."""
         resync = self._settings.resync_seconds * memory.jitter
-        observed = world.observed
-        if observed is None or endpoint.spec.verification.mode == "Disabled" or not _can_be_asked(observed):
-            return resync
-        if world.hindrance is not None:
-            return min(resync, status.FAILING_PAUSE.total_seconds())
-        if self._verifier.running(endpoint.key):
-            return resync  # its result wakes this endpoint
-        due = memory.until_due(endpoint.spec.verification, observed, self._now())
-        return min(resync, max(due.total_seconds(), 0.5))
+        now, observed = self._now(), world.observed
+        if (overwritten := memory.status.wait(now.seconds)) > 0:
+            return min(resync, overwritten)
+        if observed is None or not _is_verified(endpoint, observed) or self._verifier.running(endpoint.key):
+            return resync  # an event or the result of the verification wakes this endpoint
+        due = memory.schedule.until_due(endpoint.spec.verification, observed, now)
+        if due <= 0:  # something prevents it that the pass has told
+            return min(resync, FAILING_PAUSE)
+        return min(resync, max(due, SHORTEST_PAUSE))
 
 
-def _can_be_asked(observed: Observed) -> bool:
-    """Whether the newest pod template is up, so that a verdict would be about it."""
-    return observed.rolled_out and observed.ready_replicas > 0 and observed.pod_template_hash is not None
+def _is_verified(endpoint: StreamingEndpoint, observed: Observed) -> bool:
+    """Whether a verdict is wanted, and the newest pod template is up, so that it would be about that."""
+    wanted = endpoint.spec.verification.mode != "Disabled" and not endpoint.spec.suspend
+    up = observed.rolled_out and observed.ready_replicas > 0 and observed.pod_template_hash is not None
+    return wanted and up
+
+
+def _is_of_an_earlier_endpoint(body: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
+    """Whether a body is of another endpoint of this name, and that one is the older; kopf orders events by uid only."""
+    one, other = body["metadata"], than["metadata"]
+    if one.get("uid") == other.get("uid"):
+        return False
+    return _age(one) < _age(other)
+
+
+def _age(metadata: Mapping[str, Any]) -> tuple[str, int]:
+    """By what endpoints of one name are ordered: the time of creation, within a second the resource version."""
+    version = str(metadata.get("resourceVersion") or "")
+    return (str(metadata.get("creationTimestamp") or ""), int(version) if version.isdigit() else 0)

@@ -82,7 +82,7 @@ def plan_for(
         guard=guard,
         pod_template_hash=observed.pod_template_hash or "",
         route_hash=observed.route_hash,
-        ready_pods=frozenset(pod.name for pod in observed.pods if pod.ready and not pod.terminating),
+        ready_pods=observed.ready_pods,
         replicas=replicas,
         gauges=Gauges(engine.metrics_path, engine.running_gauge, engine.waiting_gauge),
         may_skip=occasion.may_skip,

@@ -1,31 +1,37 @@
 """
-Verifications beside the passes: at most so many at once, at most one an endpoint, the latest result kept.
+Verifications beside the passes: at most so many at once, at most one an endpoint, the latest outcome kept.
 
-It starts, keeps and cancels; what a verification does is `hops`, what its result means is `status`.
+It starts, keeps and cancels. What a verification does is `verification.py`; when one is due and what its result
+means is `controller/schedule.py`.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from streaming_operator import metrics
+from streaming_operator.api.reasons import Reason
 from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
-from streaming_operator.values import HopResult, Key, ProbeResult
+from streaming_operator.values import HopResult, Key, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 
+Outcome = ProbeResult | Problem
+"""What a verification came to: a result, or the error of the operator that ended it."""
+
 
 class Verifier:
-    """Runs verifications; `wake` is called with the endpoint's key whenever a result is there."""
+    """Runs verifications; `wake` is called with the endpoint's key when one has ended, unless it was dropped."""
 
     def __init__(self, at_once: int, wake: Callable[[Key], None]) -> None:
         self._places = asyncio.Semaphore(at_once)
         self._wake = wake
-        self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._results: dict[Key, ProbeResult] = {}
+        self._tasks: dict[Key, asyncio.Task[Outcome]] = {}
+        self._outcomes: dict[Key, Outcome] = {}
 
     def running(self, key: Key) -> bool:
         """Whether a verification of this endpoint runs or waits for its place."""
@@ -34,40 +40,52 @@ class Verifier:
     def start(self, key: Key, plan: Plan) -> None:
         """Start a verification, unless one runs."""
         if key not in self._tasks:
-            self._tasks[key] = asyncio.create_task(self._run(key, plan))
+            self._tasks[key] = task = asyncio.create_task(self._run(key, plan))
+            task.add_done_callback(partial(self._ended, key))
 
-    def take(self, key: Key) -> ProbeResult | None:
-        """The result that came since the last call, once."""
-        return self._results.pop(key, None)
+    def take(self, key: Key) -> Outcome | None:
+        """The outcome that came since the last call, once."""
+        return self._outcomes.pop(key, None)
 
     def drop(self, key: Key) -> None:
-        """Forget an endpoint; its verification is cancelled."""
-        self._results.pop(key, None)
-        if (task := self._tasks.get(key)) is not None:
+        """Forget an endpoint; its verification is cancelled and leaves neither outcome nor metrics."""
+        self._outcomes.pop(key, None)
+        if (task := self._tasks.pop(key, None)) is not None:
             task.cancel()
 
     async def close(self) -> None:
-        """Cancel all verifications and wait until they are gone."""
+        """Cancel all verifications and wait until they have ended."""
         tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
+        for key in tuple(self._tasks):
+            self.drop(key)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, key: Key, plan: Plan) -> None:
-        """One verification, then a wake; one that failed itself is logged and tried again by the next pass."""
+    async def _run(self, key: Key, plan: Plan) -> Outcome:
+        """One verification when its place is free."""
         try:
             async with self._places:
-                result = await verify(plan)
-            _count(key, result)
-            # What the numbers were made of would be kept for as long as the endpoint lives.
-            self._results[key] = replace(
-                result, hops=tuple(replace(hop, timeline=None) for hop in result.hops)
+                return await verify(plan)
+        except Exception as error:
+            log.exception("verification failed in the operator", extra={"endpoint": "/".join(key)})
+            return Problem(
+                Reason.INTERNAL_ERROR,
+                f"The verification failed in the operator ({type(error).__name__}); its log has the details",
             )
-        except Exception:
-            log.exception("verification failed itself", extra={"endpoint": "/".join(key)})
-        finally:
-            del self._tasks[key]
-            self._wake(key)
+
+    def _ended(self, key: Key, task: asyncio.Task[Outcome]) -> None:
+        """Keep the outcome and wake the endpoint; of a task that was dropped nothing is kept."""
+        if self._tasks.get(key) is not task:
+            return
+        del self._tasks[key]
+        if not task.cancelled():
+            outcome = task.result()
+            if isinstance(outcome, ProbeResult):
+                _count(key, outcome)
+                # What the numbers were made of would be kept for as long as the endpoint lives.
+                hops = tuple(replace(hop, timeline=None) for hop in outcome.hops)
+                outcome = replace(outcome, hops=hops)
+            self._outcomes[key] = outcome
+        self._wake(key)
 
 
 def _count(key: Key, result: ProbeResult) -> None:

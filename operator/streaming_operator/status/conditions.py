@@ -13,7 +13,8 @@ from typing import Any, Literal
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import OperatorError
-from streaming_operator.status.standing import Standing
+from streaming_operator.status.times import timestamp
+from streaming_operator.status.verification import VerificationState
 from streaming_operator.values import Capabilities, Observed, Problem
 
 Truth = Literal["True", "False", "Unknown"]
@@ -41,8 +42,8 @@ class World:
     observed: Observed | None
     """None before the first successful look, e.g. when the children could not be applied."""
     capabilities: Capabilities
-    standing: Standing = field(default_factory=Standing)
-    hindrance: Problem | None = None
+    verification: VerificationState = field(default_factory=VerificationState)
+    verification_problem: Problem | None = None
     """Why no verification could be made: no address, no readable Secret."""
     error: OperatorError | None = None
     """What stopped this pass."""
@@ -106,27 +107,27 @@ def streaming_verified(endpoint: StreamingEndpoint, world: World) -> Condition:
     def say(status: Truth, reason: Reason | Verdict, message: str) -> Condition:
         return Condition(ConditionType.STREAMING_VERIFIED, status, reason, message)
 
-    standing, observed = world.standing, world.observed
+    state, observed = world.verification, world.observed
     if endpoint.spec.verification.mode == "Disabled":
         return say("Unknown", Reason.DISABLED, "spec.verification.mode is Disabled: no probe is sent")
     if endpoint.spec.replicas == 0:
         return say("Unknown", Reason.PENDING, "No replica runs that could be asked")
-    if observed is None or standing.verdict is None or not standing.speaks_of(observed):
-        if world.hindrance is not None:
-            return say("Unknown", world.hindrance.reason, world.hindrance.message)
-        if standing.settling:
+    if observed is None or state.verdict is None or not state.is_about(observed):
+        if world.verification_problem is not None:
+            return say("Unknown", world.verification_problem.reason, world.verification_problem.message)
+        if state.settling:
             return say("Unknown", Reason.PENDING, "The edge has not loaded the route yet")
         return say("Unknown", Reason.PENDING, "Not verified yet for the present pod template and route")
-    if standing.verdict is Verdict.INCONCLUSIVE:
-        return say("Unknown", Verdict.INCONCLUSIVE, standing.message)
-    if standing.verdict is Verdict.DNS_UNRESOLVED and standing.hop is not Hop.PUBLIC:
+    if state.verdict is Verdict.INCONCLUSIVE:
+        return say("Unknown", Verdict.INCONCLUSIVE, state.message)
+    if state.verdict is Verdict.DNS_UNRESOLVED and state.hop is not Hop.PUBLIC:
         # DNS is the last way to the edge's address: nothing was asked.
-        return say("Unknown", Reason.EDGE_ADDRESS_UNKNOWN, standing.message)
-    if world.hindrance is not None and not standing.streams:
-        return say("Unknown", world.hindrance.reason, world.hindrance.message)
-    if standing.streams:
-        return say("True", Verdict.STREAMING, standing.message)
-    return say("False", standing.verdict, standing.message)
+        return say("Unknown", Reason.EDGE_ADDRESS_UNKNOWN, state.message)
+    if world.verification_problem is not None and not state.streams:
+        return say("Unknown", world.verification_problem.reason, world.verification_problem.message)
+    if state.streams:
+        return say("True", Verdict.STREAMING, state.message)
+    return say("False", state.verdict, state.message)
 
 
 def monitoring_configured(endpoint: StreamingEndpoint, world: World) -> Condition:
@@ -171,8 +172,3 @@ def _since(condition: Condition, before: Mapping[str, Any] | None, now: datetime
     if before and before.get("status") == condition.status and before.get("lastTransitionTime"):
         return str(before["lastTransitionTime"])
     return timestamp(now)
-
-
-def timestamp(moment: datetime) -> str:
-    """A time as Kubernetes writes it: UTC, whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

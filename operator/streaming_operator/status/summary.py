@@ -13,9 +13,9 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import ConditionType, Reason, Verdict
 from streaming_operator.routes import users_url
 from streaming_operator.status import conditions
-from streaming_operator.status.conditions import Condition, World, timestamp
-from streaming_operator.status.standing import Standing
-from streaming_operator.values import HopResult
+from streaming_operator.status.conditions import Condition, World
+from streaming_operator.status.times import parsed
+from streaming_operator.status.verification import written
 
 Status = dict[str, Any]
 
@@ -53,9 +53,10 @@ def summarize(
         "readyReplicas": observed.ready_replicas if observed else 0,
         "selector": ",".join(f"{key}={value}" for key, value in sorted(naming.selector(endpoint).items())),
     }
-    if world.standing.verdict is not None:
-        status["verification"] = _verification(world.standing)
-        ttft = world.standing.hops[0].ttft_milliseconds if world.standing.hops else None
+    state = world.verification
+    if state.verdict is not None:
+        status["verification"] = written(state, endpoint.spec.verification.failure_threshold)
+        ttft = state.hops[0].ttft_milliseconds if state.hops else None
         if ttft is not None:
             status["lastVerifiedTTFTMilliseconds"] = ttft
     return {key: value for key, value in status.items() if value is not None}
@@ -65,7 +66,7 @@ def unreadable(
     generation: int, problems: tuple[str, ...], previous: Mapping[str, Any], now: datetime
 ) -> Status:
     """The status of an endpoint whose spec breaks the schema, e.g. stored under an older CRD."""
-    told = "; ".join(problems)
+    message = "; ".join(problems)
     unknown = [
         Condition(kind, "Unknown", Reason.INVALID_SPEC, "The spec cannot be read")
         for kind in ConditionType
@@ -76,9 +77,9 @@ def unreadable(
         "observedGeneration": generation,
         "conditions": conditions.stamped(
             (
-                Condition(ConditionType.READY, "False", Reason.INVALID_SPEC, told),
+                Condition(ConditionType.READY, "False", Reason.INVALID_SPEC, message),
                 Condition(ConditionType.RECONCILING, "False", Reason.INVALID_SPEC, "Waiting for a new spec"),
-                Condition(ConditionType.STALLED, "True", Reason.INVALID_SPEC, told),
+                Condition(ConditionType.STALLED, "True", Reason.INVALID_SPEC, message),
                 *unknown,
             ),
             previous.get("conditions") or (),
@@ -124,12 +125,10 @@ def _stalled(endpoint: StreamingEndpoint, world: World) -> Condition:
 
     if world.error is not None and world.error.stalls:
         return say(True, world.error.reason, str(world.error))
-    standing, verification = world.standing, endpoint.spec.verification
-    lost = (
-        standing.verdict is not None and not standing.streams and standing.verdict is not Verdict.INCONCLUSIVE
-    )
-    if verification.mode == "Required" and lost and standing.failures >= verification.failure_threshold:
-        return say(True, Reason.VERIFICATION_FAILING, standing.message)
+    state, verification = world.verification, endpoint.spec.verification
+    failed = state.verdict is not None and not state.streams and state.verdict is not Verdict.INCONCLUSIVE
+    if verification.mode == "Required" and failed and state.failures >= verification.failure_threshold:
+        return say(True, Reason.VERIFICATION_FAILING, state.message)
     return say(False, Reason.NOT_STALLED, "Nothing waits for a person")
 
 
@@ -156,54 +155,21 @@ def _reconciling(
     return say(True, Reason.PROGRESSING, "See Ready")
 
 
-def _verification(standing: Standing) -> Status:
-    """`status.verification` of a standing."""
-    return {
-        "verdict": str(standing.verdict),
-        "hop": str(standing.hop),
-        "message": standing.message,
-        "podTemplateHash": standing.pod_template_hash,
-        "routeHash": standing.route_hash,
-        **({"lastTime": timestamp(standing.last_time)} if standing.last_time else {}),
-        "hops": [_hop(hop) for hop in standing.hops[:8]],
-    }
-
-
-def _hop(result: HopResult) -> Status:
-    """One entry of `status.verification.hops`; whole numbers only."""
-    entry = {
-        "name": str(result.hop),
-        "address": result.address,
-        "protocol": result.protocol,
-        "verdict": str(result.verdict),
-        "message": result.message,
-        "ttftMilliseconds": result.ttft_milliseconds,
-        "p95GapMilliseconds": result.p95_gap_milliseconds,
-        "maxGapMilliseconds": result.max_gap_milliseconds,
-        "events": result.events,
-        "reads": result.reads,
-        "tokens": result.tokens,
-        "pacingPercent": result.pacing_percent,
-        "done": result.done,
-        "finishReason": result.finish_reason,
-    }
-    return {key: value for key, value in entry.items() if value is not None}
-
-
 def worth_writing(previous: Mapping[str, Any], status: Status, now: datetime) -> bool:
     """
     Whether *status* says something new.
 
-    Numbers and times ride along with a change of verdict, hop, reason or hash; alone they are written only when
-    TTFT moved by more than 25 % and the last write of numbers is 30 minutes old.
+    Numbers and times are written with a change of verdict, hop, failures, reason or hash; alone only when TTFT moved
+    by more than 25 % and the last write of numbers is 30 minutes old.
     """
     if _settled(previous) != _settled(status):
         return True
     before, after = previous.get("lastVerifiedTTFTMilliseconds"), status.get("lastVerifiedTTFTMilliseconds")
     if before is None or after is None:
         return before != after
-    written = (previous.get("verification") or {}).get("lastTime")
-    old = written is None or now - datetime.fromisoformat(written) >= NUMBERS_PAUSE
+    last_time = parsed((previous.get("verification") or {}).get("lastTime"))
+    # A time in the future comes from a clock that was set back: as good as none.
+    old = last_time is None or abs(now - last_time) >= NUMBERS_PAUSE
     return old and abs(after - before) > TTFT_MOVED * max(before, 1)
 
 
@@ -226,6 +192,7 @@ def _settled(status: Mapping[str, Any]) -> Status:
             for entry in status.get("conditions") or ()
         ],
         "verification": {
-            key: verification.get(key) for key in ("verdict", "hop", "podTemplateHash", "routeHash")
+            **{key: verification.get(key) for key in ("verdict", "hop", "podTemplateHash", "routeHash")},
+            "failures": verification.get("failures") or 0,
         },
     }

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from streaming_operator.probe import Verifier
+from streaming_operator.values import ProbeResult
 from tests.probe import proxies
 from tests.probe.conftest import plan
 from tests.probe.proxies import Proxy
@@ -33,3 +34,30 @@ async def test_never_more_than_the_set_number_at_once() -> None:
         assert verifier.running(keys[4])
         await verifier.close()
         assert not any(verifier.running(key) for key in keys)
+
+
+async def test_an_endpoint_dropped_in_the_moment_of_its_start_can_be_verified_again() -> None:
+    """Deleted before the task had run at all, and made again: its verification ends like any other."""
+    woken: list[tuple[str, str]] = []
+    key = ("chat", "endpoint")
+    verifier = Verifier(2, woken.append)
+    verifier.start(key, plan([1]))
+    verifier.drop(key)
+    assert not verifier.running(key)
+
+    verifier.start(key, plan([1]))
+    await until(lambda: not verifier.running(key))
+    assert woken == [key]
+    assert isinstance(verifier.take(key), ProbeResult)
+    await verifier.close()
+
+
+async def test_a_dropped_verification_wakes_nobody() -> None:
+    """The endpoint is gone: its end is no news."""
+    woken: list[tuple[str, str]] = []
+    with Proxy(0, proxies.mute) as silent, Proxy(silent.port, proxies.mute) as edge:
+        verifier = Verifier(2, woken.append)
+        verifier.start(("chat", "endpoint"), plan([edge.port]))
+        await until(lambda: len(edge.requests) == 1)
+        await verifier.close()
+    assert (woken, verifier.take(("chat", "endpoint"))) == ([], None)

@@ -1,16 +1,17 @@
 """What a status says of a world; each case builds one and reads the conditions."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from streaming_operator.api.reasons import EXPLAINED, ConditionType, Hop, Reason, Verdict
+from streaming_operator.api.reasons import EXPLAINED, ConditionType, Reason, Verdict
 from streaming_operator.errors import NotOurs, Unreachable
-from streaming_operator.status import Standing, changes, summarize, unreadable, worth_writing
+from streaming_operator.status import VerificationState, changes, summarize, unreadable, worth_writing
 from streaming_operator.values import Capabilities, ObservedRoute, Problem
 
-from .worlds import CAPABILITIES, NOON, a_standing, a_world, an_endpoint, observed
+from .worlds import CAPABILITIES, NOON, a_state, a_world, an_endpoint, observed
 
 
 def said(status: dict[str, Any], kind: str) -> tuple[str, str]:
@@ -43,7 +44,7 @@ def test_a_verified_endpoint_is_ready() -> None:
 
 def test_a_buffered_stream_keeps_a_required_endpoint_out_of_ready() -> None:
     """Required means what it says; Advisory tells the same truth beside Ready."""
-    world = a_world(standing=a_standing(Verdict.BUFFERED, 1))
+    world = a_world(verification=a_state(Verdict.BUFFERED, 1))
 
     assert said(told(world), "Ready") == ("False", "Buffered")
     advisory = told(world, verification={"mode": "Advisory"})
@@ -53,8 +54,11 @@ def test_a_buffered_stream_keeps_a_required_endpoint_out_of_ready() -> None:
 
 def test_failing_past_the_threshold_stalls() -> None:
     """Only a person can repair a buffering edge."""
-    assert said(told(a_world(standing=a_standing(Verdict.BUFFERED, 2))), "Stalled") == ("False", "NotStalled")
-    assert said(told(a_world(standing=a_standing(Verdict.BUFFERED, 3))), "Stalled") == (
+    assert said(told(a_world(verification=a_state(Verdict.BUFFERED, 2))), "Stalled") == (
+        "False",
+        "NotStalled",
+    )
+    assert said(told(a_world(verification=a_state(Verdict.BUFFERED, 3))), "Stalled") == (
         "True",
         "VerificationFailing",
     )
@@ -62,7 +66,7 @@ def test_failing_past_the_threshold_stalls() -> None:
 
 def test_disabled_verification_is_ready_and_says_so() -> None:
     """No probe, no claim."""
-    status = told(a_world(standing=Standing()), verification={"mode": "Disabled"})
+    status = told(a_world(verification=VerificationState()), verification={"mode": "Disabled"})
 
     assert said(status, "Ready") == ("True", "NotVerified")
     assert said(status, "StreamingVerified") == ("Unknown", "Disabled")
@@ -123,7 +127,9 @@ def test_missing_optional_kinds_are_named() -> None:
 
 def test_a_foreign_object_stalls_and_an_unreachable_server_does_not() -> None:
     """Stalled is for what a person must do; the rest is retried."""
-    taken = told(a_world(observed=None, standing=Standing(), error=NotOurs("Service qwen is not ours")))
+    taken = told(
+        a_world(observed=None, verification=VerificationState(), error=NotOurs("Service qwen is not ours"))
+    )
     assert said(taken, "Stalled") == ("True", "NameTaken")
     assert said(taken, "Ready") == ("False", "NameTaken")
 
@@ -133,17 +139,17 @@ def test_a_foreign_object_stalls_and_an_unreachable_server_does_not() -> None:
 
 def test_an_unknown_edge_address_says_what_to_set() -> None:
     """Without an address nothing is claimed."""
-    hindrance = Problem(Reason.EDGE_ADDRESS_UNKNOWN, "set edges[]")
-    status = told(a_world(standing=Standing(), hindrance=hindrance))
+    problem = Problem(Reason.EDGE_ADDRESS_UNKNOWN, "set edges[]")
+    status = told(a_world(verification=VerificationState(), verification_problem=problem))
 
     assert said(status, "StreamingVerified") == ("Unknown", "EdgeAddressUnknown")
 
 
 def test_transition_times_move_with_the_status_only() -> None:
     """A sharper reason for the same status is no transition."""
-    before = told(a_world(standing=Standing()))
+    before = told(a_world(verification=VerificationState()))
     later = summarize(
-        an_endpoint(), a_world(standing=a_standing(Verdict.BUFFERED, 1)), before, NOON + timedelta(hours=1)
+        an_endpoint(), a_world(verification=a_state(Verdict.BUFFERED, 1)), before, NOON + timedelta(hours=1)
     )
 
     def since(status: dict[str, Any], kind: str) -> str:
@@ -158,13 +164,10 @@ def test_equal_worlds_are_not_written_again() -> None:
     endpoint, before = an_endpoint(), told()
 
     def again(ttft: int, minutes: int) -> bool:
-        standing = a_standing()
-        hop = standing.hops[0].__class__(Hop.EXPOSURE, "a", Verdict.STREAMING, "m", ttft_milliseconds=ttft)
-        moved = Standing(
-            **{**_fields(standing), "hops": (hop,), "last_time": NOON + timedelta(minutes=minutes)}
-        )
-        now = NOON + timedelta(minutes=minutes)
-        return worth_writing(before, summarize(endpoint, a_world(standing=moved), before, now), now)
+        now, state = NOON + timedelta(minutes=minutes), a_state()
+        hop = replace(state.hops[0], ttft_milliseconds=ttft)
+        moved = replace(state, hops=(hop,), last_time=now)
+        return worth_writing(before, summarize(endpoint, a_world(verification=moved), before, now), now)
 
     assert not again(40, 5)
     assert not again(400, 5)
@@ -172,8 +175,18 @@ def test_equal_worlds_are_not_written_again() -> None:
     assert again(400, 31)
 
 
-def _fields(standing: Standing) -> dict[str, Any]:
-    return {name: getattr(standing, name) for name in Standing.__dataclass_fields__}
+def test_a_failure_that_changes_no_verdict_yet_is_written_up_to_the_threshold() -> None:
+    """Another operator, or this one after a restart, goes on counting where this one stopped."""
+    endpoint, before = an_endpoint(), told(a_world(verification=a_state(failures=1)))
+
+    def news(failures: int) -> bool:
+        world = a_world(verification=a_state(failures=failures))
+        return worth_writing(before, summarize(endpoint, world, before, NOON), NOON)
+
+    assert not news(1)
+    assert news(2)
+    assert before["verification"]["failures"] == 1
+    assert told(a_world(verification=a_state(Verdict.BUFFERED, 50)))["verification"]["failures"] == 3
 
 
 def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
@@ -187,8 +200,8 @@ def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
 
 def test_events_tell_of_changes_only() -> None:
     """The first good verification is an event, the second is not; a lost one is a warning."""
-    pending, good = told(a_world(standing=Standing())), told()
-    bad = told(a_world(standing=a_standing(Verdict.BUFFERED, 3)))
+    pending, good = told(a_world(verification=VerificationState())), told()
+    bad = told(a_world(verification=a_state(Verdict.BUFFERED, 3)))
 
     assert {(c.type, c.reason) for c in changes(pending, good)} == {
         ("Normal", "Streaming"),

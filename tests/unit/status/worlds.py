@@ -6,7 +6,7 @@ from typing import Any
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Hop, Verdict
-from streaming_operator.status import Standing, World
+from streaming_operator.status import VerificationState, World
 from streaming_operator.values import (
     Capabilities,
     Edge,
@@ -69,14 +69,14 @@ def a_result(verdict: Verdict = Verdict.STREAMING, *, at: datetime = NOON, **cha
     )
 
 
-def a_standing(verdict: Verdict = Verdict.STREAMING, failures: int = 0) -> Standing:
+def a_state(verdict: Verdict = Verdict.STREAMING, failures: int = 0) -> VerificationState:
     """What that verification adds up to."""
     result = a_result(verdict)
-    return Standing(
-        verdict, result.hop, result.message, result.hops, "t1", "r1", result.ready_pods, result.at, failures
+    return VerificationState(
+        verdict, result.hop, result.message, result.hops, "t1", "r1", result.at, failures
     )
 
 
 def a_world(**changes: Any) -> World:
     """Everything fine and verified."""
-    return replace(World(observed=observed(), capabilities=CAPABILITIES, standing=a_standing()), **changes)
+    return replace(World(observed=observed(), capabilities=CAPABILITIES, verification=a_state()), **changes)

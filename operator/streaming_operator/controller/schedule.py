@@ -1,0 +1,244 @@
+"""
+When one endpoint is verified, what for, and what the answers so far mean. Pure: the clock is a parameter.
+
+A `Schedule` is a value; each event gives the next one: `recall` (a status that was read), `observing` (pods, route
+or spec changed), `started`, then `answered` or `failed`, or `blocked` when a verification could not even be prepared.
+
+Durations are counted on the monotonic clock: setting the wall clock postpones nothing. Wall times come from a status
+only, and an age made of them is at least 0 and at most one interval.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from streaming_operator import status
+from streaming_operator.api.endpoint import StreamingEndpoint, Verification
+from streaming_operator.api.reasons import STREAMS, Verdict
+from streaming_operator.probe import Occasion
+from streaming_operator.status import VerificationState
+from streaming_operator.values import Observed, ProbeResult, Problem
+
+FAILING_PAUSE = 10.0
+"""
+Seconds after a failure: constant while the verdict before still holds, doubled each time once it is lost, at most
+the endpoint's interval.
+"""
+
+EDGE_SETTLES = 30.0
+"""Seconds after a change of route or pods in which a 404 or 503 says only that the edge has not loaded it yet."""
+
+SETTLING_PAUSE = 2.0
+
+BLOCKED_PAUSE_MAX = 60.0
+"""Longest pause while something, such as a missing Secret, keeps a verification from being prepared."""
+
+MAX_SKIPPED = 3
+"""Intervals in a row that a full engine queue may cost; then it is asked all the same."""
+
+UNSETTLED = frozenset({Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR})
+
+
+class Moment(NamedTuple):
+    """Now, on both clocks."""
+
+    wall: datetime
+    seconds: float
+    """Monotonic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The verifications of one endpoint."""
+
+    state: VerificationState = field(default_factory=VerificationState)
+    """What the answers so far mean."""
+    problem: Problem | None = None
+    """Why the last verification could not be prepared."""
+    jitter: float = 1.0
+    """Factor of the interval, so that endpoints applied together are not probed together for ever."""
+    turn: float = 0.0
+    """Share of the interval after which this endpoint's turn comes when all are found at once, at a start."""
+    recalled_at: float | None = None
+    """When the state was read from a status; None once a verification has ended since."""
+    answered_at: float | None = None
+    """When the last verification ended or was left out; None before the first."""
+    without_stream: int = 0
+    """Answers in a row that were no stream."""
+    skipped: int = 0
+    """Verifications in a row that were left out for a full engine queue."""
+    verified_pods: frozenset[str] | None = None
+    """The pods that were ready at the last answer; None when that is not known."""
+    settings: Verification | None = None
+    """`spec.verification` at the last start; a verification by others is due at once."""
+    attempts: int = 0
+    """Starts in a row that brought no answer: blocked, or failed in the operator itself."""
+    attempted_at: float = 0.0
+    generation: int = 0
+    edge: tuple[frozenset[str], datetime | None] | None = None
+    """What the edge had to load last: the ready pods, and when the route was written."""
+    edge_changed_at: float = 0.0
+
+    @classmethod
+    def recall(
+        cls,
+        written: Mapping[str, Any],
+        settings: Verification,
+        now: Moment,
+        *,
+        jitter: float = 1.0,
+        turn: float = 0.0,
+    ) -> "Schedule":
+        """The schedule that a status tells of, as after a restart."""
+        return cls(jitter=jitter, turn=turn, recalled_at=now.seconds)._taking(
+            status.recall(written), settings, now
+        )
+
+    def merged(
+        self, written: Mapping[str, Any], settings: Verification, observed: Observed, now: Moment
+    ) -> "Schedule":
+        """
+        Take over what another operator verified and wrote, so that both tell the same.
+
+        Its state counts when it is about what runs now and not older than ours, by whole seconds as written; one
+        from the future comes from a wrong clock.
+        """
+        theirs = status.recall(written)
+        if theirs.last_time is None or not theirs.is_about(observed):
+            return self
+        ahead = (theirs.last_time - now.wall).total_seconds()
+        own = self.state.last_time
+        if ahead > settings.interval_seconds or (own and theirs.last_time < own.replace(microsecond=0)):
+            return self
+        return self._taking(theirs, settings, now)
+
+    def observing(self, endpoint: StreamingEndpoint, observed: Observed, now: Moment) -> "Schedule":
+        """Note a changed spec, which ends the wait after a problem, and what the edge has to load."""
+        current = self
+        if endpoint.generation != self.generation:
+            current = replace(current, generation=endpoint.generation, attempts=0, problem=None)
+        edge = (observed.ready_pods, observed.route.written_at if observed.route else None)
+        if edge != self.edge:
+            current = replace(current, edge=edge, edge_changed_at=now.seconds)
+        return current
+
+    def started(self, settings: Verification, now: Moment) -> "Schedule":
+        """A verification was started."""
+        return replace(
+            self, settings=settings, attempts=self.attempts + 1, attempted_at=now.seconds, problem=None
+        )
+
+    def blocked(self, problem: Problem, now: Moment) -> "Schedule":
+        """A verification was due and could not be prepared."""
+        return replace(self, attempts=self.attempts + 1, attempted_at=now.seconds, problem=problem)
+
+    def failed(self, problem: Problem) -> "Schedule":
+        """The verification that was started ended in an error of the operator itself."""
+        return replace(self, problem=problem)
+
+    def answered(
+        self, result: ProbeResult, settings: Verification, observed: Observed, now: Moment
+    ) -> "Schedule":
+        """
+        Fold one result in, unless it is about something that no longer runs.
+
+        A success counts at once. A first failure counts at once; after a success it takes `failureThreshold` failures
+        in a row. `Inconclusive` keeps what held before.
+        """
+        current = replace(self, attempts=0, problem=None, recalled_at=None)
+        if (result.pod_template_hash, result.route_hash) != (observed.pod_template_hash, observed.route_hash):
+            return current
+        if result.skipped:
+            return replace(current, skipped=self.skipped + 1, answered_at=now.seconds)
+        before = self.state if self.state.is_about(observed) else VerificationState()
+        settling = result.verdict in UNSETTLED and now.seconds - self.edge_changed_at < EDGE_SETTLES
+        return replace(
+            current,
+            state=_folded(before, result, settings.failure_threshold, settling=settling),
+            answered_at=now.seconds,
+            without_stream=0 if result.verdict in STREAMS else self.without_stream + 1,
+            skipped=0,
+            verified_pods=result.ready_pods,
+        )
+
+    def until_due(self, settings: Verification, observed: Observed, now: Moment) -> float:
+        """
+        Seconds until the next verification; zero or less means now, as after each edit of `spec.verification`.
+
+        A verdict that was read back is as old as its last write, since good news is not written every time: a
+        restarted operator would find thousands due at once, so each waits for its turn within one interval.
+        """
+        interval = settings.interval_seconds * self.jitter
+        due = now.seconds
+        edited = self.settings is not None and self.settings != settings
+        if not edited and self.answered_at is not None and self.state.is_about(observed):
+            due = self.answered_at + self._pause(observed, interval)
+            if self.recalled_at is not None and self.state.streams:
+                due = max(due, self.recalled_at + interval * self.turn)
+        if self.attempts:
+            longest = min(BLOCKED_PAUSE_MAX, interval) if self.problem else interval
+            due = max(due, self.attempted_at + _doubled(self.attempts, longest))
+        return due - now.seconds
+
+    def occasion(self, observed: Observed) -> Occasion:
+        """Why the next verification is made: routine only when the clock alone asks, or a doubt about a stream."""
+        routine = self._is_routine(observed)
+        warm = routine and self.verified_pods in (None, observed.ready_pods)
+        may_skip = warm and self.state.failures == 0 and self.skipped < MAX_SKIPPED
+        return Occasion(routine=routine, warm=warm, may_skip=may_skip)
+
+    def _taking(self, state: VerificationState, settings: Verification, now: Moment) -> "Schedule":
+        """Take over a state that was written at some wall time."""
+        if state.last_time is None:
+            return self
+        age = (now.wall - state.last_time).total_seconds()
+        return replace(
+            self,
+            state=state,
+            answered_at=now.seconds - min(max(age, 0.0), settings.interval_seconds * self.jitter),
+            without_stream=state.failures,
+            skipped=0,
+            verified_pods=None,
+        )
+
+    def _is_routine(self, observed: Observed) -> bool:
+        return self.state.streams and self.state.is_about(observed)
+
+    def _pause(self, observed: Observed, interval: float) -> float:
+        """Seconds from the last answer to the next verification."""
+        if self.state.settling:
+            return SETTLING_PAUSE
+        if not self.state.streams:
+            return _doubled(self.without_stream, interval)
+        new_pods = self.verified_pods not in (None, observed.ready_pods)
+        return FAILING_PAUSE if self.state.failures or new_pods else interval
+
+
+def _folded(
+    before: VerificationState, result: ProbeResult, threshold: int, *, settling: bool
+) -> VerificationState:
+    """The state after one more result about the same pod template and route."""
+    kept = replace(
+        before,
+        pod_template_hash=result.pod_template_hash,
+        route_hash=result.route_hash,
+        last_time=result.at,
+        settling=settling,
+    )
+    if settling:
+        return kept
+    replaced = replace(kept, verdict=result.verdict, hop=result.hop, message=result.message, hops=result.hops)
+    if result.verdict in STREAMS:
+        return replace(replaced, failures=0)
+    if result.verdict is Verdict.INCONCLUSIVE:
+        return replaced if before.verdict in (None, Verdict.INCONCLUSIVE) else kept
+    failures = before.failures + 1
+    if before.streams and failures < threshold:
+        return replace(kept, failures=failures)
+    return replace(replaced, failures=failures)
+
+
+def _doubled(count: int, longest: float) -> float:
+    """`FAILING_PAUSE` for the first, twice as long for each more, at most *longest*."""
+    return min(FAILING_PAUSE * 2.0 ** min(max(count - 1, 0), 20), longest)

@@ -1,0 +1,442 @@
+"""Passes over one endpoint in a cluster in memory, in virtual time: what is told, what is left behind, how often."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from streaming_operator import metrics
+from streaming_operator.api.reasons import Verdict
+from streaming_operator.controller.workqueue import Retry
+from streaming_operator.errors import (
+    EndpointGone,
+    Forbidden,
+    KindMissing,
+    NotFound,
+    Rejected,
+    Unreachable,
+)
+from streaming_operator.probe import Plan, runner
+from streaming_operator.values import Identity, ProbeResult
+from tests.loop.cluster_in_memory import (
+    EXPOSED,
+    INTERNAL,
+    KEY,
+    ClusterInMemory,
+    Driver,
+    a_result,
+    an_endpoint,
+)
+from tests.unit.virtual_time import run
+
+PROBE_SECONDS = 2.0
+
+
+class Path:
+    """What the users' path is like, and how often it was probed."""
+
+    def __init__(self) -> None:
+        self.verdict = Verdict.STREAMING
+        self.probes = 0
+
+    async def verify(self, plan: Plan) -> ProbeResult:
+        """Take a while and find the path as it is."""
+        await asyncio.sleep(PROBE_SECONDS)
+        self.probes += 1
+        return a_result(plan, self.verdict)
+
+
+@pytest.fixture
+def path(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A path that streams until a test says otherwise."""
+    path = Path()
+    monkeypatch.setattr(runner, "verify", path.verify)
+    return path
+
+
+@pytest.fixture
+def cluster() -> ClusterInMemory:
+    """An endpoint that runs behind an admitted route."""
+    return ClusterInMemory(body=an_endpoint())
+
+
+def series() -> set[str]:
+    """Names of the metrics that have a series for the endpoint."""
+    return {
+        sample.name
+        for family in metrics.REGISTRY.collect()
+        for sample in family.samples
+        if sample.labels.get("name") == KEY[1]
+    }
+
+
+# ---- a 404 that is not the endpoint's ----------------------------------------------------------------------
+
+
+def test_an_edge_service_that_does_not_exist_is_told_and_tried_again(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """A wrong edges[].service becomes a condition that names the value, never silence."""
+    cluster.refusals["edge_addresses"] = NotFound(
+        'cannot read the edge\'s Service ingress/typo: services "typo" not found (HTTP 404)'
+    )
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        assert cluster.condition("StreamingVerified") == ("Unknown", "EdgeAddressUnknown")
+        assert "ingress/typo" in cluster.message("StreamingVerified")
+        assert "edges[].service" in cluster.message("StreamingVerified")
+        assert cluster.condition("Stalled") == ("False", "NotStalled")
+        cluster.refusals.clear()
+        again = Driver(cluster)
+        await again.work(90)
+        assert cluster.condition("Ready") == ("True", "Ready")
+
+    run(main())
+
+
+def test_a_kind_that_vanished_is_told_and_retried(cluster: ClusterInMemory, path: Path) -> None:
+    """A CRD removed under us is not the end of the endpoint."""
+    cluster.refusals["apply"] = KindMissing("cannot write ServiceMonitor/qwen: the kind is not served")
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        with pytest.raises(Retry):
+            await driver.look()
+        assert cluster.condition("Reconciling") == ("True", "KindMissing")
+        await driver.reconciler.close()
+
+    run(main())
+
+
+def test_an_endpoint_that_is_gone_is_told_nothing(cluster: ClusterInMemory) -> None:
+    """Only a pass that learns just that ends without a word."""
+    cluster.refusals["apply"] = EndpointGone("StreamingEndpoint chat/qwen is gone")
+
+    async def main() -> None:
+        assert await Driver(cluster).look() is None
+        assert cluster.writes == 0
+
+    run(main())
+
+
+# ---- deleted, and made again -------------------------------------------------------------------------------
+
+
+def test_an_endpoint_deleted_during_its_pass_leaves_nothing_behind(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """No status, no verification, no cache key, no metric, whatever the pass did after the deletion."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+
+        async def deleted() -> None:
+            driver.reconciler.gone(Identity(*KEY, "u1"))
+
+        cluster.during_apply = deleted
+        assert await driver.look() is None
+        await asyncio.sleep(PROBE_SECONDS * 2)
+        assert (cluster.writes, path.probes, cluster.remembered, series()) == (0, 0, set(), set())
+        assert driver.reconciler.known() == frozenset()
+
+    run(main())
+
+
+def test_an_endpoint_made_again_during_the_pass_of_the_earlier_one_starts_anew(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The pass over the deleted one verifies nothing and writes nothing to the new one."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+
+        async def made_again() -> None:
+            cluster.during_apply = nothing
+            driver.reconciler.gone(Identity(*KEY, "u1"))
+            cluster.body = an_endpoint(uid="u2", version=50)
+            driver.show()
+
+        async def nothing() -> None:
+            pass
+
+        cluster.during_apply = made_again
+        assert await driver.look() is None
+        assert cluster.writes == 0
+        await driver.work(10)
+        assert cluster.condition("Ready") == ("True", "Ready")
+        assert path.probes == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("late", ["DELETED", "MODIFIED, DELETED"])
+def test_late_events_of_a_deleted_endpoint_do_not_touch_a_new_one_of_its_name(
+    cluster: ClusterInMemory, late: str
+) -> None:
+    """kopf keeps the order of events by uid only."""
+    old, new = an_endpoint(uid="u1", version=11), an_endpoint(uid="u2", version=13)
+
+    async def main() -> None:
+        reconciler = Driver(cluster).reconciler
+        reconciler.seen(KEY, new)
+        if "MODIFIED" in late:
+            reconciler.seen(KEY, old)
+        reconciler.gone(Identity(*KEY, "u1"))
+        assert reconciler.known() == {Identity(*KEY, "u2")}
+
+    run(main())
+
+
+# ---- whose status is stored --------------------------------------------------------------------------------
+
+
+def test_a_status_written_over_ours_before_we_saw_our_own_is_put_right(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """A list shows only the last of two writes: ours is never seen."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.look()
+        cluster.store({"url": "http://elsewhere"})
+        await driver.look()
+        assert cluster.body["status"]["url"] == "http://qwen.example.com"
+        await driver.reconciler.close()
+
+    run(main())
+
+
+def test_an_event_that_is_older_than_our_write_is_no_foreign_status(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The watch is late: nothing is written twice."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        before = cluster.body
+        await driver.look()
+        driver.show(before)
+        await driver.reconciler.process(KEY)
+        assert cluster.writes == 1
+        await driver.reconciler.close()
+
+    run(main())
+
+
+def test_a_status_that_somebody_overwrites_for_ever_is_not_fought_over_as_fast_as_possible(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The first are put right at once; then there is a growing pause, up to a minute."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        work = asyncio.create_task(driver.work(600))
+        for _ in range(1200):
+            await asyncio.sleep(0.5)
+            cluster.store({"url": "http://elsewhere"})
+        await work
+        assert 5 < cluster.writes < 30
+
+    run(main())
+
+
+@pytest.mark.parametrize("last_time", ["2026-11-25t10:00:00z", "2026-11-25T10:00:00", "0000-00-00T00:00:00Z"])
+def test_a_status_with_a_time_that_cannot_be_read_is_replaced(
+    cluster: ClusterInMemory, path: Path, last_time: str
+) -> None:
+    """The CRD lets some writers' times through that Python does not read."""
+    foreign = {"verdict": "Streaming", "hop": "Exposure", "lastTime": last_time}
+    cluster.body["status"] = {
+        "conditions": [],
+        "verification": foreign,
+        "lastVerifiedTTFTMilliseconds": 5,
+    }
+
+    async def main() -> None:
+        await Driver(cluster).work(10)
+        assert cluster.condition("Ready") == ("True", "Ready")
+
+    run(main())
+
+
+def test_two_operators_at_one_endpoint_tell_the_same(cluster: ClusterInMemory, path: Path) -> None:
+    """The path begins to buffer: Ready turns once, after failureThreshold failures, and the writes come to rest."""
+    told: list[tuple[str, str]] = []
+
+    async def watched(seconds: float) -> None:
+        for _ in range(int(seconds * 4)):
+            await asyncio.sleep(0.25)
+            if cluster.body.get("status") and (not told or told[-1] != cluster.condition("Ready")):
+                told.append(cluster.condition("Ready"))
+
+    async def main() -> None:
+        one, other = Driver(cluster), Driver(cluster, skew=timedelta(seconds=0.4))
+        work = [asyncio.create_task(driver.work(3600)) for driver in (one, other)]
+        await watched(100)
+        path.verdict = Verdict.BUFFERED
+        await watched(1500)
+        writes = cluster.writes
+        await watched(1500)
+        assert cluster.writes == writes
+        await asyncio.gather(*work)
+
+    run(main())
+    assert told == [("False", "Pending"), ("True", "Ready"), ("False", "Buffered")]
+
+
+# ---- trouble with the verification itself ------------------------------------------------------------------
+
+TROUBLE: list[tuple[str, Any, str]] = [
+    ("edge_addresses", Forbidden("cannot read the edge's Service: forbidden"), "EdgeAddressUnknown"),
+    ("edge_addresses", Unreachable("cannot read the edge's Service: no answer"), "ApiUnreachable"),
+    ("read_secret_key", Rejected("Secret chat/key: the value of 'api-key' is not text"), "SecretNotReadable"),
+    ("read_secret_key", Forbidden("cannot read Secret chat/key"), "SecretNotReadable"),
+    ("read_secret_key", NotFound("cannot read Secret chat/key"), "SecretNotReadable"),
+    ("read_secret_key", Unreachable("cannot read Secret chat/key: no answer"), "ApiUnreachable"),
+]
+
+
+@pytest.mark.parametrize("mode", ["Required", "Advisory"])
+@pytest.mark.parametrize(("method", "error", "reason"), TROUBLE)
+def test_trouble_with_preparing_a_verification_says_nothing_of_the_endpoint(
+    cluster: ClusterInMemory, path: Path, mode: str, method: str, error: Exception, reason: str
+) -> None:
+    """It is told by StreamingVerified alone: never Stalled, and in Advisory no word against Ready."""
+    cluster.body = an_endpoint({**EXPOSED, "verification": {"mode": mode}})
+    cluster.refusals[method] = error  # type: ignore[assignment]
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.look()
+        assert cluster.condition("StreamingVerified") == ("Unknown", reason)
+        assert cluster.condition("Stalled") == ("False", "NotStalled")
+        assert cluster.condition("Ready") == (("True", "Ready") if mode == "Advisory" else ("False", reason))
+
+    run(main())
+
+
+def test_what_streamed_stays_ready_while_it_cannot_be_verified_again(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The operator lost a right: users lose nothing."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        work = asyncio.create_task(driver.work(1000))
+        await asyncio.sleep(30)
+        cluster.refusals["read_secret_key"] = Forbidden("cannot read Secret chat/key")
+        await work
+        assert cluster.condition("Ready") == ("True", "Ready")
+        assert path.probes == 1
+
+    run(main())
+
+
+def test_an_endpoint_without_an_address_is_looked_at_now_and_then(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The caches are behind: a Deployment is up of which no pod is known yet."""
+    from dataclasses import replace
+
+    cluster.body = an_endpoint(INTERNAL)
+    cluster.observed = replace(cluster.observed, pods=(), service_address=None, route=None)
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(60)
+        assert driver.passes <= 8
+        assert cluster.condition("StreamingVerified") == ("Unknown", "Pending")
+
+    run(main())
+
+
+def test_a_probe_that_fails_in_the_operator_is_told_and_repeated_ever_more_seldom(
+    cluster: ClusterInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours must not become a busy loop."""
+    started: list[float] = []
+
+    async def broken(plan: Plan) -> ProbeResult:
+        started.append(asyncio.get_running_loop().time())
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(runner, "verify", broken)
+
+    async def main() -> None:
+        await Driver(cluster).work(300)
+        assert cluster.condition("StreamingVerified") == ("Unknown", "InternalError")
+        assert cluster.condition("Stalled") == ("False", "NotStalled")
+        assert 4 <= len(started) <= 9
+
+    run(main())
+
+
+def test_a_suspended_endpoint_is_left_alone(cluster: ClusterInMemory, path: Path) -> None:
+    """No probe, and no passes but the one a resync asks for."""
+    cluster.body = an_endpoint({**EXPOSED, "suspend": True})
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(300)
+        assert (driver.passes, path.probes) == (1, 0)
+
+    run(main())
+
+
+# ---- how often ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moved", [timedelta(days=-1), timedelta(days=1)])
+def test_setting_the_wall_clock_postpones_no_verification(
+    cluster: ClusterInMemory, path: Path, moved: timedelta
+) -> None:
+    """NTP corrects the clock by a day: the next probe comes an interval after the last."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        work = asyncio.create_task(driver.work(700))
+        await asyncio.sleep(30)
+        assert path.probes == 1
+        driver.wall_moved = moved
+        await work
+        assert path.probes == 3
+
+    run(main())
+
+
+def test_a_verified_endpoint_at_rest_gets_one_pass_a_verification(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """Two passes to begin with (one starts the probe, one takes its result), and two for each later probe."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(280)
+        assert (driver.passes, path.probes, cluster.writes) == (2, 1, 2)
+
+    run(main())
+
+
+def test_an_invalid_spec_is_not_ready_in_the_metrics_either(cluster: ClusterInMemory, path: Path) -> None:
+    """`streamingendpoint_ready` follows the condition."""
+
+    def ready() -> float | None:
+        labels = {"namespace": KEY[0], "name": KEY[1]}
+        return metrics.REGISTRY.get_sample_value("streamingendpoint_ready", labels)
+
+    cluster.body = an_endpoint({**EXPOSED, "verification": {"mode": "Disabled"}})
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.look()
+        assert ready() == 1
+        cluster.edit(gpu={"count": -1})
+        await driver.look()
+        assert (ready(), cluster.condition("Ready")) == (0, ("False", "InvalidSpec"))
+        driver.reconciler.gone(Identity(*KEY, "u1"))
+        assert series() == set()
+
+    run(main())

@@ -1,0 +1,315 @@
+"""When an endpoint is verified, and how results add up: what counts at once, what after a few, what not at all."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from streaming_operator.api.endpoint import StreamingEndpoint, Verification
+from streaming_operator.api.reasons import Reason, Verdict
+from streaming_operator.controller.schedule import Moment, Schedule
+from streaming_operator.status import VerificationState, recall, summarize
+from streaming_operator.values import Observed, ObservedPod, ProbeResult, Problem
+from tests.unit.status.worlds import NOON, a_result, a_state, a_world, an_endpoint, observed
+
+SETTINGS = Verification(interval_seconds=300, failure_threshold=3)
+OTHER_POD = observed(pods=(ObservedPod("qwen-t1-b", "10.0.0.8", True, "t1"),))
+LONG_AGO = -3600.0
+"""Monotonic seconds; NOON is 0."""
+
+
+def at(seconds: float) -> Moment:
+    """A moment after NOON, both clocks in step."""
+    return Moment(NOON + timedelta(seconds=seconds), seconds)
+
+
+def edge_loaded_at(seconds: float, world: Observed = observed()) -> Schedule:  # noqa: B008 - a frozen value
+    """A new endpoint whose route and pods are known to the edge since then."""
+    return Schedule().observing(an_endpoint(), world, at(seconds))
+
+
+def fold(schedule: Schedule, *verdicts: Verdict, **changes: Any) -> Schedule:
+    """Fold results of these verdicts, one second apart."""
+    for second, verdict in enumerate(verdicts):
+        result = a_result(verdict, at=at(second).wall, **changes)
+        schedule = schedule.answered(result, SETTINGS, observed(), at(second))
+    return schedule
+
+
+NEW = edge_loaded_at(LONG_AGO)
+STREAMING = fold(NEW, Verdict.STREAMING)
+
+
+def due_in(schedule: Schedule, seconds: float = 0, world: Observed = observed()) -> float:  # noqa: B008
+    """Seconds until the next verification, asked so many seconds after NOON."""
+    return schedule.until_due(SETTINGS, world, at(seconds))
+
+
+# ---- what the answers mean ---------------------------------------------------------------------------------
+
+
+def test_the_first_failure_of_an_unverified_endpoint_counts_at_once() -> None:
+    """An endpoint that never streamed is told so by the first verification."""
+    assert fold(NEW, Verdict.BUFFERED).state.verdict is Verdict.BUFFERED
+
+
+def test_one_failure_of_a_verified_endpoint_is_not_an_outage() -> None:
+    """After a success it takes failureThreshold failures in a row."""
+    twice = fold(STREAMING, Verdict.BUFFERED, Verdict.BUFFERED)
+
+    assert (twice.state.verdict, twice.state.failures) == (Verdict.STREAMING, 2)
+    assert fold(twice, Verdict.BUFFERED).state.verdict is Verdict.BUFFERED
+
+
+def test_a_success_clears_the_failures_before_it() -> None:
+    """Failures must be in a row."""
+    schedule = fold(STREAMING, Verdict.BUFFERED, Verdict.BUFFERED, Verdict.STREAMING)
+
+    assert (schedule.state.verdict, schedule.state.failures) == (Verdict.STREAMING, 0)
+
+
+def test_inconclusive_keeps_the_verdict_before() -> None:
+    """A guess replaces nothing; with nothing before, it is told."""
+    assert fold(STREAMING, Verdict.INCONCLUSIVE).state.verdict is Verdict.STREAMING
+    assert fold(NEW, Verdict.BUFFERED, Verdict.INCONCLUSIVE).state.verdict is Verdict.BUFFERED
+    assert fold(NEW, Verdict.INCONCLUSIVE).state.verdict is Verdict.INCONCLUSIVE
+
+
+def test_engine_batching_counts_as_streaming() -> None:
+    """Bursts that the engine makes are no failure of the path."""
+    assert fold(NEW, Verdict.ENGINE_BATCHED).state.streams
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR])
+def test_a_404_or_503_right_after_a_change_is_no_verdict(verdict: Verdict) -> None:
+    """The edge needs a moment to learn of a route or a pod; half a minute later the same answer counts."""
+    early, late = fold(edge_loaded_at(-29), verdict).state, fold(edge_loaded_at(-31), verdict).state
+
+    assert (early.verdict, early.settling) == (None, True)
+    assert late.verdict is verdict
+
+
+def test_a_pod_that_becomes_ready_is_a_change_to_the_edge() -> None:
+    """Its address must be loaded before it can be asked for."""
+    changed = edge_loaded_at(LONG_AGO).observing(an_endpoint(), OTHER_POD, at(-5))
+
+    assert fold(changed, Verdict.UPSTREAM_ERROR).state.settling
+
+
+def test_a_result_about_another_route_says_nothing() -> None:
+    """The route changed while it was asked: what held before is as it was, and the next one is due at once."""
+    schedule = fold(STREAMING, Verdict.BUFFERED, route_hash="r2")
+
+    assert schedule.state == STREAMING.state
+
+
+def test_successes_of_an_older_route_give_a_new_one_no_credit() -> None:
+    """The first failure of the new route counts at once."""
+    result = a_result(Verdict.BUFFERED, route_hash="r2")
+    schedule = STREAMING.answered(result, SETTINGS, observed(route_hash="r2"), at(1))
+
+    assert schedule.state.verdict is Verdict.BUFFERED
+
+
+# ---- when the next one is due ------------------------------------------------------------------------------
+
+
+def test_a_new_endpoint_is_due_at_once() -> None:
+    """Nobody waits for an interval to pass first."""
+    assert due_in(NEW) <= 0
+
+
+def test_a_verification_is_due_at_once_for_a_new_template_or_route() -> None:
+    """A verdict is never about something that no longer runs."""
+    for world in (observed(pod_template_hash="t2"), observed(route_hash="r2")):
+        assert due_in(STREAMING, 1, world) <= 0
+
+
+def test_an_edit_of_the_verification_is_tried_at_once() -> None:
+    """Nobody waits for the interval to learn whether a check passes."""
+    schedule = fold(NEW.started(SETTINGS, at(0)), Verdict.STREAMING)
+    edited = SETTINGS.model_copy(update={"failure_threshold": 1})
+
+    assert schedule.until_due(SETTINGS, observed(), at(1)) == 299
+    assert schedule.until_due(edited, observed(), at(1)) <= 0
+
+
+def test_a_changed_set_of_pods_keeps_the_verdict_and_brings_the_probe_forward() -> None:
+    """A replaced pod is probed within seconds, and Ready stays meanwhile."""
+    assert STREAMING.state.is_about(OTHER_POD)
+    assert due_in(STREAMING, 0, OTHER_POD) == 10
+
+
+def test_failing_endpoints_are_probed_at_growing_pauses_up_to_the_interval() -> None:
+    """10 s, doubling, at most intervalSeconds; 10 s flat while the verdict before still holds."""
+    failed, pauses = NEW, []
+    for _ in range(7):
+        failed = fold(failed, Verdict.BUFFERED)
+        pauses.append(due_in(failed))
+
+    assert pauses == [10, 20, 40, 80, 160, 300, 300]
+    assert due_in(fold(STREAMING, Verdict.BUFFERED), 0) == 10
+
+
+def test_an_endpoint_that_cannot_be_judged_is_asked_ever_more_seldom() -> None:
+    """`Inconclusive` costs the engine its longest streams: not every 10 s for ever."""
+    assert due_in(fold(NEW, *[Verdict.INCONCLUSIVE] * 4), 3) == 80
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_setting_the_wall_clock_moves_no_verification(hours: int) -> None:
+    """Intervals are counted on the monotonic clock."""
+    moved = Moment(NOON + timedelta(hours=hours), 60)
+
+    assert STREAMING.until_due(SETTINGS, observed(), moved) == 240
+
+
+def test_a_status_from_the_future_delays_the_next_verification_by_one_interval_at_most() -> None:
+    """The clock was set back by a day while the operator was down."""
+    written = summarize(an_endpoint(), a_world(), {}, NOON)
+    schedule = Schedule.recall(written, SETTINGS, Moment(NOON - timedelta(days=1), 0))
+
+    assert schedule.state.streams
+    assert due_in(schedule) == 300
+
+
+def test_a_verification_that_brings_no_answer_is_repeated_at_growing_pauses() -> None:
+    """One that fails in the operator itself must not be started again at once, for ever."""
+    schedule, pauses = NEW, []
+    for _ in range(6):
+        schedule = schedule.started(SETTINGS, at(0)).failed(Problem(Reason.PENDING, "no target"))
+        pauses.append(due_in(schedule))
+
+    assert pauses == [10, 20, 40, 60, 60, 60]
+    assert due_in(fold(schedule, Verdict.STREAMING)) == 300
+
+
+def test_what_prevents_a_verification_is_remembered_until_it_is_tried_again_or_the_spec_changes() -> None:
+    """A missing Secret is told all the time, and looked for every minute at the latest."""
+    problem = Problem(Reason.SECRET_NOT_READABLE, "no key")
+    schedule = NEW
+    for _ in range(9):
+        schedule = schedule.blocked(problem, at(0))
+    edited = an_endpoint().model_copy(update={"generation": 9})
+
+    assert (schedule.problem, due_in(schedule)) == (problem, 60)
+    again = schedule.observing(edited, observed(), at(1))
+    assert (again.problem, due_in(again, 1)) == (None, 0)
+
+
+# ---- read back, and written by another operator ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "failures"),
+    [(Verdict.STREAMING, 0), (Verdict.STREAMING, 2), (Verdict.BUFFERED, 3), (Verdict.BUFFERED, 1)],
+)
+def test_a_restarted_operator_reads_the_state_back(verdict: Verdict, failures: int) -> None:
+    """Killed and started again, the operator writes the same status, goes on counting, and probes nothing for that."""
+    endpoint, world = an_endpoint(), a_world(verification=a_state(verdict, failures))
+    written = summarize(endpoint, world, {}, NOON)
+
+    schedule = Schedule.recall(written, SETTINGS, at(1))
+    again = summarize(endpoint, a_world(verification=schedule.state), written, NOON + timedelta(minutes=1))
+
+    assert again == written
+    assert schedule.state.failures == failures
+    assert due_in(schedule, 1) > 0
+
+
+def test_after_a_restart_each_endpoint_waits_for_its_turn() -> None:
+    """Thousands whose last write is hours old are not probed in one second."""
+    written = summarize(an_endpoint(), a_world(), {}, NOON)
+    schedule = Schedule.recall(written, SETTINGS, at(7200), turn=0.5)
+
+    assert due_in(schedule, 7200) == 150
+
+
+def test_a_status_of_another_version_is_verified_anew() -> None:
+    """A verdict or a time that this version cannot read is no reason to fail."""
+    assert recall({"verification": {"verdict": "Sideways", "hop": "Moon"}}) == VerificationState()
+    assert recall({}) == VerificationState()
+    for time in ("yesterday", "2026-11-25T10:00:00", None, 5):
+        found = recall({"verification": {"verdict": "Streaming", "hop": "Exposure", "lastTime": time}})
+        assert found == VerificationState()
+
+
+def test_a_status_without_a_count_of_failures_is_read_as_before() -> None:
+    """Version 0.1.0 wrote none: Stalled says whether they were past the threshold."""
+    written = summarize(an_endpoint(), a_world(verification=a_state(Verdict.BUFFERED, 3)), {}, NOON)
+    del written["verification"]["failures"]
+
+    again = summarize(an_endpoint(), a_world(verification=recall(written)), written, NOON)
+    assert [c for c in again["conditions"] if c["type"] == "Stalled"] == [
+        c for c in written["conditions"] if c["type"] == "Stalled"
+    ]
+
+
+def written_by_another(endpoint: StreamingEndpoint, result: ProbeResult, failures: int) -> dict[str, Any]:
+    """A status that another operator wrote after this result."""
+    state = replace(a_state(result.verdict, failures), last_time=result.at)
+    return summarize(endpoint, a_world(verification=state), {}, result.at)
+
+
+def test_a_newer_verification_of_another_operator_counts_as_our_own() -> None:
+    """Two operators at one endpoint share one count of failures, so that both tell the same."""
+    failing = fold(STREAMING, Verdict.BUFFERED)
+    theirs = written_by_another(an_endpoint(), a_result(Verdict.BUFFERED, at=at(60).wall), failures=3)
+    merged = failing.merged(theirs, SETTINGS, observed(), at(61))
+
+    assert (merged.state.verdict, merged.state.failures) == (Verdict.BUFFERED, 3)
+    assert due_in(merged, 61) == 39  # 40 s after theirs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "world"),
+    [(-60, observed()), (7200, observed()), (60, observed(pod_template_hash="t2"))],
+    ids=["older than ours", "from the future", "about another pod template"],
+)
+def test_a_foreign_verification_that_cannot_be_newer_truth_is_ignored(
+    seconds: float, world: Observed
+) -> None:
+    """Ours is written over it."""
+    theirs = written_by_another(an_endpoint(), a_result(Verdict.BUFFERED, at=at(seconds).wall), failures=3)
+
+    assert STREAMING.merged(theirs, SETTINGS, world, at(61)) == STREAMING
+
+
+# ---- what it is made for -----------------------------------------------------------------------------------
+
+
+def test_a_probe_that_was_left_out_moves_only_the_clock() -> None:
+    """A full queue says nothing: the verdict stays, the next probe is due an interval later."""
+    skipped = a_result(Verdict.INCONCLUSIVE, at=at(60).wall, skipped=True)
+    schedule = STREAMING.answered(skipped, SETTINGS, observed(), at(60))
+
+    assert schedule.state == STREAMING.state
+    assert due_in(schedule) == 360
+
+
+def test_three_are_left_out_in_a_row_at_most() -> None:
+    """Then it is asked, and whatever comes begins the count anew."""
+    schedule, may_skip = STREAMING, []
+    for _ in range(4):
+        may_skip.append(schedule.occasion(observed()).may_skip)
+        schedule = fold(schedule, Verdict.INCONCLUSIVE, skipped=True)
+
+    assert may_skip == [True, True, True, False]
+    assert fold(schedule, Verdict.INCONCLUSIVE).occasion(observed()).may_skip
+
+
+def test_only_routine_is_left_out() -> None:
+    """Not the first verification, not one in doubt, not one for new pods, a new template or a new route."""
+    for doubtful in (NEW, fold(NEW, Verdict.BUFFERED), fold(STREAMING, Verdict.BUFFERED)):
+        assert not doubtful.occasion(observed()).may_skip
+    for world in (OTHER_POD, observed(pod_template_hash="t2"), observed(route_hash="r2")):
+        assert not STREAMING.occasion(world).may_skip
+
+
+def test_a_new_pod_is_not_warm() -> None:
+    """It may still compile its graphs: its first token is not held against anybody."""
+    known, new = STREAMING.occasion(observed()), STREAMING.occasion(OTHER_POD)
+
+    assert (known.routine, known.warm) == (True, True)
+    assert (new.routine, new.warm) == (True, False)
