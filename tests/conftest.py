@@ -1,4 +1,4 @@
-"""Fixtures that more than one folder of tests uses: a private control plane and a namespace in it."""
+"""How runs are spread, and fixtures of more than one folder: a private control plane and a namespace in it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,23 +9,24 @@ from hypothesis import HealthCheck, settings
 
 from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane
+from tests.lanes.plugin import Lanes
 
 # No test is a race: what a property takes on a busy machine says nothing of the property.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Lanes, preparation and costs, in the first process and in every worker."""
+    config.pluginmanager.register(Lanes(config), "lanes")
+
+
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A real etcd and kube-apiserver with our CRD, ServiceMonitor's and the Gateway API's; started once."""
-    from tests.cluster import Failure, apiserver_binaries
+    from tests.cluster import apiserver_binaries
 
-    try:
-        programs = apiserver_binaries()
-        planes.optional_crds()
-    except Failure as reason:
-        pytest.skip(f"no API server: {reason}")
-    with planes.start(tmp_path_factory.mktemp("control-plane"), programs) as plane:
+    with planes.start(tmp_path_factory.mktemp("control-plane"), apiserver_binaries()) as plane:
         yield plane
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import cluster as test_cluster
-from tests.cluster import kind, prometheus
-from tests.e2e import audit, kube, release
+from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
+from tests.lanes import preparation
 
 HERE = Path(__file__).parent
 
@@ -28,16 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> int:
-    """Cluster and operator, made or brought up to date; the mark in the audit log where this run begins."""
-    reason = test_cluster.available()
-    if reason is not None:
-        pytest.skip(reason)
-    test_cluster.up()
-    kind.set_gpus(kind.GPUS)
-    for path in prometheus.crds("monitoring"):
-        kind.apply(path.read_text())
-    since = audit.mark()
-    release.install()
+    """Cluster and operator, prepared for the whole run; the mark in the audit log where the run began."""
+    since = preparation.CLUSTER.outcome().value
+    assert isinstance(since, int)
     return since
 
 

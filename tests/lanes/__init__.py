@@ -1,0 +1,67 @@
+"""
+How a run of all tests is spread over processes: which tests share one, in which order they begin, what they need.
+
+`make test` gives pytest-xdist several workers. A group stays in one worker; groups begin in the order of `LANES`,
+so that tests that must have the cluster's operator to themselves run first, beside everything that needs no cluster.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Marked(Protocol):
+    """What decides on a test's lane: its file and its markers."""
+
+    def get_closest_marker(self, name: str) -> object | None:
+        """The marker of this name, None if the test does not have it."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Tests that are alike in what they need and cost."""
+
+    name: str
+    path: str = ""
+    """Where its tests are, from the repository's root."""
+    marker: str = ""
+    """Only tests with this marker."""
+    one_process: bool = False
+    """All of them share one worker; otherwise the tests of one file do."""
+
+    def holds(self, path: str, item: Marked) -> bool:
+        """Whether a test of this file is in the lane."""
+        marked = not self.marker or item.get_closest_marker(self.marker) is not None
+        return marked and path.startswith(self.path)
+
+
+LANES = (
+    Lane("cluster, alone", "tests/e2e/", marker="disruptive", one_process=True),
+    Lane("real vLLM on the host", "tests/contract/", marker="real_vllm", one_process=True),
+    Lane("real vLLM behind proxies", "tests/probe/", marker="real_vllm", one_process=True),
+    Lane("fault zoo", "tests/probe/zoo/test_zoo.py"),
+    Lane("API server", "tests/", marker="apiserver", one_process=True),
+    Lane("healthy streams", "tests/probe/zoo/test_healthy.py"),
+    Lane("real vLLM on the cluster", "tests/e2e/", marker="real_vllm"),
+    Lane("roles", "tests/e2e/test_rbac.py"),
+    Lane("cluster", "tests/e2e/"),
+    Lane("probe and servers", "tests/probe/"),
+    Lane("probe and servers", "tests/contract/"),
+    Lane("unit", "tests/"),
+)
+"""The first that holds a test is its lane, and they begin in this order, save `LAST`."""
+LAST = "roles"
+
+
+def lane_of(path: str, item: Marked) -> Lane:
+    """The lane of a test, by its file from the repository's root."""
+    return next(lane for lane in LANES if lane.holds(path, item))
+
+
+def position(lane: Lane) -> int:
+    """Where the lane is in the order of beginning."""
+    return len(LANES) if lane.name == LAST else LANES.index(lane)
+
+
+def group(path: str, lane: Lane) -> str:
+    """The name under which xdist keeps tests together."""
+    return lane.name.replace(" ", "-") if lane.one_process else path.removeprefix("tests/").removesuffix(".py")

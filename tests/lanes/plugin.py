@@ -1,0 +1,120 @@
+"""The hooks of pytest that spread a run, prepare what its tests need, keep them apart, and tell what each lane cost."""
+
+import os
+import time
+from collections.abc import Generator
+from contextlib import ExitStack
+
+import pytest
+
+from tests import lanes
+from tests.cluster import cache
+from tests.lanes import costs, preparation, run_folder
+from tests.lanes.locks import Lock, held
+
+
+class Lanes:
+    """One for each process of the run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._first = run_folder.begin()
+        self._locks = ExitStack()
+        self._locked: tuple[Lock, ...] = ()
+        self._used = 0.0
+        self._began = time.monotonic()
+        self._machine = costs.machine_seconds()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Order the lanes, and name the groups before xdist reads the names."""
+        for item in items:
+            path = _path(item)
+            lane = lanes.lane_of(path, item)
+            item.add_marker(pytest.mark.xdist_group(lanes.group(path, lane)))
+        items.sort(key=lambda item: lanes.position(lanes.lane_of(_path(item), item)))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Around everything, the time limit included: prepare, and wait for whom it would disturb."""
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else ExitStack():
+            for need in preparation.needs(item):
+                need.outcome()
+        wanted = _locks(item)
+        if wanted != self._locked:
+            self._release()
+            self._locks.enter_context(held(*wanted))
+            self._locked = wanted
+        self._used = costs.processor_seconds()
+        try:
+            return (yield)
+        finally:
+            if nextitem is None or nextitem.path != item.path or _locks(nextitem) != wanted:
+                self._release()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """A test whose need could not be met says why."""
+        for need in preparation.needs(item):
+            if missing := need.outcome().missing:
+                preparation.unavailable(missing)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note the lane and the processor's time; both travel with the report."""
+        report = yield
+        used = costs.processor_seconds()
+        report.lane = lanes.lane_of(_path(item), item).name  # type: ignore[attr-defined]
+        report.processor_seconds = used - self._used  # type: ignore[attr-defined]
+        self._used = used
+        return report
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """What each lane cost; the files' costs are kept where COSTS=write asks for it."""
+        reports = [
+            report
+            for found in terminalreporter.stats.values()
+            for report in found
+            if isinstance(report, pytest.TestReport)
+        ]
+        by_lane, by_file = costs.summed(reports)
+        if len(by_lane) < 2:
+            return
+        terminalreporter.section("cost of each lane, in seconds of its own")
+        for line in costs.table(by_lane):
+            terminalreporter.line(line)
+        before, now = self._machine, costs.machine_seconds()
+        if before and now:
+            busy = (now[0] - before[0]) / max(now[1] - before[1], 0.001)
+            took = time.monotonic() - self._began
+            terminalreporter.line(f"all of them took {took:.0f} s; the processors were busy for {busy:.0%} of it")
+        if os.environ.get("COSTS") == "write":
+            costs.write(by_file)
+
+    def pytest_unconfigure(self) -> None:
+        """The process that made the run's folder removes it."""
+        self._release()
+        if self._first:
+            run_folder.end()
+
+    def _release(self) -> None:
+        self._locks.close()
+        self._locked = ()
+
+
+def _path(item: pytest.Item) -> str:
+    return str(item.path.relative_to(item.config.rootpath))
+
+
+def _locks(item: pytest.Item) -> tuple[Lock, ...]:
+    """The machine, and the operator on the cluster: shared, unless the test says that it would disturb others."""
+    found = [Lock(run_folder.folder() / "machine", alone=item.get_closest_marker("quiet") is not None)]
+    if "cluster" in getattr(item, "fixturenames", ()):
+        disturbs = item.get_closest_marker("disruptive") is not None
+        found.append(Lock(cache.ROOT / "locks" / "tests-with-operator", alone=disturbs))
+    return tuple(found)
