@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help venv demo test check bench bench-tools fuzz clean generate golden lock rehearsal lint typecheck
+.PHONY: help venv demo unit test check bench bench-tools fuzz clean generate golden lock rehearsal lint typecheck
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
 ifeq ($(origin PYTHON), undefined)
@@ -17,6 +17,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 export IMAGES ?= auto
 # Options for pytest, e.g. make test PYTEST='-k sse -x'
 PYTEST ?=
+# Processes of pytest side by side. Most tests wait most of the time: two cores keep up with four.
+LANES ?= 4
+# 1: the thousand healthy streams instead of a smaller draw, on a machine that does nothing else and on a busy one.
+export FULL ?=
 REHEARSAL ?=
 
 help: ## List the commands
@@ -29,12 +33,11 @@ venv: ## Make .venv from the lock file (about 30 s, then at once)
 demo: venv ## Cluster, ingress-nginx, operator, a real vLLM; then watch it stream
 	@$(BIN)/python -m tests.cluster.demo
 
-test: venv ## Run every test, those on the cluster too
-	@$(BIN)/python -m tests.probe.packages
-	@cluster=0; $(BIN)/python -m tests.cluster up || cluster=$$?; \
-	if [ $$cluster -ne 0 ]; then echo "no cluster (the reason is above): tests that need one are skipped" >&2; fi; \
-	$(BIN)/python -m pytest $(PYTEST); \
-	if [ -n "$${CI:-}" ]; then exit $$cluster; fi
+unit: venv ## Every test that needs no cluster, no root and no build (seconds)
+	@$(BIN)/python -m pytest -q -n $(LANES) -m "not apiserver" tests/unit tests/golden tests/loop tests/fuzz $(PYTEST)
+
+test: venv ## Every test, those on the cluster too; what the chosen ones do not need is not built
+	@$(BIN)/python -m pytest -n $(LANES) $(PYTEST)
 
 check: lint typecheck ## Lint, types, import arrows, generated files
 	@$(BIN)/lint-imports --no-logo

@@ -63,5 +63,7 @@ def position(lane: Lane) -> int:
 
 
 def group(path: str, lane: Lane) -> str:
-    """The name under which xdist keeps tests together."""
-    return lane.name.replace(" ", "-") if lane.one_process else path.removeprefix("tests/").removesuffix(".py")
+    """The name of the tests that stay together."""
+    return (
+        lane.name.replace(" ", "-") if lane.one_process else path.removeprefix("tests/").removesuffix(".py")
+    )

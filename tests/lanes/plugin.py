@@ -9,7 +9,7 @@ import pytest
 
 from tests import lanes
 from tests.cluster import cache
-from tests.lanes import costs, preparation, run_folder
+from tests.lanes import costs, preparation, run_folder, scheduler
 from tests.lanes.locks import Lock, held
 
 
@@ -25,14 +25,19 @@ class Lanes:
         self._began = time.monotonic()
         self._machine = costs.machine_seconds()
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Order the lanes, and name the groups before xdist reads the names."""
-        for item in items:
-            path = _path(item)
-            lane = lanes.lane_of(path, item)
-            item.add_marker(pytest.mark.xdist_group(lanes.group(path, lane)))
+        """Put the lanes in order."""
         items.sort(key=lambda item: lanes.position(lanes.lane_of(_path(item), item)))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the process that hands out the tests which ones stay together."""
+        groups = {item.nodeid: lanes.group(_path(item), lanes.lane_of(_path(item), item)) for item in session.items}
+        if hasattr(self._config, "workerinput"):
+            scheduler.tell(groups)
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: object) -> scheduler.Groups:
+        """Ours, whatever --dist says."""
+        return scheduler.Groups(config, log)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(
@@ -92,7 +97,9 @@ class Lanes:
         if before and now:
             busy = (now[0] - before[0]) / max(now[1] - before[1], 0.001)
             took = time.monotonic() - self._began
-            terminalreporter.line(f"all of them took {took:.0f} s; the processors were busy for {busy:.0%} of it")
+            terminalreporter.line(
+                f"all of them took {took:.0f} s; the processors were busy for {busy:.0%} of it"
+            )
         if os.environ.get("COSTS") == "write":
             costs.write(by_file)
 

@@ -39,6 +39,8 @@ class Need:
             return {"value": self.make()}
         except Failure as failure:
             return {"missing": str(failure)}
+        except Exception as error:  # noqa: BLE001 - it would end the worker with all its other tests
+            return {"missing": f"{self.name} cannot be prepared: {type(error).__name__}: {error}"}
 
 
 @dataclass(frozen=True)

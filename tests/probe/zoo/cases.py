@@ -82,6 +82,11 @@ class Case:
         """For people and for pytest -k."""
         return f"{self.proxy}: {self.fault}"
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The real proxies that it starts."""
+        return tuple(one.program for one in (self.pod, self.service, self.edge) if isinstance(one, Setup))
+
 
 def fine(proxy: str, what: str, edge: Setup, **more: object) -> Case:
     """A path that streams."""

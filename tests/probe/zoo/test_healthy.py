@@ -137,6 +137,7 @@ def rows(tallies: dict[tuple[Load, float], Tally]) -> list[str]:
     return lines
 
 
+@pytest.mark.programs(*(setup.program for setup in PATHS.values()))
 @pytest.mark.parametrize("speeds", TOGETHER, ids=lambda speeds: " ".join(f"{speed:g}ms" for speed in speeds))
 @pytest.mark.parametrize("load", ["free", "busy"])
 def test_healthy_streams_raise_no_alarm(

@@ -40,6 +40,8 @@ LOAD_SECONDS = 60.0
 HEALTHY_EACH = 5
 """Verifications at each healthy path."""
 
+pytestmark = pytest.mark.programs("nginx", "haproxy", "envoy", "caddy")
+
 
 @pytest.fixture(
     scope="module",

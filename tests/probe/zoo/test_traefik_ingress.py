@@ -159,6 +159,7 @@ async def probed(
 
 
 @pytest.mark.apiserver
+@pytest.mark.programs("traefik")
 async def test_our_annotations_stream(edge: Edge) -> None:
     """What our Ingress says is what Traefik needs."""
     result = await probed(edge, "ours", (), OURS)
@@ -166,6 +167,7 @@ async def test_our_annotations_stream(edge: Edge) -> None:
 
 
 @pytest.mark.apiserver
+@pytest.mark.programs("traefik")
 async def test_proxy_buffering_on_holds_whole_answers(edge: Edge) -> None:
     """Worse than nginx: the whole answer is held, whatever the upstream's framing."""
     result = await probed(edge, "buffering", (), OURS | {"proxy-buffering": "on"})
@@ -173,6 +175,7 @@ async def test_proxy_buffering_on_holds_whole_answers(edge: Edge) -> None:
 
 
 @pytest.mark.apiserver
+@pytest.mark.programs("traefik")
 async def test_proxy_read_timeout_cuts_a_pause(edge: Edge) -> None:
     """A pause longer than the annotation's seconds."""
     result = await probed(edge, "timeout", PAUSES, OURS | {"proxy-read-timeout": "2"})

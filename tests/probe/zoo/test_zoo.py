@@ -44,7 +44,9 @@ def outcomes(
     return found
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize(
+    "name", [pytest.param(case.name, marks=pytest.mark.programs(*case.programs)) for case in CASES]
+)
 def test_case(name: str, outcomes: dict[str, Outcome]) -> None:
     """The verdict, the hop to blame, the advice and the proxy that the table expects."""
     case, outcome = BY_NAME[name], outcomes[name]
