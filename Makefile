@@ -34,7 +34,7 @@ demo: venv ## Cluster, ingress-nginx, operator, a real vLLM; then watch it strea
 	@$(BIN)/python -m tests.cluster.demo
 
 unit: venv ## Every test that needs no cluster, no root and no build (seconds)
-	@$(BIN)/python -m pytest -q -n $(LANES) -m "not apiserver" tests/unit tests/golden tests/loop tests/fuzz $(PYTEST)
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not apiserver" tests/unit tests/golden tests/loop tests/fuzz $(PYTEST)
 
 test: venv ## Every test, those on the cluster too; what the chosen ones do not need is not built
 	@$(BIN)/python -m pytest -n $(LANES) $(PYTEST)

@@ -31,7 +31,9 @@ class Lanes:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the process that hands out the tests which ones stay together."""
-        groups = {item.nodeid: lanes.group(_path(item), lanes.lane_of(_path(item), item)) for item in session.items}
+        groups = {
+            item.nodeid: lanes.group(_path(item), lanes.lane_of(_path(item), item)) for item in session.items
+        }
         if hasattr(self._config, "workerinput"):
             scheduler.tell(groups)
 
@@ -121,7 +123,7 @@ def _path(item: pytest.Item) -> str:
 def _locks(item: pytest.Item) -> tuple[Lock, ...]:
     """The machine, and the operator on the cluster: shared, unless the test says that it would disturb others."""
     found = [Lock(run_folder.folder() / "machine", alone=item.get_closest_marker("quiet") is not None)]
-    if "cluster" in getattr(item, "fixturenames", ()):
+    if item.get_closest_marker("cluster") is not None:
         disturbs = item.get_closest_marker("disruptive") is not None
         found.append(Lock(cache.ROOT / "locks" / "tests-with-operator", alone=disturbs))
     return tuple(found)

@@ -52,15 +52,15 @@ class Outcome:
 
 
 def needs(item: pytest.Item) -> list[Need]:
-    """What a test needs, by its fixtures and markers."""
-    fixtures = getattr(item, "fixturenames", ())
+    """What a test needs, by its markers."""
+    marked = {marker.name for marker in item.iter_markers()}
     found = []
-    if "cluster" in fixtures:
+    if "cluster" in marked:
         found.append(CLUSTER)
-    if "control_plane" in fixtures:
+    if "apiserver" in marked:
         found.append(CONTROL_PLANE)
-    if item.get_closest_marker("real_vllm") is not None:
-        found.append(VLLM_IMAGE if "cluster" in fixtures else VLLM)
+    if "real_vllm" in marked:
+        found.append(VLLM_IMAGE if "cluster" in marked else VLLM)
     for marker in item.iter_markers("programs"):
         found += [Need(name, partial(_program, name)) for name in marker.args]
     return found

@@ -1,12 +1,12 @@
 """
-Verification as part of an endpoint's life: passes of the real reconciler over a cluster in memory, with model
-servers and an edge that really listen.
+Verification as part of an endpoint's life: passes of the real reconciler over a cluster in memory, and the real probe
+over a model server and an edge in virtual time.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,11 +29,9 @@ from streaming_operator.values import (
     ObservedPod,
     ObservedRoute,
 )
-from tests.engines.running import RunningEngine
-from tests.probe import proxies
-from tests.probe.conftest import METRICS
-from tests.probe.proxies import Proxy
-from tests.probe.users import User, metric
+from tests.loop import virtual_path
+from tests.loop.virtual_path import Edge as VirtualEdge
+from tests.loop.virtual_path import Engine, Ports, Relay, mute, store_and_forward, users
 
 KEY = ("chat", "qwen")
 IDENTITY = Identity(*KEY, uid="u")
@@ -83,7 +81,7 @@ class World:
 class Life:
     """One endpoint, its reconciler and a clock that the test moves."""
 
-    def __init__(self, world: World, edge: Proxy, spec: dict[str, Any], settings: Settings) -> None:
+    def __init__(self, world: World, edge: VirtualEdge, spec: dict[str, Any], settings: Settings) -> None:
         self.world, self.edge, self.now = world, edge, datetime.now(UTC)
         self._woken = asyncio.Event()
         self._body: dict[str, dict[str, Any]] = {
@@ -128,64 +126,54 @@ class Life:
         return found["status"], found["reason"]
 
 
-Engines = Callable[..., RunningEngine]
-
-
-@pytest.fixture(scope="module")
-def engines() -> Iterator[Engines]:
-    """Doubles by their flags, started once each."""
-    running: dict[tuple[str, ...], RunningEngine] = {}
-    with ExitStack() as stack:
-
-        def engine(*flags: str) -> RunningEngine:
-            if flags not in running:
-                running[flags] = stack.enter_context(RunningEngine("double", (*flags, METRICS)))
-            return running[flags]
-
-        yield engine
+@pytest.fixture
+def ports(monkeypatch: pytest.MonkeyPatch) -> Ports:
+    """Where engines and edges listen."""
+    return virtual_path.install(monkeypatch)
 
 
 @asynccontextmanager
 async def living(
-    engine: RunningEngine,
+    ports: Ports,
+    pod_engine: Engine,
     /,
-    relay: proxies.Relay = proxies.healthy,
+    relay: Relay = virtual_path.healthy,
     verification: dict[str, Any] | None = None,
     settings: Settings | None = None,
     **spec: Any,
 ) -> AsyncIterator[Life]:
-    """An endpoint whose pod is *engine*, behind an edge that relays so."""
+    """An endpoint whose pod is *pod_engine*, behind an edge that relays so."""
     pod = ObservedPod("qwen-t1-a", "127.0.0.1", True, "t1")
     observed = Observed(
         1, 1, 1, 1, True, "t1", (pod,), None, ObservedRoute(True, True), "r1", True, None
     )  # fmt: skip
-    with Proxy(engine.port, relay) as edge:
-        world = World(observed, edge.port)
-        life = Life(
-            world,
-            edge,
-            {
-                "model": {"source": {"local": {"path": "/models/none"}}, "servedName": "tiny"},
-                "exposure": {"host": "qwen.example.com", "ingress": {"className": "nginx"}},
-                **spec,
-                "engine": {"port": engine.port, **spec.get("engine", {})},
-                "verification": {"intervalSeconds": 30, "failureThreshold": 2, **(verification or {})},
-            },
-            settings or Settings(),
-        )
-        try:
-            yield life
-        finally:
-            await life.reconciler.close()
-            metrics.forget(*KEY)
+    edge = VirtualEdge(pod_engine, relay)
+    world = World(observed, ports.listen(edge))
+    life = Life(
+        world,
+        edge,
+        {
+            "model": {"source": {"local": {"path": "/models/none"}}, "servedName": "tiny"},
+            "exposure": {"host": "qwen.example.com", "ingress": {"className": "nginx"}},
+            **spec,
+            "engine": {"port": ports.listen(pod_engine), **spec.get("engine", {})},
+            "verification": {"intervalSeconds": 30, "failureThreshold": 2, **(verification or {})},
+        },
+        settings or Settings(),
+    )
+    try:
+        yield life
+    finally:
+        await life.reconciler.close()
+        metrics.forget(*KEY)
 
 
 # ---- modes -------------------------------------------------------------------------------------------------
 
 
-async def test_required_is_ready_only_after_a_stream(engines: Engines) -> None:
+async def test_required_is_ready_only_after_a_stream(ports: Ports) -> None:
     """Everything runs and is exposed: that alone is not Ready."""
-    async with living(engines()) as life:
+    async with living(ports, Engine()) as life:
         await life.look()
         assert life.condition("Ready") == ("False", "Pending")
         await life._woken.wait()
@@ -194,45 +182,45 @@ async def test_required_is_ready_only_after_a_stream(engines: Engines) -> None:
         assert life.condition("StreamingVerified") == ("True", "Streaming")
 
 
-async def test_advisory_is_ready_and_tells_the_truth_beside_it(engines: Engines) -> None:
+async def test_advisory_is_ready_and_tells_the_truth_beside_it(ports: Ports) -> None:
     """A path that holds tokens back is served, and named."""
-    async with living(engines(), proxies.store_and_forward, {"mode": "Advisory"}) as life:
+    async with living(ports, Engine(), store_and_forward, {"mode": "Advisory"}) as life:
         await life.verified()
         assert life.condition("Ready") == ("True", "Ready")
         assert life.condition("StreamingVerified") == ("False", "Buffered")
         assert life.condition("Stalled") == ("False", "NotStalled")
 
 
-async def test_disabled_sends_nothing(engines: Engines) -> None:
+async def test_disabled_sends_nothing(ports: Ports) -> None:
     """No request reaches edge or model server; Ready says that nobody has checked."""
-    engine = engines()
-    before = metric(engine, "vllm:prompt_tokens_total")
-    async with living(engine, verification={"mode": "Disabled"}) as life:
+    engine = Engine()
+    before = await engine.metric("vllm:prompt_tokens_total")
+    async with living(ports, engine, verification={"mode": "Disabled"}) as life:
         await life.look()
         assert not life.reconciler._verifier.running(KEY)
         assert life.condition("Ready") == ("True", "NotVerified")
         assert life.condition("StreamingVerified") == ("Unknown", "Disabled")
         assert life.edge.requests == []
-    assert metric(engine, "vllm:prompt_tokens_total") == before
+    assert await engine.metric("vllm:prompt_tokens_total") == before
 
 
 # ---- beside the passes -------------------------------------------------------------------------------------
 
 
-async def test_a_probe_that_hangs_delays_no_pass() -> None:
+async def test_a_probe_that_hangs_delays_no_pass(ports: Ports) -> None:
     """The edge says nothing for minutes: passes come and go meanwhile, and what they see is written."""
-    with RunningEngine("double", (METRICS,)) as engine:
-        async with living(engine, proxies.mute) as life:
-            await life.look()
-            life.world.observed = replace(life.world.observed, ready_replicas=0, rolled_out=False)
-            await life.look()
-            assert life.reconciler._verifier.running(KEY)
-            assert life.condition("WorkloadAvailable")[0] == "False"
+    engine = Engine()
+    async with living(ports, engine, mute) as life:
+        await life.look()
+        life.world.observed = replace(life.world.observed, ready_replicas=0, rolled_out=False)
+        await life.look()
+        assert life.reconciler._verifier.running(KEY)
+        assert life.condition("WorkloadAvailable")[0] == "False"
 
 
-async def test_a_verdict_about_what_no_longer_runs_is_dropped(engines: Engines) -> None:
+async def test_a_verdict_about_what_no_longer_runs_is_dropped(ports: Ports) -> None:
     """The pod template changed while it was asked: Pending, not Ready on the old one's merit."""
-    async with living(engines()) as life:
+    async with living(ports, Engine()) as life:
         await life.look()
         life.world.observed = replace(
             life.world.observed,
@@ -244,40 +232,40 @@ async def test_a_verdict_about_what_no_longer_runs_is_dropped(engines: Engines) 
         assert life.condition("StreamingVerified") == ("Unknown", "Pending")
 
 
-async def test_one_failure_is_no_outage(engines: Engines) -> None:
+async def test_one_failure_is_no_outage(ports: Ports) -> None:
     """The edge begins to hold tokens back: Ready until failureThreshold failures in a row."""
-    engine = engines()
-    async with living(engine) as life:
+    engine = Engine()
+    async with living(ports, engine) as life:
         await life.verified()
-        with Proxy(engine.port, proxies.store_and_forward) as broken:
-            life.world.edge_port = broken.port
-            life.later()
-            await life.verified()
-            assert life.condition("Ready") == ("True", "Ready")
-            life.later()
-            await life.verified()
+        broken = VirtualEdge(engine, store_and_forward)
+        life.world.edge_port = ports.listen(broken)
+        life.later()
+        await life.verified()
+        assert life.condition("Ready") == ("True", "Ready")
+        life.later()
+        await life.verified()
         assert life.condition("Ready") == ("False", "Buffered")
         assert life.condition("Stalled") == ("True", "VerificationFailing")
 
 
-async def test_a_verified_endpoint_is_asked_once_an_interval(engines: Engines) -> None:
+async def test_a_verified_endpoint_is_asked_once_an_interval(ports: Ports) -> None:
     """Routine costs one stream at the users' address; the first time costs two, with and without gzip."""
-    engine = engines()
-    async with living(engine) as life:
-        before = metric(engine, "vllm:request_success_total")
+    engine = Engine()
+    async with living(ports, engine) as life:
+        before = await engine.metric("vllm:request_success_total")
         await life.verified()
-        first = metric(engine, "vllm:request_success_total") - before
+        first = await engine.metric("vllm:request_success_total") - before
         life.later(20)
         await life.look()
         assert not life.reconciler._verifier.running(KEY)
         life.later(20)
         await life.verified()
-        assert (first, metric(engine, "vllm:request_success_total") - before - first) == (2, 1)
+        assert (first, await engine.metric("vllm:request_success_total") - before - first) == (2, 1)
 
 
-async def test_what_is_switched_on_is_tried_at_once(engines: Engines) -> None:
+async def test_what_is_switched_on_is_tried_at_once(ports: Ports) -> None:
     """Nobody waits for the interval to learn whether a check passes: this engine asks for no key."""
-    async with living(engines(), engine={"apiKeySecretRef": {"name": "key"}}) as life:
+    async with living(ports, Engine(), engine={"apiKeySecretRef": {"name": "key"}}) as life:
         await life.verified()
         assert life.condition("Ready") == ("True", "Ready")
         life.edit(failureThreshold=1, checks={"auth": True})
@@ -287,14 +275,14 @@ async def test_what_is_switched_on_is_tried_at_once(engines: Engines) -> None:
 
 
 async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A verdict that is read back holds; its next probe comes at a random time within one interval."""
     monkeypatch.setattr(reconciler.random, "random", lambda: 0.5)
-    engine = engines()
-    async with living(engine) as life:
+    engine = Engine()
+    async with living(ports, engine) as life:
         await life.verified()
-        async with living(engine) as again:
+        async with living(ports, engine) as again:
             again.world.status = life.world.status
             again.now = life.now + timedelta(hours=1)
             await again.look()
@@ -308,31 +296,30 @@ async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
 # ---- a full queue ------------------------------------------------------------------------------------------
 
 
-async def test_users_come_first_for_three_intervals(engines: Engines) -> None:
+async def test_users_come_first_for_three_intervals(ports: Ports) -> None:
     """While requests of users wait, three probes are left out; the fourth asks, and blames nobody."""
-    with RunningEngine("double", ("--max-num-seqs", "1", METRICS)) as engine:
-        async with living(engine, verification={"firstRequestTimeoutSeconds": 10}) as life:
-            await life.verified()
-            said = life.world.status
-            with User(engine, streams=2, tokens=4000) as users:
-                users.await_waiting(1)
-                for _ in range(3):
-                    life.later()
-                    await life.verified()
-                assert _sample("streamingendpoint_probes_skipped_total") == 3
-                assert _sample("streamingendpoint_probes_total") == 1
+    engine = Engine("--max-num-seqs", "1")
+    async with living(ports, engine, verification={"firstRequestTimeoutSeconds": 10}) as life:
+        await life.verified()
+        said = life.world.status
+        async with users(engine, streams=2, tokens=4000):
+            for _ in range(3):
                 life.later()
                 await life.verified()
             assert _sample("streamingendpoint_probes_skipped_total") == 3
-            assert _sample("streamingendpoint_probes_total", verdict="Inconclusive") == 1
-            assert life.condition("Ready") == ("True", "Ready")
-            assert life.world.status["conditions"] == said["conditions"]
+            assert _sample("streamingendpoint_probes_total") == 1
+            life.later()
+            await life.verified()
+        assert _sample("streamingendpoint_probes_skipped_total") == 3
+        assert _sample("streamingendpoint_probes_total", verdict="Inconclusive") == 1
+        assert life.condition("Ready") == ("True", "Ready")
+        assert life.world.status["conditions"] == said["conditions"]
 
 
-async def test_too_short_to_judge_is_no_verdict(engines: Engines) -> None:
+async def test_too_short_to_judge_is_no_verdict(ports: Ports) -> None:
     """A very fast model of a short length: Unknown with what to raise, neither Ready nor a failure."""
-    fast = engines("--inter-token-latency", "0.1")
-    async with living(fast, engine={"maxModelLen": 280}) as life:
+    fast = Engine("--inter-token-latency", "0.1")
+    async with living(ports, fast, engine={"maxModelLen": 280}) as life:
         await life.verified()
         assert life.condition("StreamingVerified") == ("Unknown", "Inconclusive")
         assert life.condition("Stalled") == ("False", "NotStalled")
@@ -341,11 +328,11 @@ async def test_too_short_to_judge_is_no_verdict(engines: Engines) -> None:
 # ---- what is too slow --------------------------------------------------------------------------------------
 
 
-async def test_slower_than_promised(engines: Engines) -> None:
+async def test_slower_than_promised(ports: Ports) -> None:
     """A first token later than the endpoint's owner allows, at the pod that causes it; the first time is free."""
-    engine = engines("--time-to-first-token", "900")
+    engine = Engine("--time-to-first-token", "900")
     verification = {"failureThreshold": 1, "thresholds": {"ttftMilliseconds": 400}}
-    async with living(engine, verification=verification) as life:
+    async with living(ports, engine, verification=verification) as life:
         await life.verified()
         assert life.condition("StreamingVerified") == ("True", "Streaming")
         life.later()
@@ -367,9 +354,9 @@ def _sample(name: str, **labels: str) -> float:
     )
 
 
-async def test_numbers_of_what_users_feel(engines: Engines) -> None:
+async def test_numbers_of_what_users_feel(ports: Ports) -> None:
     """TTFT, every gap, the verdict and the last success, by hop; all of them go with the endpoint."""
-    async with living(engines()) as life:
+    async with living(ports, Engine()) as life:
         await life.verified()
         hop = {"hop": "Exposure"}
         assert _sample("streamingendpoint_probe_ttft_seconds_count", **hop) == 1
@@ -388,24 +375,24 @@ async def test_numbers_of_what_users_feel(engines: Engines) -> None:
         assert left == []
 
 
-async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers() -> None:
+async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers(ports: Ports) -> None:
     """The endpoint is deleted while it is asked."""
-    with RunningEngine("double", (METRICS,)) as engine:
-        async with living(engine) as life:
-            await life.look()
-            life.reconciler.gone(IDENTITY)
-            await life.reconciler.close()
-            assert _sample("streamingendpoint_probes_total") == 0
+    engine = Engine()
+    async with living(ports, engine) as life:
+        await life.look()
+        life.reconciler.gone(IDENTITY)
+        await life.reconciler.close()
+        assert _sample("streamingendpoint_probes_total") == 0
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-async def test_the_key_is_nowhere(engines: Engines, caplog: pytest.LogCaptureFixture, accepted: bool) -> None:
+async def test_the_key_is_nowhere(ports: Ports, caplog: pytest.LogCaptureFixture, accepted: bool) -> None:
     """Neither accepted nor refused is it in the status, an event, a log line or a metric."""
     caplog.set_level(logging.DEBUG)
-    engine = engines("--api-key", SECRET if accepted else "another")
+    engine = Engine("--api-key", SECRET if accepted else "another")
     checks = {"auth": True, "cancel": True, "perReplica": True}
     async with living(
-        engine, verification={"checks": checks}, engine={"apiKeySecretRef": {"name": "key"}}
+        ports, engine, verification={"checks": checks}, engine={"apiKeySecretRef": {"name": "key"}}
     ) as life:
         await life.verified()
         assert life.condition("Ready")[0] == ("True" if accepted else "False"), life.world.status
@@ -417,13 +404,13 @@ async def test_the_key_is_nowhere(engines: Engines, caplog: pytest.LogCaptureFix
 # ---- the public URL ----------------------------------------------------------------------------------------
 
 
-async def test_the_public_url_judges(engines: Engines) -> None:
+async def test_the_public_url_judges(ports: Ports) -> None:
     """A CDN in front of a good edge holds tokens back: the public URL is blamed, and is what users call."""
-    engine = engines()
-    with Proxy(engine.port, proxies.store_and_forward) as cdn:
-        url = f"http://localhost:{cdn.port}"
-        async with living(engine, verification={"publicURL": url}) as life:
-            await life.verified()
-            assert life.condition("Ready") == ("False", "Buffered")
-            assert (life.world.status["verification"]["hop"], life.world.status["url"]) == ("Public", url)
-            assert b"POST /v1/chat/completions" in cdn.requests[0]
+    engine = Engine()
+    cdn = VirtualEdge(engine, store_and_forward)
+    url = f"http://localhost:{ports.listen(cdn)}"
+    async with living(ports, engine, verification={"publicURL": url}) as life:
+        await life.verified()
+        assert life.condition("Ready") == ("False", "Buffered")
+        assert (life.world.status["verification"]["hop"], life.world.status["url"]) == ("Public", url)
+        assert cdn.requests[0].path == "/v1/chat/completions"

@@ -15,13 +15,14 @@ import pytest
 from starlette.types import ASGIApp, Message, Scope
 
 from streaming_operator.probe.http import connection, http1
-from streaming_operator.probe.http.connection import Ended, Limits, Reader, Target
+from streaming_operator.probe.http.connection import ExchangeEnd, Limits, ResponseSink, Target
 from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import Ending
 from tests.engines.double.app import Double
 from tests.engines.double.args import parse
 
 MODEL = "tiny"
+FIRST_PORT = 10_000
 LAST_CHUNK = b"0\r\n\r\n"
 
 Bytes = AsyncIterator[bytes]
@@ -50,9 +51,13 @@ class Engine:
         """The sum of one metric."""
         request = Request("GET", "/metrics", "engine", ())
         text = b"".join([data async for data in self.answer(request)]).decode()
-        return sum(float(found) for found in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.M))
+        return sum(
+            float(found) for found in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.M)
+        )
 
-    async def _serve(self, request: Request, written: "asyncio.Queue[bytes | None]", left: asyncio.Event) -> None:
+    async def _serve(
+        self, request: Request, written: "asyncio.Queue[bytes | None]", left: asyncio.Event
+    ) -> None:
         asked = [{"type": "http.request", "body": request.body, "more_body": False}]
         chunked = False
 
@@ -118,7 +123,7 @@ async def mute(answer: Bytes) -> Bytes:
     yield b""
 
 
-@dataclass
+@dataclass(eq=False)
 class Edge:
     """Stands before a model server; `requests` holds what clients sent."""
 
@@ -140,16 +145,19 @@ class Ports:
     servers: list[Engine | Edge] = field(default_factory=list)
 
     def listen(self, server: Engine | Edge) -> int:
-        """A port of its own."""
-        self.servers.append(server)
-        return 10_000 + len(self.servers) - 1
+        """The port of this server, its own."""
+        if server not in self.servers:
+            self.servers.append(server)
+        return FIRST_PORT + self.servers.index(server)
 
-    async def exchange(self, target: Target, request: Request, reader: Reader, limits: Limits) -> Ended:
+    async def exchange(
+        self, target: Target, request: Request, reader: ResponseSink, limits: Limits
+    ) -> ExchangeEnd:
         """`connection.exchange`, with the loop's clock as the kernel's."""
         clock = asyncio.get_running_loop().time
         begin = last = clock()
-        reader.begin(http1.Response())
-        answer = self.servers[target.port - 10_000].answer(request)
+        reader.begin(http1.Http1Codec())
+        answer = self.servers[target.port - FIRST_PORT].answer(request)
         reads = aiter(answer)
         count = 0
         try:
@@ -160,11 +168,11 @@ class Ports:
                         data = await anext(reads, b"")
                 except TimeoutError:
                     ending = Ending.STALLED if reader.token_seen else Ending.SILENT
-                    return Ended(ending, clock() - begin, "kernel", count)
+                    return ExchangeEnd(ending, clock() - begin, "kernel", count)
                 last, count = clock() - begin, count + 1
                 reader.read(last, data)
                 if reader.ending is not None or not data:
-                    return Ended(reader.ending or Ending.CLOSED, last, "kernel", count)
+                    return ExchangeEnd(reader.ending or Ending.CLOSED, last, "kernel", count)
         finally:
             await answer.aclose()  # type: ignore[attr-defined]
 
@@ -188,7 +196,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Ports:
 
 @asynccontextmanager
 async def users(engine: Engine, streams: int, tokens: int) -> AsyncIterator[None]:
-    """Long streams at a server; they end when the block does."""
+    """Long streams at a server with one place, so that all but one wait; they end when the block does."""
     words = f'{{"model": "{MODEL}", "messages": [{{"role": "user", "content": "go on"}}], "stream": true, '
     body = (words + f'"max_tokens": {tokens}, "ignore_eos": true}}').encode()
     request = Request("POST", "/v1/chat/completions", "engine", (("Content-Type", "application/json"),), body)
@@ -199,8 +207,8 @@ async def users(engine: Engine, streams: int, tokens: int) -> AsyncIterator[None
 
     tasks = [asyncio.create_task(listen()) for _ in range(streams)]
     try:
-        while await engine.metric("vllm:num_requests_waiting") < streams - 1:
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+        assert await engine.metric("vllm:num_requests_waiting") == streams - 1
         yield
     finally:
         for task in tasks:

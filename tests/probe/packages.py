@@ -70,3 +70,16 @@ PROGRAMS: dict[str, Callable[[], Path]] = {
     "traefik": traefik,
 }
 """Every real proxy of the tests and where it comes from; asking may install it, and raises Missing if it cannot."""
+
+
+def main() -> None:
+    """Install all of them, or say why not."""
+    for name, program in PROGRAMS.items():
+        try:
+            program()
+        except Missing as missing:
+            steps.say(f"the probe's tests behind {name} are skipped: {missing}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

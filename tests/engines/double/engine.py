@@ -6,11 +6,15 @@ A sequence grows whether or not its reader keeps up, as in vLLM; a late reader f
 import asyncio
 import enum
 import random
-import time
 from dataclasses import dataclass, field
 
 from .knobs import Knobs
 from .metrics import EngineMetrics
+
+
+def now() -> float:
+    """Seconds of the event loop's clock: the monotonic one, unless a test moves it."""
+    return asyncio.get_running_loop().time()
 
 
 class Ending(enum.Enum):
@@ -27,13 +31,13 @@ class Ending(enum.Enum):
 
 @dataclass
 class Sequence:
-    """One request in the engine. Times are seconds of the monotonic clock, 0 when not reached."""
+    """One request in the engine. Times are seconds of the loop's clock, 0 when not reached."""
 
     prompt_tokens: int
     max_tokens: int
     ignore_eos: bool
     knobs: Knobs
-    arrived: float = field(default_factory=time.monotonic)
+    arrived: float = field(default_factory=now)
     scheduled: float = 0.0
     first: float = 0.0
     last: float = 0.0
@@ -72,7 +76,7 @@ class Sequence:
         return {name: value for name, value in found.items() if value is not None}
 
     def grow(self) -> None:
-        self.last = time.monotonic()
+        self.last = now()
         self.first = self.first or self.last
         self.produced += 1
 
@@ -129,7 +133,7 @@ class Engine:
     async def _run(self, sequence: Sequence) -> None:
         try:
             async with self._places:
-                sequence.scheduled = time.monotonic()
+                sequence.scheduled = now()
                 self._finish(sequence, await self._generate(sequence))
         finally:
             self._tasks.pop(id(sequence), None)
@@ -193,13 +197,13 @@ class Engine:
 
     def _finish(self, sequence: Sequence, ending: Ending) -> None:
         sequence.end(ending)
-        metrics, now = self._metrics, time.monotonic()
+        metrics, moment = self._metrics, now()
         if ending.value not in metrics.finished:
             return
         metrics.finished[ending.value].inc()
-        scheduled, first = sequence.scheduled or now, sequence.first or now
-        last = sequence.last or now
-        metrics.end_to_end.observe(now - sequence.arrived)
+        scheduled, first = sequence.scheduled or moment, sequence.first or moment
+        last = sequence.last or moment
+        metrics.end_to_end.observe(moment - sequence.arrived)
         metrics.queue.observe(scheduled - sequence.arrived)
         metrics.inference.observe(last - scheduled)
         metrics.prefill.observe(first - scheduled)

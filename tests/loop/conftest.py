@@ -1,0 +1,17 @@
+"""Which tests run on the jumping clock: those that have no socket and no thread."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from tests.unit.virtual_time import VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop of each test."""
+    if item.path.name == "test_verification.py":
+        return {"virtual time": VirtualTimeLoop}
+    return {"real time": asyncio.new_event_loop}
