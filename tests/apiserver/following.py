@@ -14,7 +14,7 @@ from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.cluster import Cluster
 from streaming_operator.settings import Settings
 from streaming_operator.values import Key, Manifest
-from tests.apiserver.client import Object
+from tests.apiserver.client import ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 
 PATIENCE = 20.0
@@ -88,6 +88,17 @@ def versions(plane: ControlPlane, children: tuple[Manifest, ...]) -> dict[str, s
         f"{child['kind']}/{child['metadata']['name']}": plane.get(child)["metadata"]["resourceVersion"]
         for child in children
     }
+
+
+def exists(plane: ControlPlane, child: Manifest) -> bool:
+    """Whether the object that *child* names is stored."""
+    try:
+        plane.get(child)
+    except ApiError as refusal:
+        if refusal.status != 404:
+            raise
+        return False
+    return True
 
 
 def of_kind(children: tuple[Manifest, ...], kind: str) -> Manifest:

@@ -9,9 +9,8 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.drift import APPLIED_HASH
 from streaming_operator.errors import Conflict, EndpointGone, Forbidden, NotOurs, Rejected
 from streaming_operator.values import Manifest
-from tests.apiserver.client import ApiError
 from tests.apiserver.control_plane import ControlPlane
-from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind, versions
+from tests.apiserver.following import an_endpoint, as_service_account, connected, exists, of_kind, versions
 
 pytestmark = pytest.mark.apiserver
 
@@ -19,17 +18,6 @@ pytestmark = pytest.mark.apiserver
 def titles(children: tuple[Manifest, ...]) -> tuple[str, ...]:
     """`Kind/name` of each."""
     return tuple(f"{child['kind']}/{child['metadata']['name']}" for child in children)
-
-
-def exists(plane: ControlPlane, child: Manifest) -> bool:
-    """Whether the object that *child* names is stored."""
-    try:
-        plane.get(child)
-    except ApiError as refusal:
-        if refusal.status != 404:
-            raise
-        return False
-    return True
 
 
 async def test_a_second_apply_writes_nothing(

@@ -17,6 +17,7 @@ from tests.apiserver.following import (
     an_endpoint,
     as_service_account,
     connected,
+    exists,
     of_kind,
     write_kubeconfig,
 )
@@ -204,10 +205,52 @@ async def test_a_host_that_another_ingress_serves_is_told_and_watched(
 
         control_plane.delete(other)
         await here.until_woken(endpoint.key)
+        await here.cluster.apply(endpoint, children)
 
         route = here.cluster.observe(endpoint, children).route
         assert route is not None
         assert (route.exists, route.admitted, route.problem) == (True, True, None)
+
+
+async def test_the_loser_of_a_host_has_no_ingress(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Not while the winner's Ingress is missing, and not where it had one before; it gets one when the host is free.
+    """
+    name = f"class-{namespace}"
+    control_plane.create(a_class(name, "example.com/edge"))
+    exposure = {"host": f"chat.{namespace}.example.com", "ingress": {"className": name}}
+    elder = an_endpoint(control_plane, namespace, "z-elder", exposure=exposure)
+    younger = an_endpoint(control_plane, namespace, "a-younger", exposure=exposure)
+    elder, younger = sorted((elder, younger), key=lambda one: (one.created, one.uid))
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = {one.key: here.children(one) for one in (elder, younger)}
+        route = {one.key: of_kind(children[one.key], "Ingress") for one in (elder, younger)}
+        await here.cluster.apply(younger, children[younger.key])
+        assert exists(control_plane, route[younger.key])
+
+        await here.cluster.apply(elder, children[elder.key])
+        await here.until_woken(younger.key)
+        await here.cluster.apply(younger, children[younger.key])
+        assert not exists(control_plane, route[younger.key])
+        assert exists(control_plane, route[elder.key])
+
+        here.woken.clear()
+        control_plane.delete(route[elder.key])
+        await here.until_woken(elder.key)
+        await here.cluster.apply(younger, children[younger.key])
+        assert not exists(control_plane, route[younger.key])
+        observed = here.cluster.observe(younger, children[younger.key]).route
+        assert observed is not None
+        assert observed.problem is not None
+        assert observed.problem.reason is Reason.HOST_CONFLICT
+
+        here.woken.clear()
+        here.cluster.forget(elder.key)
+        await here.until_woken(younger.key)
+        await here.cluster.apply(younger, children[younger.key])
+        assert exists(control_plane, route[younger.key])
 
 
 async def test_the_workload_is_observed_as_its_controllers_tell_it(

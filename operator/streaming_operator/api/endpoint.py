@@ -201,6 +201,8 @@ class StreamingEndpoint(Model):
     namespace: str
     uid: str
     generation: int
+    created: str = ""
+    """creationTimestamp as the API server writes it; empty for an endpoint from a file."""
     spec: EndpointSpec
     deleting: bool = False
     previous_status: Annotated[dict[str, Any], FreeForm()] = Field(default_factory=dict)
@@ -227,6 +229,7 @@ class StreamingEndpoint(Model):
             namespace=str(metadata.get("namespace") or "default"),
             uid=str(metadata.get("uid") or ""),
             generation=int(metadata.get("generation") or 1),
+            created=str(metadata.get("creationTimestamp") or ""),
             spec=spec,
             deleting="deletionTimestamp" in metadata,
             previous_status=dict(body.get("status") or {}),

@@ -10,10 +10,11 @@ from typing import Any, Literal, Self
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, secrets
+from streaming_operator.cluster import edges, hosts, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
+from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import Conflict, EndpointGone, NotFound
@@ -32,6 +33,7 @@ class Cluster:
         self._transport = transport
         self._settings = settings
         self._caches = Caches(transport, settings.watch_namespaces)
+        self._claims = Claims()
         self._applier = Applier(transport, self._caches)
         self._observer = Observer(self._caches)
         self._publisher = Publisher(transport)
@@ -77,6 +79,8 @@ class Cluster:
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of an endpoint that is gone."""
+        for other in self._claims.forget(key):
+            self._caches.wake(other)
         self._caches.forget(key)
         self._observer.forget(key)
 
@@ -85,14 +89,23 @@ class Cluster:
         return edges.capabilities(self._caches, self._settings.edges)
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
-        """Make the cluster hold exactly *children*; see `Applier.apply` for what it raises."""
+        """
+        Make the cluster hold exactly *children*, without a route whose host an elder endpoint or another Ingress holds.
+
+        See `Applier.apply` for what it raises.
+        """
         self._caches.depend(endpoint.key, dependencies(endpoint))
+        for other in self._claims.claim(endpoint, children):
+            self._caches.wake(other)
+        if hosts.conflict(endpoint, children, self._caches, self._claims) is not None:
+            children = tuple(child for child in children if child["kind"] not in hosts.ROUTES)
         return await self._applier.apply(endpoint, children)
 
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
         """What the caches tell of the endpoint's children; talks to nobody."""
         self._caches.depend(endpoint.key, dependencies(endpoint))
-        return self._observer.observe(endpoint, children)
+        contested = hosts.conflict(endpoint, children, self._caches, self._claims)
+        return self._observer.observe(endpoint, children, contested)
 
     async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
         """The endpoint as it is now; None when there is none."""

@@ -31,15 +31,18 @@ class Observer:
         """Drop what is remembered of an endpoint."""
         self._templates.pop(key, None)
 
-    def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
-        """One look at everything that belongs to *endpoint*; *children* say what was wanted."""
+    def observe(
+        self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...], contested: str | None = None
+    ) -> Observed:
+        """
+        Everything that belongs to *endpoint*; *children* say what was wanted, *contested* who else holds its host.
+        """
         deployment = self._own(endpoint, resources.DEPLOYMENTS)
         service = self._own(endpoint, resources.SERVICES)
         pods = self._pods(endpoint, deployment)
         body: dict[str, Any] = deployment.body if deployment else {}
         status = body.get("status") or {}
         wanted = _wanted(children, "Deployment")
-        route = _wanted(children, "Ingress") or _wanted(children, "HTTPRoute")
         template_hash = self._template_hash(endpoint, deployment)
         newest = [pod for pod in pods if template_hash is None or _template_hash_of(pod) == template_hash]
         return Observed(
@@ -51,7 +54,7 @@ class Observer:
             pod_template_hash=template_hash,
             pods=tuple(_observed_pod(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
             workload_problem=workload_status.of_workload(body, [pod.body for pod in newest]),
-            route=self._route(endpoint, route),
+            route=self._route(endpoint, contested),
             route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
             service_monitor=self._own(endpoint, resources.SERVICE_MONITORS) is not None,
             service_address=_cluster_ip(service),
@@ -102,7 +105,7 @@ class Observer:
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
 
-    def _route(self, endpoint: StreamingEndpoint, manifest: Manifest | None) -> ObservedRoute | None:
+    def _route(self, endpoint: StreamingEndpoint, contested: str | None) -> ObservedRoute | None:
         """What is seen of the route; None when nothing is exposed."""
         exposure = endpoint.spec.exposure
         if exposure is None:
@@ -110,9 +113,7 @@ class Observer:
         if exposure.ingress is not None:
             seen = self._own(endpoint, resources.INGRESSES)
             classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
-            problem = route_status.ingress_problem(
-                seen, manifest, exposure.ingress.class_name, classes, self._caches.serving(exposure.host)
-            )
+            problem = route_status.ingress_problem(exposure.ingress.class_name, classes, contested)
             return ObservedRoute(
                 exists=seen is not None,
                 admitted=seen is not None and problem is None,
@@ -123,7 +124,7 @@ class Observer:
         seen = self._own(endpoint, resources.HTTP_ROUTES)
         gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
         problem = route_status.http_route_problem(
-            seen, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES)
+            seen, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES), contested
         )
         return ObservedRoute(
             exists=seen is not None,

@@ -3,12 +3,11 @@ What is seen of a route: whether its edge takes it, who else serves its host, wh
 """
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster.objects import Cached
-from streaming_operator.values import Manifest, Problem
+from streaming_operator.values import Problem
 
 
 def ingress_addresses(ingress: Cached) -> tuple[str, ...]:
@@ -32,14 +31,8 @@ def gateway_addresses(gateways: Iterable[Cached], namespace: str) -> tuple[str, 
     )
 
 
-def ingress_problem(
-    seen: Cached | None,
-    manifest: Manifest | None,
-    class_name: str,
-    classes: Collection[str],
-    serving: Iterable[Cached],
-) -> Problem | None:
-    """A class that does not exist, or an older Ingress of it that serves the same host and path."""
+def ingress_problem(class_name: str, classes: Collection[str], contested: str | None) -> Problem | None:
+    """A class that does not exist, or a host that somebody else holds."""
     if class_name not in classes:
         known = ", ".join(sorted(classes)) or "none"
         return Problem(
@@ -47,28 +40,17 @@ def ingress_problem(
             f"IngressClass {class_name} does not exist: install it, "
             f"or set spec.exposure.ingress.className to one that does ({known})",
         )
-    if manifest is None or seen is None:
-        return None
-    mine = _served(manifest)
-    older = sorted(
-        (other for other in serving if other.key != seen.key and _age(other) < _age(seen)), key=_age
-    )
-    for other in older:
-        taken = sorted(mine & _served(other.body))
-        if (other.body.get("spec") or {}).get("ingressClassName") == class_name and taken:
-            host, path = taken[0]
-            return Problem(
-                Reason.HOST_CONFLICT,
-                f"Ingress {other.key[0]}/{other.key[1]} of class {class_name} already serves {host}{path}: "
-                "change spec.exposure.host, or remove that rule",
-            )
-    return None
+    return Problem(Reason.HOST_CONFLICT, contested) if contested else None
 
 
 def http_route_problem(
-    seen: Cached | None, endpoint: StreamingEndpoint, gateways: Collection[str], installed: bool
+    seen: Cached | None,
+    endpoint: StreamingEndpoint,
+    gateways: Collection[str],
+    installed: bool,
+    contested: str | None = None,
 ) -> Problem | None:
-    """Kinds or Gateways that do not exist, and what the gateway's controller says of the route."""
+    """Kinds or Gateways that do not exist, a host that is taken, and what the gateway's controller says."""
     exposure = endpoint.spec.exposure
     refs = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
     if not installed:
@@ -84,6 +66,8 @@ def http_route_problem(
                 Reason.ROUTE_PENDING,
                 f"Gateway {name} does not exist: create it or correct spec.exposure.httpRoute.parentRefs",
             )
+    if contested:
+        return Problem(Reason.HOST_CONFLICT, contested)
     if seen is None:
         return None
     said = [
@@ -121,17 +105,3 @@ def _said(route: Cached, name: str, namespace: str, section: str | None, home: s
         if (conditions.get("Accepted") or {}).get("status") == "True":
             return None
     return Problem(Reason.ROUTE_PENDING, f"{title} has not taken the route yet")
-
-
-def _age(seen: Cached) -> tuple[str, str, str]:
-    """Order of creation; Kubernetes times of one form sort as text, names break a tie."""
-    return (str(seen.metadata.get("creationTimestamp") or ""), *seen.key)
-
-
-def _served(ingress: dict[str, Any]) -> set[tuple[str, str]]:
-    """Pairs of host and path of all rules; a path ends without a slash."""
-    return {
-        (rule.get("host", ""), (path.get("path") or "/").rstrip("/") or "/")
-        for rule in (ingress.get("spec") or {}).get("rules") or ()
-        for path in (rule.get("http") or {}).get("paths") or ()
-    }

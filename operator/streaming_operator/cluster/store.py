@@ -238,6 +238,10 @@ class Caches:
             log.warning("%s cannot be listed; asked again in %d s", kind.kind, DISCOVERY_SECONDS)
             self._unfollow(kind)
 
+    def wake(self, key: Key) -> None:
+        """Ask for a pass of one endpoint."""
+        self._wake(key)
+
     def wake_all(self) -> None:
         """Something changed that any endpoint may depend on."""
         for key in self._depends:

@@ -14,61 +14,9 @@ from streaming_operator.cluster.route_status import (
 )
 
 
-def an_ingress(
-    name: str, created: str, host: str = "chat.example.com", path: str = "/v1", class_name: str = "nginx"
-) -> Cached:
-    """An Ingress with one rule."""
-    return Cached(
-        {
-            "metadata": {
-                "name": name,
-                "namespace": "demo",
-                "uid": name,
-                "resourceVersion": "1",
-                "creationTimestamp": created,
-            },
-            "spec": {
-                "ingressClassName": class_name,
-                "rules": [{"host": host, "http": {"paths": [{"path": path}]}}],
-            },
-        }
-    )
-
-
-OURS = an_ingress("chat", "2026-01-02T00:00:00Z")
-
-
-def conflict(*others: Cached) -> str | None:
-    """The message of the conflict of OURS with *others*."""
-    problem = ingress_problem(OURS, OURS.body, "nginx", {"nginx"}, [OURS, *others])
-    assert problem is None or Reason.HOST_CONFLICT is problem.reason
-    return problem.message if problem else None
-
-
-def test_an_older_ingress_of_the_same_class_host_and_path_is_named() -> None:
-    """The younger one is told which object holds its address; the older one is not troubled."""
-    other = an_ingress("other", "2026-01-01T00:00:00Z")
-
-    assert "Ingress demo/other" in (conflict(other) or "")
-    assert ingress_problem(other, other.body, "nginx", {"nginx"}, [OURS, other]) is None
-
-
-def test_what_does_not_collide_is_no_conflict() -> None:
-    """A younger Ingress, another class, host or path may live beside ours."""
-    old = "2026-01-01T00:00:00Z"
-    beside = [
-        an_ingress("younger", "2026-01-03T00:00:00Z"),
-        an_ingress("class", old, class_name="other"),
-        an_ingress("host", old, host="other.example.com"),
-        an_ingress("path", old, path="/ui"),
-    ]
-
-    assert conflict(*beside) is None
-
-
 def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
     """The message helps with the typing error."""
-    problem = ingress_problem(None, None, "ngnix", {"nginx", "alb"}, [])
+    problem = ingress_problem("ngnix", {"nginx", "alb"}, None)
 
     assert problem is not None
     assert Reason.CLASS_NOT_FOUND is problem.reason

@@ -1,0 +1,154 @@
+"""Who may serve a host: the elder endpoint, decided before anything is written."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any, cast
+
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster.hosts import Claims, conflict
+from streaming_operator.cluster.objects import Cached, Source
+from streaming_operator.values import Manifest
+
+HOST = "chat.example.com"
+
+
+def an_endpoint(name: str, created: str, namespace: str = "demo") -> StreamingEndpoint:
+    """An endpoint of that age."""
+    metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "creationTimestamp": created}
+    spec = {"model": {"source": {"huggingFace": {"repo": "org/model"}}}}
+    return StreamingEndpoint.from_body({"metadata": metadata, "spec": spec})
+
+
+def a_route(host: str = HOST, path: str = "/v1", class_name: str = "nginx") -> Manifest:
+    """An Ingress with one rule, as rendered."""
+    rules = [{"host": host, "http": {"paths": [{"path": path}]}}]
+    return {"kind": "Ingress", "spec": {"ingressClassName": class_name, "rules": rules}}
+
+
+def an_http_route(gateway: str, host: str = HOST, path: str = "/v1") -> Manifest:
+    """An HTTPRoute with one match, as rendered."""
+    match = {"path": {"type": "PathPrefix", "value": path}}
+    parent = {"name": gateway, "namespace": "infra"}
+    spec = {"parentRefs": [parent], "hostnames": [host], "rules": [{"matches": [match]}]}
+    return {"kind": "HTTPRoute", "spec": spec}
+
+
+def stored(name: str, created: str, owner: StreamingEndpoint | None = None, **rule: str) -> Cached:
+    """An Ingress in the cluster, of an endpoint or of somebody else."""
+    metadata: dict[str, Any] = {
+        "name": name, "namespace": "demo", "uid": name, "resourceVersion": "1", "creationTimestamp": created,
+    }  # fmt: skip
+    if owner is not None:
+        reference = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndpoint"}
+        metadata["ownerReferences"] = [
+            {**reference, "name": owner.name, "uid": owner.uid, "controller": True},
+        ]
+    return Cached({"metadata": metadata, **a_route(**rule)})
+
+
+class Ingresses:
+    """The Ingresses of a cluster."""
+
+    def __init__(self, *ingresses: Cached) -> None:
+        self.ingresses = ingresses
+
+    def of_endpoint(self, key: object, kind: object) -> list[Cached]:
+        """Those that belong to an endpoint."""
+        return [one for one in self.ingresses if one.endpoint == key]
+
+    def serving(self, host: str) -> list[Cached]:
+        """Those with a rule for a host."""
+        return [one for one in self.ingresses if one.body["spec"]["rules"][0]["host"] == host]
+
+
+def told(
+    endpoint: StreamingEndpoint,
+    route: Manifest,
+    claims: Claims | None = None,
+    ingresses: Iterable[Cached] = (),
+) -> str | None:
+    """The conflict of an endpoint."""
+    return conflict(endpoint, [route], cast(Source, Ingresses(*ingresses)), claims or Claims())
+
+
+ELDER = an_endpoint("elder", "2026-01-01T00:00:00Z")
+YOUNGER = an_endpoint("younger", "2026-01-02T00:00:00Z", "other")
+
+
+def both_claim(elder: Manifest, younger: Manifest) -> Claims:
+    """Both endpoints want something."""
+    claims = Claims()
+    claims.claim(YOUNGER, [younger])
+    claims.claim(ELDER, [elder])
+    return claims
+
+
+def test_the_elder_endpoint_serves_a_host_and_the_younger_one_is_told_which() -> None:
+    """Whoever came first by creation, in whatever order they are looked at, and whatever exists."""
+    claims = both_claim(a_route(), a_route())
+
+    assert told(ELDER, a_route(), claims) is None
+    assert "StreamingEndpoint demo/elder, which is older, already serves chat.example.com/v1" in (
+        told(YOUNGER, a_route(), claims) or ""
+    )
+
+
+def test_the_elder_endpoint_wins_also_where_the_younger_ones_ingress_is_there() -> None:
+    """Its Ingress was deleted by hand, and the younger one's is the oldest now: that changes nothing."""
+    claims = both_claim(a_route(), a_route())
+    younger = stored("younger", "2026-01-03T00:00:00Z", an_endpoint("younger", YOUNGER.created))
+    claims.claim(an_endpoint("younger", YOUNGER.created), [a_route()])
+
+    assert told(ELDER, a_route(), claims, [younger]) is None
+
+
+def test_endpoints_of_one_second_have_one_winner() -> None:
+    """Creation times have seconds; the uid decides for good."""
+    names = ("a", "b", "c")
+    endpoints = [an_endpoint(name, ELDER.created) for name in names]
+    for order in itertools.permutations(endpoints):
+        claims = Claims()
+        for endpoint in order:
+            claims.claim(endpoint, [a_route()])
+        assert [told(endpoint, a_route(), claims) is None for endpoint in endpoints] == [True, False, False]
+
+
+def test_what_does_not_collide_is_no_conflict() -> None:
+    """Another host, path, class or Gateway may be served beside it."""
+    routes = [a_route(host="b.example.com"), a_route(path="/ui"), a_route(class_name="other")]
+    for other in routes:
+        assert told(YOUNGER, a_route(), both_claim(other, a_route())) is None
+    assert told(YOUNGER, an_http_route("a"), both_claim(an_http_route("b"), an_http_route("a"))) is None
+
+
+def test_a_host_on_one_gateway_has_one_owner_as_well() -> None:
+    """HTTPRoutes of two endpoints on one Gateway."""
+    claims = both_claim(an_http_route("a"), an_http_route("a"))
+    assert "on Gateway infra/a" in (told(YOUNGER, an_http_route("a"), claims) or "")
+
+
+def test_against_an_ingress_of_somebody_else_the_first_one_serves() -> None:
+    """Ours stays while it is the older one, and is not made while the other one exists."""
+    foreign = stored("a-other", "2026-01-02T00:00:00Z")
+    before = stored("elder", "2026-01-01T00:00:00Z", ELDER)
+    after = stored("elder", "2026-01-03T00:00:00Z", ELDER)
+
+    assert "Ingress demo/a-other of class nginx already serves" in (
+        told(ELDER, a_route(), None, [foreign]) or ""
+    )
+    assert told(ELDER, a_route(), None, [foreign, before]) is None
+    assert told(ELDER, a_route(), None, [foreign, after]) is not None
+    assert told(ELDER, a_route(path="/ui"), None, [foreign]) is None
+
+
+def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
+    """They are woken: a claim that is new, moved or gone, in both directions; one that is unchanged concerns nobody."""
+    claims = Claims()
+    assert claims.claim(ELDER, [a_route()]) == frozenset()
+    assert claims.claim(YOUNGER, [a_route()]) == {ELDER.key}
+    assert claims.claim(YOUNGER, [a_route()]) == frozenset()
+    assert claims.claim(ELDER, [a_route(host="b.example.com")]) == {YOUNGER.key}
+    assert told(YOUNGER, a_route(), claims) is None
+    assert claims.claim(ELDER, [a_route()]) == {YOUNGER.key}
+    assert claims.forget(ELDER.key) == {YOUNGER.key}
+    assert claims.forget(ELDER.key) == frozenset()
