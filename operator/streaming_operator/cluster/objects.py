@@ -4,7 +4,6 @@ What is kept of an object that was seen: only what some decision reads, since th
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -17,20 +16,19 @@ from streaming_operator.values import Key
 Trim = Callable[[Body], Body]
 
 
-@dataclass(slots=True)
 class Cached(StoredObject):
     """One object as it was last seen, and whose it is."""
 
-    written_at: datetime | None = None
-    """When our field manager last changed it."""
-    carries: str | None = field(default=None, compare=False)
-    """The applied hash that this very version was found (or written) to carry in full."""
-    endpoint: Key | None = field(init=False, compare=False)
-    """Key of the endpoint that controls it, or whose pod template it comes from."""
+    __slots__ = ("carries", "endpoint", "written_at")
 
-    def __post_init__(self) -> None:
-        """Work the endpoint out once: indexes ask for it all the time."""
-        self.endpoint = _endpoint_of(self)
+    def __init__(self, body: Body, written_at: datetime | None = None, *, packed: bool = False) -> None:
+        """*written_at* is when our field manager last changed it."""
+        super().__init__(body, packed=packed)
+        self.written_at = written_at
+        self.carries: str | None = None
+        """The applied hash that this very version was found (or written) to carry in full."""
+        self.endpoint: Key | None = _endpoint_of(self)
+        """Key of the endpoint that controls it, or whose pod template it comes from; worked out once, for indexes."""
 
 
 class Source(Protocol):
@@ -63,7 +61,7 @@ def _endpoint_of(seen: Cached) -> Key | None:
     return (seen.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
 
 
-def cache(body: Body, trim: Trim) -> Cached:
+def cache(body: Body, trim: Trim, *, packed: bool = False) -> Cached:
     """Keep what *trim* keeps of *body*, and when we wrote it."""
     managed = body["metadata"].pop("managedFields", None) or ()
     ours = [
@@ -71,7 +69,7 @@ def cache(body: Body, trim: Trim) -> Cached:
         for entry in managed
         if entry.get("manager") == FIELD_MANAGER and "time" in entry and "subresource" not in entry
     ]
-    return Cached(trim(body), datetime.fromisoformat(max(ours)) if ours else None)
+    return Cached(trim(body), datetime.fromisoformat(max(ours)) if ours else None, packed=packed)
 
 
 def whole(body: Body) -> Body:

@@ -38,6 +38,19 @@ TRIMS: dict[Kind, Trim] = {
 }
 """What is kept of a kind; everything of those not named."""
 
+PACKED = frozenset(
+    {
+        resources.SERVICES,
+        resources.DEPLOYMENTS,
+        resources.BUDGETS,
+        resources.INGRESSES,
+        resources.HTTP_ROUTES,
+        resources.SERVICE_MONITORS,
+        resources.PODS,
+    }
+)
+"""Kinds that are read in passes of their own endpoint only. A ConfigMap is smaller as it is: its scripts are shared."""
+
 ALWAYS = (
     resources.CONFIG_MAPS,
     resources.SERVICES,
@@ -168,7 +181,7 @@ class Caches:
             Informer(
                 self._transport,
                 kind,
-                partial(objects.cache, trim=TRIMS.get(kind, objects.whole)),
+                partial(objects.cache, trim=TRIMS.get(kind, objects.whole), packed=kind in PACKED),
                 partial(self._changed, kind),
                 namespace=namespace,
                 selector=None if kind in UNFILTERED else MANAGED_BY_SELECTOR,

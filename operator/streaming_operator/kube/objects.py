@@ -2,27 +2,39 @@
 An object of the API as it was last seen. Pure.
 """
 
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from streaming_operator.values import Key
 
 Body = dict[str, Any]
 
 
-@dataclass(slots=True)
 class StoredObject:
-    """What is kept of one object."""
+    """
+    What is kept of one object; never changed in place.
 
-    body: Body
-    """Perhaps trimmed; never changed in place."""
+    Metadata is read all the time and kept as it is. The rest may be packed: a Deployment takes a fifth of the memory
+    and 50 µs to be read. Thousands of objects are kept, and few of them are read at a time.
+    """
+
+    __slots__ = ("_rest", "metadata")
+
+    def __init__(self, body: Body, *, packed: bool = False) -> None:
+        """*body* has at least `metadata`; it is not copied."""
+        self.metadata: dict[str, Any] = body["metadata"]
+        rest = {name: part for name, part in body.items() if name != "metadata"}
+        self._rest: dict[str, Any] | bytes = zlib.compress(orjson.dumps(rest), 1) if packed else rest
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """`metadata` of the object."""
-        metadata: dict[str, Any] = self.body["metadata"]
-        return metadata
+    def body(self) -> Body:
+        """The object, perhaps trimmed."""
+        rest = self._rest
+        plain: dict[str, Any] = orjson.loads(zlib.decompress(rest)) if isinstance(rest, bytes) else rest
+        return {**plain, "metadata": self.metadata}
 
     @property
     def key(self) -> Key:
