@@ -1,8 +1,9 @@
 """
-One endpoint looked at from a person's machine: its children, its conditions, and a stream through every hop.
+Diagnose one endpoint from a person's machine: its children, its conditions, and a stream through every hop.
 
-Pod and Service have no address out here: they are asked through the API server, whose own part cannot be told from
-theirs and is therefore not judged. The route is asked where its users find it. Nothing is written anywhere.
+Pod and Service have no address outside the cluster: they are asked through the API server's port-forward, whose own
+part cannot be told from theirs and is therefore not judged. The route is asked at the address of its users. Nothing is
+written.
 """
 
 import ipaddress
@@ -18,39 +19,42 @@ from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
 from streaming_operator.probe import ApiKey, Guard, Occasion, plan_for
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.guard import key_refused
+from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.values import ProbeResult, Problem
 
-THROUGH = "asked through the API server's port-forward, which is not judged itself: it may hold bytes back"
-REACHED_WITHIN = 3.0
-"""Seconds for a connection to an address that may be of no use out here."""
-_NO_WAY = "nothing is exposed: ask somebody who may forward ports to pods (pods/portforward: get and create)"
-_GUARD = Guard(local=True)
+PORT_FORWARD_NOTE = (
+    "asked through the API server's port-forward, which is not judged itself: it may hold bytes back"
+)
+CONNECT_SECONDS = 3.0
+"""Limit for a connection to an address of a status, which may lead nowhere from this machine."""
+_NO_TARGET = (
+    "nothing is exposed: ask somebody who may forward ports to pods (pods/portforward: get and create)"
+)
 
 
-class Unknown(Exception):
-    """There is no such endpoint; the text names those there are."""
+class EndpointNotFound(Exception):
+    """There is no such endpoint; the text lists those that exist."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Options:
     """What the person chose."""
 
     namespace: str
     name: str
     via: tuple[str, int | None] | None = None
-    """Where the edge listens, if it is not where the cluster says; None as port is the scheme's own."""
+    """IP and port of the edge instead of those that the cluster gives; None as port is the scheme's default."""
     key: ApiKey | None = None
-    """Instead of the Secret's."""
+    """Used instead of the key in the endpoint's Secret."""
     ca: str | None = None
     first_token: float = 120.0
     """Seconds until the first token."""
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """One object, or one condition, in a line."""
+class ObjectState:
+    """The state of one object, or of one condition, in a line."""
 
     kind: str
     name: str
@@ -60,124 +64,141 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class NotVerified:
+    """Why no stream was started."""
+
+    cause: str
+    """A verdict or a reason."""
+    hop: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found: a verification, or why there was none to make."""
+    """The objects' states, with a verification or the reason why there is none."""
 
     model: str | None
-    states: tuple[State, ...]
+    states: tuple[ObjectState, ...]
     result: ProbeResult | None = None
-    hindrance: tuple[str, str, str, str] = ("", "", "", "")
-    """Verdict or reason, hop, evidence and remedy, where nothing was asked."""
-    places: dict[Hop, str] = field(default_factory=dict)
+    not_verified: NotVerified | None = None
+    forwarded: dict[Hop, str] = field(default_factory=dict)
     """Pod and port of every hop that was asked through the API server."""
 
 
-async def diagnose(reader: ClusterReader, wish: Wish, ready: Callable[[Plan, str], Plan]) -> Diagnosis:
+async def diagnose(
+    reader: ClusterReader, options: Options, prepare: Callable[[Plan, str], Plan]
+) -> Diagnosis:
     """
-    Read, probe and judge; raises `Unknown` and what the API server says.
+    Read the endpoint and its children, then verify it; raises `EndpointNotFound` and `ClusterError`.
 
-    *ready* gets the plan and the model's name before anything is asked: a picture adds its callbacks.
+    *prepare* gets the plan and the model's name before the first request, so that a caller can add its callbacks.
     """
-    body = await reader.read_endpoint(wish.namespace, wish.name)
+    body = await reader.read_endpoint(options.namespace, options.name)
     if body is None:
-        raise Unknown(_unknown(wish, await reader.names(wish.namespace)))
+        raise EndpointNotFound(_not_found(options, await reader.names(options.namespace)))
     try:
         endpoint = StreamingEndpoint.from_body(body)
     except InvalidEndpoint as invalid:
-        told = _told(Reason.INVALID_SPEC, "Spec", "; ".join(invalid.problems))
-        return Diagnosis(None, _conditions(body), hindrance=told)
+        cause = _explained(Reason.INVALID_SPEC, "Spec", "; ".join(invalid.problems))
+        return Diagnosis(None, _conditions(body), not_verified=cause)
     view = await reader.view(endpoint)
-    found = Diagnosis(endpoint.served_name, (*_states(endpoint, view), *_conditions(body)))
-    hindrance = _hindrance(endpoint, view)
-    if hindrance is not None:
-        return replace(found, hindrance=hindrance)
+    diagnosis = Diagnosis(endpoint.served_name, (*_states(endpoint, view), *_conditions(body)))
+    if (shown := _not_verifiable(endpoint, view)) is not None:
+        return replace(diagnosis, not_verified=shown)
     try:
-        key, ca = await _key(reader, endpoint, wish), await _ca(reader, endpoint, wish)
+        key, ca = await _key(reader, endpoint, options), await _ca(reader, endpoint, options)
     except ClusterError as error:
-        told = str(Reason.SECRET_NOT_READABLE), "Secret", str(error), "give it with --api-key-env or --ca"
-        return replace(found, hindrance=told)
-    async with _hops(reader, endpoint, view) as (inner, places, lost):
-        asked = await _asked(endpoint, view, inner, replace(wish, key=key, ca=ca))
-        if not asked.targets:
-            told = str(Verdict.UNREACHABLE), "Service", "; ".join(dict.fromkeys(lost.values())), _NO_WAY
-            return replace(found, hindrance=told)
-        if wish.key is None and (risk := await _risk_for_key(asked)) is not None:
-            return replace(found, hindrance=risk)
-        result = await verify(ready(asked, endpoint.served_name))
-    states = (*(_not_asked(hop, why) for hop, why in lost.items()), *found.states)
-    return replace(found, result=result, places=places, states=states)
+        remedy = "give it with --api-key-env or --ca"
+        return replace(
+            diagnosis,
+            not_verified=NotVerified(str(Reason.SECRET_NOT_READABLE), "Secret", str(error), remedy),
+        )
+    guard = Guard(local=True, own_key=options.key is not None)
+    async with _inner_hops(reader, endpoint, view) as (inner, forwarded, unavailable):
+        plan = await _plan(endpoint, view, inner, replace(options, key=key, ca=ca), guard)
+        if not plan.targets:
+            evidence = "; ".join(dict.fromkeys(unavailable.values()))
+            cause = NotVerified(str(Verdict.UNREACHABLE), "Service", evidence, _NO_TARGET)
+            return replace(diagnosis, not_verified=cause)
+        pinned = await pin(plan)
+        if isinstance(pinned, NotVerified):
+            return replace(diagnosis, not_verified=pinned)
+        result = await verify(prepare(pinned, endpoint.served_name))
+    states = (*(_not_asked(hop, why) for hop, why in unavailable.items()), *diagnosis.states)
+    return replace(diagnosis, result=result, forwarded=forwarded, states=states)
 
 
-# ---- what is in the way ------------------------------------------------------------------------------------
+# ---- why there is nothing to verify ------------------------------------------------------------------------
 
 
-def _hindrance(endpoint: StreamingEndpoint, view: EndpointView) -> tuple[str, str, str, str] | None:
-    """Why asking would tell nothing that is not known already."""
+def _not_verifiable(endpoint: StreamingEndpoint, view: EndpointView) -> NotVerified | None:
+    """What the children already show: a stream would tell no more."""
     observed = view.observed
     if endpoint.spec.suspend and not view.pods:
-        return _told(Reason.SUSPENDED, "Workload", "spec.suspend is true and no pod runs")
+        return _explained(Reason.SUSPENDED, "Workload", "spec.suspend is true and no pod runs")
     if observed.desired_replicas == 0:
-        return _told(Reason.SCALED_TO_ZERO, "Workload", "spec.replicas is 0: no pod runs")
+        return _explained(Reason.SCALED_TO_ZERO, "Workload", "spec.replicas is 0: no pod runs")
     if not any(pod.ready for pod in observed.pods):
         problem = observed.workload_problem or Problem(Reason.PODS_PENDING, "no pod is ready")
-        return _told(problem.reason, "Workload", problem.message)
+        return _explained(problem.reason, "Workload", problem.message)
     if observed.route is not None and observed.route.problem is not None:
-        return _told(observed.route.problem.reason, str(Hop.EXPOSURE), observed.route.problem.message)
+        return _explained(observed.route.problem.reason, str(Hop.EXPOSURE), observed.route.problem.message)
     return None
 
 
-def _told(reason: Reason, hop: str, evidence: str) -> tuple[str, str, str, str]:
-    return str(reason), hop, evidence, EXPLAINED[reason].remedy.replace("`", "")
+def _explained(reason: Reason, hop: str, evidence: str) -> NotVerified:
+    return NotVerified(str(reason), hop, evidence, EXPLAINED[reason].remedy.replace("`", ""))
 
 
-def _unknown(wish: Wish, names: tuple[str, ...]) -> str:
-    there = f"there are {', '.join(names)}" if names else "there is none"
-    return f"no StreamingEndpoint {wish.name} in namespace {wish.namespace}: {there}"
+def _not_found(options: Options, names: tuple[str, ...]) -> str:
+    existing = f"there are {', '.join(names)}" if names else "there is none"
+    return f"no StreamingEndpoint {options.name} in namespace {options.namespace}: {existing}"
 
 
-# ---- whom to ask -------------------------------------------------------------------------------------------
+# ---- the plan ----------------------------------------------------------------------------------------------
 
 
-async def _key(reader: ClusterReader, endpoint: StreamingEndpoint, wish: Wish) -> ApiKey | None:
+async def _key(reader: ClusterReader, endpoint: StreamingEndpoint, options: Options) -> ApiKey | None:
     ref = endpoint.spec.engine.api_key_secret_ref
-    if wish.key is not None or ref is None:
-        return wish.key
+    if options.key is not None or ref is None:
+        return options.key
     return ApiKey(await reader.secret_key(endpoint.namespace, ref.name, ref.key))
 
 
-async def _ca(reader: ClusterReader, endpoint: StreamingEndpoint, wish: Wish) -> str | None:
+async def _ca(reader: ClusterReader, endpoint: StreamingEndpoint, options: Options) -> str | None:
     ref = endpoint.spec.verification.tls.ca_config_map_ref
-    if wish.ca is not None or ref is None:
-        return wish.ca
+    if options.ca is not None or ref is None:
+        return options.ca
     return await reader.config_map_key(endpoint.namespace, ref.name, ref.key)
 
 
 @asynccontextmanager
-async def _hops(
+async def _inner_hops(
     reader: ClusterReader, endpoint: StreamingEndpoint, view: EndpointView
 ) -> AsyncIterator[tuple[tuple[connection.Target, ...], dict[Hop, str], dict[Hop, str]]]:
-    """Pod and Service as local targets, where they lead, and why one is missing."""
+    """Pod and Service as local targets, the pod and port behind each, and why one is unavailable."""
     targets: list[connection.Target] = []
-    places: dict[Hop, str] = {}
-    lost: dict[Hop, str] = {}
+    forwarded: dict[Hop, str] = {}
+    unavailable: dict[Hop, str] = {}
     async with AsyncExitStack() as stack:
-        for hop, chosen in _chosen(endpoint, view).items():
-            if chosen is None:
-                lost[hop] = "no pod is ready behind it"
+        for hop, pod_port in _pods_to_ask(endpoint, view).items():
+            if pod_port is None:
+                unavailable[hop] = "no pod is ready behind it"
                 continue
-            pod, port = chosen
+            pod, port = pod_port
             try:
                 local = await stack.enter_async_context(reader.tunnel(endpoint.namespace, pod, port))
             except ClusterError as error:
-                lost[hop] = str(error)
+                unavailable[hop] = str(error)
                 continue
             targets.append(connection.Target(hop, "127.0.0.1", local))
-            places[hop] = f"pod/{pod}:{port}"
-        yield tuple(targets), places, lost
+            forwarded[hop] = f"pod/{pod}:{port}"
+        yield tuple(targets), forwarded, unavailable
 
 
-def _chosen(endpoint: StreamingEndpoint, view: EndpointView) -> dict[Hop, tuple[str, int] | None]:
-    """The pod of each inner hop: the newest that is ready, and one that the Service would pick, another if it can."""
+def _pods_to_ask(endpoint: StreamingEndpoint, view: EndpointView) -> dict[Hop, tuple[str, int] | None]:
+    """The pod of each inner hop: the newest that is ready, and one behind the Service, another if there is one."""
     ready = [pod for pod in view.observed.pods if pod.ready and not pod.terminating]
     newest = [pod for pod in ready if pod.template_hash == view.observed.pod_template_hash]
     pod = next((pod.name for pod in (*newest, *ready)), None)
@@ -188,128 +209,146 @@ def _chosen(endpoint: StreamingEndpoint, view: EndpointView) -> dict[Hop, tuple[
     }
 
 
-async def _asked(
-    endpoint: StreamingEndpoint, view: EndpointView, inner: tuple[connection.Target, ...], wish: Wish
+async def _plan(
+    endpoint: StreamingEndpoint,
+    view: EndpointView,
+    inner: tuple[connection.Target, ...],
+    options: Options,
+    guard: Guard,
 ) -> Plan:
-    """The operator's own plan for this endpoint, with addresses that lead somewhere from here."""
-    planned = plan_for(
+    """The operator's own plan for this endpoint, with addresses that can be reached from this machine."""
+    plan = plan_for(
         endpoint,
         view.observed,
         capabilities=view.capabilities,
         edge=None,
-        key=wish.key,
-        ca=wish.ca,
+        key=options.key,
+        ca=options.ca,
         occasion=Occasion(),
-        guard=_GUARD,
+        guard=guard,
         clock=lambda: datetime.now(UTC),
     )
-    outer = [target for target in planned.targets if target.hop not in (Hop.POD, Hop.SERVICE)]
-    seen = [
-        await placed(target, view.addresses, wish.via) if target.hop is Hop.EXPOSURE else target
-        for target in outer
+    outer = [
+        await reachable(target, view.addresses, options.via) if target.hop is Hop.EXPOSURE else target
+        for target in plan.targets
+        if target.hop not in (Hop.POD, Hop.SERVICE)
     ]
-    targets = (*inner, *seen)
-    limits = replace(planned.limits, first_token=wish.first_token)
-    # Pods' own addresses lead nowhere from here: no gauges, and no replica but the one behind the tunnel.
-    checks = Checks(auth=planned.checks.auth)
-    inside = replace(planned, replicas=(), gauges=None, checks=checks)
-    return replace(inside, targets=targets, limits=limits, every_hop=True)
+    limits = replace(plan.limits, first_token=options.first_token)
+    # The pods' own addresses lead nowhere from here: no gauges, and no replica but the forwarded one.
+    checks = Checks(auth=plan.checks.auth)
+    return replace(
+        plan,
+        replicas=(),
+        gauges=None,
+        checks=checks,
+        targets=(*inner, *outer),
+        limits=limits,
+        every_hop=True,
+    )
 
 
-async def placed(
+async def reachable(
     target: connection.Target, addresses: tuple[str, ...], via: tuple[str, int | None] | None
 ) -> connection.Target:
-    """The edge where it can be reached: as the person says, else as its status says, else as DNS does."""
+    """The edge at *via*, else at the first address of its status that accepts connections, else by its host's DNS."""
     if via is not None:
         address, port = via
         return replace(target, address=address, port=port or target.port)
     for address in addresses:
-        found = replace(target, address=address)
-        if _usable(address) and await _reached(found):
-            return found
+        if _is_loopback(address):
+            continue  # it means another machine than this one
+        pinned = await _connectable(replace(target, address=address))
+        if pinned is not None:
+            return pinned
     return target
 
 
-async def _risk_for_key(asked: Plan) -> tuple[str, str, str, str] | None:
-    """A key that was read from a Secret goes nowhere that its owner would not send it."""
-    for target in asked.targets if asked.key is not None else ():
-        try:
-            address = (await connection.resolve(target, _GUARD, None)).address
-        except connection.NoResponseError:
-            continue  # the verification will tell
-        if (refusal := key_refused(address, target.scheme)) is not None:
-            remedy = f"serve {target.host} over https, or give the key yourself with --api-key-env"
-            return str(Verdict.UNREACHABLE), str(target.hop), refusal, remedy
-    return None
-
-
-def _usable(address: str) -> bool:
-    """A status may hold loopback addresses, which mean another machine than this one."""
+def _is_loopback(address: str) -> bool:
     try:
-        return not ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
-        return address != "localhost"
+        return address == "localhost"
 
 
-async def _reached(target: connection.Target) -> bool:
+async def _connectable(target: connection.Target) -> connection.Target | None:
+    """The target with the address that accepted a connection; None where there is none."""
     try:
-        pinned = await connection.resolve(target, _GUARD, None)
+        pinned = await connection.resolve(target, Guard(local=True), None)
     except connection.NoResponseError:
-        return False
-    return bool(await connection.connect_times(pinned, 1, connection.Limits(connect=REACHED_WITHIN)))
+        return None
+    limits = connection.Limits(connect=CONNECT_SECONDS)
+    return pinned if await connection.connect_times(pinned, 1, limits) else None
+
+
+async def pin(plan: Plan) -> Plan | NotVerified:
+    """
+    Resolve every name once: the address that is judged is the one that gets the key.
+
+    A name without an address stays, and the verification reports it; should it resolve by then, the plan's guard
+    judges that address. A key from a Secret goes over plain http to no public address.
+    """
+    targets = []
+    for target in plan.targets:
+        try:
+            targets.append(await connection.resolve(target, plan.guard, plan.key))
+        except connection.NoResponseError as error:
+            if error.cause is NoResponse.REFUSED_BY_US:
+                remedy = f"serve {target.host} over https, or give the key yourself with --api-key-env"
+                return NotVerified(str(Verdict.UNREACHABLE), str(target.hop), error.detail, remedy)
+            targets.append(target)
+    return replace(plan, targets=tuple(targets))
 
 
 # ---- the children ------------------------------------------------------------------------------------------
 
 
-def _states(endpoint: StreamingEndpoint, view: EndpointView) -> tuple[State, ...]:
+def _states(endpoint: StreamingEndpoint, view: EndpointView) -> tuple[ObjectState, ...]:
     observed, name = view.observed, endpoint.name
-    wanted, ready = observed.desired_replicas, observed.ready_replicas
+    desired, ready = observed.desired_replicas, observed.ready_replicas
     problem = observed.workload_problem
     states = [
-        State(
+        ObjectState(
             "Deployment",
             name,
-            f"{ready}/{wanted} ready, {observed.updated_replicas} of the newest template",
-            problem is None and ready == wanted,
+            f"{ready}/{desired} ready, {observed.updated_replicas} of the newest template",
+            problem is None and ready == desired,
             problem.message if problem else "",
         )
     ]
-    states += [
-        State("Pod", pod, str(why.reason) if why else "ready", why is None, why.message if why else "")
-        for pod, why in view.pods
-    ]
+    for pod, problem in view.pods:
+        state = str(problem.reason) if problem else "ready"
+        states.append(ObjectState("Pod", pod, state, problem is None, problem.message if problem else ""))
     behind = len(view.behind_service)
-    states.append(State("Service", name, f"{behind} ready addresses", behind > 0))
+    states.append(ObjectState("Service", name, f"{behind} ready addresses", behind > 0))
     if observed.route is not None:
-        route = "Ingress" if endpoint.spec.exposure and endpoint.spec.exposure.ingress else "HTTPRoute"
-        where = ", ".join(view.addresses) or "no address"
-        why = observed.route.problem
-        told = why.message if why else ""
-        states.append(State(route, name, where, observed.route.admitted, told))
+        kind = "Ingress" if endpoint.spec.exposure and endpoint.spec.exposure.ingress else "HTTPRoute"
+        addresses = ", ".join(view.addresses) or "no address"
+        problem = observed.route.problem
+        detail = problem.message if problem else ""
+        states.append(ObjectState(kind, name, addresses, observed.route.admitted, detail))
     if view.hidden:
         kinds = ", ".join(view.hidden)
         states.append(
-            State("Rights", "yours", f"may not list {kinds}", True, "taken to be as the endpoint says")
+            ObjectState("Rights", "yours", f"may not list {kinds}", True, "taken to be as the endpoint says")
         )
     return tuple(states)
 
 
-def _conditions(body: dict[str, object]) -> tuple[State, ...]:
-    """As the operator told them."""
+def _conditions(body: dict[str, object]) -> tuple[ObjectState, ...]:
+    """The conditions of the status, as the operator wrote them."""
     status = body.get("status")
-    told = status.get("conditions") if isinstance(status, dict) else None
+    conditions = status.get("conditions") if isinstance(status, dict) else None
     return tuple(
-        State(
+        ObjectState(
             "Condition",
             str(entry["type"]),
             f"{entry['status']} ({entry['reason']})",
             entry["status"] == ("False" if entry["type"] in ("Reconciling", "Stalled") else "True"),
             str(entry.get("message") or ""),
         )
-        for entry in told or ()
-    ) or (State("Condition", "none", "no operator has looked at it yet", False),)
+        for entry in conditions or ()
+    ) or (ObjectState("Condition", "none", "no operator has looked at it yet", False),)
 
 
-def _not_asked(hop: Hop, why: str) -> State:
-    return State("Hop", str(hop), "not asked", False, why)
+def _not_asked(hop: Hop, why: str) -> ObjectState:
+    return ObjectState("Hop", str(hop), "not asked", False, why)

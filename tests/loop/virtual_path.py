@@ -190,7 +190,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Ports:
     ports = Ports()
     monkeypatch.setattr(connection, "exchange", ports.exchange)
     monkeypatch.setattr(connection, "connect_times", _connect_times)
-    monkeypatch.setattr(connection, "_look_up", _look_up)
+    monkeypatch.setattr(connection, "_addresses_of", _look_up)
     return ports
 
 

@@ -144,7 +144,7 @@ async def test_requests_of_users_are_not_taken_for_ours(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While others use the engine its gauge says nothing of us: not judged, and said so."""
-    monkeypatch.setattr(checks, "QUIET_PATIENCE", 0.0)
+    monkeypatch.setattr(checks, "IDLE_SECONDS", 0.0)
     engine = engines()
     with User(engine) as user:
         user.await_running(1)

@@ -156,7 +156,7 @@ def test_what_users_are_promised(engines: Engines, promise: str, verdict: str) -
     """A limit that is broken is a fault, with both numbers."""
     result = run(engines().base_url, promise, "0.001", "--max-tokens", "64")
     assert (result.exit_code, result.stdout.startswith(f"{verdict}: ")) == (1, True), result.output
-    assert "allowed are 0.001 s" in result.stdout
+    assert "the limit is 0.001 s" in result.stdout
 
 
 def test_metrics_for_the_textfile_collector(engines: Engines, tmp_path: Path) -> None:
@@ -188,12 +188,14 @@ def test_unwritable_output_is_told(engines: Engines) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(engines: Engines) -> None:
-    """`| head`: the exit code is the verdict's."""
+@pytest.mark.parametrize("output", ["text", "json", "junit", "html"])
+def test_a_closed_pipe_does_not_change_the_verdict(engines: Engines, output: str) -> None:
+    """`| head -1`, `| grep -q`: the exit code is the verdict's, and nothing is on standard error."""
     reading, writing = os.pipe()
     os.close(reading)
+    words = probing(engines().base_url, output)
     with os.fdopen(writing, "wb") as out:
-        done = subprocess.run(probing(engines().base_url), stdout=out, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -218,9 +220,9 @@ def test_arrivals_are_drawn_while_they_happen_on_a_terminal(engines: Engines) ->
     assert "▕" in drawn.decode(errors="replace")
 
 
-def probing(url: str) -> list[str]:
+def probing(url: str, output: str = "html") -> list[str]:
     """The command as a process of its own."""
-    return [sys.executable, "-m", "streaming_operator", "probe", url, "--model", "tiny", "--output", "html"]
+    return [sys.executable, "-m", "streaming_operator", "probe", url, "--model", "tiny", "--output", output]
 
 
 def test_a_query_of_the_url_is_told_nowhere(engines: Engines, tmp_path: Path) -> None:

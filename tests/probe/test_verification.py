@@ -27,7 +27,7 @@ async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
     engine, told = engines(), []
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(
-            plan([engine.port, edge.port], every_hop=True, arrived=lambda *read: told.append(read))
+            plan([engine.port, edge.port], every_hop=True, on_read=lambda *read: told.append(read))
         )
     assert [(hop.hop, hop.verdict) for hop in result.hops] == [
         (Hop.EXPOSURE, Verdict.STREAMING),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.diagnose import NotVerified, pin
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard, api_server
 from streaming_operator.probe.http.request import ApiKey
@@ -144,3 +145,51 @@ async def test_the_judged_address_is_the_one_that_is_asked(
     result = await verify(Plan((target,), "tiny", limits=LIMITS, guard=Guard(local=True)))
     assert Verdict.STREAMING is result.verdict, result.message
     assert "127.0.0.1" in result.hops[0].address
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, name: str, *addresses: str | None) -> None:
+    """DNS that gives one of these addresses after the other, and the last one from then on; None is none."""
+    rest, real = list(addresses), socket.getaddrinfo
+
+    def getaddrinfo(host: object, *args: object, **options: object) -> object:
+        if host == name:
+            host = rest.pop(0) if len(rest) > 1 else rest[0]
+        if host is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def diagnosis_of(port: int, own_key: bool = False) -> Plan:
+    """What `streamctl diagnose` plans for an edge that only DNS knows; the key comes from a Secret or the person."""
+    target = connection.Target(Hop.EXPOSURE, "edge.example", port, host="edge.example")
+    return Plan((target,), "tiny", key=ApiKey("k"), limits=LIMITS, guard=Guard(local=True, own_key=own_key))
+
+
+async def test_diagnose_sends_the_key_to_the_address_that_was_judged(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS answers a public address the second time: it is not asked a second time."""
+    answers(monkeypatch, "edge.example", "127.0.0.1", "8.8.8.8")
+    with Proxy(engines().port, proxies.healthy) as edge:
+        plan = await pin(diagnosis_of(edge.port))
+        assert isinstance(plan, Plan)
+        result = await verify(plan)
+    assert result.verdict is Verdict.STREAMING, result.message
+    assert b"Host: edge.example\r\n" in edge.requests[0]
+
+
+async def test_diagnose_sends_no_secrets_key_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to a public address, also when the name did not resolve at first; a key of the person's own may go."""
+    answers(monkeypatch, "edge.example", "8.8.8.8")
+    refused = await pin(diagnosis_of(80))
+    assert isinstance(refused, NotVerified)
+    assert "plain http" in refused.evidence
+    assert isinstance(await pin(diagnosis_of(80, own_key=True)), Plan)
+    answers(monkeypatch, "edge.example", None, "8.8.8.8")
+    plan = await pin(diagnosis_of(80))
+    assert isinstance(plan, Plan)
+    result = await verify(plan)
+    assert result.verdict is Verdict.UNREACHABLE
+    assert "plain http" in result.message

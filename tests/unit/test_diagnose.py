@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from streaming_operator.api.reasons import Hop
-from streaming_operator.diagnose import placed
+from streaming_operator.diagnose import reachable
 from streaming_operator.probe.http.connection import Target
 from tests.engines.running import free_port
 
@@ -27,26 +27,26 @@ def edge(port: int) -> Target:
 async def test_an_address_of_the_status_that_answers_is_taken() -> None:
     """The first that can be connected to; the host's name stays in the request."""
     mine = own_address()
-    with socket.create_server((mine, 0)) as listening:
-        found = await placed(edge(listening.getsockname()[1]), ("no.such.invalid", mine), None)
+    with socket.create_server((mine, 0)) as server:
+        found = await reachable(edge(server.getsockname()[1]), ("no.such.invalid", mine), None)
     assert (found.address, found.host) == (mine, "chat.example.com")
 
 
 async def test_loopback_in_a_status_means_another_machine() -> None:
     """Whatever listens on this one is not asked; DNS of the host is."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        target = edge(listening.getsockname()[1])
-        assert await placed(target, ("127.0.0.1", "localhost"), None) == target
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = edge(server.getsockname()[1])
+        assert await reachable(target, ("127.0.0.1", "localhost"), None) == target
 
 
 async def test_an_address_that_nobody_answers_at_is_left() -> None:
     """DNS of the host then."""
     target = edge(free_port())
-    assert await placed(target, (own_address(),), None) == target
+    assert await reachable(target, (own_address(),), None) == target
 
 
 @pytest.mark.parametrize(("port", "expected"), [(None, 80), (8080, 8080)])
 async def test_the_person_knows_best(port: int | None, expected: int) -> None:
-    """--via is taken unasked; without a port it is the scheme's own."""
-    found = await placed(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
+    """--via is taken as it is; without a port it is the scheme's default."""
+    found = await reachable(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
     assert (found.address, found.port) == ("203.0.113.7", expected)

@@ -17,11 +17,11 @@ COMMANDS = {
     "render": "streaming_operator.cli.render:render",
     "run": "streaming_operator.cli.run:run",
 }
-"""Where each command is."""
+"""Module and name of each command."""
 
 
-class _Late(click.Group):
-    """Imports a command when it is asked for: who probes, or presses TAB, waits for no Kubernetes client."""
+class _LazyGroup(click.Group):
+    """Imports a command when it is used: probing and completion need no Kubernetes client."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -30,11 +30,11 @@ class _Late(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(module), name)
-        return found
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
 
-@click.group(cls=_Late, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="streaming-operator", prog_name="streamctl")
 def main() -> None:
     """LLM endpoints on Kubernetes that provably stream."""

@@ -1,5 +1,5 @@
 """
-`streamctl crd`: the CustomResourceDefinition, for those who install without the chart.
+`streamctl crd`: the CustomResourceDefinition, for installations without the chart.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """
 `streamctl diagnose NAME`: what is wrong with a StreamingEndpoint, from a laptop with a kubeconfig.
 
-It turns options into a wish and a diagnosis into a report; the looking and asking is `diagnose`.
+It parses the options and turns a diagnosis into a report; the diagnosis itself is the module `diagnose`.
 """
 
 import asyncio
@@ -12,19 +12,26 @@ from pathlib import Path
 
 import click
 
-from streaming_operator import diagnose as diagnosing
 from streaming_operator.cli import options
-from streaming_operator.cli.output import Output, Wrong, end_with, output_option, tell, tool
+from streaming_operator.cli.output import (
+    InputError,
+    Output,
+    end_with,
+    output_option,
+    tool_version,
+    write_report,
+)
 from streaming_operator.cluster import open_reader
-from streaming_operator.diagnose import THROUGH, Diagnosis, Unknown, Wish
+from streaming_operator.diagnose import PORT_FORWARD_NOTE, Diagnosis, EndpointNotFound, Options
+from streaming_operator.diagnose import diagnose as diagnose_endpoint
 from streaming_operator.errors import ClusterError, Unreachable
 from streaming_operator.probe.verification import Plan
-from streaming_operator.report import Child, Report, Subject, no_answer, of_results
+from streaming_operator.report import Child, Report, Subject, of_results, without_stream
 from streaming_operator.report.exit_codes import NO_CONNECTION
-from streaming_operator.report.live import Picture
+from streaming_operator.report.live import Progress
 
-TAB_PATIENCE = 3.0
-"""Seconds that somebody waits who pressed TAB."""
+COMPLETION_SECONDS = 3.0
+"""Limit for listing endpoints when TAB is pressed."""
 
 _HELP = """
 Say whether the StreamingEndpoint NAME streams, and if not, which hop stops it and what to set.
@@ -46,19 +53,19 @@ Exit codes:
 """
 
 
-def _names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """For TAB: the endpoints of the namespace, or nothing where they cannot be had quickly."""
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For TAB: the endpoints of the namespace; none where they cannot be listed in time."""
     given = context.params
 
     async def listed() -> tuple[str, ...]:
         async with (
-            asyncio.timeout(TAB_PATIENCE),
+            asyncio.timeout(COMPLETION_SECONDS),
             open_reader(given.get("kubeconfig"), given.get("context")) as reader,
         ):
             return await reader.names(given.get("namespace") or reader.namespace)
 
     try:
-        return [name for name in asyncio.run(listed()) if name.startswith(begun)]
+        return [name for name in asyncio.run(listed()) if name.startswith(incomplete)]
     except (ClusterError, TimeoutError):
         return []
 
@@ -94,8 +101,8 @@ def diagnose(
     timeout: float,
     output: Output,
 ) -> None:
-    """Options to a wish, a diagnosis to a report and an exit code."""
-    wish = Wish(
+    """Parse the options, diagnose, write the report and exit."""
+    parsed = Options(
         namespace or "",
         name,
         options.edge_address(via) if via else None,
@@ -103,42 +110,47 @@ def diagnose(
         options.text_of(ca),
         timeout,
     )
-    end_with(_diagnose(wish, kubeconfig, context, output))
+    end_with(_diagnose(parsed, kubeconfig, context, output))
 
 
-async def _diagnose(wish: Wish, kubeconfig: str | None, context: str | None, output: Output) -> int:
+async def _diagnose(parsed: Options, kubeconfig: str | None, context: str | None, output: Output) -> int:
     began = datetime.now(UTC)
     try:
         async with open_reader(kubeconfig, context) as reader:
-            wish = replace(wish, namespace=wish.namespace or reader.namespace)
-            subject = Subject(f"{wish.namespace}/{wish.name}", tool(), began)
-            with Picture(subject, sys.stderr) as picture:
+            parsed = replace(parsed, namespace=parsed.namespace or reader.namespace)
+            subject = Subject(f"{parsed.namespace}/{parsed.name}", tool_version(), began)
+            with Progress(subject, sys.stderr) as progress:
 
-                def ready(plan: Plan, model: str) -> Plan:
-                    picture.asks(model)
-                    return replace(plan, heard=picture.heard, arrived=picture.arrived)
+                def prepare(plan: Plan, model: str) -> Plan:
+                    progress.set_model(model)
+                    return replace(plan, on_stream=progress.on_stream, on_read=progress.on_read)
 
-                found = await diagnosing.diagnose(reader, wish, ready)
-    except Unknown as unknown:
-        raise Wrong(str(unknown)) from unknown
+                result = await diagnose_endpoint(reader, parsed, prepare)
+    except EndpointNotFound as error:
+        raise InputError(str(error)) from error
     except Unreachable as error:
         if "kubeconfig" in str(error):
-            raise Wrong(str(error)) from error
+            raise InputError(str(error)) from error
         click.echo(f"Error: {error}", err=True)
         return NO_CONNECTION
     except ClusterError as error:
-        raise Wrong(str(error)) from error
-    return tell(_report(subject, found), output, None)
+        raise InputError(str(error)) from error
+    return write_report(_report(subject, result), output, None)
 
 
-def _report(subject: Subject, found: Diagnosis) -> Report:
+def _report(subject: Subject, diagnosis: Diagnosis) -> Report:
     children = tuple(
         Child(kind=s.kind, name=s.name, state=s.state, healthy=s.healthy, detail=s.detail)
-        for s in found.states
+        for s in diagnosis.states
     )
     subject = replace(
-        subject, model=found.model, notes=dict.fromkeys(found.places, THROUGH), places=found.places
+        subject,
+        model=diagnosis.model,
+        notes=dict.fromkeys(diagnosis.forwarded, PORT_FORWARD_NOTE),
+        places=diagnosis.forwarded,
     )
-    if found.result is not None:
-        return of_results(subject, [found.result], children)
-    return no_answer(subject, *found.hindrance, children)
+    if diagnosis.result is not None:
+        return of_results(subject, [diagnosis.result], children)
+    if (cause := diagnosis.not_verified) is None:
+        raise ValueError("a diagnosis has a result or the reason why there is none")
+    return without_stream(subject, cause.cause, cause.hop, cause.evidence, cause.remedy, children)

@@ -1,7 +1,7 @@
 """
-Where `streamctl` and `kubectl streaming` begin and end: no traceback for what a person did, Ctrl-C included.
+Entry points of `streamctl` and `kubectl streaming`: no traceback for user errors and Ctrl-C.
 
-The commands are imported late, so that even a Ctrl-C in the first half second is met.
+The commands are imported inside the functions, so that a Ctrl-C in the first half second is handled too.
 """
 
 import os
@@ -12,17 +12,17 @@ INTERRUPTED, FAILED = 130, 1
 
 
 def streamctl() -> NoReturn:
-    """The command itself."""
+    """Entry point of `streamctl`."""
     sys.exit(_run("streamctl"))
 
 
 def plugin() -> NoReturn:
-    """`kubectl streaming ...`: the same commands, called by the name that people typed."""
+    """Entry point of `kubectl streaming ...`: the same commands under the name that was typed."""
     sys.exit(_run("kubectl streaming"))
 
 
 def complete_plugin() -> NoReturn:
-    """kubectl calls this, as `kubectl_complete-streaming`, when TAB is pressed behind `kubectl streaming`."""
+    """Entry point of `kubectl_complete-streaming`: kubectl calls it for TAB after `kubectl streaming`."""
     try:
         from streaming_operator.cli.app import main
         from streaming_operator.cli.completion import complete_for_kubectl
@@ -50,7 +50,7 @@ def _run(name: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` reads no more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:  # a full disk, a file that went away

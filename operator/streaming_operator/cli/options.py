@@ -1,7 +1,7 @@
 """
-What people type, checked and turned into values of the probe: URL, --via, --api-key-env, --ca.
+Options, validated and converted to values of the probe: URL, --via, --api-key-env, --ca.
 
-Every mistake is a `click.UsageError` with a sentence; no value of a key is ever in one.
+Every invalid value is a `click.UsageError`; its message never holds the value of a key.
 """
 
 import ipaddress
@@ -18,56 +18,56 @@ from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.request import PATHS, Api, ApiKey
 
 PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
-"""What --ca takes; `text_of` reads it."""
+"""Type of --ca; `text_of` reads the file."""
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 _ENDS: tuple[tuple[Api, str], ...] = tuple((api, path.removeprefix("/v1")) for api, path in PATHS.items())
-"""chat before completions, whose path is the end of the other's."""
+"""chat before completions, whose path is a suffix of the other's."""
 
 
 def key(variable: str | None) -> ApiKey | None:
-    """The key in an environment variable; None where none is named."""
+    """The key in an environment variable; None without a variable."""
     if variable is None:
         return None
-    found = ApiKey(os.environ.get(variable, "").strip())
-    if not found.is_sendable:
+    value = ApiKey(os.environ.get(variable, "").strip())
+    if not value.is_sendable:
         raise click.UsageError(f"the environment variable {variable} holds no key that can be sent")
-    return found
+    return value
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How every URL of one command is asked."""
+class RequestOptions:
+    """How the requests of one command are sent, whatever their URL."""
 
     api: Api | None = None
-    """None: what the URL's path says, else chat."""
+    """None: by the URL's path, else chat."""
     ca: str | None = None
     http2: bool = False
 
 
-def api_of(url: str, way: Way) -> Api:
-    """The API that is asked: the one that was named, or whose path the URL holds, or chat."""
-    if way.api is not None:
-        return way.api
+def api_of(url: str, options: RequestOptions) -> Api:
+    """The API that is asked: the option's, else by the URL's path, else chat."""
+    if options.api is not None:
+        return options.api
     path = _split(url).path.rstrip("/")
-    named: list[Api] = [api for api, end in _ENDS if path.endswith(end)]
-    return named[0] if named else "chat"
+    matching: list[Api] = [api for api, end in _ENDS if path.endswith(end)]
+    return matching[0] if matching else "chat"
 
 
-def target(hop: Hop, url: str, via: str | None, way: Way) -> Target:
-    """Where *url* leads."""
+def target(hop: Hop, url: str, via: str | None, options: RequestOptions) -> Target:
+    """The target of *url*."""
     parts = _split(url)
     scheme, port = _checked(parts)
     host = parts.hostname or ""
-    named = f"[{host}]" if ":" in host else host
-    header = named if port == DEFAULT_PORTS[scheme] else f"{named}:{port}"
-    address, at = address_of(via, port) if via else (host, port)
-    path = _path(parts, api_of(url, way))
-    return Target(hop, address, at, scheme, header, path, way.ca, way.http2)
+    bracketed = f"[{host}]" if ":" in host else host
+    header = bracketed if port == DEFAULT_PORTS[scheme] else f"{bracketed}:{port}"
+    address, connect_port = address_of(via, port) if via else (host, port)
+    path = _path(parts, api_of(url, options))
+    return Target(hop, address, connect_port, scheme, header, path, options.ca, options.http2)
 
 
 def shown(target: Target) -> str:
-    """The URL as it may be told: a query may hold a secret."""
+    """The URL without its query, which may hold a secret."""
     return f"{target.scheme}://{target.host_header}{target.path.partition('?')[0]}"
 
 
@@ -122,8 +122,8 @@ def _checked(parts: SplitResult) -> tuple[Scheme, int]:
 def _path(parts: SplitResult, api: Api) -> str:
     """The path of the API, wherever the URL ended: at the base, at /v1, at this API or at another one."""
     path = parts.path.rstrip("/")
-    known = next((end for _, end in _ENDS if path.endswith(end)), "")
-    root = path.removesuffix(known)
-    root += "" if known or root.endswith("/v1") else "/v1"
+    suffix = next((end for _, end in _ENDS if path.endswith(end)), "")
+    root = path.removesuffix(suffix)
+    root += "" if suffix or root.endswith("/v1") else "/v1"
     path = root + PATHS[api].removeprefix("/v1")
     return f"{path}?{parts.query}" if parts.query else path

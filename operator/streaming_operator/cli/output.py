@@ -1,5 +1,5 @@
 """
-How a command ends: its report in the wanted form, its exit code, no traceback on Ctrl-C or a full disk.
+How a command ends: its report in the chosen form, its exit code, no traceback on Ctrl-C or a full disk.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ output_option = click.option(
 )
 
 
-def tool() -> str:
-    """Name and version of this program; in the operator's image lies the code alone, and nobody knows its version."""
+def tool_version() -> str:
+    """Name and version of this program; without a version in the operator's image, which holds no package metadata."""
     try:
         return f"streamctl {version('streaming-operator')}"
     except PackageNotFoundError:
         return "streamctl"
 
 
-class Wrong(click.ClickException):
-    """What was given leads nowhere: the exit code of wrong usage, without a lesson on options."""
+class InputError(click.ClickException):
+    """What was given names nothing that exists: the exit code of wrong usage, without the usage line."""
 
     exit_code = USAGE
 
 
 def end_with(work: Coroutine[None, None, int]) -> NoReturn:
-    """Do it and leave with the exit code that it gives."""
+    """Run the command and exit with the code that it returns."""
     try:
         code = asyncio.run(_until_interrupted(work))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -51,10 +51,10 @@ def end_with(work: Coroutine[None, None, int]) -> NoReturn:
 
 async def _until_interrupted(work: Coroutine[None, None, int]) -> int:
     """
-    Let Ctrl-C cancel it, however the moment falls.
+    Let Ctrl-C cancel it at any moment.
 
-    The handler of `asyncio.run` wakes nobody: a signal that comes just before the loop goes to sleep is seen
-    only when something else happens (seen on a busy machine). The loop's own handlers have a file to wake it.
+    The handler of `asyncio.run` does not wake the loop: a signal that arrives just before the loop waits is handled
+    only when something else happens (observed on a busy machine). The loop's own handlers wake it.
     """
     task = asyncio.current_task()
     if task is not None and threading.current_thread() is threading.main_thread():
@@ -63,8 +63,8 @@ async def _until_interrupted(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def tell(report: Report, output: Output, metrics: Path | None) -> int:
-    """Print the report, write the metrics; the exit code."""
+def write_report(report: Report, output: Output, metrics: Path | None) -> int:
+    """Print the report and write the metrics; returns the exit code."""
     try:
         if metrics is not None:
             textfile.write(report, metrics)
@@ -75,9 +75,9 @@ def tell(report: Report, output: Output, metrics: Path | None) -> int:
         _print(report, output)
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence()  # `| head` has seen enough: the verdict is still the verdict
+        _discard_output()  # `| head` reads no more: the exit code is still the verdict's
     except OSError as error:
-        _silence()
+        _discard_output()
         click.echo(f"Error: cannot write the report: {error.strerror}", err=True)
         return USAGE
     return report.exit_code
@@ -87,10 +87,10 @@ def _print(report: Report, output: Output) -> None:
     if output == "text":
         terminal.write(report, sys.stdout)
         return
-    make = {"json": as_json, "junit": junit.document, "html": html.document}[output]
-    click.echo(make(report))
+    render = {"json": as_json, "junit": junit.document, "html": html.document}[output]
+    click.echo(render(report))
 
 
-def _silence() -> None:
-    """Nothing more can be written there, also not by the interpreter when it ends."""
+def _discard_output() -> None:
+    """Write nothing more to standard output, also not when the interpreter flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

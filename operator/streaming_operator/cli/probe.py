@@ -1,7 +1,7 @@
 """
 `streamctl probe URL`: the operator's probe for people and pipelines, without a cluster.
 
-It turns options into a plan and results into a report; what streaming means is the business of `probe`.
+It turns options into a plan and results into a report; what streaming means is defined in `probe`.
 """
 
 import sys
@@ -14,7 +14,7 @@ import click
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.cli import options
-from streaming_operator.cli.output import Output, end_with, output_option, tell, tool
+from streaming_operator.cli.output import Output, end_with, output_option, tool_version, write_report
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import Api, ApiKey
@@ -22,11 +22,11 @@ from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names, remedy
 from streaming_operator.probe.model_list import models
 from streaming_operator.probe.verification import Plan, verify
-from streaming_operator.report import Report, Subject, no_answer, of_results
-from streaming_operator.report.live import Picture
+from streaming_operator.report import Report, Subject, of_results, without_stream
+from streaming_operator.report.live import Progress
 
-_GUARD = Guard(local=True)
-_NAMES = {Hop.EXPOSURE: "URL", Hop.POD: "Control"}
+_GUARD = Guard(local=True, own_key=True)
+_HOP_NAMES = {Hop.EXPOSURE: "URL", Hop.POD: "Control"}
 
 _HELP = """
 Say whether a completion streams from URL, and if not, why.
@@ -51,8 +51,8 @@ Exit codes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What was asked for on the command line."""
+class _Options:
+    """The options of the command line."""
 
     target: Target
     control: Target | None
@@ -142,14 +142,14 @@ def probe(
     output: Output,
     metrics_textfile: Path | None,
 ) -> None:
-    """Options to a plan, its results to a report and an exit code."""
-    way = options.Way(api, options.text_of(ca), http2)
-    target = options.target(Hop.EXPOSURE, url, via, way)
-    way = replace(way, api=options.api_of(url, way))
-    wish = _Wish(
+    """Parse the options, verify, write the report and exit."""
+    requests = options.RequestOptions(api, options.text_of(ca), http2)
+    target = options.target(Hop.EXPOSURE, url, via, requests)
+    requests = replace(requests, api=options.api_of(url, requests))
+    parsed = _Options(
         target,
-        options.target(Hop.POD, compare, None, way) if compare else None,
-        way.api or "chat",
+        options.target(Hop.POD, compare, None, requests) if compare else None,
+        requests.api or "chat",
         model,
         options.key(api_key_env),
         Limits(connect=min(5.0, timeout), first_token=timeout, stall=min(75.0, timeout), total=timeout),
@@ -158,48 +158,48 @@ def probe(
         max_gap,
         runs,
     )
-    end_with(_probe(wish, output, metrics_textfile))
+    end_with(_probe(parsed, output, metrics_textfile))
 
 
-async def _probe(wish: _Wish, output: Output, metrics: Path | None) -> int:
+async def _probe(parsed: _Options, output: Output, metrics: Path | None) -> int:
     subject = Subject(
-        options.shown(wish.target),
-        tool(),
+        options.shown(parsed.target),
+        tool_version(),
         datetime.now(UTC),
-        wish.model,
-        wish.api,
-        names=_NAMES,
+        parsed.model,
+        parsed.api,
+        names=_HOP_NAMES,
     )
-    return tell(await _report(wish, subject), output, metrics)
+    return write_report(await _report(parsed, subject), output, metrics)
 
 
-async def _report(wish: _Wish, subject: Subject) -> Report:
-    if wish.model is None:
-        found = await models(wish.target, wish.key, _GUARD, wish.limits)
-        if isinstance(found, Finding):
-            advice = remedy(Hop.EXPOSURE, found.symptom, Names(), found.fingerprint)
-            return no_answer(subject, found.verdict, "URL", found.evidence, advice)
-        if not found:
-            raise click.UsageError(f"{wish.target} lists no models under /v1/models: name one with --model")
-        wish, subject = replace(wish, model=found[0]), replace(subject, model=found[0])
-    with Picture(subject, sys.stderr) as picture:
-        plan = _plan(wish, picture)
-        return of_results(subject, [await verify(plan) for _ in range(wish.runs)])
+async def _report(parsed: _Options, subject: Subject) -> Report:
+    if parsed.model is None:
+        available = await models(parsed.target, parsed.key, _GUARD, parsed.limits)
+        if isinstance(available, Finding):
+            advice = remedy(Hop.EXPOSURE, available.symptom, Names(), available.fingerprint)
+            return without_stream(subject, available.verdict, "URL", available.evidence, advice)
+        if not available:
+            raise click.UsageError(f"{parsed.target} lists no models under /v1/models: name one with --model")
+        parsed, subject = replace(parsed, model=available[0]), replace(subject, model=available[0])
+    with Progress(subject, sys.stderr) as progress:
+        plan = _plan(parsed, progress)
+        return of_results(subject, [await verify(plan) for _ in range(parsed.runs)])
 
 
-def _plan(wish: _Wish, picture: Picture) -> Plan:
+def _plan(parsed: _Options, progress: Progress) -> Plan:
     return Plan(
-        (wish.target, wish.control) if wish.control else (wish.target,),
-        wish.model or "",
-        api=wish.api,
-        key=wish.key,
-        start_tokens=min(64, wish.cap_tokens),
-        cap_tokens=wish.cap_tokens,
-        limits=wish.limits,
-        max_ttft=wish.max_ttft,
-        max_gap=wish.max_gap,
+        (parsed.target, parsed.control) if parsed.control else (parsed.target,),
+        parsed.model or "",
+        api=parsed.api,
+        key=parsed.key,
+        start_tokens=min(64, parsed.cap_tokens),
+        cap_tokens=parsed.cap_tokens,
+        limits=parsed.limits,
+        max_ttft=parsed.max_ttft,
+        max_gap=parsed.max_gap,
         guard=_GUARD,
-        heard=picture.heard,
-        arrived=picture.arrived,
+        on_stream=progress.on_stream,
+        on_read=progress.on_read,
         every_hop=True,
     )

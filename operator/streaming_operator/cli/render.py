@@ -1,7 +1,7 @@
 """
-`streamctl render`: the children of an endpoint as YAML, for review and GitOps; asks no cluster.
+`streamctl render`: the children of an endpoint as YAML, for review and GitOps; needs no cluster.
 
-What is printed, applied, is what the operator makes, less the owner reference: a file has no uid.
+The output is what the operator applies, without the owner reference: a file has no uid.
 """
 
 import sys
@@ -21,8 +21,8 @@ ASSUMED_CLASS = "assumed"
 
 
 @dataclass(frozen=True, slots=True)
-class Assumed:
-    """What is taken for granted of the cluster that the children are meant for."""
+class AssumedCluster:
+    """What is assumed about the cluster that the children are rendered for."""
 
     edge: Edge
     service_monitors: bool = True
@@ -30,7 +30,7 @@ class Assumed:
     request_timeouts: bool = False
 
     def capabilities(self, endpoint: StreamingEndpoint) -> Capabilities:
-        """A cluster whose classes and Gateways are just those that the endpoint names."""
+        """The capabilities of a cluster with exactly the classes and Gateways that the endpoint names."""
         exposure = endpoint.spec.exposure
         ingress = exposure.ingress if exposure else None
         parents = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
@@ -44,8 +44,8 @@ class Assumed:
         )
 
 
-class BadInput(ValueError):
-    """What is wrong with a file, each problem as `place: rule`."""
+class InvalidFile(ValueError):
+    """A file that holds no valid endpoints; each problem as `place: rule`."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def render(
     Assumes ingress-nginx behind the class and every optional kind present; the options say otherwise.
     Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
     """
-    assumed = Assumed(
+    assumed = AssumedCluster(
         edge=Edge(profile=edge_profile, annotations_prefix=annotations_prefix),
         service_monitors=not no_service_monitor,
         http_routes=not no_gateway_api,
@@ -107,7 +107,7 @@ def render(
     try:
         with click.open_file(file, "rb") as stream:
             endpoints = read(stream.read(), "<stdin>" if file == "-" else file, namespace)
-    except BadInput as error:
+    except InvalidFile as error:
         for problem in error.problems:
             click.echo(problem, err=True)
         sys.exit(1)
@@ -120,13 +120,13 @@ def render(
 
 
 def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEndpoint, ...]:
-    """The endpoints of a file; `BadInput` names every problem of all its documents."""
+    """The endpoints of a file; `InvalidFile` names every problem of all its documents."""
     try:
         documents = [document for document in yaml.safe_load_all(content) if document is not None]
     except yaml.YAMLError as error:
-        raise BadInput([f"{name}: not YAML: {' '.join(str(error).split())}"]) from error
+        raise InvalidFile([f"{name}: not YAML: {' '.join(str(error).split())}"]) from error
     if not documents:
-        raise BadInput([f"{name}: no {KIND} in it"])
+        raise InvalidFile([f"{name}: no {KIND} in it"])
     endpoints: list[StreamingEndpoint] = []
     problems: list[str] = []
     for number, document in enumerate(documents, start=1):
@@ -136,7 +136,7 @@ def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEnd
         except InvalidEndpoint as error:
             problems += [f"{place}: {problem}" for problem in error.problems]
     if problems:
-        raise BadInput(problems)
+        raise InvalidFile(problems)
     return tuple(endpoints)
 
 
@@ -146,8 +146,8 @@ def _endpoint(document: Any, namespace: str | None) -> StreamingEndpoint:
         API_VERSION,
         KIND,
     ):
-        found = document.get("kind") if isinstance(document, dict) else type(document).__name__
-        raise InvalidEndpoint((f"kind: {found} is not a {KIND} of {API_VERSION}",))
+        kind = document.get("kind") if isinstance(document, dict) else type(document).__name__
+        raise InvalidEndpoint((f"kind: {kind} is not a {KIND} of {API_VERSION}",))
     metadata = document.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise InvalidEndpoint(("metadata: must be an object",))

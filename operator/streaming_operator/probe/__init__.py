@@ -1,11 +1,11 @@
 """
-The streaming probe: bytes with arrival times go in, a verdict with its hop, evidence and remedy comes out.
+The streaming probe: it sends a completion through every hop and judges when the tokens arrive.
 
-`answer`, `http1`, `http2`, `sse`, `formats`, `timeline`, `verdict`, `remedies`, `request` and `safety` are pure,
-and `tls` talks to memory only; `wire` and `listening` are the only importers of sockets; `hops` is the only one that
-knows the order in which hops are asked, `checks` what is asked of them beside the stream, `gauges` reads the engine's
-own metrics. `plan` turns an endpoint into a question, `verifier` asks it beside the passes; nothing here talks to the
-API server.
+`http` exchanges one request and response, with arrival times; `stream` turns the bytes of a response into a timeline of
+events; `judge` turns a timeline into a verdict with its evidence and remedy. `stream` and `judge` are pure.
+`verification` knows the order in which hops are asked, `checks` what is checked besides the stream, `gauges` reads the
+engine's own metrics. `plan` is everything that one verification needs, `endpoint_plan` makes it for an endpoint,
+`runner` runs verifications in the background. Nothing here talks to the API server.
 """
 
 from streaming_operator.probe.endpoint_plan import Occasion, plan_for

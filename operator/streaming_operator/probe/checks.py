@@ -1,9 +1,9 @@
 """
-What is checked beside the stream, once it streams: that the key is asked for, and that a client who leaves
+What is checked besides the stream, once it streams: that the API key is required, and that a client's disconnect
 frees the engine.
 
-Each check asks one target and gives a `Checked`: a finding where something is wrong, a note where it could not
-be judged, neither where all is well. In which order targets are asked is the business of `hops`.
+Each check asks one target and gives a `CheckResult`: a finding where something is wrong, a note where it could not be
+judged, neither where it passed. `verification` decides in which order targets are asked.
 """
 
 import asyncio
@@ -25,39 +25,39 @@ from streaming_operator.probe.judge.finding import Finding, Symptom
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
 
-LEAVES_AFTER = 8
-"""Token events after which the client leaves: the engine is at work, and its pace is known."""
-CANCEL_PATIENCE = 5.0
-"""Seconds in which the running gauge must fall; the real server took 46 to 69 ms (facts of vLLM 0.32)."""
+DISCONNECT_AFTER = 8
+"""Token events after which the client disconnects: the engine is at work, and its pace is known."""
+CANCEL_SECONDS = 5.0
+"""Limit for the running gauge to fall; vLLM 0.32 took 46 to 69 ms."""
 SHORTEST_REST = 1.0
-"""Seconds that the stream must have left when its client leaves: else its own end would look like a cancel."""
-QUIET_PATIENCE = 15.0
-"""Seconds to wait for an engine without requests: one that ignored its client still finishes that stream."""
-LATE = 1.5
+"""Seconds that the stream must have left at the disconnect: otherwise its own end would look like a cancellation."""
+IDLE_SECONDS = 15.0
+"""Limit for waiting until the engine runs no request: one that ignored a disconnect still finishes that stream."""
+MISSED_AFTER = 1.5
 """Keep-alive intervals of silence after which a comment is missed: one may be on its way."""
 _POLL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check of one hop brought."""
+    """The result of one check of one hop."""
 
     finding: Finding | None = None
     note: str = ""
     """Why it could not be judged this time."""
 
 
-FINE = CheckResult()
+PASSED = CheckResult()
 
 Pin = Callable[[connection.Target], Awaitable[connection.Target]]
-"""Resolves a target and judges its address; raises `wire.NoResponseError`."""
+"""Resolves a target and judges its address; raises `connection.NoResponseError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What the checks of one verification ask with; targets are pinned already."""
+    """What the checks of one verification need; targets are pinned already."""
 
-    ask: CompletionParams
+    params: CompletionParams
     nonce: Callable[[], str]
     limits: connection.Limits
     guard: Guard
@@ -69,85 +69,83 @@ class CheckContext:
 Check = Callable[[CheckContext, connection.Target], Awaitable[CheckResult]]
 
 
-async def along(
+async def check_path(
     check: Check, context: CheckContext, targets: Sequence[connection.Target], pin: Pin
 ) -> tuple[connection.Target, CheckResult]:
-    """
-    Check the outermost of these targets; where something is wrong, the innermost that shows it too is to blame.
-    """
+    """Check the outermost of these targets; where it fails, the innermost that fails too is to blame."""
     outermost = targets[-1]
-    checked = await check(context, await pin(outermost))
-    if checked.finding is not None:
+    result = await check(context, await pin(outermost))
+    if result.finding is not None:
         for target in targets[:-1]:
             with contextlib.suppress(connection.NoResponseError):
                 inner = await check(context, await pin(target))
                 if inner.finding is not None:
                     return target, inner
-    return outermost, checked
+    return outermost, result
 
 
 async def auth(context: CheckContext, target: connection.Target) -> CheckResult:
     """Without a key, and with a wrong one, a request must be refused."""
     for key, how in ((None, "without a key"), (ApiKey(secrets.token_hex(16)), "with a wrong key")):
-        keyless = replace(context, ask=replace(context.ask, max_tokens=1), key=key)
-        timeline = await _ask(keyless, target, Recorder())
+        unauthorized = replace(context, params=replace(context.params, max_tokens=1), key=key)
+        timeline = await _exchange(unauthorized, target, Recorder())
         status = timeline.status if timeline else None
         if status is not None and (status < 300 or status in (400, 422)):
-            said = f"a request {how} was answered with HTTP {status}"
-            return CheckResult(Finding(Verdict.AUTH_NOT_ENFORCED, Symptom.OPEN, said))
-        # A redirect leads to a log-in; anything else but a refusal says nothing of keys.
+            evidence = f"a request {how} was answered with HTTP {status}"
+            return CheckResult(Finding(Verdict.AUTH_NOT_ENFORCED, Symptom.OPEN, evidence))
+        # A redirect leads to a login page; other errors say nothing about keys.
         if status is None or (status not in (401, 403) and status >= 400):
             return CheckResult(note=f"auth not judged: a request {how} got {status or 'no answer'}")
-    return FINE
+    return PASSED
 
 
 async def cancel(context: CheckContext, target: connection.Target) -> CheckResult:
     """
-    The client leaves in the middle of a long stream: the engine's running gauge must fall.
+    The client disconnects in the middle of a long stream: the engine's running gauge must fall.
 
-    The gauge counts everybody's requests, so only an engine without any is asked, and one that gets others
+    The gauge counts everybody's requests, so the check needs an engine that runs no other, and one that gets others
     meanwhile is not judged.
     """
-    busy = await _quiet(context)
-    if busy != 0:
-        why = "the engine's metrics cannot be read" if busy is None else f"{busy} other requests ran"
+    running = await _until_idle(context)
+    if running != 0:
+        why = "the engine's metrics cannot be read" if running is None else f"{running} other requests ran"
         return CheckResult(note=f"cancel not judged: {why}")
-    leaver = _Leaver(Recorder())
-    timeline = await _ask(context, target, leaver.recorder, leaver)
-    if timeline is None or not leaver.left:
+    client = _DisconnectingClient(Recorder())
+    timeline = await _exchange(context, target, client.recorder, client)
+    if timeline is None or not client.disconnected:
         return CheckResult(note="cancel not judged: the stream ended before its client left")
-    rest = _rest(timeline, context.ask.max_tokens)
+    rest = _rest(timeline, context.params.max_tokens)
     if rest < SHORTEST_REST:
         return CheckResult(
             note=f"cancel not judged: the model would have been done {rest:.1f} s later by itself"
         )
-    return await _falls(context, min(CANCEL_PATIENCE, rest / 2))
+    return await _gauge_falls(context, min(CANCEL_SECONDS, rest / 2))
 
 
-async def _quiet(context: CheckContext) -> int | None:
-    """What runs on the pods, as soon as that is nothing; at last after some patience."""
-    end = time.monotonic() + QUIET_PATIENCE
+async def _until_idle(context: CheckContext) -> int | None:
+    """Requests that run on the pods: 0 as soon as there are none, else their number after `IDLE_SECONDS`."""
+    end = time.monotonic() + IDLE_SECONDS
     while True:
-        busy = await _running(context)
-        if not busy or time.monotonic() >= end:
-            return busy
+        running = await _running(context)
+        if not running or time.monotonic() >= end:
+            return running
         await asyncio.sleep(_POLL)
 
 
-async def _falls(context: CheckContext, patience: float) -> CheckResult:
-    """Whether nothing runs any more within so many seconds."""
+async def _gauge_falls(context: CheckContext, limit: float) -> CheckResult:
+    """Whether the engine runs no request any more within *limit* seconds."""
     begin = time.monotonic()
     while True:
-        busy = await _running(context)
+        running = await _running(context)
         after = time.monotonic() - begin
-        if busy == 0:
-            return FINE
-        if busy is None or busy > 1:
-            why = "the engine's metrics cannot be read" if busy is None else "other requests came"
+        if running == 0:
+            return PASSED
+        if running is None or running > 1:
+            why = "the engine's metrics cannot be read" if running is None else "other requests came"
             return CheckResult(note=f"cancel not judged: {why}")
-        if after >= patience:
-            said = f"{after:.1f} s after the client had left, the engine still worked on its request"
-            return CheckResult(Finding(Verdict.CANCEL_IGNORED, Symptom.LEFT_RUNNING, said))
+        if after >= limit:
+            evidence = f"{after:.1f} s after the client had left, the engine still worked on its request"
+            return CheckResult(Finding(Verdict.CANCEL_IGNORED, Symptom.LEFT_RUNNING, evidence))
         await asyncio.sleep(_POLL)
 
 
@@ -157,21 +155,21 @@ async def _running(context: CheckContext) -> int | None:
     return await gauges.running(context.pods, context.gauges, context.guard)
 
 
-async def _ask(
+async def _exchange(
     context: CheckContext,
     target: connection.Target,
     recorder: Recorder,
-    reader: connection.ResponseSink | None = None,
+    sink: connection.ResponseSink | None = None,
 ) -> Timeline | None:
-    """One exchange; None where there was no answer."""
-    encoding = context.ask.encoding
-    told = body(context.ask, context.nonce())
-    request = post(target.path, target.host_header, told, encoding, context.key)
+    """One exchange; None where there was no response."""
+    encoding = context.params.encoding
+    content = body(context.params, context.nonce())
+    request = post(target.path, target.host_header, content, encoding, context.key)
     try:
-        ended = await connection.exchange(target, request, reader or recorder, context.limits)
+        end = await connection.exchange(target, request, sink or recorder, context.limits)
     except connection.NoResponseError:
         return None
-    return recorder.timeline(ended.ending, ended.at, ended.clock)
+    return recorder.timeline(end.ending, end.at, end.clock)
 
 
 def _rest(timeline: Timeline, tokens: int) -> float:
@@ -181,40 +179,43 @@ def _rest(timeline: Timeline, tokens: int) -> float:
 
 
 @dataclass(slots=True)
-class _Leaver:
-    """Reads until the stream is under way; then it calls it an end, upon which the wire hangs up."""
+class _DisconnectingClient:
+    """Reads until the stream is under way; then it ends the exchange, which closes the connection."""
 
     recorder: Recorder
-    left: bool = False
+    disconnected: bool = False
     ending: Ending | None = None
     token_seen: bool = False
 
-    def begin(self, response: Codec) -> None:
-        self.recorder.begin(response)
+    def begin(self, codec: Codec) -> None:
+        self.recorder.begin(codec)
 
     def read(self, at: float, data: bytes) -> None:
         self.recorder.read(at, data)
         self.ending, self.token_seen = self.recorder.ending, self.recorder.token_seen
-        so_far = self.recorder.timeline(Ending.CLOSED, at, "monotonic")
-        if self.ending is None and not so_far.done and so_far.events >= LEAVES_AFTER:
-            self.left, self.ending = True, Ending.CLOSED
+        timeline = self.recorder.timeline(Ending.CLOSED, at, "monotonic")
+        if self.ending is None and not timeline.done and timeline.events >= DISCONNECT_AFTER:
+            self.disconnected, self.ending = True, Ending.CLOSED
 
 
-def silence(timeline: Timeline, keep_alive: float) -> str:
-    """What to say of a long silence in which the engine's keep-alive comments should have come; mostly nothing."""
-    if keep_alive <= 0 or timeline.comments or not timeline.is_event_stream:
+def missed_keep_alive(timeline: Timeline, interval: float) -> str:
+    """
+    A note about a silence that was longer than the engine's keep-alive *interval* (seconds; 0 if it sends none)
+    without a comment; empty where there was none.
+    """
+    if interval <= 0 or timeline.comments or not timeline.is_event_stream:
         return ""
     times = (0.0, *(at for at, _ in timeline.sizes), timeline.ended_at)
     longest = max(later - earlier for earlier, later in pairwise(times))
-    if longest < keep_alive * LATE:
+    if longest < interval * MISSED_AFTER:
         return ""
     return (
         f"{longest:.0f} s of silence without a keep-alive comment, though engine.sseKeepAliveSeconds is "
-        f"{keep_alive:.0f}"
+        f"{interval:.0f}"
     )
 
 
-def named(pods: Sequence[str]) -> str:
+def pod_names(pods: Sequence[str]) -> str:
     """`pod a`, or `pods a, b, c and 3 more`."""
     shown, more = ", ".join(pods[:3]), len(pods) - 3
     return f"pod{'s' if len(pods) > 1 else ''} {shown}" + (f" and {more} more" if more > 0 else "")

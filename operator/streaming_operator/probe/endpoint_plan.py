@@ -1,8 +1,8 @@
 """
-From an endpoint and what was observed of it to the plan of one verification. Pure.
+Makes the plan of one verification for an endpoint and its observed children. Pure.
 
-The outermost hop judges: the public URL when one is told, else the edge when the endpoint is exposed, else the
-Service.
+The outermost hop decides the verdict: the public URL if the spec has one, else the edge if the endpoint is exposed,
+else the Service.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from streaming_operator.routes import edge_of
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
 
 CAP_TOKENS = 1024
-"""The most tokens one stream asks for."""
+"""The most tokens of one stream."""
 PROMPT_ROOM = 256
-"""Tokens of the model's length that prompt and chat template get."""
+"""Tokens of the model's length that are reserved for prompt and chat template."""
 ROUTINE_FIRST_TOKEN = 120.0
-"""Patience in seconds once the endpoint has streamed: graphs are compiled by then."""
+"""Limit for the first token in seconds once the endpoint has streamed: its graphs are compiled by then."""
 GENERATION = 300.0
-"""Seconds for the tokens after the first: 1,024 of a very slow model."""
+"""Limit in seconds for the tokens after the first: 1,024 of a very slow model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Occasion:
     """Why a verification is made, which decides what it costs and what it judges."""
 
     routine: bool = False
-    """The endpoint streamed, and the clock alone asks: one stream, and no patience for compiling graphs."""
+    """The endpoint streamed before and only the interval has passed: one stream, with a shorter first-token limit."""
     warm: bool = False
-    """The same pods have answered before: the time to the first token is that of users, and is judged."""
+    """The same pods have streamed before: the time to the first token is what users get, and is judged."""
     may_skip: bool = False
-    """It may be left out while the engine's queue is full."""
+    """It may be skipped while the engine's queue is full."""
 
 
 def plan_for(
@@ -57,9 +57,9 @@ def plan_for(
     clock: Callable[[], datetime],
 ) -> Plan:
     """
-    Say whom to ask, for what, and what the result will speak of.
+    The targets of the verification, the request, and what the result refers to.
 
-    *edge* is None when nothing in the cluster tells where the edge listens: then DNS of the host does.
+    *edge* is None when the address of the edge is not known in the cluster: then the host is resolved by DNS.
     """
     verification, engine = endpoint.spec.verification, engines.select(endpoint)
     length = endpoint.spec.engine.max_model_len
@@ -99,7 +99,7 @@ def _seconds(milliseconds: int | None) -> float | None:
 
 
 def _replicas(endpoint: StreamingEndpoint, observed: Observed) -> tuple[Replica, ...]:
-    """Every pod of the newest template that takes requests."""
+    """Every ready pod of the newest template."""
     return tuple(
         Replica(pod.name, Target(Hop.POD, pod.ip, endpoint.spec.engine.port, named_by_cluster=True))
         for pod in observed.pods
@@ -120,13 +120,13 @@ def _targets(
         targets.append(Target(Hop.SERVICE, observed.service_address, 80, named_by_cluster=True))
     exposure, public = endpoint.spec.exposure, endpoint.spec.verification.public_url
     if exposure is not None:
-        where = edge or EdgeAddress(exposure.host)
+        address = edge or EdgeAddress(exposure.host)
         tls = exposure.ingress is not None and exposure.ingress.tls is not None
         targets.append(
             Target(
                 Hop.EXPOSURE,
-                where.address,
-                where.https_port if tls else where.http_port,
+                address.address,
+                address.https_port if tls else address.http_port,
                 scheme="https" if tls else "http",
                 host=exposure.host,
                 ca=ca,
@@ -137,7 +137,7 @@ def _targets(
 
 
 def _public(url: str, ca: str | None) -> Target:
-    """The address that DNS gives for the URL; whoever writes the endpoint chose it."""
+    """The target of the public URL: its name is chosen by the author of the endpoint and resolved by DNS."""
     parts = urlsplit(url)
     tls = parts.scheme == "https"
     return Target(
@@ -152,18 +152,18 @@ def _public(url: str, ca: str | None) -> Target:
 
 
 def _names(endpoint: StreamingEndpoint, edge: Edge | None) -> Names:
-    """What the remedies call things."""
+    """The names that the remedies use."""
     exposure, ref = endpoint.spec.exposure, endpoint.spec.engine.api_key_secret_ref
-    called = "the edge"
+    edge_name = "the edge"
     if exposure is not None and exposure.ingress is not None:
-        called = f"IngressClass {exposure.ingress.class_name}"
+        edge_name = f"IngressClass {exposure.ingress.class_name}"
     elif exposure is not None and exposure.http_route is not None:
-        called = f"Gateway {exposure.http_route.parent_refs[0].name}"
+        edge_name = f"Gateway {exposure.http_route.parent_refs[0].name}"
     return Names(
         workload=endpoint.name,
         secret=ref.name if ref else None,
         profile=edge.profile if edge else None,
-        edge=called,
+        edge=edge_name,
         host=exposure.host if exposure else "",
         prefix=edge.annotations_prefix if edge else "nginx.ingress.kubernetes.io",
     )

@@ -1,7 +1,7 @@
 """
 The engine's own gauges, read from the pods: how many requests run, and how many wait.
 
-One GET of the Prometheus text a pod. A pod that does not tell is None, which decides nothing.
+One GET of the Prometheus text a pod. A pod whose metrics cannot be read gives None, which decides nothing.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from streaming_operator.probe.http.request import get
 from streaming_operator.probe.http.response import Codec, End, Ending, Head, Piece
 
 LIMITS = connection.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
-"""A busy server answers late; one that takes longer, or tells more than any engine would, tells nothing."""
-AT_ONCE = 8
-"""Pods read at once: what they send is held in memory."""
+"""A busy server answers late; slower or larger responses than these are not read."""
+CONCURRENCY = 8
+"""Pods read at the same time: their responses are held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Where an engine tells, and what it calls things."""
+    """Where an engine serves its metrics, and the names of its gauges."""
 
     path: str
     running: str
@@ -31,20 +31,20 @@ class Gauges:
 
 
 async def running(pods: Sequence[connection.Target], gauges: Gauges, guard: Guard) -> int | None:
-    """Requests that run on all these pods together; None when one of them does not tell."""
-    places = asyncio.Semaphore(AT_ONCE)
+    """Requests that run on all these pods together; None when one of them cannot be read."""
+    slots = asyncio.Semaphore(CONCURRENCY)
 
     async def read(pod: connection.Target) -> float | None:
-        async with places:
+        async with slots:
             return await _read(pod, gauges.path, gauges.running, guard)
 
-    told = await asyncio.gather(*(read(pod) for pod in pods))
-    known = [count for count in told if count is not None]
-    return round(sum(known)) if len(known) == len(told) else None
+    counts = await asyncio.gather(*(read(pod) for pod in pods))
+    known = [count for count in counts if count is not None]
+    return round(sum(known)) if len(known) == len(counts) else None
 
 
-async def are_full(pods: Sequence[connection.Target], gauges: Gauges, guard: Guard) -> bool:
-    """Whether requests wait on every pod; asked one after the other, and the first free one answers for all."""
+async def queues_full(pods: Sequence[connection.Target], gauges: Gauges, guard: Guard) -> bool:
+    """Whether requests wait on every pod; read one after the other until one has an empty queue."""
     for pod in pods:
         if not await _read(pod, gauges.path, gauges.waiting, guard):
             return False
@@ -64,7 +64,7 @@ async def _read(pod: connection.Target, path: str, name: str, guard: Guard) -> f
 
 
 def _values(text: str, name: str) -> list[float]:
-    """The samples of one metric; only its lines are parsed, since this runs beside the passes."""
+    """The samples of one metric; only its lines are parsed, since this runs in the operator's event loop."""
     lines = "\n".join(line for line in text.splitlines() if line.startswith(name)) + "\n"
     families = text_string_to_metric_families(lines)
     return [sample.value for family in families for sample in family.samples if sample.name == name]
@@ -72,19 +72,19 @@ def _values(text: str, name: str) -> list[float]:
 
 @dataclass(slots=True)
 class _Text:
-    """Takes a whole plain answer; its size is capped by the exchange."""
+    """Collects the body of a plain response; the exchange limits its size."""
 
     ending: Ending | None = None
     token_seen: bool = False
     status: int = 0
     body: bytearray = field(default_factory=bytearray)
-    _response: Codec = field(default_factory=http1.Http1Codec)
+    _codec: Codec = field(default_factory=http1.Http1Codec)
 
-    def begin(self, response: Codec) -> None:
-        self._response = response
+    def begin(self, codec: Codec) -> None:
+        self._codec = codec
 
     def read(self, at: float, data: bytes) -> None:
-        for part in self._response.feed(data):
+        for part in self._codec.feed(data):
             match part:
                 case Head():
                     self.status = part.status

@@ -1,5 +1,5 @@
 """
-What one verification asks: a value that says everything, so that asking needs nothing else.
+The plan of one verification: a value with everything that it needs. `endpoint_plan` makes one for an endpoint.
 """
 
 import secrets
@@ -35,47 +35,47 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to verify and what the result will speak of."""
+    """What to verify, and what the result will refer to."""
 
     targets: tuple[connection.Target, ...]
-    """At most one a hop, in any order; the outermost judges."""
+    """At most one a hop, in any order; the verdict is that of the outermost."""
     model: str
     names: Names = field(default_factory=Names)
     key: ApiKey | None = None
     prompt: str = PROMPT
     api: Api = "chat"
     start_tokens: int = 64
-    """max_tokens of the first stream; doubled while a verdict would be a guess."""
+    """max_tokens of the first stream; doubled while the stream is too short for a verdict."""
     cap_tokens: int = 1024
-    """The most tokens asked for: 1,024 or what the model's length leaves."""
+    """The most tokens to ask for: 1,024 or what the model's length leaves."""
     encodings: tuple[Encoding, ...] = ("gzip", "identity")
-    """Asked one after the other, the worse counts; a routine verification asks only the first."""
+    """Tried one after the other, the worse verdict counts; a routine verification tries only the first."""
     limits: connection.Limits = field(default_factory=connection.Limits)
     guard: Guard = field(default_factory=Guard)
     pod_template_hash: str = ""
     route_hash: str = ""
     ready_pods: frozenset[str] = frozenset()
     replicas: tuple[Replica, ...] = ()
-    """Every ready pod of the newest template: whose gauges are read, and who is asked by `checks.per_replica`."""
+    """Every ready pod of the newest template: their gauges are read, and `checks.per_replica` asks each."""
     gauges: Gauges | None = None
-    """The engine's own metrics; None: the queue is not looked at and `checks.cancel` is not judged."""
+    """The engine's own metrics; None: the queue is not read and `checks.cancel` is not judged."""
     may_skip: bool = False
-    """Ask nothing while requests wait in every replica's queue."""
+    """Send no request while users' requests wait in every replica's queue."""
     checks: Checks = field(default_factory=Checks)
     max_ttft: float | None = None
-    """Seconds to the first token that are too many; not judged while every queue is full."""
+    """Limit for the first token, in seconds; not judged while every queue is full."""
     max_gap: float | None = None
-    """Seconds between two tokens that are too many."""
+    """Limit between two tokens, in seconds."""
     keep_alive: float = 0.0
-    """Seconds of silence after which the engine promises a comment; 0 for none."""
+    """Interval of the engine's keep-alive comments in seconds; 0 if it sends none."""
     clock: Callable[[], datetime] = _now
     nonce: Callable[[], str] = _nonce
-    heard: Callable[[Hop, Encoding, int, Finding], None] = lambda hop, encoding, tokens, finding: None
-    """Told after each stream, for a person who waits."""
-    arrived: Callable[[Hop, float, int], None] = lambda hop, at, size: None
+    on_stream: Callable[[Hop, Encoding, int, Finding], None] = lambda hop, encoding, tokens, finding: None
+    """Called after each stream, to show progress."""
+    on_read: Callable[[Hop, float, int], None] = lambda hop, at, size: None
     """
-    Told of each read while it happens: seconds since the request, bytes. Called in the thread that reads all, so it
-    must be quick and safe to call there.
+    Called for each read while it happens: seconds since the request, bytes. It runs in the reader thread, so it must be
+    fast and thread-safe.
     """
     every_hop: bool = False
-    """Ask the inner hops also when the judging one streams: a person wants to see them side by side."""
+    """Ask the inner hops also when the outermost streams, so that a person can compare them."""

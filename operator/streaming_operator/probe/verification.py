@@ -1,9 +1,9 @@
 """
 One verification: the same request at the hops of a path, in the order that costs least.
 
-The outermost hop alone judges. Inner hops are asked only when it did not stream, as the control that tells
-a proxy's fault from the engine's and names the hop; the checks that are switched on follow when it did.
-Always ends in a value; nothing but a cancellation is raised.
+The verdict is that of the outermost hop. Inner hops are asked only when it did not stream, as the control that
+distinguishes a proxy's fault from the engine's and names the hop; the enabled checks follow when it did. The result is
+always a value; only a cancellation is raised.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from functools import partial
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe import checks
 from streaming_operator.probe.checks import CheckContext
-from streaming_operator.probe.gauges import are_full
+from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding, body, post
 from streaming_operator.probe.http.response import NoResponse
@@ -34,18 +34,18 @@ log = logging.getLogger(__name__)
 QUEUES_FULL = "requests of users wait in the queue of every replica"
 
 CONNECTS = 5
-"""TCP connects that estimate the path's jitter."""
-INNER_PATIENCE = 30.0
-"""Seconds an inner hop gets for its first token: it is asked only to tell where a fault sits."""
-REPLICAS_AT_ONCE = 4
-"""Pods asked at once where every one is; each is an engine of its own."""
+"""TCP connects from which the jitter of the path is estimated."""
+INNER_FIRST_TOKEN = 30.0
+"""Limit for an inner hop's first token, in seconds: it is asked only to locate a fault."""
+REPLICA_CONCURRENCY = 4
+"""Pods asked at the same time by `checks.perReplica`; each is an engine of its own."""
 CANCEL_TOKENS = 1024
-"""Tokens of the stream whose client leaves, at most: long enough to be cut short."""
+"""Most tokens of the stream whose client disconnects: long enough to be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What one hop said at last, with the stream that shows it."""
+    """The finding about one hop, with the stream that shows it."""
 
     finding: Finding
     timeline: Timeline | None
@@ -53,99 +53,100 @@ class _Outcome:
 
 
 async def verify(plan: Plan) -> ProbeResult:
-    """Ask, judge, localise."""
+    """Verify that a completion streams; where it does not, say which hop is at fault."""
     by_hop = {target.hop: target for target in plan.targets}
     order = [by_hop[hop] for hop in OUTWARDS if hop in by_hop]
     if not order:
         raise ValueError("a plan needs at least one target")
     try:
         return await _Verification(plan, order).run()
-    except Exception as error:  # the promise is a value; the cause goes to the log
+    except Exception as error:  # callers get a value; the cause goes to the log
         log.exception("the probe itself failed")
-        told = f"the probe itself failed ({type(error).__name__}): see the operator's log"
-        hop = HopResult(order[-1].hop, str(order[-1]), Verdict.INCONCLUSIVE, told)
-        return _result(plan, Verdict.INCONCLUSIVE, order[-1].hop, told, (hop,))
+        message = f"the probe itself failed ({type(error).__name__}): see the operator's log"
+        hop = HopResult(order[-1].hop, str(order[-1]), Verdict.INCONCLUSIVE, message)
+        return _result(plan, Verdict.INCONCLUSIVE, order[-1].hop, message, (hop,))
 
 
 class _Verification:
-    """The state of one run: what was pinned, how many tokens are enough, what inner hops said."""
+    """The state of one verification: pinned addresses, the number of tokens that is enough, outcomes by hop."""
 
     def __init__(self, plan: Plan, order: list[connection.Target]) -> None:
         self._plan = plan
-        self._inner, self._judging = order[:-1], order[-1]
+        self._inner, self._outermost = order[:-1], order[-1]
         self._tokens = plan.start_tokens
         self._cap = max(plan.cap_tokens, plan.start_tokens)
         self._pinned: dict[connection.Target, connection.Target] = {}
         self._jitter: dict[connection.Target, float] = {}
         self._queues_full = False
-        self._seen: dict[Hop, _Outcome] = {}
+        self._outcomes: dict[Hop, _Outcome] = {}
         self._notes: list[str] = []
         self._control: Timeline | None = None
         self._control_asked = False
 
     async def run(self) -> ProbeResult:
-        plan, judging = self._plan, self._judging.hop
+        plan, outermost = self._plan, self._outermost.hop
         if plan.gauges is not None and plan.replicas:
             pods = [replica.target for replica in plan.replicas]
-            self._queues_full = await are_full(pods, plan.gauges, plan.guard)
+            self._queues_full = await queues_full(pods, plan.gauges, plan.guard)
             if self._queues_full and plan.may_skip:
-                return replace(_result(plan, Verdict.INCONCLUSIVE, judging, QUEUES_FULL, ()), skipped=True)
-        outcome = await self._worst()
-        told, self._seen = outcome, {judging: outcome}
+                return replace(_result(plan, Verdict.INCONCLUSIVE, outermost, QUEUES_FULL, ()), skipped=True)
+        outcome = await self._worst_encoding()
+        decisive, self._outcomes = outcome, {outermost: outcome}
         if streams(outcome.finding.verdict):
-            told = await self._checked(outcome)
+            decisive = await self._run_checks(outcome)
         elif outcome.finding.symptom is not Symptom.FORBIDDEN_ADDRESS and (
             outcome.finding.verdict is not Verdict.INCONCLUSIVE
-        ):  # an address that we refuse is nobody else's fault
-            told = await self._localised(outcome)
-        if plan.every_hop and len(self._seen) == 1:
+        ):  # an address that the guard refuses is no other hop's fault
+            decisive = await self._locate(outcome)
+        if plan.every_hop and len(self._outcomes) == 1:
             for target in self._inner:
-                self._seen[target.hop] = await self._stream(target, plan.encodings[0])
-        hop = told.target.hop
-        message = "; ".join((self._message(hop, told.finding), *self._notes))
-        results = tuple(self._hop_result(name, one) for name, one in self._seen.items())
-        return _result(plan, told.finding.verdict, hop, message, results)
+                self._outcomes[target.hop] = await self._stream(target, plan.encodings[0])
+        hop = decisive.target.hop
+        message = "; ".join((self._message(hop, decisive.finding), *self._notes))
+        results = tuple(self._hop_result(name, one) for name, one in self._outcomes.items())
+        return _result(plan, decisive.finding.verdict, hop, message, results)
 
-    async def _localised(self, outcome: _Outcome) -> _Outcome:
-        """The innermost hop that shows the fault too; else the judging one is to blame."""
+    async def _locate(self, outcome: _Outcome) -> _Outcome:
+        """The innermost hop that has the fault too; else the outermost is to blame."""
         for target in self._inner:
             for replica in self._replicas_of(target):
                 inner = await self._inner_outcome(replica.target, outcome)
                 if replica.pod and not streams(inner.finding.verdict):
-                    inner = _named((replica,), len(self._plan.replicas), inner)
-                self._seen[target.hop] = inner
+                    inner = _with_pods((replica,), len(self._plan.replicas), inner)
+                self._outcomes[target.hop] = inner
                 if same_fault(outcome.finding.verdict, inner.finding.verdict):
                     return inner
         return outcome
 
     def _replicas_of(self, target: connection.Target) -> tuple[Replica, ...]:
-        """Every pod where each is to be asked; else the target itself, whose pod needs no name."""
-        every = target.hop is Hop.POD and self._plan.checks.per_replica and self._plan.replicas
-        return self._plan.replicas if every else (Replica("", target),)
+        """Every pod if `checks.perReplica` is set; else the target itself, whose pod needs no name."""
+        per_replica = target.hop is Hop.POD and self._plan.checks.per_replica and self._plan.replicas
+        return self._plan.replicas if per_replica else (Replica("", target),)
 
-    async def _checked(self, outcome: _Outcome) -> _Outcome:
-        """What the checks that are switched on find fault with; else the outcome as it was."""
+    async def _run_checks(self, outcome: _Outcome) -> _Outcome:
+        """The outcome of the first enabled check that fails; else the given one."""
         plan = self._plan
         if plan.checks.per_replica and (bad := await self._bad_replica()) is not None:
-            self._seen[Hop.POD] = bad
+            self._outcomes[Hop.POD] = bad
             return bad
-        wanted: list[tuple[checks.Check, int]] = []
+        enabled: list[tuple[checks.Check, int]] = []
         if plan.checks.auth and plan.key is not None:
-            wanted.append((checks.auth, 1))
+            enabled.append((checks.auth, 1))
         if plan.checks.cancel:
-            wanted.append((checks.cancel, min(CANCEL_TOKENS, self._cap)))
-        for check, tokens in wanted:
-            asking = self._asking(tokens)
-            target, checked = await checks.along(check, asking, (*self._inner, self._judging), self._pin)
-            if checked.finding is not None:
-                told = _Outcome(checked.finding, None, target)
-                self._seen.setdefault(target.hop, told)
-                return told
-            if checked.note:
-                self._notes.append(checked.note)
+            enabled.append((checks.cancel, min(CANCEL_TOKENS, self._cap)))
+        for check, tokens in enabled:
+            context = self._check_context(tokens)
+            path = (*self._inner, self._outermost)
+            target, result = await checks.check_path(check, context, path, self._pin)
+            if result.finding is not None:
+                failed = _Outcome(result.finding, None, target)
+                self._outcomes.setdefault(target.hop, failed)
+                return failed
+            if result.note:
+                self._notes.append(result.note)
         return outcome
 
-    def _asking(self, tokens: int) -> CheckContext:
+    def _check_context(self, tokens: int) -> CheckContext:
         plan = self._plan
         return CheckContext(
             CompletionParams(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api),
@@ -158,15 +159,15 @@ class _Verification:
         )
 
     async def _bad_replica(self) -> _Outcome | None:
-        """Every ready pod is asked, some at once: the first that does not stream, with the names of all such."""
-        plan, places = self._plan, asyncio.Semaphore(REPLICAS_AT_ONCE)
+        """Ask every ready pod: the outcome of the first that does not stream, with the names of all such pods."""
+        plan, slots = self._plan, asyncio.Semaphore(REPLICA_CONCURRENCY)
 
         async def one(replica: Replica) -> _Outcome:
             alone = replace(plan, targets=(replica.target,), start_tokens=min(self._tokens, self._cap))
-            asked = _Verification(alone, [replica.target])
-            asked._queues_full = self._queues_full
-            async with places:
-                return await asked._settled(replica.target, plan.encodings[0])
+            verification = _Verification(alone, [replica.target])
+            verification._queues_full = self._queues_full
+            async with slots:
+                return await verification._settled(replica.target, plan.encodings[0])
 
         outcomes = await asyncio.gather(*(one(replica) for replica in plan.replicas))
         bad = [
@@ -176,21 +177,21 @@ class _Verification:
         ]
         if not bad:
             return None
-        return _named(tuple(replica for replica, _ in bad), len(plan.replicas), bad[0][1])
+        return _with_pods(tuple(replica for replica, _ in bad), len(plan.replicas), bad[0][1])
 
-    async def _worst(self) -> _Outcome:
-        """The judging hop with each encoding; the first that does not stream counts."""
+    async def _worst_encoding(self) -> _Outcome:
+        """Ask the outermost hop with each encoding; the first that does not stream counts."""
         outcome = None
         for encoding in self._plan.encodings:
-            outcome = await self._settled(self._judging, encoding)
+            outcome = await self._settled(self._outermost, encoding)
             if not streams(outcome.finding.verdict):
-                return await self._only_with_gzip(outcome, encoding)
+                return await self._blame_gzip(outcome, encoding)
         if outcome is None:
             raise ValueError("a plan needs at least one encoding")
         return outcome
 
-    async def _only_with_gzip(self, outcome: _Outcome, encoding: Encoding) -> _Outcome:
-        """Whether the fault goes away without compression: that names the culprit."""
+    async def _blame_gzip(self, outcome: _Outcome, encoding: Encoding) -> _Outcome:
+        """The outcome; it names compression as the cause if the fault goes away without it."""
         finding = outcome.finding
         if encoding != "gzip" or finding.verdict not in (
             Verdict.BUFFERED,
@@ -198,12 +199,12 @@ class _Verification:
             Verdict.TRUNCATED,
         ):
             return outcome
-        plain = await self._stream(self._judging, "identity")
+        plain = await self._stream(self._outermost, "identity")
         if not streams(plain.finding.verdict):
             return outcome
         symptom = Symptom.GZIP_BLOCK if finding.symptom is Symptom.BLOCK else finding.symptom
-        told = f"{finding.evidence}; without Accept-Encoding: gzip it streams"
-        return replace(outcome, finding=replace(finding, symptom=symptom, evidence=told))
+        evidence = f"{finding.evidence}; without Accept-Encoding: gzip it streams"
+        return replace(outcome, finding=replace(finding, symptom=symptom, evidence=evidence))
 
     async def _inner_outcome(self, target: connection.Target, outer: _Outcome) -> _Outcome:
         encoding = self._plan.encodings[0]
@@ -217,11 +218,11 @@ class _Verification:
         if streams(first.finding.verdict) or is_certain(first.finding):
             return first
         if self._queues_full and first.finding.symptom is Symptom.NO_TOKEN:
-            return first  # two more would wait as long
+            return first  # two more streams would wait as long
         return await self._majority(target, encoding, first)
 
     async def _majority(self, target: connection.Target, encoding: Encoding, first: _Outcome) -> _Outcome:
-        """Two of three decide; one odd stream is no outage."""
+        """Two of three streams decide, so that one exception is no fault."""
         outcomes = [first]
         while len(outcomes) < 3:
             outcomes.append(await self._stream(target, encoding))
@@ -232,10 +233,10 @@ class _Verification:
         return _Outcome(finding, shown.timeline, target)
 
     async def _stream(self, target: connection.Target, encoding: Encoding) -> _Outcome:
-        """One stream, repeated with twice the tokens until it can be judged or the cap is reached."""
+        """One stream, repeated with twice the tokens until it can be judged or the limit is reached."""
         before: Attempt | None = None
         while True:
-            attempt = await self._ask(target, encoding)
+            attempt = await self._attempt(target, encoding)
             jitter = self._jitter.get(target, 0.0)
             too_many = attempt.timeline is not None and attempt.timeline.status == 400 and before is not None
             if before is not None and too_many:
@@ -244,38 +245,38 @@ class _Verification:
             capped = self._tokens >= self._cap
             finding = self._judged(attempt, jitter, None, capped)
             if finding.needs is Needs.CONTROL:
-                control = await self._nearer(target, encoding)
+                control = await self._control_for(target, encoding)
                 if control is not None:
                     finding = self._judged(attempt, jitter, control, capped)
-            self._plan.heard(target.hop, encoding, self._tokens, finding)
+            self._plan.on_stream(target.hop, encoding, self._tokens, finding)
             if finding.needs is not Needs.MORE_TOKENS:
                 return _Outcome(finding, attempt.timeline, target)
             before = attempt
             self._tokens = min(self._tokens * 2, self._cap)
 
     def _judged(self, attempt: Attempt, jitter: float, control: Timeline | None, capped: bool) -> Finding:
-        """The finding; while every queue is full, a late first token is the users' doing and not judged."""
+        """The finding; while every queue is full, a late first token is caused by the load and not judged."""
         plan = self._plan
         max_ttft = None if self._queues_full else plan.max_ttft
         finding = judge(
             attempt, jitter=jitter, control=control, capped=capped, max_ttft=max_ttft, max_gap=plan.max_gap
         )
         if self._queues_full and finding.verdict is Verdict.TTFT_EXCEEDED:
-            said = f"{finding.evidence}; {QUEUES_FULL}"
-            finding = replace(finding, verdict=Verdict.INCONCLUSIVE, evidence=said, needs=Needs.NOTHING)
-        note = checks.silence(attempt.timeline, plan.keep_alive) if attempt.timeline else ""
+            evidence = f"{finding.evidence}; {QUEUES_FULL}"
+            finding = replace(finding, verdict=Verdict.INCONCLUSIVE, evidence=evidence, needs=Needs.NOTHING)
+        note = checks.missed_keep_alive(attempt.timeline, plan.keep_alive) if attempt.timeline else ""
         return replace(finding, evidence=f"{finding.evidence}; {note}") if note else finding
 
-    async def _nearer(self, target: connection.Target, encoding: Encoding) -> Timeline | None:
+    async def _control_for(self, target: connection.Target, encoding: Encoding) -> Timeline | None:
         """
-        A whole stream of the hop next to the engine, asked once; None where there is none or it is broken
+        A complete stream of the hop next to the engine, requested once; None where there is none or it has a fault
         itself.
         """
         if not self._inner or target is self._inner[0]:
             return None
         if not self._control_asked:
             self._control_asked = True
-            timeline = (await self._ask(self._inner[0], encoding)).timeline
+            timeline = (await self._attempt(self._inner[0], encoding)).timeline
             if (
                 timeline is not None
                 and timeline.done
@@ -284,45 +285,45 @@ class _Verification:
                 self._control = timeline
         return self._control
 
-    async def _ask(self, target: connection.Target, encoding: Encoding) -> Attempt:
+    async def _attempt(self, target: connection.Target, encoding: Encoding) -> Attempt:
         plan = self._plan
         with_key = plan.key is not None
         if plan.key is not None and not plan.key.is_sendable:
-            told = "the API key is empty or holds a character that no header can carry, such as a line feed"
-            return Attempt(cause=NoResponse.KEY, detail=told, with_key=True)
+            detail = "the API key is empty or holds a character that no header can carry, such as a line feed"
+            return Attempt(cause=NoResponse.KEY, detail=detail, with_key=True)
         try:
             pinned = await self._pin(target)
-            ask = CompletionParams(plan.model, plan.prompt, self._tokens, encoding, plan.api)
-            request = post(pinned.path, pinned.host_header, body(ask, plan.nonce()), encoding, plan.key)
-            recorder = Recorder(partial(plan.arrived, target.hop))
-            ended = await connection.exchange(pinned, request, recorder, self._limits(target))
+            params = CompletionParams(plan.model, plan.prompt, self._tokens, encoding, plan.api)
+            request = post(pinned.path, pinned.host_header, body(params, plan.nonce()), encoding, plan.key)
+            recorder = Recorder(partial(plan.on_read, target.hop))
+            end = await connection.exchange(pinned, request, recorder, self._limits(target))
         except connection.NoResponseError as error:
             return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
-        timeline = recorder.timeline(ended.ending, ended.at, ended.clock, ended.segments)
+        timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
         return Attempt(without_key(timeline, plan.key), with_key=with_key)
 
     def _limits(self, target: connection.Target) -> connection.Limits:
         limits = self._plan.limits
-        if target is self._judging:
+        if target is self._outermost:
             return limits
-        return replace(limits, first_token=min(limits.first_token, INNER_PATIENCE))
+        return replace(limits, first_token=min(limits.first_token, INNER_FIRST_TOKEN))
 
     async def _pin(self, target: connection.Target) -> connection.Target:
-        """Resolved and judged once; every stream of this verification goes to that address."""
+        """Resolve and judge the target once; every stream of this verification goes to that address."""
         if target not in self._pinned:
             self._pinned[target] = pinned = await connection.resolve(target, self._plan.guard, self._plan.key)
             times = await connection.connect_times(pinned, CONNECTS, self._plan.limits)
-            # The mean above the fastest: what waiting adds, without the distance.
+            # The mean above the fastest: queueing without the round-trip time.
             self._jitter[target] = (sum(times) / len(times) - min(times)) * 1000 if times else 0.0
         return self._pinned[target]
 
     def _message(self, hop: Hop, finding: Finding) -> str:
         names = self._plan.names
         if hop is Hop.PUBLIC:
-            host = self._judging.host
+            host = self._outermost.host
             names = replace(names, edge=f"what stands before the edge at {host}", host=host)
         advice = remedy(hop, finding.symptom, names, finding.fingerprint)
-        where = f"{hop.value}: " if hop is not self._judging.hop else ""
+        where = f"{hop.value}: " if hop is not self._outermost.hop else ""
         return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
 
     def _hop_result(self, hop: Hop, outcome: _Outcome) -> HopResult:
@@ -350,11 +351,11 @@ class _Verification:
         )
 
 
-def _named(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Outcome:
-    """An outcome that says of which pods it speaks."""
-    names = checks.named([replica.pod for replica in replicas])
-    said = f"{names} of {of}: {outcome.finding.evidence}"
-    return replace(outcome, finding=replace(outcome.finding, evidence=said))
+def _with_pods(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Outcome:
+    """The outcome with the names of these pods in its evidence."""
+    names = checks.pod_names([replica.pod for replica in replicas])
+    evidence = f"{names} of {of}: {outcome.finding.evidence}"
+    return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -1,9 +1,9 @@
 """
-The picture of one verification as numbers that a template draws: tokens over time, one panel a hop. Pure.
+The chart of one verification as numbers for a template: tokens over time, one panel a hop. Pure.
 
-All panels share the time axis, so that a token held back by a hop stands right of the same token at the hop
-before. The dashed line is when the server made its tokens by its own clock (from the request on, so a path's
-latency is not in it); the area between is the time for which they were withheld.
+All panels share the time axis, so that a token delayed by a hop is to the right of the same token at the hop before.
+The dashed line is when the server generated its tokens by its own clock (from the request on, so that the latency of
+the path is not in it); the area between is their delay.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from math import ceil, floor, log10
 from streaming_operator.report.model import HopReport
 
 WIDTH, HEIGHT = 820.0, 132.0
-"""Of the plotted area of a panel, in units of the drawing."""
+"""Size of a panel's plotted area, in units of the drawing."""
 TICKS = 6
 
 
@@ -33,11 +33,11 @@ class Panel:
     steps: str
     """The staircase of tokens."""
     area: str
-    """Below it."""
+    """The area below it."""
     made: str
-    """When the server made them; empty where it does not tell."""
+    """When the server generated them; empty where it gives no timing."""
     held: str
-    """Between the two."""
+    """The area between the two."""
     reads: tuple[tuple[float, float], ...]
     """x and opacity (by size) of every read."""
     ttft: float | None
@@ -54,11 +54,11 @@ class Drawing:
 
 
 def drawing(hops: Sequence[HopReport]) -> Drawing | None:
-    """None where nothing arrived anywhere."""
+    """None where nothing arrived at any hop."""
     shown = [hop for hop in hops if hop.arrivals]
     if not shown:
         return None
-    until = max(max(hop.arrivals[-1].milliseconds, _made_until(hop)) for hop in shown) or 1.0
+    until = max(max(hop.arrivals[-1].milliseconds, _generated_until(hop)) for hop in shown) or 1.0
     scale = WIDTH / (until * 1.02)
     ticks, unit = _ticks(until, scale)
     return Drawing(tuple(_panel(hop, scale) for hop in shown), ticks, unit)
@@ -66,13 +66,13 @@ def drawing(hops: Sequence[HopReport]) -> Drawing | None:
 
 def _panel(hop: HopReport, scale: float) -> Panel:
     total = max(sum(arrival.tokens for arrival in hop.arrivals), 1)
-    points, seen = [(0.0, 0)], 0
+    points, tokens = [(0.0, 0)], 0
     for arrival in hop.arrivals:
         if arrival.tokens:
-            points += [(arrival.milliseconds, seen), (arrival.milliseconds, seen + arrival.tokens)]
-            seen += arrival.tokens
+            points += [(arrival.milliseconds, tokens), (arrival.milliseconds, tokens + arrival.tokens)]
+            tokens += arrival.tokens
     end = hop.arrivals[-1].milliseconds
-    points.append((end, seen))
+    points.append((end, tokens))
     placed = [(at * scale, HEIGHT * (1 - count / total)) for at, count in points]
     made = _made(hop, scale)
     largest = max(arrival.bytes for arrival in hop.arrivals) or 1
@@ -81,7 +81,7 @@ def _panel(hop: HopReport, scale: float) -> Panel:
         steps=_path(placed),
         area=f"{_path(placed)} V{HEIGHT:.1f} H0 Z",
         made=_path(made),
-        held=f"{_path(made)} L{_path(placed[:0:-1])[1:]} Z" if made and seen else "",
+        held=f"{_path(made)} L{_path(placed[:0:-1])[1:]} Z" if made and tokens else "",
         reads=tuple(
             (round(arrival.milliseconds * scale, 1), round(0.35 + 0.65 * arrival.bytes / largest, 2))
             for arrival in hop.arrivals
@@ -99,7 +99,7 @@ def _made(hop: HopReport, scale: float) -> list[tuple[float, float]]:
     return [(begin * scale, HEIGHT), ((begin + hop.generation_milliseconds) * scale, 0.0)]
 
 
-def _made_until(hop: HopReport) -> float:
+def _generated_until(hop: HopReport) -> float:
     return (hop.made_after_milliseconds or 0.0) + (hop.generation_milliseconds or 0.0)
 
 
@@ -108,7 +108,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _ticks(until: float, scale: float) -> tuple[tuple[Tick, ...], str]:
-    """Round numbers, about `TICKS` of them."""
+    """Round numbers, about `TICKS` of them, and their unit."""
     unit, factor = ("s", 1000.0) if until >= 2000 else ("ms", 1.0)
     rough = until / factor / TICKS
     power = 10.0 ** floor(log10(rough))

@@ -1,5 +1,5 @@
 """
-Exit codes: what a pipeline sees of a verdict. Pure.
+Exit codes of `streamctl probe` and `streamctl diagnose`, by verdict. Pure.
 """
 
 from streaming_operator.api.reasons import Verdict
@@ -12,17 +12,16 @@ _BEST_FIRST = (STREAMING, INCONCLUSIVE, NO_CONNECTION, NOT_STREAMING)
 
 
 def exit_code(verdict: str) -> int:
-    """0 streaming, 1 not streaming, 3 inconclusive, 4 could not connect; a workload that is not up is 1."""
+    """0 streaming, 1 not streaming (a workload that is not up too), 3 inconclusive, 4 could not connect."""
     if verdict not in set(Verdict):
         return NOT_STREAMING
-    known = Verdict(verdict)
-    if streams(known):
+    if streams(Verdict(verdict)):
         return STREAMING
-    if known is Verdict.INCONCLUSIVE:
+    if verdict == Verdict.INCONCLUSIVE:
         return INCONCLUSIVE
-    return NO_CONNECTION if known in _NO_CONNECTION else NOT_STREAMING
+    return NO_CONNECTION if verdict in _NO_CONNECTION else NOT_STREAMING
 
 
-def badness(verdict: str) -> int:
-    """Order of verdicts, the worst last: proof of a fault says more than a connection that was not made."""
+def severity(verdict: str) -> int:
+    """Rank of a verdict, the worst last: a proven fault is worse than a connection that was not made."""
     return _BEST_FIRST.index(exit_code(verdict))

@@ -1,8 +1,8 @@
 """
-From what the probe found to a report. Pure.
+From the results of the probe to a report. Pure.
 
-The hop names of the probe (Pod, Service, Exposure) mean nothing to somebody who probes a plain URL: a `Subject`
-says how they are called here.
+The hop names of the probe (Pod, Service, Exposure) mean nothing to somebody who probes a plain URL: a `Subject` holds
+the names that the report uses.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from datetime import datetime
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.stream.timeline import Timeline
-from streaming_operator.report.exit_codes import badness, exit_code
+from streaming_operator.report.exit_codes import exit_code, severity
 from streaming_operator.report.model import Arrival, Child, HopReport, Report, Run
 from streaming_operator.values import HopResult, ProbeResult
 
@@ -30,26 +30,26 @@ class Subject:
     model: str | None = None
     api: str = "chat"
     names: Mapping[Hop, str] = field(default_factory=dict)
-    """How hops are called; their own names if not said."""
+    """Names of hops in the report; their own where there is none."""
     notes: Mapping[Hop, str] = field(default_factory=dict)
-    """What must be known to read a hop's numbers."""
+    """What a reader must know about a hop's numbers."""
     places: Mapping[Hop, str] = field(default_factory=dict)
-    """Where a hop is, when the address that was connected to only leads there."""
+    """Where a hop is, if the address that was connected to only forwards to it."""
 
     def name(self, hop: Hop) -> str:
-        """What people call this hop."""
+        """The hop's name in the report."""
         return self.names.get(hop, str(hop))
 
 
 def of_results(subject: Subject, results: Sequence[ProbeResult], children: tuple[Child, ...] = ()) -> Report:
-    """A report of one verification or more; the worst decides."""
+    """A report of one or more verifications; the worst decides."""
     return of_runs(subject, [_run(subject, result) for result in results], children)
 
 
-def no_answer(
+def without_stream(
     subject: Subject, verdict: str, hop: str, evidence: str, remedy: str, children: tuple[Child, ...] = ()
 ) -> Report:
-    """A report without a single stream."""
+    """A report where no stream was started."""
     run = Run(verdict=verdict, hop=hop, evidence=evidence, remedy=remedy, ended_at=subject.started_at)
     return of_runs(subject, [run], children)
 
@@ -57,7 +57,7 @@ def no_answer(
 def of_runs(subject: Subject, runs: Sequence[Run], children: tuple[Child, ...] = ()) -> Report:
     """The worst run decides; among equals the most frequent verdict, and of that the first."""
     counted = Counter(run.verdict for run in runs)
-    index = max(range(len(runs)), key=lambda at: (badness(runs[at].verdict), counted[runs[at].verdict], -at))
+    index = max(range(len(runs)), key=lambda at: (severity(runs[at].verdict), counted[runs[at].verdict], -at))
     decisive = runs[index]
     return Report(
         tool=subject.tool,
@@ -82,25 +82,25 @@ def _run(subject: Subject, result: ProbeResult) -> Run:
     evidence, _, remedy = result.message.partition(REMEDY)
     evidence = evidence.removeprefix(f"{result.hop}: ")
     note = subject.notes.get(result.hop, "")
-    judged_elsewhere = bool(result.hops) and result.hops[0].hop is not result.hop
+    blames_inner_hop = bool(result.hops) and result.hops[0].hop is not result.hop
     return Run(
         verdict=result.verdict,
         hop=subject.name(result.hop),
-        evidence=f"{evidence} ({note})" if note and judged_elsewhere else evidence,
+        evidence=f"{evidence} ({note})" if note and blames_inner_hop else evidence,
         remedy=remedy,
         fingerprint=next((hop.fingerprint for hop in result.hops if hop.hop is result.hop), ""),
         ended_at=result.at,
-        hops=tuple(_hop(subject, hop) for hop in sorted(result.hops, key=_inwards)),
+        hops=tuple(_hop(subject, hop) for hop in sorted(result.hops, key=_outermost_first)),
     )
 
 
-def _inwards(hop: HopResult) -> int:
-    """The outermost hop, which judges, first."""
+def _outermost_first(hop: HopResult) -> int:
+    """Sort key: the outermost hop judges and comes first."""
     return -list(Hop).index(hop.hop)
 
 
 def _hop(subject: Subject, hop: HopResult) -> HopReport:
-    told = HopReport(
+    report = HopReport(
         hop=subject.name(hop.hop),
         address=subject.places.get(hop.hop, hop.address),
         verdict=hop.verdict,
@@ -110,7 +110,7 @@ def _hop(subject: Subject, hop: HopResult) -> HopReport:
     )
     t = hop.timeline
     if not isinstance(t, Timeline):
-        return told
+        return report
     measured = {
         "protocol": t.http_version,
         "clock": t.clock,
@@ -135,7 +135,7 @@ def _hop(subject: Subject, hop: HopResult) -> HopReport:
         "finish_reason": t.finish_reason,
         "arrivals": arrivals(t),
     }
-    return told.model_copy(update=measured)
+    return report.model_copy(update=measured)
 
 
 def arrivals(t: Timeline) -> tuple[Arrival, ...]:

@@ -1,7 +1,7 @@
 """
-A report as one HTML file for a ticket: nothing is loaded from anywhere, the timelines are inline SVG.
+A report as one HTML file, such as for a ticket: it loads nothing, its timelines are inline SVG.
 
-Server texts go through the template's escaping; there is no script in the file.
+Text from servers is escaped by the template; the file has no script.
 """
 
 import jinja2
@@ -38,6 +38,6 @@ def document(report: Report) -> str:
 
 
 def mood(verdict: str) -> str:
-    """The class that colours a verdict: good, unsure or bad."""
+    """The CSS class of a verdict: good, unsure or bad."""
     code = exit_code(verdict)
     return "good" if code == STREAMING else "unsure" if code == INCONCLUSIVE else "bad"

@@ -1,8 +1,8 @@
 """
 A report as JUnit XML: one test case a hop and run, so that a pipeline's page shows which hop failed.
 
-A hop that does not stream is a failure, one that could not be connected to an error, an undecided one is
-skipped; the exit code tells the last apart from success.
+A hop that does not stream is a failure, one that could not be connected to an error, an inconclusive one is skipped;
+the exit code distinguishes the last from success.
 """
 
 import io
@@ -13,14 +13,14 @@ from streaming_operator.report.exit_codes import INCONCLUSIVE, NO_CONNECTION, ST
 from streaming_operator.report.model import HopReport, Report, Run
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, not even escaped; a server's error text may have any."""
+"""Characters that XML 1.0 cannot hold, not even escaped; a server's error text may have them."""
 
 
 def document(report: Report) -> str:
     """The whole file."""
     suite = ElementTree.Element("testsuite")
     for number, run in enumerate(report.runs, start=1):
-        for hop in run.hops or (_hopless(run),):
+        for hop in run.hops or (_without_hops(run),):
             suite.append(_case(report, run, hop, number))
     tags = [child.tag for case in suite for child in case]
     suite.attrib |= {
@@ -50,12 +50,12 @@ def _case(report: Report, run: Run, hop: HopReport, number: int) -> ElementTree.
         ElementTree.SubElement(case, "skipped", {"message": message})
     elif code != STREAMING:
         tag = "error" if code == NO_CONNECTION else "failure"
-        told = ElementTree.SubElement(case, tag, {"type": hop.verdict, "message": message})
-        told.text = _clean(f"Remedy: {run.remedy}") if run.remedy and hop.hop == run.hop else None
+        element = ElementTree.SubElement(case, tag, {"type": hop.verdict, "message": message})
+        element.text = _clean(f"Remedy: {run.remedy}") if run.remedy and hop.hop == run.hop else None
     return case
 
 
-def _hopless(run: Run) -> HopReport:
+def _without_hops(run: Run) -> HopReport:
     return HopReport(hop=run.hop, address="", verdict=run.verdict, evidence=run.evidence)
 
 

@@ -1,7 +1,7 @@
 """
-The arrivals while they happen, on a terminal: one strip that grows, and one line for each stream that ended.
+Progress on a terminal: a strip of arrivals that grows, and one line for each stream that ended.
 
-Quiet wherever standard error is no terminal: pipelines get the report alone.
+Nothing is printed where standard error is not a terminal: pipelines get the report alone.
 """
 
 import time
@@ -23,13 +23,13 @@ from streaming_operator.report.terminal import BARS, colour
 
 STRIP = 72
 REFRESHES = 12
-"""Pictures a second."""
+"""Redraws a second."""
 SHOWN = 8
-"""Ended streams that stay in sight."""
+"""Ended streams that stay visible."""
 
 
-class Picture(AbstractContextManager["Picture"]):
-    """`arrived` and `heard` go into a `Plan`; the first is called in the thread of the exchange."""
+class Progress(AbstractContextManager["Progress"]):
+    """`on_read` and `on_stream` go into a `Plan`; the first is called in the reader thread."""
 
     def __init__(self, subject: Subject, out: IO[str]) -> None:
         self._subject = subject
@@ -57,18 +57,18 @@ class Picture(AbstractContextManager["Picture"]):
         if self._console.is_terminal:
             self._live.stop()
 
-    def asks(self, model: str) -> None:
+    def set_model(self, model: str) -> None:
         """The model's name, once it is known."""
         self._subject = replace(self._subject, model=model)
 
-    def arrived(self, hop: Hop, at: float, size: int) -> None:
+    def on_read(self, hop: Hop, at: float, size: int) -> None:
         """One read of the stream that runs."""
         if hop is not self._hop or not self._reads or at < self._reads[-1][0]:
             self._reads.clear()
             self._hop, self._began = hop, time.monotonic() - at
         self._reads.append((at, size))
 
-    def heard(self, hop: Hop, encoding: Encoding, tokens: int, finding: Finding) -> None:
+    def on_stream(self, hop: Hop, encoding: Encoding, tokens: int, finding: Finding) -> None:
         """A stream ended and was judged."""
         mark = Text(f"  {self._subject.name(hop)}, {tokens} tokens, {encoding}: ", style="dim")
         mark.append(str(finding.verdict), style=colour(finding.verdict))
@@ -76,8 +76,8 @@ class Picture(AbstractContextManager["Picture"]):
         self._reads.clear()
 
     def _draw(self) -> Group:
-        asked = f"asking {self._subject.model}" if self._subject.model else "looking"
-        lines = [Text(f"{asked} at {self._subject.shown}", style="bold"), *self._ended]
+        activity = f"asking {self._subject.model}" if self._subject.model else "looking"
+        lines = [Text(f"{activity} at {self._subject.shown}", style="bold"), *self._ended]
         reads = list(self._reads)
         if reads and self._hop is not None:
             lines += [
@@ -93,7 +93,7 @@ class Picture(AbstractContextManager["Picture"]):
 
 
 def growing(reads: list[tuple[float, int]], now: float, width: int = STRIP) -> str:
-    """Bytes by their time of arrival, from the request until now; times in seconds."""
+    """A strip of bytes by their time of arrival, from the request until now; times in seconds."""
     until = max(now, reads[-1][0], 0.001)
     slots = [0] * width
     for at, size in reads:

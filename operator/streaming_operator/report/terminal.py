@@ -1,11 +1,11 @@
 """
-A report as text for people: verdict, evidence, remedy, then one line a hop with its arrivals.
+A report as text: verdict, evidence, remedy, then one line a hop with its arrivals.
 
 Colours only where the output is a terminal; characters that it cannot show are replaced.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import IO
+from typing import IO, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -15,21 +15,27 @@ from streaming_operator.report.exit_codes import INCONCLUSIVE, STREAMING, exit_c
 from streaming_operator.report.model import Arrival, Child, HopReport, Report
 
 WIDTH = 118
-"""Columns where the output is no terminal."""
+"""Columns where the output is not a terminal."""
 STRIP = 32
-"""Characters of a strip of arrivals, where there is room."""
+"""Characters of a strip of arrivals, where the terminal is wide enough."""
 NUMBERS = 84
-"""Columns that all the others of the table take."""
+"""Columns that the rest of the table takes."""
 NARROWEST = 100
 BARS = " ▁▂▃▄▅▆▇█"
 PLAIN_BARS = " .::==##@"
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Leave the error to the caller: rich would end the process with exit code 1, which means "not streaming"."""
+        raise
+
+
 def write(report: Report, out: IO[str]) -> None:
     """Print it; raises OSError where it cannot be written."""
-    console = Console(file=out, highlight=False, soft_wrap=True, emoji=False, markup=False)
-    room = console.width if console.is_terminal else WIDTH
-    console.width = max(room, NARROWEST)  # a table that is squeezed loses numbers; a terminal wraps
+    console = _Console(file=out, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    columns = console.width if console.is_terminal else WIDTH
+    console.width = max(columns, NARROWEST)  # a table that is too narrow loses numbers; a terminal wraps
     width = min(STRIP, max(console.width - NUMBERS, NARROWEST - NUMBERS))
     plain = not _shows(out, BARS)
     for part in _parts(report, plain, width):
@@ -47,8 +53,8 @@ def _parts(report: Report, plain: bool, width: int) -> Iterable[Text | Table | s
     if any(hop.arrivals for hop in hops):
         yield ""
         yield _hops(hops, plain, width)
-    for told, named in notes(hops):
-        yield Text(f" {named}: {told}", style="dim")
+    for note, names in notes(hops):
+        yield Text(f" {names}: {note}", style="dim")
     if report.children:
         yield ""
         yield _children(report.children)
@@ -57,10 +63,10 @@ def _parts(report: Report, plain: bool, width: int) -> Iterable[Text | Table | s
 def _sentence(report: Report) -> str:
     """The evidence, with the hop where there is more than one."""
     hops = report.decisive.hops
-    named = len(hops) > 1 and report.exit_code != STREAMING
-    told = f"{report.hop}: {report.evidence}" if named else report.evidence
-    who = report.fingerprint if report.exit_code != STREAMING else ""
-    return f"{told} (it looks like {who})" if who else told
+    with_hop = len(hops) > 1 and report.exit_code != STREAMING
+    evidence = f"{report.hop}: {report.evidence}" if with_hop else report.evidence
+    proxy = report.fingerprint if report.exit_code != STREAMING else ""
+    return f"{evidence} (it looks like {proxy})" if proxy else evidence
 
 
 def _hops(hops: Sequence[HopReport], plain: bool, width: int) -> Table:
@@ -98,19 +104,19 @@ def _children(children: Sequence[Child]) -> Table:
     table.add_column("state")
     for child in children:
         style = "" if child.healthy else "red"
-        told = f"{child.state}: {child.detail}" if child.detail else child.state
-        table.add_row(f"{child.kind}/{child.name}", Text(told, style=style))
+        state = f"{child.state}: {child.detail}" if child.detail else child.state
+        table.add_row(f"{child.kind}/{child.name}", Text(state, style=style))
     return table
 
 
 def notes(hops: Sequence[HopReport]) -> tuple[tuple[str, str], ...]:
-    """Each note once, with the hops that it is about."""
-    told = dict.fromkeys(hop.note for hop in hops if hop.note)
-    return tuple((note, ", ".join(hop.hop for hop in hops if hop.note == note)) for note in told)
+    """Each note once, with the hops that have it."""
+    distinct = dict.fromkeys(hop.note for hop in hops if hop.note)
+    return tuple((note, ", ".join(hop.hop for hop in hops if hop.note == note)) for note in distinct)
 
 
 def strip(arrivals: Sequence[Arrival], until: float, *, plain: bool = False, width: int = STRIP) -> str:
-    """How many tokens came when: a bar a time slot, high where most came; `until` is in milliseconds."""
+    """Tokens over time: one bar a time slot, its height the slot's share of the most; `until` is in milliseconds."""
     slots = [0] * width
     for arrival in arrivals:
         at = min(int(arrival.milliseconds / until * width), width - 1) if until > 0 else 0
@@ -131,7 +137,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def colour(verdict: str) -> str:
-    """Green, yellow, red."""
+    """Green for streaming, yellow for inconclusive, else red."""
     code = exit_code(verdict)
     return "green" if code == STREAMING else "yellow" if code == INCONCLUSIVE else "red"
 

@@ -1,7 +1,7 @@
 """
-A report as metrics for Prometheus' textfile collector: for those who probe by cron and alert on it.
+A report as metrics for Prometheus' textfile collector, such as for a cron job with alerts.
 
-Written beside the file and moved onto it, so a scrape never sees half of it.
+The file is written under another name and then renamed, so that a scrape never reads half of it.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _OF_HOP: dict[str, tuple[str, Callable[[HopReport], float | None]]] = {
 
 
 def write(report: Report, path: Path) -> None:
-    """Replace the file; raises OSError, and then the old one stays."""
+    """Replace the file; raises OSError and then leaves the old one."""
     registry = CollectorRegistry()
     of = {"subject": report.subject, "model": report.model or ""}
 
@@ -41,8 +41,8 @@ def write(report: Report, path: Path) -> None:
     for name, (text, value) in _OF_HOP.items():
         measured = gauge(name, f"{text} Of the deciding run.", "hop")
         for hop in report.decisive.hops:
-            if (found := value(hop)) is not None:
-                measured.labels(**of, hop=hop.hop).set(found)
+            if (seconds := value(hop)) is not None:
+                measured.labels(**of, hop=hop.hop).set(seconds)
     write_to_textfile(str(path), registry)
 
 

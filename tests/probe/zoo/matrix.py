@@ -49,7 +49,7 @@ def table(cases: Sequence[Case]) -> str:
     lines = ["| proxy | fault | verdict | hop | remedy |", "|---|---|---|---|---|"]
     for case in cases:
         row = keeper.row(case)
-        advice = row.told(NAMES[case.known]).replace("|", "\\|") if row else ""
+        advice = row.sentence(NAMES[case.known]).replace("|", "\\|") if row else ""
         lines.append(f"| {case.proxy} | {case.fault} | `{case.expected}` | {case.hop} | {advice} |")
     return "\n".join(lines) + "\n"
 

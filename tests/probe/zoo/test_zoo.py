@@ -57,7 +57,7 @@ def test_case(name: str, outcomes: dict[str, Outcome]) -> None:
     assert result is not None
     assert (result.verdict, result.hop) == (case.expected, case.hop), result.message
     row = keeper.row(case)
-    advice = f". Remedy: {row.told(NAMES[case.known])}" if row else ""
+    advice = f". Remedy: {row.sentence(NAMES[case.known])}" if row else ""
     assert result.message.endswith(advice), result.message
     assert ("Remedy" in result.message) == bool(row), result.message
     assert case.fingerprint in result.message

@@ -4,7 +4,7 @@ import pytest
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.cli import options
-from streaming_operator.cli.options import Way
+from streaming_operator.cli.options import RequestOptions
 from streaming_operator.probe.http.request import Api
 
 
@@ -24,7 +24,7 @@ from streaming_operator.probe.http.request import Api
 )
 def test_path_of_the_api(url: str, api: Api | None, path: str) -> None:
     """A base, its /v1, or the path of any of the APIs; the option wins over the path."""
-    assert options.target(Hop.EXPOSURE, f"http://{url}", None, Way(api)).path == path
+    assert options.target(Hop.EXPOSURE, f"http://{url}", None, RequestOptions(api)).path == path
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,15 @@ def test_path_of_the_api(url: str, api: Api | None, path: str) -> None:
 )
 def test_where_to_connect_and_as_whom(url: str, via: str | None, expected: tuple[str, str, int, str]) -> None:
     """--via changes the address alone: host header and server name stay those of the URL."""
-    target = options.target(Hop.EXPOSURE, url, via, Way())
+    target = options.target(Hop.EXPOSURE, url, via, RequestOptions())
     assert (target.scheme, target.address, target.port, target.host) == expected
 
 
 def test_http2_is_asked_for_as_wanted() -> None:
     """For every URL of the command."""
-    assert [options.target(Hop.POD, "x", None, Way(http2=wanted)).http2 for wanted in (False, True)] == [
+    assert [
+        options.target(Hop.POD, "x", None, RequestOptions(http2=wanted)).http2 for wanted in (False, True)
+    ] == [
         False,
         True,
     ]
@@ -56,5 +58,5 @@ def test_http2_is_asked_for_as_wanted() -> None:
 
 def test_a_query_is_not_shown() -> None:
     """It may hold a secret."""
-    target = options.target(Hop.EXPOSURE, "https://x:8443/v1?key=s3cret", None, Way())
+    target = options.target(Hop.EXPOSURE, "https://x:8443/v1?key=s3cret", None, RequestOptions())
     assert options.shown(target) == "https://x:8443/v1/chat/completions"

@@ -3,13 +3,13 @@
 import pytest
 
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.judge.fingerprint import Proxy, seen
+from streaming_operator.probe.judge.fingerprint import Proxy, proxy_of
 from tests.unit.probe.streams import DONE, HEAD, healthy, held, paced, record, token, usage
 
 
 def page(status: int, body: bytes, headers: bytes = b"") -> object:
     head = b"HTTP/1.1 %d X\r\n%scontent-length: %d\r\n\r\n" % (status, headers, len(body))
-    return seen(record([(0.1, head + body)]))
+    return proxy_of(record([(0.1, head + body)]))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def page(status: int, body: bytes, headers: bytes = b"") -> object:
 def test_headers(header: bytes, proxy: Proxy) -> None:
     """What a proxy adds to an answer that it passes on."""
     t = record([(0.1, HEAD + header + b"\r\n\r\n" + token() + token(finish="stop") + DONE), (0.2, b"")])
-    found = seen(t)
+    found = proxy_of(t)
     assert found is not None
     assert (found.proxy, found.author) == (proxy, False)
 
@@ -52,7 +52,7 @@ def test_error_pages(status: int, body: bytes, headers: bytes, proxy: Proxy, fro
 
 def test_corked_bursts_are_haproxy_like() -> None:
     """200 ms between bursts: a corked socket of Linux."""
-    found = seen(healthy(held(paced(64, 0.02), 0.2), generation=1260.0))
+    found = proxy_of(healthy(held(paced(64, 0.02), 0.2), generation=1260.0))
     assert found is not None
     assert Proxy.HAPROXY is found.proxy
 
@@ -60,7 +60,7 @@ def test_corked_bursts_are_haproxy_like() -> None:
 @pytest.mark.parametrize("gap", [0.005, 0.02, 0.2])
 def test_bare_answers_bear_no_marks(gap: float) -> None:
     """A healthy stream of a model server, at any pace."""
-    assert seen(healthy(paced(64, gap), generation=63 * gap * 1000)) is None
+    assert proxy_of(healthy(paced(64, gap), generation=63 * gap * 1000)) is None
 
 
 def test_engines_json_is_nobodys_page() -> None:
@@ -74,8 +74,8 @@ def test_default_silences() -> None:
         (0.0, HEAD + b"transfer-encoding: chunked\r\n\r\n"),
         (0.1, b"%x\r\n%s\r\n" % (len(token()), token())),
     ]
-    found = seen(record(start, Ending.CLOSED, 50.15))
+    found = proxy_of(record(start, Ending.CLOSED, 50.15))
     assert found is not None
     assert Proxy.HAPROXY is found.proxy
     whole = [(0.0, HEAD + b"\r\n" + token() + token(finish="stop") + usage(2, 1.0) + DONE), (50.0, b"")]
-    assert seen(record(whole)) is None
+    assert proxy_of(record(whole)) is None

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from streaming_operator.probe.stream.formats import NOTHING, EventContent, Kind, Metrics, read
+from streaming_operator.probe.stream.formats import EMPTY, EventContent, Kind, Metrics, read
 from streaming_operator.probe.stream.sse import Event
 
 TIMINGS = {
@@ -156,19 +156,19 @@ def test_error_event_of_chat(error: object) -> None:
 )
 def test_strange_events_say_nothing(data: str) -> None:
     """What is none of the three formats neither counts nor breaks anything."""
-    assert read(Event(data)) == NOTHING
+    assert read(Event(data)) == EMPTY
 
 
 def test_brackets_nested_deeper_than_a_parser_goes() -> None:
     """Such an event says nothing."""
-    assert read(Event("[" * 100_000)) == NOTHING
+    assert read(Event("[" * 100_000)) == EMPTY
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "9" * 400, "true"])
 def test_numbers_that_no_answer_has(value: str) -> None:
     """JSON's numbers have no bounds; those that cannot be are as if not told."""
     event = f'{{"usage": {{"completion_tokens": {value}}}, "metrics": {{"generation_time_ms": {value}}}}}'
-    assert read(Event(event)) == NOTHING
+    assert read(Event(event)) == EMPTY
 
 
 def test_words_of_a_server_steer_no_terminal() -> None:

@@ -106,7 +106,7 @@ def test_responses_end_with_their_last_event() -> None:
 def test_reads_are_told_as_they_come() -> None:
     """Whoever draws a picture hears of each read, headers and framing included, but not of the close."""
     heard: list[tuple[float, int]] = []
-    recorder = Recorder(heard=lambda at, size: heard.append((at, size)))
+    recorder = Recorder(on_read=lambda at, size: heard.append((at, size)))
     for at, data in ((0.1, HEAD), (0.2, b"\r\n"), (0.3, token()), (0.4, b"")):
         recorder.read(at, data)
     assert heard == [(0.1, len(HEAD)), (0.2, 2), (0.3, len(token()))]

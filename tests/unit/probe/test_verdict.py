@@ -231,7 +231,7 @@ def test_promised_first_token() -> None:
     assert Verdict.STREAMING is verdict(late, max_ttft=3.0)
     found = judge(Attempt(late), max_ttft=1.0)
     assert (found.verdict, found.symptom) == (Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST)
-    assert "first token came after 2.00 s, allowed are 1 s" in found.evidence
+    assert "first token came after 2.00 s, the limit is 1 s" in found.evidence
 
 
 def test_promised_gap() -> None:
@@ -241,7 +241,7 @@ def test_promised_gap() -> None:
     assert Verdict.STREAMING is verdict(paused, max_gap=2.0)
     found = judge(Attempt(paused), max_gap=1.0)
     assert (found.verdict, found.symptom) == (Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP)
-    assert "a pause of 1.52 s between two tokens, allowed are 1 s" in found.evidence
+    assert "a pause of 1.52 s between two tokens, the limit is 1 s" in found.evidence
 
 
 def test_what_holds_back_comes_before_what_is_late() -> None:

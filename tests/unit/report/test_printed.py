@@ -13,7 +13,7 @@ import pytest
 
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.report import Child, Report, html, junit, terminal, textfile
-from streaming_operator.report.live import Picture, growing
+from streaming_operator.report.live import Progress, growing
 from streaming_operator.report.model import Arrival, as_json
 from tests.unit.report.reports import FINE, STORED, SUBJECT, report, result
 
@@ -146,8 +146,8 @@ def test_live_picture_grows_and_is_quiet_without_a_terminal() -> None:
     """Bytes by their time; nothing at all into a file."""
     assert growing([(0.1 * n, 5) for n in range(4)], 0.8, 8) == "▕" + "█" * 4 + "    ▏"
     out = io.StringIO()
-    with Picture(replace(SUBJECT), out) as picture:
+    with Progress(replace(SUBJECT), out) as progress:
         for hop in report(result(V.STREAMING)).decisive.hops:
             assert hop.arrivals
-        picture.arrived(next(iter(SUBJECT.names)), 0.1, 10)
+        progress.on_read(next(iter(SUBJECT.names)), 0.1, 10)
     assert out.getvalue() == ""

@@ -1,1 +1,1 @@
-"""One HTTP exchange: a request out, a response in, over a socket whose reads carry the time they arrived."""
+"""One HTTP exchange: send a request, read its response, over a socket whose reads have an arrival time."""

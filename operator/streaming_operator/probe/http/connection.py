@@ -1,8 +1,8 @@
 """
-The way to an answer: one address, one new connection, one request; `listening` reads what comes back.
+One exchange: resolve an address, connect, send one request; `reader` reads the response.
 
 Connecting and TLS happen in a pool of threads, before any clock starts. TLS runs over memory buffers, so that the
-kernel stamps its records as well. No redirects, no reuse of connections, every wait and every size has a cap.
+kernel stamps its records as well. No redirects, no reuse of connections; every wait and every size is limited.
 """
 
 import asyncio
@@ -43,32 +43,32 @@ __all__ = [
 ]
 
 _READ = 64 * 1024
-_TURN = threading.Lock()
-"""Held by the one of the pool that computes: a hundred that want the interpreter would keep the listener from it."""
+_COMPUTING = threading.Lock()
+"""Only one pool thread computes at a time, so that the reader thread gets the GIL."""
 _THREADS = ThreadPoolExecutor(max_workers=128, thread_name_prefix="probe")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to ask. `address` is an IP, or a name that is resolved once and then pinned."""
+    """Where a request is sent. `address` is an IP, or a name that is resolved once and then pinned."""
 
     hop: Hop
     address: str
     port: int
     scheme: Literal["http", "https"] = "http"
     host: str = ""
-    """Host header and, without its port, the server name of TLS; the address if empty."""
+    """Host header and, without its port, the TLS server name; the address if empty."""
     path: str = CHAT_PATH
     ca: str | None = field(default=None, repr=False)
-    """PEM bundle that is trusted instead of the system's roots; at the public URL beside them."""
+    """PEM bundle that is trusted instead of the system's roots; at the public URL in addition to them."""
     http2: bool = False
-    """HTTP/2 is wanted: offered by ALPN over TLS, taken for granted (prior knowledge) without TLS."""
+    """Speak HTTP/2: offered by ALPN over TLS, by prior knowledge without TLS."""
     named_by_cluster: bool = False
     """The API server or the administrator named the address, not the resource's author."""
 
     @property
     def host_header(self) -> str:
-        """What the edge routes by; the port only where it is not the scheme's own."""
+        """What the edge routes by; with the port only where it is not the scheme's default."""
         if self.host:
             return self.host
         bare = f"[{self.address}]" if ":" in self.address else self.address
@@ -76,7 +76,7 @@ class Target:
 
     @property
     def server_name(self) -> str:
-        """What the certificate must be for."""
+        """The name that the certificate must be valid for."""
         return self.host.removeprefix("[").rpartition("]")[0] or self.host.partition(":")[0] or self.address
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Target:
 
 
 class NoResponseError(Exception):
-    """No connection, or none that could carry the request; `detail` is a clause for people."""
+    """No connection, or none that could carry the request; `detail` is a clause of the message to users."""
 
     def __init__(self, cause: NoResponse, detail: str) -> None:
         super().__init__(detail)
@@ -93,10 +93,10 @@ class NoResponseError(Exception):
 
 
 async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
-    """The target with its address judged and pinned; raises NoResponseError."""
+    """The target with its address checked and pinned; raises NoResponseError."""
     is_name = not _is_ip(target.address)
     by_dns = is_name and not target.named_by_cluster
-    addresses = await _look_up(target.address, target.port) if is_name else [target.address]
+    addresses = await _addresses_of(target.address, target.port) if is_name else [target.address]
     if by_dns:
         guard = await _with_names(guard)
     refusals = []
@@ -108,7 +108,7 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
             refusal is None
             and key is not None
             and target.hop in (Hop.EXPOSURE, Hop.PUBLIC)
-            and not guard.local
+            and not guard.own_key
         ):
             refusal = key_refused(address, target.scheme)
         if refusal is None:
@@ -117,20 +117,19 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
     raise NoResponseError(NoResponse.REFUSED_BY_US, "; ".join(refusals))
 
 
-async def exchange(target: Target, request: Request, reader: ResponseSink, limits: Limits) -> ExchangeEnd:
+async def exchange(target: Target, request: Request, sink: ResponseSink, limits: Limits) -> ExchangeEnd:
     """
-    Send the request to a pinned target and hand every read to `reader`, in the listener's thread; raises
-    NoResponseError.
+    Send the request to a pinned target and pass every read to *sink*, in the reader thread; raises NoResponseError.
     """
-    talk = _Dial(target, limits, reader_thread())
+    dial = _Dial(target, limits, reader_thread())
     done: Future[ExchangeEnd] = Future()
-    done.set_running_or_notify_cancel()  # from here on only its end ends it
-    _THREADS.submit(talk.run, request, reader, done)
+    done.set_running_or_notify_cancel()  # it cannot be cancelled any more, only completed
+    _THREADS.submit(dial.run, request, sink, done)
     work = asyncio.wrap_future(done)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        talk.abandon()
+        dial.abort()
         with contextlib.suppress(NoResponseError, OSError):
             await work
         raise
@@ -150,28 +149,28 @@ def _connect_times(target: Target, count: int, patience: float) -> tuple[float, 
         try:
             socket.create_connection((target.address, target.port), patience).close()
         except OSError:
-            break  # the exchange that follows says why
+            break  # the exchange that follows reports the error
         times.append(time.monotonic() - begin)
     return tuple(times)
 
 
 async def _with_names(guard: Guard) -> Guard:
-    """The guard with its names as addresses; a name that has none hides nothing."""
+    """The guard with the addresses of its names; a name without any refuses nothing."""
     refused = guard.refused
     for name in guard.refused_names:
         with contextlib.suppress(NoResponseError):
-            refused += tuple(await _look_up(name, 443))
+            refused += tuple(await _addresses_of(name, 443))
     return replace(guard, refused=refused)
 
 
-async def _look_up(name: str, port: int) -> list[str]:
+async def _addresses_of(name: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
-    look = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    resolve_name = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
     try:
-        found = await loop.run_in_executor(_THREADS, look)
+        entries = await loop.run_in_executor(_THREADS, resolve_name)
     except (OSError, UnicodeError) as error:
         raise NoResponseError(NoResponse.DNS, f"{name} has no address: {_reason(error)}") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def _is_ip(address: str) -> bool:
@@ -183,82 +182,82 @@ def _is_ip(address: str) -> bool:
 
 
 class _Dial:
-    """One exchange up to its request, run by one thread; `abandon` may be called from another."""
+    """Connects and sends the request, in one thread; `abort` may be called from another."""
 
-    def __init__(self, target: Target, limits: Limits, listener: ReaderThread) -> None:
+    def __init__(self, target: Target, limits: Limits, reader: ReaderThread) -> None:
         self._target = target
         self._limits = limits
-        self._listener = listener
+        self._reader = reader
         self._lock = threading.Lock()
-        self._abandoned = False
+        self._aborted = False
         self._socket: socket.socket | None = None
         self._tls: tls.Session | None = None
 
-    def abandon(self) -> None:
-        """End it: whoever waits for bytes sees a close."""
+    def abort(self) -> None:
+        """Shut the connection down: whoever waits for bytes gets a close."""
         with self._lock:
-            self._abandoned = True
+            self._aborted = True
             if self._socket is not None:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
-    def run(self, request: Request, reader: ResponseSink, done: "Future[ExchangeEnd]") -> None:
-        """Connect, ask and leave the rest to the listener; `done` gets how it ended, or NoResponseError."""
+    def run(self, request: Request, sink: ResponseSink, done: "Future[ExchangeEnd]") -> None:
+        """Connect, send and leave the rest to the reader thread; `done` gets how it ended, or NoResponseError."""
         try:
-            line = self._asked(request, reader, done)
-        except Exception as error:  # noqa: BLE001 - the one who awaits `done` gets it
+            exchange = self._sent(request, sink, done)
+        except Exception as error:  # noqa: BLE001 - whoever awaits `done` gets it
             if self._socket is not None:
                 self._socket.close()
             done.set_exception(error)
             return
-        self._listener.add(line)
+        self._reader.add(exchange)
 
-    def _asked(self, request: Request, reader: ResponseSink, done: "Future[ExchangeEnd]") -> Exchange:
+    def _sent(self, request: Request, sink: ResponseSink, done: "Future[ExchangeEnd]") -> Exchange:
         try:
             sock = self._connect()
         except OSError as error:
             raise NoResponseError(NoResponse.CONNECT, f"{self._target}: {_reason(error)}") from error
         deadline = time.monotonic() + self._limits.connect
-        with _TURN:
+        with _COMPUTING:
             if self._target.scheme == "https":
-                self._tls = self._shake_hands(sock, deadline)
-            spoken = self._tls.http2 if self._tls else self._target.http2
-            response: Codec = http2.Http2Codec() if spoken else http1.Http1Codec()
-            reader.begin(response)
-            line = Exchange(sock, self._tls, response, reader, self._limits, done)
+                self._tls = self._handshake(sock, deadline)
+            speaks_http2 = self._tls.http2 if self._tls else self._target.http2
+            codec: Codec = http2.Http2Codec() if speaks_http2 else http1.Http1Codec()
+            sink.begin(codec)
+            exchange = Exchange(sock, self._tls, codec, sink, self._limits, done)
             try:
-                self._open(sock, response, deadline)
+                self._open(sock, codec, deadline)
             except OSError as error:
                 raise NoResponseError(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
-            asked = response.request(request, self._target.scheme)
-            data = self._tls.wrap(asked) if self._tls else asked
+            plain = codec.request(request, self._target.scheme)
+            data = self._tls.wrap(plain) if self._tls else plain
         try:
             sock.settimeout(self._limits.connect)
-            line.ask(data)
+            exchange.ask(data)
         except OSError as error:
             raise NoResponseError(NoResponse.LOST, f"{self._target}: {_reason(error)}") from error
-        return line
+        return exchange
 
     def _connect(self) -> socket.socket:
         sock = socket.create_connection((self._target.address, self._target.port), self._limits.connect)
         with self._lock:
             self._socket = sock
-            if self._abandoned:
+            if self._aborted:
                 sock.shutdown(socket.SHUT_RDWR)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stamp_arrivals(sock)
         return sock
 
-    def _shake_hands(self, sock: socket.socket, deadline: float) -> tls.Session:
+    def _handshake(self, sock: socket.socket, deadline: float) -> tls.Session:
         target, data, done = self._target, b"", False
         try:
             roots = target.hop is Hop.PUBLIC
             session = tls.Session(target.server_name, target.ca, http2=target.http2, roots=roots)
             while True:
                 try:
-                    done = session.shake_hands(data)
+                    done = session.handshake(data)
                 finally:
-                    sock.sendall(session.pending())  # also the alert that says why not
+                    sock.sendall(session.pending())  # also the alert that tells the peer why not
                 if done:
                     return session
                 data = _receive_before(sock, deadline)
@@ -269,17 +268,17 @@ class _Dial:
                 NoResponse.TLS, f"{target} as {target.server_name}: {_reason(error)}"
             ) from error
 
-    def _open(self, sock: socket.socket, response: Codec, deadline: float) -> None:
-        """What the version of HTTP wants to have said before the request."""
-        self._send(sock, response.opening())
+    def _open(self, sock: socket.socket, codec: Codec, deadline: float) -> None:
+        """Send and receive what the version of HTTP requires before the request."""
+        self._send(sock, codec.opening())
         data = b""  # the handshake's last read may hold the first frames already
-        while not response.ready:
+        while not codec.ready:
             plain = self._tls.unwrap(data) if self._tls else data
-            for part in response.feed(plain):
+            for part in codec.feed(plain):
                 if isinstance(part, Broken | Reset):
                     raise NoResponseError(NoResponse.LOST, f"{self._target}: no HTTP/2 there: {part.why}")
-            self._send(sock, response.replies())
-            if not response.ready:
+            self._send(sock, codec.replies())
+            if not codec.ready:
                 data = _receive_before(sock, deadline)
                 if not data:
                     raise ConnectionResetError("the peer closed the connection before the request")
@@ -292,17 +291,17 @@ class _Dial:
 
 
 def _receive_before(sock: socket.socket, deadline: float) -> bytes:
-    """What the peer says before the request; others have their turn while it is awaited."""
+    """What the peer sends before the request; other threads may compute while it is awaited."""
     sock.settimeout(max(deadline - time.monotonic(), 0.001))
-    _TURN.release()
+    _COMPUTING.release()
     try:
         return sock.recv(_READ)
     finally:
-        _TURN.acquire()
+        _COMPUTING.acquire()
 
 
 def _reason(error: BaseException) -> str:
-    """The cause in words, without the interpreter's decoration."""
+    """The cause of an error without error numbers and class names."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

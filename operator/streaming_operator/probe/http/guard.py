@@ -1,8 +1,8 @@
 """
-Where a probe may connect. Pure: addresses are given, already resolved.
+Where a probe may connect, and where an API key may be sent. Pure: addresses are already resolved.
 
-A resource's author chooses host names, and DNS can answer anything; so every address is judged after
-resolution and the judged address is the one that is connected to.
+A resource's author chooses host names, and DNS can answer anything; so every address is judged after resolution, and
+the judged address is the one that is connected to.
 """
 
 import ipaddress
@@ -21,10 +21,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What is allowed beyond the rules that always hold."""
+    """What is allowed or refused beyond the rules that always hold."""
 
     local: bool = False
     """A person at a terminal may probe their own machine; the operator may not."""
+    own_key: bool = False
+    """The person who probes gave the key: it may go over plain http to a public address."""
     refused: tuple[str, ...] = ()
     """Addresses and networks never connected to, e.g. the API server's."""
     refused_names: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ def forbidden(address: str, guard: Guard, *, by_dns: bool = False) -> str | None
 
 
 def _refused_by_dns(ip: Address, address: str, guard: Guard) -> str | None:
-    """Why a name alone must not lead there: an author could else ask what only the operator can reach."""
+    """Why a name must not lead there: its author could otherwise probe what only the operator can reach."""
     if _within(ip, guard.refused_by_dns):
         return f"{address} belongs to the cluster itself"
     if ip.is_global or _within(ip, guard.allowed_by_dns):
@@ -70,10 +72,10 @@ def _within(ip: Address, networks: tuple[str, ...]) -> bool:
 
 def api_server(host: str) -> Guard:
     """
-    The guard against the API server at this address or name.
+    A guard that refuses the API server at this address or name.
 
-    Its address tells a bit more: an IPv6 Service network has at most 20 bits for hosts, so its whole /108 is the
-    cluster's. In IPv4, Service networks are private and no name leads there anyway.
+    An IPv6 Service network has at most 20 bits for hosts, so the address's whole /108 is the cluster's. In IPv4,
+    Service networks are private, where no name may lead anyway.
     """
     try:
         ip = ipaddress.ip_address(host)
@@ -90,7 +92,7 @@ def key_refused(address: str, scheme: str) -> str | None:
 
 
 def _plain(ip: Address) -> Address:
-    """The IPv4 address inside an IPv6 one: it is the one that is reached."""
+    """The IPv4 address embedded in an IPv6 one: that is the one that is reached."""
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return ip.ipv4_mapped

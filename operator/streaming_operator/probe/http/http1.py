@@ -1,8 +1,8 @@
 """
-An HTTP/1.1 response, incrementally: bytes in, head, body pieces and the end out; chunk frames stay visible.
+Codec of HTTP/1.1: decodes incrementally into head, body pieces and end, with the chunk that carried each piece.
 
-h11 does the parsing (docs/decisions/0020): it is maintained, does no I/O, and tells where each chunk begins and
-ends, which client libraries hide. Pure; it knows nothing of events or time.
+h11 does the parsing (docs/decisions/0020): it is maintained, does no I/O, and reports where each chunk begins and ends,
+which client libraries hide. Pure; it knows nothing of events or time.
 """
 
 from collections.abc import Iterator
@@ -10,18 +10,27 @@ from collections.abc import Iterator
 import h11
 
 from streaming_operator.probe.http.request import Request
-from streaming_operator.probe.http.response import Body, Broken, End, Head, Part, Piece, Unreadable, readable
+from streaming_operator.probe.http.response import (
+    Body,
+    Broken,
+    DecodingError,
+    End,
+    Head,
+    Part,
+    Piece,
+    readable,
+)
 
 
 class Http1Codec:
-    """The answer to one request (`response.Codec`)."""
+    """One request and its response (`response.Codec`)."""
 
     version = "HTTP/1.1"
     ready = True
 
     def __init__(self) -> None:
         self._connection = h11.Connection(our_role=h11.CLIENT)
-        # h11 is a state machine of both sides: it must believe that it sent the request.
+        # h11 tracks both sides: it decodes a response only after a request went through it.
         self._connection.send(
             h11.Request(method="POST", target="/", headers=[("Host", "probe"), ("Content-Length", "0")])
         )
@@ -31,25 +40,25 @@ class Http1Codec:
         self._over = False
 
     def opening(self) -> bytes:
-        """A connection of HTTP/1.1 begins with the request."""
+        """Nothing: a connection of HTTP/1.1 begins with the request."""
         return b""
 
     def request(self, request: Request, scheme: str) -> bytes:
-        """The whole request; the scheme is in no line of it."""
+        """The whole request; the scheme is not part of it."""
         return request.http1()
 
     def replies(self) -> bytes:
-        """HTTP/1.1 obliges a client to nothing."""
+        """Nothing: HTTP/1.1 requires no replies from a client."""
         return b""
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """Take the next bytes (empty: the peer closed); give what they hold."""
+        """Decode the next bytes (empty: the peer closed) into parts."""
         if self._over:
             return
         try:
             self._connection.receive_data(data)
             yield from self._parts()
-        except (h11.RemoteProtocolError, Unreadable) as error:
+        except (h11.RemoteProtocolError, DecodingError) as error:
             self._over = True
             yield Broken(readable(str(error)))
 
@@ -60,12 +69,12 @@ class Http1Codec:
                 return
             if isinstance(event, h11.Response):
                 head = self._head(event)
-                yield head  # before its coding is judged: a refusal keeps its status
+                yield head  # before its coding is checked: the status is known even if the body cannot be decoded
                 self._body = Body(head)
             elif isinstance(event, h11.Data) and self._body is not None:
                 for data in self._body.decode(bytes(event.data)):
                     yield Piece(data, self._frame)
-                # Counted at its end: h11 forgets the start of a chunk whose size line came a read earlier.
+                # Counted at its end: h11 does not report the start of a chunk whose size line came a read earlier.
                 self._frame += event.chunk_end
             elif isinstance(event, h11.EndOfMessage):
                 self._over = True

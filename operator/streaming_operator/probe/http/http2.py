@@ -1,12 +1,12 @@
 """
-An HTTP/2 response on a connection of its own, incrementally: bytes in, head, body pieces and the end out.
+Codec of HTTP/2 for one request a connection: decodes incrementally into head, body pieces and end.
 
-h2 does the parsing (docs/decisions/0020): no I/O, one event a DATA frame, so frames stay visible. Pure; what has to
-be sent comes out as bytes too. Our windows are larger than any answer that is read and are
-refilled long before they run out, so flow control never paces the stream from our side.
+h2 does the parsing (docs/decisions/0020): no I/O, and one event a DATA frame, so that frames can be counted. Pure; what
+has to be sent is returned as bytes. Our flow-control windows are larger than any response that is read and are
+refilled long before they are used up, so that they never slow the stream down.
 
-GOAWAY frames are taken out before h2 sees them: h2 calls a connection closed at the first, but a proxy that
-reloads sends one and then finishes the stream that runs (RFC 9113, 6.8).
+GOAWAY frames are removed before h2 gets them: h2 treats the connection as closed at the first, but a proxy that reloads
+sends one and then finishes the running stream (RFC 9113, 6.8).
 """
 
 from collections.abc import Iterator
@@ -22,32 +22,32 @@ from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import (
     Body,
     Broken,
+    DecodingError,
     End,
     Head,
     Part,
     Piece,
     Reset,
-    Unreadable,
     readable,
 )
 
 WINDOW = 16 * 1024 * 1024
-"""Bytes the peer may send unasked, on the stream and on the connection: above `wire.Limits.size`."""
+"""Bytes that the peer may send without an update, on the stream and on the connection: above `Limits.size`."""
 _FRAME_HEAD = 9
 _SETTINGS, _GOAWAY = 4, 7
 _STREAM = 1
 """The only stream of a connection that carries one request."""
 _INITIAL_WINDOW = 65_535
-"""What a connection starts with, whatever the settings say (RFC 9113, 6.9.2)."""
+"""A connection's window before any update, independent of the settings (RFC 9113, 6.9.2)."""
 _DEBUG_KEPT = 80
-"""Bytes of a GOAWAY's free text that are told."""
+"""Bytes of a GOAWAY's debug data that are kept."""
 
 
 class Http2Codec:
     """
-    The answer to one request (`response.Codec`).
+    One request and its response (`response.Codec`).
 
-    The request waits for the peer's settings: some servers refuse a body that comes before they are known.
+    The request waits for the peer's settings: some servers refuse a body that is sent before them.
     """
 
     version = "HTTP/2"
@@ -62,7 +62,7 @@ class Http2Codec:
         self._over = False
 
     def opening(self) -> bytes:
-        """The preface, our settings and the connection's window."""
+        """The preface, our settings and the update of the connection's window."""
         self._connection.local_settings = Settings(
             client=True,
             initial_values={SettingCodes.ENABLE_PUSH: 0, SettingCodes.INITIAL_WINDOW_SIZE: WINDOW},
@@ -73,7 +73,7 @@ class Http2Codec:
 
     def request(self, request: Request, scheme: str) -> bytes:
         """
-        The request: HEADERS, and as much of the body as the peer's window takes (64 KiB unless it says less).
+        The request: HEADERS, and as much of the body as the peer's window allows (64 KiB unless it sets less).
         """
         pseudo = [
             (":method", request.method),
@@ -88,25 +88,25 @@ class Http2Codec:
         return self.replies()
 
     def replies(self) -> bytes:
-        """Acknowledgements, window updates, and what is left of the body."""
+        """Acknowledgements, window updates, and the rest of the body."""
         return self._connection.data_to_send()
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """Take the next bytes (empty: the peer closed, which ends no message of HTTP/2)."""
+        """Decode the next bytes (empty: the peer closed, which does not end a message of HTTP/2)."""
         if self._over:
             return
         self._received += data
         try:
             for frame in self._frames():
                 yield from self._parts(frame)
-        except (ProtocolError, Unreadable) as error:
+        except (ProtocolError, DecodingError) as error:
             yield self._end(Broken(readable(str(error)) or type(error).__name__))
 
     def _frames(self) -> Iterator[bytes]:
-        """Whole frames, one after the other."""
+        """The complete frames received so far."""
         while len(self._received) >= _FRAME_HEAD and not self._over:
             if not self.ready and self._received[3] != _SETTINGS:
-                # RFC 9113, 3.4: the first frame is SETTINGS. "HTTP/1.1 400" is none.
+                # RFC 9113, 3.4: the first frame is SETTINGS; "HTTP/1.1 400" is not.
                 raise ProtocolError("the peer does not speak HTTP/2")
             length = _FRAME_HEAD + int.from_bytes(self._received[:3], "big")
             if length > _FRAME_HEAD + self._connection.max_inbound_frame_size:
@@ -128,7 +128,7 @@ class Http2Codec:
                 self._send_body()
             elif isinstance(event, events.ResponseReceived):
                 head = _head(event)
-                yield head  # before its coding is judged: a refusal keeps its status
+                yield head  # before its coding is checked: the status is known even if the body cannot be decoded
                 self._body = Body(head)
             elif isinstance(event, events.DataReceived) and self._body is not None:
                 self._frame += 1
@@ -144,8 +144,8 @@ class Http2Codec:
         last, code = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big")
         if code or last < _STREAM:
             text = payload[8 : 8 + _DEBUG_KEPT].decode("ascii", "replace")
-            told = f" ({text})" if text and text.isprintable() else ""
-            yield self._end(Reset(f"GOAWAY, {_words(code)}{told}"))
+            debug = f" ({text})" if text and text.isprintable() else ""
+            yield self._end(Reset(f"GOAWAY, {_words(code)}{debug}"))
 
     def _end(self, part: Part) -> Part:
         self._over = True
@@ -153,8 +153,8 @@ class Http2Codec:
 
     def _send_body(self) -> None:
         while self._unsent:
-            room = self._connection.local_flow_control_window(_STREAM)
-            size = min(room, self._connection.max_outbound_frame_size, len(self._unsent))
+            window = self._connection.local_flow_control_window(_STREAM)
+            size = min(window, self._connection.max_outbound_frame_size, len(self._unsent))
             if size <= 0:
                 return
             piece, self._unsent = self._unsent[:size], self._unsent[size:]
@@ -162,9 +162,9 @@ class Http2Codec:
 
 
 def _head(event: events.ResponseReceived) -> Head:
-    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers or ()]
-    status = next((value for name, value in named if name == ":status"), "0")
-    headers = tuple((name, value) for name, value in named if not name.startswith(":"))
+    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers or ()]
+    status = next((value for name, value in fields if name == ":status"), "0")
+    headers = tuple((name, value) for name, value in fields if not name.startswith(":"))
     return Head(int(status), headers, "HTTP/2")
 
 

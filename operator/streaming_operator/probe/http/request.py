@@ -1,8 +1,8 @@
 """
-The request a probe sends. Pure: the nonce and the key are given.
+The request that a probe sends. Pure: nonce and key are parameters.
 
-`ApiKey` hides its value from every repr, format and traceback; only `_message` opens it, into headers that
-`Request` hides in turn.
+`ApiKey` hides its value from every repr, format and traceback; only `_message` reads it, into headers that `Request`
+hides in turn.
 """
 
 import json
@@ -11,15 +11,15 @@ from typing import Literal
 
 Encoding = Literal["gzip", "identity"]
 Api = Literal["chat", "completions", "responses"]
-"""Which of OpenAI's three APIs for text; the same words name the format of the events."""
+"""One of OpenAI's three APIs for text; the same names stand for the format of their events."""
 
 USER_AGENT = "streaming-operator-probe"
 PROMPT = "Count from one upwards, one number a line."
 CHAT_PATH = "/v1/chat/completions"
 PATHS: dict[Api, str] = {"chat": CHAT_PATH, "completions": "/v1/completions", "responses": "/v1/responses"}
-"""Where each API lives, below a server's root."""
+"""The path of each API, below a server's root."""
 
-_TELLING = 4
+_REVEALING = 4
 """Characters of a key that are too many to show."""
 
 
@@ -34,15 +34,15 @@ class ApiKey:
 
     @property
     def is_sendable(self) -> bool:
-        """Whether it fits into a header as it is: a stray line feed would end the header."""
+        """Whether a header can hold it: a line feed would end the header."""
         return bool(self.secret) and self.secret.isascii() and self.secret.isprintable()
 
     def hidden_in(self, text: str) -> str:
-        """What a server said, without the key: some quote the one that they refuse. Also one cut off at the end."""
+        """The text with the key replaced, also a key cut off at its end: some servers quote the key they refuse."""
         if not self.secret:
             return text
         text = text.replace(self.secret, str(self))
-        for length in range(len(self.secret) - 1, _TELLING - 1, -1):
+        for length in range(len(self.secret) - 1, _REVEALING - 1, -1):
             if text.endswith(self.secret[:length]):
                 return text[:-length] + str(self)
         return text
@@ -50,7 +50,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class CompletionParams:
-    """What is asked of the model."""
+    """The parameters of one completion."""
 
     model: str
     prompt: str = PROMPT
@@ -61,7 +61,7 @@ class CompletionParams:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, before a version of HTTP gives it its form. `headers` hold neither Host nor its like."""
+    """One request, independent of the version of HTTP. `headers` hold neither Host nor pseudo-headers."""
 
     method: str
     path: str
@@ -70,48 +70,49 @@ class Request:
     body: bytes = field(default=b"", repr=False)
 
     def http1(self) -> bytes:
-        """The whole message of HTTP/1.1."""
+        """The whole HTTP/1.1 message."""
         lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.host}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + self.body
 
 
-def body(ask: CompletionParams, nonce: str) -> bytes:
+def body(params: CompletionParams, nonce: str) -> bytes:
     """
     The body of a streamed completion that generates exactly `max_tokens` tokens on vLLM, in the form of its API.
 
-    The nonce comes first, so that no prefix cache answers; temperature 0 and `ignore_eos` make runs alike.
-    Usage brings the token count and, from vLLM, the server's own timing: asked for where it must be (and not
-    continuous, which changes every chunk); the responses API always tells it in its last event.
+    The nonce comes first, so that no prefix cache answers; temperature 0 and `ignore_eos` make runs comparable.
+    Usage brings the token count and, from vLLM, the server's own timing: requested where it must be (and not
+    continuous, which changes every chunk); the responses API always has it in its last event.
     """
-    prompt = f"[{nonce}] {ask.prompt}"
-    asked: dict[str, object] = {"model": ask.model, "temperature": 0, "ignore_eos": True, "stream": True}
-    if ask.api == "responses":
-        # store: false, or the server keeps the answer for a later question that never comes.
-        asked |= {"input": prompt, "max_output_tokens": ask.max_tokens, "store": False}
-        return json.dumps(asked).encode()
-    said = {"messages": [{"role": "user", "content": prompt}]} if ask.api == "chat" else {"prompt": prompt}
-    asked |= {**said, "max_tokens": ask.max_tokens, "n": 1, "stream_options": {"include_usage": True}}
-    return json.dumps(asked).encode()
+    prompt = f"[{nonce}] {params.prompt}"
+    fields: dict[str, object] = {"model": params.model, "temperature": 0, "ignore_eos": True, "stream": True}
+    if params.api == "responses":
+        # store: false, or the server keeps the response for a later request that never comes.
+        fields |= {"input": prompt, "max_output_tokens": params.max_tokens, "store": False}
+        return json.dumps(fields).encode()
+    chat = {"messages": [{"role": "user", "content": prompt}]}
+    fields |= chat if params.api == "chat" else {"prompt": prompt}
+    fields |= {"max_tokens": params.max_tokens, "n": 1, "stream_options": {"include_usage": True}}
+    return json.dumps(fields).encode()
 
 
-def chat(ask: CompletionParams, nonce: str) -> bytes:
-    """The body for the chat API, whatever `ask.api` says."""
-    return body(replace(ask, api="chat"), nonce)
+def chat(params: CompletionParams, nonce: str) -> bytes:
+    """The body for the chat API, whatever `params.api` is."""
+    return body(replace(params, api="chat"), nonce)
 
 
 def models_path(path: str) -> str:
-    """Where the models are listed, next to a completion's path; its query stays."""
+    """The path of the model list next to a completion's path; its query stays."""
     bare, mark, query = path.partition("?")
-    for known in PATHS.values():
-        if bare.endswith(known.removeprefix("/v1")):
-            bare = bare.removesuffix(known.removeprefix("/v1")) + "/models"
+    for api_path in PATHS.values():
+        if bare.endswith(api_path.removeprefix("/v1")):
+            bare = bare.removesuffix(api_path.removeprefix("/v1")) + "/models"
             break
     return bare + mark + query
 
 
 def post(path: str, host: str, body: bytes, encoding: Encoding, key: ApiKey | None) -> Request:
-    """A question with a JSON body; ValueError for what no header can carry."""
+    """A POST with a JSON body; ValueError for what no header can carry."""
     headers = [
         ("Content-Type", "application/json"),
         ("Accept", "text/event-stream, application/json"),
@@ -121,7 +122,7 @@ def post(path: str, host: str, body: bytes, encoding: Encoding, key: ApiKey | No
 
 
 def get(path: str, host: str, key: ApiKey | None) -> Request:
-    """A plain question, such as the list of models; ValueError for what no header can carry."""
+    """A GET, such as of the list of models; ValueError for what no header can carry."""
     return _message("GET", path, host, "identity", key, [("Accept", "application/json")])
 
 
@@ -137,7 +138,7 @@ def _message(
     headers = [("User-Agent", USER_AGENT), ("Accept-Encoding", encoding), *more]
     if key is not None:
         headers.append(("Authorization", f"Bearer {key.secret}"))
-    told = (path, host, *(part for header in headers for part in header))
-    if any(not (text.isprintable() and text.isascii()) for text in told):
+    texts = (path, host, *(part for header in headers for part in header))
+    if any(not (text.isprintable() and text.isascii()) for text in texts):
         raise ValueError("a header, the host or the path holds a character that cannot be sent")
     return Request(method, path, host, tuple(headers), body)

@@ -1,7 +1,7 @@
 """
-One HTTP answer, whichever version carried it: its head, the pieces of its body and how it ended.
+One HTTP response, independent of the version of HTTP: its head, the pieces of its body and how it ended.
 
-`http1` and `http2` turn bytes into these parts; nothing else of the probe knows how they are framed. Pure.
+The codecs in `http1` and `http2` turn bytes into these parts; nothing else knows how they are framed. Pure.
 """
 
 import zlib
@@ -13,18 +13,18 @@ from typing import Protocol
 from streaming_operator.probe.http.request import Request
 
 DECODED_LIMIT = 8 * 1024 * 1024
-"""Bytes of decoded body that are looked at, as many as are read: a small compressed body can be an enormous one."""
+"""Bytes of decoded body that are parsed: a small compressed body can decode to an enormous one."""
 SLICE = 64 * 1024
-"""Bytes that are decoded before they are looked at: as many as one read has at most."""
-SAID_KEPT = 200
-"""Characters of a server's own words that are kept."""
+"""Bytes that are decoded before they are parsed: as many as one read has at most."""
+MESSAGE_LENGTH = 200
+"""Characters of a server's message that are kept."""
 _GZIP = 31
 """zlib's window bits for a gzip header and trailer."""
 _GZIP_MAGIC = b"\x1f"
 
 
 class Ending(Enum):
-    """How the reading of one answer ended."""
+    """How the reading of one response ended."""
 
     COMPLETE = "complete by its own framing"
     CLOSED = "closed by the peer before it was complete"
@@ -37,7 +37,7 @@ class Ending(Enum):
 
 
 class NoResponse(Enum):
-    """Why there was no answer to measure at all."""
+    """Why there was no response to measure."""
 
     DNS = "dns"
     REFUSED_BY_US = "address not allowed"
@@ -54,7 +54,7 @@ class Head:
     status: int
     headers: tuple[tuple[str, str], ...]
     version: str
-    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: what the answer says of itself."""
+    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`, by the response itself."""
 
     def header(self, name: str) -> str | None:
         """The first header of that lower-case name."""
@@ -87,14 +87,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The peer gave the message up (RST_STREAM, GOAWAY); `why` is its error code in words."""
+    """The peer aborted the message (RST_STREAM, GOAWAY); `why` is its error code in words."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The framing was violated; nothing more can be read."""
+    """The framing is invalid; nothing more can be read."""
 
     why: str
 
@@ -102,46 +102,46 @@ class Broken:
 Part = Head | Piece | End | Reset | Broken
 
 
-class Unreadable(Exception):
-    """A body that cannot be decoded; `http1` and `http2` make it `Broken`."""
+class DecodingError(Exception):
+    """A body that cannot be decoded; the codecs turn it into `Broken`."""
 
 
 class Codec(Protocol):
-    """The answer to one request, of either version: what is to be sent, and the parts of what came."""
+    """Encodes one request and decodes its response, in one version of HTTP."""
 
     version: str
     ready: bool
     """Whether the request may be sent now."""
 
     def opening(self) -> bytes:
-        """What the connection begins with, before the request."""
+        """The bytes that a connection begins with, before the request."""
 
     def request(self, request: Request, scheme: str) -> bytes:
-        """The request itself."""
+        """The bytes of the request."""
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """Take the next bytes (empty: the peer closed); give what they hold."""
+        """Decode the next bytes (empty: the peer closed) into parts."""
 
     def replies(self) -> bytes:
-        """What the last bytes fed oblige us to send at once."""
+        """Bytes to be sent in reply to those fed so far."""
 
 
 def readable(text: str) -> str:
     """
-    What a server said, as a short line to be shown: nothing that a terminal obeys or that is no UTF-8.
+    A server's text as one short line without control characters and invalid Unicode.
 
-    JSON can hold escape sequences and halves of surrogate pairs, a header any byte above 0x7f.
+    JSON can hold escape sequences and unpaired surrogates, a header any byte above 0x7f.
     """
-    line = " ".join(text.split())[:SAID_KEPT]
+    line = " ".join(text.split())[:MESSAGE_LENGTH]
     return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 class Body:
     """
-    Decodes a body by its Content-Encoding as it comes; raises Unreadable.
+    Decodes a body by its Content-Encoding as it comes; raises DecodingError.
 
-    Only gzip is ever asked for, so only gzip is known: another coding is a fault of the path. Decompression is
-    incremental, so whatever a proxy flushed has its own arrival.
+    Only gzip is ever accepted: another coding is a fault of the path. Decompression is incremental, so that whatever a
+    proxy flushed has its own arrival time.
     """
 
     def __init__(self, head: Head) -> None:
@@ -151,22 +151,24 @@ class Body:
         if coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(wbits=_GZIP)
         elif coding != "identity":
-            raise Unreadable(f"content-encoding {coding[:32]!r} was not asked for")
+            raise DecodingError(f"content-encoding {coding[:32]!r} was not asked for")
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """
-        What these bytes make, in slices: a small read can unpack to an enormous one. One empty slice where a
-        compressor's block goes on.
+        The decoded bytes, in slices: a small read can decode to an enormous one. One empty slice while a block of the
+        compressor is incomplete.
         """
         for plain in (data,) if self._inflate is None else self._inflated(self._inflate, data):
             self._decoded += len(plain)
             if self._decoded >= DECODED_LIMIT:
-                raise Unreadable(f"the body is larger than {DECODED_LIMIT} bytes")
+                raise DecodingError(f"the body is larger than {DECODED_LIMIT} bytes")
             yield plain
 
     def _inflated(self, inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         while True:
-            if inflate.eof:  # a gzip body may have several members; what else follows the last one is padding
+            if (
+                inflate.eof
+            ):  # a gzip body may have several members; anything else after the last one is padding
                 if data[:1] != _GZIP_MAGIC:
                     yield b""
                     return
@@ -174,7 +176,7 @@ class Body:
             try:
                 plain = inflate.decompress(data, SLICE)
             except zlib.error as error:
-                raise Unreadable(f"the gzip body is damaged: {error}") from error
+                raise DecodingError(f"the gzip body is damaged: {error}") from error
             yield plain
             data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
             if not data and (inflate.eof or len(plain) < SLICE):

@@ -1,1 +1,1 @@
-"""From a measured stream to a verdict with hop, evidence and remedy. Pure."""
+"""From a timeline to a verdict with its evidence and remedy. Pure; `verdict` decides whether a stream was buffered."""

@@ -1,7 +1,7 @@
 """
-The words between judging and telling: what one attempt brought, what was seen, what was concluded.
+The values of judging: the attempt that is judged, the symptom, the finding.
 
-Values only; the rules are in `verdict` and `refusal`, the advice in `remedies`.
+Values only; the rules are in `verdict`, `terminations` and `http_errors`, the advice in `remedies`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from streaming_operator.probe.stream.timeline import Timeline
 
 
 class Symptom(StrEnum):
-    """What was seen, finer than the verdict: the key of the table of remedies."""
+    """Finer than the verdict: the key of the table of remedies."""
 
     FINE = "fine"
     CONTENT_LENGTH = "length known beforehand"
@@ -60,7 +60,7 @@ class Symptom(StrEnum):
 
 
 class Needs(Enum):
-    """What would make a finding firmer."""
+    """What would make a finding certain."""
 
     NOTHING = "nothing"
     MORE_TOKENS = "more tokens"
@@ -69,7 +69,7 @@ class Needs(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one hop: a timeline, or why there is none."""
+    """One request at one hop: its timeline, or why there is none."""
 
     timeline: Timeline | None = None
     cause: NoResponse | None = None
@@ -79,7 +79,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """When a stream was cut off: several cuts together tell a timer from an accident. Seconds."""
+    """When a stream was cut off, in seconds: several cuts together distinguish a timeout from an accident."""
 
     age: float
     """Since the request."""
@@ -93,12 +93,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was concluded, with the evidence in one sentence."""
+    """A verdict with its evidence in one sentence."""
 
     verdict: Verdict
     symptom: Symptom
     evidence: str
     needs: Needs = Needs.NOTHING
     fingerprint: str = ""
-    """Which proxy it seems to have been, a value of `fingerprint.Proxy`; empty where nothing tells."""
+    """The proxy that the response seems to come from, a value of `fingerprint.Proxy`; empty if unknown."""
     cut: Cut | None = None

@@ -1,9 +1,9 @@
 """
-Which proxy an answer came through: by what it adds and what it says, by the size and the rhythm of its bursts,
-by the times at which it cuts. Pure.
+Which proxy a response came through: by its headers and error pages, by the size and the timing of its bursts, by the
+times at which it is cut. Pure.
 
-A guess for a sentence and for the choice of a remedy, never for a verdict. Where the marks come from is told
-in docs/fault-zoo.md; the ones of the proxies that can be run are tested against them.
+A guess for a sentence and for the choice of a remedy, never for a verdict. The sources of the marks are in
+docs/fault-zoo.md; those of the proxies that can be run are tested against them.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.stream.timeline import BURST_PAUSE, Timeline, quantile
+from streaming_operator.probe.stream.timeline import Timeline, quantile
 
 
 class Proxy(StrEnum):
@@ -32,13 +32,13 @@ class Proxy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProxyMatch:
-    """A proxy and the mark that gave it away; `author` if it wrote the answer itself."""
+    """A proxy and the mark that identifies it; `author` if it wrote the response itself."""
 
     proxy: Proxy
     mark: str
     author: bool = False
     front: Proxy | None = None
-    """The proxy before it, where an answer bears the marks of two."""
+    """The proxy in front of it, where a response has the marks of two."""
 
 
 _HEADERS: tuple[tuple[str, str, Proxy], ...] = (
@@ -57,7 +57,7 @@ _HEADERS: tuple[tuple[str, str, Proxy], ...] = (
     ("x-kong-upstream-latency", "", Proxy.KONG),
     ("x-envoy-upstream-service-time", "", Proxy.ENVOY),
 )
-"""Header, part of its value, proxy; the nearest to us is the one that replaces `Server`."""
+"""Header, part of its value, proxy; the nearest proxy is the one that replaces `Server`."""
 _PAGES: tuple[tuple[str, Proxy], ...] = (
     ("<center>nginx", Proxy.NGINX),
     ("<center>openresty", Proxy.NGINX),
@@ -70,7 +70,7 @@ _PAGES: tuple[tuple[str, Proxy], ...] = (
     ("Request forbidden by administrative rules.", Proxy.HAPROXY),
     ("You have sent too many requests in a given amount of time.", Proxy.HAPROXY),
 )
-_WHOLE: dict[str, Proxy] = {
+_BODIES: dict[str, Proxy] = {
     "upstream request timeout": Proxy.ENVOY,
     "stream timeout": Proxy.ENVOY,
     "no healthy upstream": Proxy.ENVOY,
@@ -82,22 +82,22 @@ _WHOLE: dict[str, Proxy] = {
     "Gateway Timeout": Proxy.TRAEFIK,
     "Too Many Requests": Proxy.TRAEFIK,
 }
-"""Bodies in full, blanks at their ends aside."""
+"""Whole bodies, without white space at their ends."""
 _BEGINNINGS = {"upstream connect error": Proxy.ENVOY}
 CORK = (0.18, 0.23)
-"""Seconds between the bursts of a corked socket: Linux lets go after 200 ms."""
+"""Seconds between the bursts of a corked socket: Linux sends after 200 ms."""
 _IDLE = {50: Proxy.HAPROXY, 60: Proxy.NGINX, 300: Proxy.ENVOY}
-"""Seconds of silence after which a proxy cuts by default. An AWS load balancer has 60 as well, and says who it is."""
-LINGERS = {Proxy.ENVOY: 1.0}
-"""Seconds for which a proxy keeps a connection open whose stream it has ended (Envoy: delayed_close_timeout)."""
-LAZY = {Proxy.NGINX: 0.3}
-"""Seconds by which a proxy's timer may fire early: nginx does not move a timer for less."""
-TOTALS = {Proxy.ENVOY: 15.0, Proxy.GOOGLE: 30.0}
-"""Seconds after which a proxy ends any request by default, however busily it flows."""
+"""Default idle timeouts in seconds. An AWS load balancer has 60 as well, but identifies itself."""
+DELAYED_CLOSE = {Proxy.ENVOY: 1.0}
+"""Seconds for which a proxy keeps a connection open after it ended the stream (Envoy: delayed_close_timeout)."""
+EARLY = {Proxy.NGINX: 0.3}
+"""Seconds by which a proxy's timer may fire early: nginx does not reset a timer for less."""
+REQUEST_TIMEOUTS = {Proxy.ENVOY: 15.0, Proxy.GOOGLE: 30.0}
+"""Default limits of a whole request in seconds, whether or not it is idle."""
 
 
-def seen(t: Timeline) -> ProxyMatch | None:
-    """The proxy that an answer speaks of; None where it bears no marks, as behind HAProxy or Traefik."""
+def proxy_of(t: Timeline) -> ProxyMatch | None:
+    """The proxy that a response came through; None where it has no marks, as behind HAProxy or Traefik."""
     front = _by_header(t)
     author = _by_body(t)
     if author is not None:
@@ -105,7 +105,7 @@ def seen(t: Timeline) -> ProxyMatch | None:
             return ProxyMatch(Proxy.INGRESS_NGINX, f"{author.mark} without a Server header", author=True)
         other = front is not None and front.proxy is not author.proxy
         return ProxyMatch(author.proxy, author.mark, True, front.proxy if front and other else None)
-    # Bursts are made by the proxy that sends them; headers also come from the proxies behind it.
+    # Bursts come from the nearest proxy; headers also from the proxies behind it.
     return _by_bursts(t) or front or _by_silence(t)
 
 
@@ -121,38 +121,28 @@ def _by_body(t: Timeline) -> ProxyMatch | None:
     if t.status is None or t.status < 300:
         return None
     body = t.body.strip()
-    found = _WHOLE.get(body) or next(
+    proxy = _BODIES.get(body) or next(
         (proxy for words, proxy in _BEGINNINGS.items() if body.startswith(words)), None
     )
-    if found is None:
-        found = next((proxy for words, proxy in _PAGES if words in body), None)
-    return ProxyMatch(found, "its error page", author=True) if found else None
-
-
-def burst_times(t: Timeline) -> tuple[float, ...]:
-    """When bursts began: reads closer together than BURST_PAUSE are one."""
-    times: list[float] = []
-    last = -1.0
-    for at, _ in t.sizes:
-        if at - last >= BURST_PAUSE:
-            times.append(at)
-        last = at
-    return tuple(times)
+    if proxy is None:
+        proxy = next((proxy for words, proxy in _PAGES if words in body), None)
+    return ProxyMatch(proxy, "its error page", author=True) if proxy else None
 
 
 def _by_bursts(t: Timeline) -> ProxyMatch | None:
     if t.events_per_read < 2 or not t.is_event_stream:
         return None
-    inner = t.bursts[1:-1] if len(t.bursts) > 3 else t.bursts[:-1]
-    for size in (4096, 8192):
+    sizes = [burst.size for burst in t.inner_bursts]
+    for buffer in (4096, 8192):
         # Chunk header and trailer add up to 16 bytes to the buffer's size.
-        if len(inner) >= 2 and sum(size <= one <= size + 16 for one in inner) * 4 >= len(inner) * 3:
-            return ProxyMatch(Proxy.NGINX, f"bursts of {size} bytes")
-    pauses = tuple(later - earlier for earlier, later in pairwise(burst_times(t)))
-    usual = quantile(pauses, 0.5)
-    pace = t.spread / max(t.events - 1, 1)  # the first byte of a burst starts the clock
-    if len(pauses) >= 2 and usual is not None and CORK[0] <= usual <= CORK[1] + pace:
-        return ProxyMatch(Proxy.HAPROXY, f"a burst every {usual * 1000:.0f} ms")
+        full = sum(buffer <= size <= buffer + 16 for size in sizes)
+        if len(sizes) >= 2 and full * 4 >= len(sizes) * 3:
+            return ProxyMatch(Proxy.NGINX, f"bursts of {buffer} bytes")
+    pauses = tuple(later.at - earlier.at for earlier, later in pairwise(t.bursts))
+    median = quantile(pauses, 0.5)
+    pace = t.spread / max(t.events - 1, 1)  # the timer starts at the first byte of a burst
+    if len(pauses) >= 2 and median is not None and CORK[0] <= median <= CORK[1] + pace:
+        return ProxyMatch(Proxy.HAPROXY, f"a burst every {median * 1000:.0f} ms")
     return None
 
 

@@ -1,10 +1,10 @@
 """
-What to set, on which object, to which value: one table, as data.
+The remedies: what to set, on which object, to which value, as one table.
 
-A row is found by who has to act and by the symptom. Rows for the engine come first at the hops inside, since no
-proxy's setting cures the engine; at the edge the row of the resource that we write comes before that of the proxy
-that the fingerprint names, and that before the one for any edge. What no field can set says whom to ask for what.
-Pure: names are filled in, nothing is looked up. tests/probe/zoo has a case for every row.
+A row is chosen by the component to change and the symptom. At the inner hops the rows of the engine come first, since
+no setting of a proxy fixes the engine; at the edge the row of the resource that the operator writes comes before that
+of the proxy in the fingerprint, and that before the row for any edge. Where no field can set it, the row says what to
+ask the administrator for. Pure. tests/probe/zoo has a case for every row.
 """
 
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from streaming_operator.values import EdgeProfile
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the sentences speak of."""
+    """The names that are inserted into the sentences."""
 
     workload: str = ""
     """Name of the Deployment."""
     secret: str | None = None
     """Secret that holds the API key."""
     profile: EdgeProfile | None = None
-    """None for a person's probe of a plain URL: nothing is known of the path."""
+    """None where a person probes a URL: nothing is known about the path."""
     edge: str = "the edge"
-    """How the edge is called, e.g. `IngressClass nginx`."""
+    """The name of the edge, e.g. `IngressClass nginx`."""
     host: str = "the host"
     prefix: str = "nginx.ingress.kubernetes.io"
     """Prefix of the annotations that the controller reads."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether a URL is all that is known."""
+        """Whether nothing but the URL is known."""
         return self.profile is None and not self.workload
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One advice. `scope` is `engine`, `ours` (ingress-nginx, as we write its Ingress), a proxy, `any`, `url`."""
+    """One remedy. `scope` is `engine`, `ours` (the Ingress written for ingress-nginx), a proxy, `any` or `url`."""
 
     scope: str
     symptom: Symptom | None
@@ -50,8 +50,8 @@ class Row:
         """Stable name of the row, for tests and tables."""
         return f"{self.scope}/{self.symptom or 'else'}"
 
-    def told(self, names: Names) -> str:
-        """The sentence with its names filled in."""
+    def sentence(self, names: Names) -> str:
+        """The remedy with its names inserted."""
         return self.advice.format(
             workload=names.workload,
             secret=names.secret or "of the API key",
@@ -71,38 +71,38 @@ _GZIP = (
     '"false") and no X-Accel-Buffering in hide-headers, in the ConfigMap of ingress-nginx'
 )
 _LOGS = "kubectl logs of the pods of deployment/{workload}"
-_ROOM = "the model server has no room: raise replicas or its queue limits"
-_TOKENS = "raise verification.request.maxTokens, or look at the load of the node"
-_REPLICA = "the pod that was asked answers well: look at the other pods of deployment/{workload}"
-_BROKEN_KEY = "mend the value in Secret {secret}: --from-literal adds no line feed"
+_CAPACITY = "the model server is at capacity: raise replicas or its queue limits"
+_TOKENS = "raise verification.request.maxTokens, or check the load of the node"
+_REPLICA = "the pod that was probed responds correctly: check the other pods of deployment/{workload}"
+_BROKEN_KEY = "fix the value in Secret {secret}: --from-literal adds no line feed"
 
 _ENGINE: dict[Symptom | None, str] = {
     _S.BLOCK: (
-        "the model server itself holds the stream: remove VLLM_DEBUG_LOG_API_SERVER_RESPONSE or the "
-        "middleware that reads whole answers"
+        "the model server itself buffers the stream: remove VLLM_DEBUG_LOG_API_SERVER_RESPONSE or the "
+        "middleware that reads whole responses"
     ),
     _S.TIMED_BURSTS: (
-        "the model server or a sidecar of its pod writes in bursts: look at its CPU and at injected proxies"
+        "the model server or a sidecar of its pod writes in bursts: check its CPU and injected proxies"
     ),
-    _S.CUT: "the model server went away: kubectl logs --previous on the pods of deployment/{workload}",
-    _S.HANGS: "the engine behind the server stands still: " + _LOGS,
+    _S.CUT: "the model server terminated: kubectl logs --previous on the pods of deployment/{workload}",
+    _S.HANGS: "the engine behind the server hangs: " + _LOGS,
     _S.IN_STREAM: "the engine failed while it generated: " + _LOGS,
     _S.NO_DONE: "the model server ends streams without [DONE]: check engine.version and user middleware",
     _S.ABORTED: "the engine aborted the request: it was stopping, or it is out of cache blocks",
     _S.NO_TOKEN: (
         "the model is too slow for its first token: raise verification.firstRequestTimeoutSeconds or give "
-        "it more"
+        "it more resources"
     ),
-    _S.LATE_FIRST: "the engine's first token is late: raise replicas, or lower what waits before it",
-    _S.LONG_GAP: "the engine pauses between tokens: look at its load, raise replicas or lower --max-num-seqs",
+    _S.LATE_FIRST: "the engine's first token is late: raise replicas or reduce the load",
+    _S.LONG_GAP: "the engine pauses between tokens: check its load, raise replicas or lower --max-num-seqs",
     _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName and engine.args",
-    _S.BUSY: _ROOM,
+    _S.BUSY: _CAPACITY,
     _S.UNCLEAR: _TOKENS,
-    _S.UNAVAILABLE: _LOGS + " tell why the engine fails",
+    _S.UNAVAILABLE: _LOGS + " show why the engine fails",
     _S.NO_CONNECTION: "check that a NetworkPolicy lets the operator reach the pods of deployment/{workload}",
     _S.LEFT_RUNNING: (
-        "the model server does not see its client leave: look for middleware in engine.args that wraps whole "
-        "answers, and for sidecars of the pods of deployment/{workload}"
+        "the model server does not notice that its client disconnects: look for middleware in engine.args that "
+        "wraps whole responses, and for sidecars in the pods of deployment/{workload}"
     ),
     _S.OPEN: (
         "the pods run without the key of Secret {secret}: restart them with kubectl rollout restart "
@@ -113,19 +113,19 @@ _ENGINE: dict[Symptom | None, str] = {
         "Secret {secret} may have changed after the pods started: restart them with kubectl rollout restart"
         " deployment/{workload}"
     ),
-    _S.KEY_MISSING: "the model server asks for a key: set engine.apiKeySecretRef to the Secret that holds it",
-    None: "look at the pods of deployment/{workload}: logs, injected sidecars, user middleware, engine.args",
+    _S.KEY_MISSING: "the model server requires a key: set engine.apiKeySecretRef to the Secret that holds it",
+    None: "check the pods of deployment/{workload}: logs, injected sidecars, user middleware, engine.args",
 }
 _OURS: dict[Symptom | None, str] = {
     _S.BLOCK: _GZIP,
     _S.GZIP_BLOCK: _GZIP,
     _S.SIZED_BURSTS: (
-        "look for a second proxy before ingress-nginx: {prefix}/proxy-buffering is off and "
+        "look for a second proxy in front of ingress-nginx: {prefix}/proxy-buffering is off and "
         "{prefix}/proxy-http-version 1.1 already"
     ),
     _S.CONTENT_LENGTH: (
-        "take text/event-stream out of SecResponseBodyMimeType if ModSecurity is on; else look for "
-        "a proxy before ingress-nginx that holds whole answers"
+        "remove text/event-stream from SecResponseBodyMimeType if ModSecurity is on; else look for "
+        "a proxy in front of ingress-nginx that buffers whole responses"
     ),
     _S.IDLE_CUT: _RAISE_IDLE,
     _S.GATEWAY_TIMEOUT: _RAISE_IDLE,
@@ -135,7 +135,7 @@ _OURS: dict[Symptom | None, str] = {
         + "to raise it in the ConfigMap of ingress-nginx"
     ),
     _S.TOO_BIG: "set the annotation {prefix}/proxy-body-size in exposure.ingress.annotations to the largest request",
-    _S.LIMITED: "take {prefix}/limit-connections and limit-rps out of the Ingress, or raise them",
+    _S.LIMITED: "remove {prefix}/limit-connections and limit-rps from the Ingress, or raise them",
     _S.UNAVAILABLE: (
         "the controller has no ready endpoint of the Service, or refuses an annotation: check the endpoints and "
         "the controller's log"
@@ -144,7 +144,7 @@ _OURS: dict[Symptom | None, str] = {
         "the controller does not serve this Ingress: check exposure.ingress.className, the host "
         "{host} and the controller's log"
     ),
-    _S.REDIRECT: "set exposure.ingress.tls, so that users and the probe speak https",
+    _S.REDIRECT: "set exposure.ingress.tls, so that users and the probe use https",
 }
 _NGINX_OFF = (
     "set proxy_buffering off in nginx's location of this route (ingress-nginx: annotation "
@@ -167,7 +167,7 @@ _ENVOY_IDLE = (
 )
 _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
     Proxy.NGINX: {
-        _S.GZIP_BLOCK: _NGINX_OFF + ", or take text/event-stream out of gzip_types",
+        _S.GZIP_BLOCK: _NGINX_OFF + ", or remove text/event-stream from gzip_types",
         _S.BLOCK: _NGINX_OFF,
         _S.SIZED_BURSTS: _NGINX_OFF + " and proxy_http_version 1.1",
         _S.IDLE_CUT: _NGINX_READ,
@@ -178,7 +178,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
             '{prefix}/proxy-body-size "64m")'
         ),
         _S.BAD_GATEWAY: "check the address in proxy_pass: nginx's error log names the upstream that it cannot reach",
-        _S.LIMITED: _ASK + "to raise limit_req and limit_conn in nginx.conf, or to except this route",
+        _S.LIMITED: _ASK + "to raise limit_req and limit_conn in nginx.conf, or to exempt this route",
     },
     Proxy.HAPROXY: {
         _S.TIMED_BURSTS: (
@@ -190,7 +190,9 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
             "haproxy.org/timeout-server 3600s)"
         ),
         _S.UNAVAILABLE: "HAProxy has no server that is up: check the endpoints of its backend and their health checks",
-        _S.BAD_GATEWAY: "the server behind HAProxy broke off or spoke no HTTP: see its log and HAProxy's",
+        _S.BAD_GATEWAY: (
+            "the server behind HAProxy closed the connection or did not speak HTTP: see its log and HAProxy's"
+        ),
         _S.LIMITED: _ASK
         + "to raise the rate limit (http-request deny deny_status 429) in HAProxy's frontend",
     },
@@ -199,7 +201,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.GATEWAY_TIMEOUT: _ENVOY_TOTAL + "; for `stream timeout` " + _ENVOY_IDLE,
         _S.IDLE_CUT: _ENVOY_IDLE,
         _S.UNAVAILABLE: "Envoy cannot reach its upstream: check the endpoints of the backendRef and Envoy's clusters",
-        _S.LIMITED: "raise rateLimit in the BackendTrafficPolicy of this route, or take it away",
+        _S.LIMITED: "raise rateLimit in the BackendTrafficPolicy of this route, or remove it",
         _S.TOO_BIG: "raise clientRequestBody or the buffer filter's max_request_bytes in {edge}",
         _S.CONTENT_LENGTH: (
             _ASK
@@ -208,10 +210,10 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         ),
     },
     Proxy.CADDY: {
-        _S.HELD_HEAD: "take response_buffers out of Caddy's reverse_proxy, or set flush_interval -1 and no buffer",
-        _S.BLOCK: "take response_buffers out of Caddy's reverse_proxy: it holds that many bytes back",
-        _S.IDLE_CUT: "take read_timeout out of the http transport of Caddy's reverse_proxy, or set it to 1h",
-        _S.TOTAL_CUT: _ASK + "to take timeouts.write out of the servers options of the Caddyfile",
+        _S.HELD_HEAD: "remove response_buffers from Caddy's reverse_proxy, or set flush_interval -1 and no buffer",
+        _S.BLOCK: "remove response_buffers from Caddy's reverse_proxy: it holds that many bytes back",
+        _S.IDLE_CUT: "remove read_timeout from the http transport of Caddy's reverse_proxy, or set it to 1h",
+        _S.TOTAL_CUT: _ASK + "to remove timeouts.write from the servers options of the Caddyfile",
         _S.GATEWAY_TIMEOUT: "raise response_header_timeout in the http transport of Caddy's reverse_proxy",
         _S.BAD_GATEWAY: "check the upstream address of Caddy's reverse_proxy",
         _S.TOO_BIG: "raise max_size of request_body in the Caddyfile",
@@ -221,7 +223,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         + "to set forwardingTimeouts.responseHeaderTimeout of its ServersTransport to 0s",
         _S.BAD_GATEWAY: "Traefik cannot reach its backend: check the endpoints of the Service that the route names",
         _S.UNAVAILABLE: "Traefik has no server for this route: check the endpoints of the Service that it names",
-        _S.LIMITED: "raise average and burst of the rateLimit Middleware on this route, or take it away",
+        _S.LIMITED: "raise average and burst of the rateLimit Middleware on this route, or remove it",
     },
     Proxy.ALB: {
         _S.IDLE_CUT: (
@@ -251,21 +253,21 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
     },
     Proxy.CLOUDFLARE: {
         _S.BLOCK: _ASK + "to switch Response Buffering off in Cloudflare's zone",
-        _S.GATEWAY_TIMEOUT: "set engine.sseKeepAliveSeconds below 100: Cloudflare waits no longer for a byte",
+        _S.GATEWAY_TIMEOUT: "set engine.sseKeepAliveSeconds below 100: Cloudflare waits at most 100 s for a byte",
     },
 }
 _ANY: dict[Symptom | None, str] = {
     _S.BLOCK: (
-        _ASK + "to turn response buffering and gzip of text/event-stream off in its proxy (Traefik: take the "
-        "buffering Middleware from this route)"
+        _ASK + "to turn response buffering and gzip of text/event-stream off in its proxy (Traefik: remove "
+        "the buffering Middleware from this route)"
     ),
     _S.GZIP_BLOCK: _ASK + "to turn gzip of text/event-stream off, or response buffering, in its proxy",
     _S.SIZED_BURSTS: _ASK
     + "to turn response buffering off in its proxy (a buffer fills before anything is sent)",
     _S.CONTENT_LENGTH: (_ASK + "to turn whole-response buffering off for text/event-stream in its proxy"),
     _S.NOT_A_STREAM: _ASK
-    + 'to pass the request\'s "stream": true and the answer through unchanged, in its gateway',
-    _S.TIMED_BURSTS: _ASK + "to let small writes pass at once in its proxy (HAProxy: option http-no-delay)",
+    + 'to pass the request\'s "stream": true and the response through unchanged, in its gateway',
+    _S.TIMED_BURSTS: _ASK + "to send small writes without delay in its proxy (HAProxy: option http-no-delay)",
     _S.HELD_HEAD: _ASK
     + "to turn the buffer before the first bytes off in its proxy (Caddy: response_buffers)",
     _S.IDLE_CUT: (
@@ -279,58 +281,58 @@ _ANY: dict[Symptom | None, str] = {
         "the administrator of {edge} to raise the limit for a whole request in its proxy (Traefik: the entry point's "
         "respondingTimeouts.writeTimeout)"
     ),
-    _S.HANGS: _ASK + "to check whether something on its way drops connections silently (NAT, load balancer)",
+    _S.HANGS: _ASK + "to check whether something on its path drops connections silently (NAT, load balancer)",
     _S.GATEWAY_TIMEOUT: _ASK
-    + "to raise the first byte's timeout in its proxy, or set engine.sseKeepAliveSeconds",
+    + "to raise the timeout of the first byte in its proxy, or set engine.sseKeepAliveSeconds",
     _S.UNAVAILABLE: (
         "the edge has no healthy backend: check the endpoints of the Service and the log of {edge}"
     ),
     _S.BAD_GATEWAY: "{edge} cannot reach the Service: check its endpoints, the port's name and network policies",
     _S.LIMITED: _ASK + "to raise its rate limit for {host}",
     _S.TOO_BIG: _ASK + "to raise the largest request body in its proxy",
-    _S.LATE_FIRST: "the pod answers in time: look for a queue or an authentication request in {edge}",
-    _S.LONG_GAP: "the pod has no such pause: look at the load of {edge} and at the network before it",
+    _S.LATE_FIRST: "the pod responds in time: look for a queue or an authentication request in {edge}",
+    _S.LONG_GAP: "the pod has no such pause: check the load of {edge} and the network in front of it",
     _S.NO_ROUTE: "{edge} does not serve {host}: check class, host and path prefixes",
     _S.WRONG_PATH: "another service answers at {host}: check exposure.host and exposure.pathPrefixes",
     _S.REDIRECT: "use https: set exposure.ingress.tls or a TLS listener",
     _S.PLAIN_HTTP: "use https: set exposure.ingress.tls, or correct the port in the operator's edges[]",
     _S.CERTIFICATE: (
-        "set verification.tls.caConfigMapRef to the CA that signed the certificate, or mend the certificate"
+        "set verification.tls.caConfigMapRef to the CA that signed the certificate, or fix the certificate"
         " for {host}"
     ),
     _S.HANDSHAKE: "check that the edge speaks TLS for {host} on this port",
-    _S.NAME: "create the DNS record of {host}, or tell the operator the edge's address (chart value edges[])",
+    _S.NAME: "create the DNS record of {host}, or set the edge's address (chart value edges[])",
     _S.FORBIDDEN_ADDRESS: (
-        "the operator's administrator can tell the edge's address (chart value edges[]) or allow a private network "
+        "the operator's administrator can set the edge's address (chart value edges[]) or allow a private network "
         "(settings.allowedAddresses); a key goes to a public address over https only"
     ),
-    _S.OPEN: "something on the way adds a key to requests that have none: take it out of {edge}",
+    _S.OPEN: "something on the path adds a key to requests that have none: remove it from {edge}",
     _S.LEFT_RUNNING: _ASK
-    + "to close its upstream when the client leaves (nginx: no proxy_store, no proxy_cache)",
+    + "to close its upstream when the client disconnects (nginx: no proxy_store, no proxy_cache)",
     _S.NO_CONNECTION: "check that the edge runs and that a NetworkPolicy lets the operator reach it",
     _S.KEY_BROKEN: _BROKEN_KEY,
-    _S.KEY_MISSING: "the edge asks for credentials of its own, or set engine.apiKeySecretRef",
+    _S.KEY_MISSING: "the edge requires credentials of its own, or set engine.apiKeySecretRef",
     _S.KEY_REFUSED: "{edge} refuses the key that the model server accepts: check its own authentication",
     _S.UNKNOWN_MODEL: (
         "the route leads to a server that does not serve this model: check host conflicts and "
         "model.servedName"
     ),
-    _S.BUSY: _ROOM,
+    _S.BUSY: _CAPACITY,
     _S.IN_STREAM: _REPLICA,
     _S.ABORTED: _REPLICA,
     _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
-    _S.NO_TOKEN: "the edge takes requests that never get a first token: check its log and its timeouts",
+    _S.NO_TOKEN: "the edge accepts requests that never get a first token: check its log and its timeouts",
     _S.NO_DONE: _ASK + "to pass streams through to their end in its proxy",
     _S.UNCLEAR: _TOKENS,
 }
 _URL: dict[Symptom | None, str] = {
     _S.BLOCK: (
-        "turn response buffering and gzip of text/event-stream off in the proxies on the way, or probe the "
+        "turn response buffering and gzip of text/event-stream off in the proxies on the path, or probe the "
         "server directly with --via to see whether it is the server"
     ),
-    _S.TIMED_BURSTS: "a proxy on the way waits before it sends (HAProxy: option http-no-delay)",
+    _S.TIMED_BURSTS: "a proxy on the path waits before it sends (HAProxy: option http-no-delay)",
     _S.CERTIFICATE: (
-        "give the CA that signed the certificate with --ca, or use the name that the certificate is for"
+        "give the CA that signed the certificate with --ca, or use the name that the certificate is valid for"
     ),
     _S.PLAIN_HTTP: "probe https:// instead of http://",
     _S.NAME: "check the name, or give the address with --via",
@@ -365,9 +367,9 @@ TABLE = _table()
 
 
 def remedy(hop: Hop, symptom: Symptom, names: Names, fingerprint: str = "") -> str:
-    """One sentence, or nothing where there is nothing to advise."""
+    """One sentence; empty where there is nothing to change."""
     row = find(hop, symptom, names, fingerprint)
-    return row.told(names) if row else ""
+    return row.sentence(names) if row else ""
 
 
 def find(hop: Hop, symptom: Symptom, names: Names, fingerprint: str = "") -> Row | None:
@@ -381,7 +383,7 @@ def find(hop: Hop, symptom: Symptom, names: Names, fingerprint: str = "") -> Row
 
 
 def _scopes(hop: Hop, names: Names, fingerprint: str) -> tuple[str, ...]:
-    """Who is asked for an advice, in this order."""
+    """The scopes whose rows are tried, in this order."""
     proxy = Proxy.NGINX if fingerprint == Proxy.INGRESS_NGINX else fingerprint
     if names.is_plain:
         return (proxy, "url")

@@ -1,8 +1,7 @@
 """
-How streams ended: whole, with an error, or cut off, and what cut them. Pure.
+How streams ended: complete, with an error, or cut off, and what cut them. Pure.
 
-One cut tells of an accident or of a silence that lasted too long; only several at one age tell of a limit on the
-whole request.
+One cut can be an accident or an idle timeout; only several at the same age show a limit on the whole request.
 """
 
 import math
@@ -12,92 +11,92 @@ from dataclasses import replace
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.http.response import Ending
 from streaming_operator.probe.judge.finding import Cut, Finding, Symptom
-from streaming_operator.probe.judge.fingerprint import LAZY, LINGERS, TOTALS, ProxyMatch
+from streaming_operator.probe.judge.fingerprint import DELAYED_CLOSE, EARLY, REQUEST_TIMEOUTS, ProxyMatch
 from streaming_operator.probe.stream.timeline import Timeline
 
 IDLE_CUT = 5.0
-"""Seconds of silence before a cut that make it an idle timeout and not a plain cut."""
+"""Seconds of silence before a cut from which on it is an idle timeout."""
 ON_TIME = 0.1
 """
-Seconds by which a timer may be late. Timeouts are configured in whole seconds: from one second on, a silence or
-an age that is whole within this is a timer's, and another one is not.
+Seconds by which a timer may be late. Timeouts are configured in whole seconds: from one second on, a silence or an age
+within this of whole seconds is taken for a timer's.
 """
 SAME_AGE = 0.06
-"""Seconds by which cuts of one timer may differ; what cuts by bytes or tokens differs by the engine's own pace."""
+"""Seconds by which the cuts of one timer may differ; cuts after a number of bytes vary with the engine's pace."""
 
 
-def incomplete(t: Timeline, who: ProxyMatch | None) -> Finding | None:
-    """Completeness, judged before any timing."""
+def incomplete(t: Timeline, proxy: ProxyMatch | None) -> Finding | None:
+    """The finding of a stream that is not complete; judged before its timing. None where it is complete."""
     if t.error is not None:
-        said = f"after {t.events} token events the stream carried an error: {t.error}"
-        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, said)
+        evidence = f"after {t.events} token events the stream carried an error: {t.error}"
+        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, evidence)
     if not t.done:
-        return _unfinished(t, who)
+        return _unfinished(t, proxy)
     if t.finish_reason in (None, "abort"):
         how = t.finish_reason or "no finish reason"
-        said = f"the engine ended the stream with {how} after {t.events} token events"
-        return Finding(Verdict.ABORTED, Symptom.ABORTED, said)
+        evidence = f"the engine ended the stream with {how} after {t.events} token events"
+        return Finding(Verdict.ABORTED, Symptom.ABORTED, evidence)
     if t.finish_reason == "error":
-        said = f"finish reason error after {t.events} token events"
-        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, said)
+        evidence = f"finish reason error after {t.events} token events"
+        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, evidence)
     return None
 
 
-def _unfinished(t: Timeline, who: ProxyMatch | None) -> Finding:
+def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
     if not t.events and t.ending in (Ending.SILENT, Ending.TOO_LONG):
         return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no first token within {t.ended_at:.0f} s")
     if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
-        said = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
-        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, said)
+        evidence = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
+        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
     so_far = f"after {t.events} token events"
     if t.ending is Ending.STALLED:
-        said = f"{so_far} nothing came for {t.silence:.0f} s, and no end"
-        return Finding(Verdict.TRUNCATED, Symptom.HANGS, said)
+        evidence = f"{so_far} nothing came for {t.silence:.0f} s, and no end"
+        return Finding(Verdict.TRUNCATED, Symptom.HANGS, evidence)
     framed = t.is_chunked or t.has_content_length or _is_http2(t)
     if t.ending is Ending.COMPLETE and (framed or t.finish_reason):
-        said = f"the stream ended {so_far} without [DONE], finish reason {t.finish_reason or 'missing'}"
-        return Finding(Verdict.NO_DONE_MARKER, Symptom.NO_DONE, said)
-    return _cut(t, who, so_far)
+        evidence = f"the stream ended {so_far} without [DONE], finish reason {t.finish_reason or 'missing'}"
+        return Finding(Verdict.NO_DONE_MARKER, Symptom.NO_DONE, evidence)
+    return _cut(t, proxy, so_far)
 
 
-def _cut(t: Timeline, who: ProxyMatch | None, so_far: str) -> Finding:
-    """A stream that was broken off: after a silence, at a known age, or for no reason that one stream shows."""
-    linger = LINGERS.get(who.proxy, 0.0) if who else 0.0
-    if t.silence < linger - ON_TIME:
-        linger = 0.0
+def _cut(t: Timeline, proxy: ProxyMatch | None, so_far: str) -> Finding:
+    """A stream that was cut: after a silence, at a known age, or for no reason that one stream shows."""
+    delay = DELAYED_CLOSE.get(proxy.proxy, 0.0) if proxy else 0.0
+    if t.silence < delay - ON_TIME:
+        delay = 0.0
     longest = max(t.gaps, default=0.0)
-    silence = t.silence - linger
-    cut = Cut(t.ended_at - linger, silence, t.events, silence <= max(5 * longest, ON_TIME))
+    silence = t.silence - delay
+    cut = Cut(t.ended_at - delay, silence, t.events, silence <= max(5 * longest, ON_TIME))
     how = "reset" if t.ending is Ending.RESET else "closed"
     at = f"the stream was {how} {so_far}, {cut.age:.1f} s after the request"
-    by = f"; it came through {who.proxy} ({who.mark})" if who else ""
-    early = LAZY.get(who.proxy, 0.0) if who else 0.0
+    by = f"; it came through {proxy.proxy} ({proxy.mark})" if proxy else ""
+    early = EARLY.get(proxy.proxy, 0.0) if proxy else 0.0
     long = cut.silence >= IDLE_CUT or _on_time(cut.silence, early if t.events else 0.0)
     if long and not cut.flowing:
-        said = f"{at}, after {cut.silence:.1f} s without a byte{by}"
-        return Finding(Verdict.IDLE_TIMEOUT, Symptom.IDLE_CUT, said, cut=cut)
-    limit = TOTALS.get(who.proxy) if who else None
+        evidence = f"{at}, after {cut.silence:.1f} s without a byte{by}"
+        return Finding(Verdict.IDLE_TIMEOUT, Symptom.IDLE_CUT, evidence, cut=cut)
+    limit = REQUEST_TIMEOUTS.get(proxy.proxy) if proxy else None
     if limit is not None and -ON_TIME <= cut.age - limit <= 3 * ON_TIME:
-        said = f"{at}, while it flowed; {limit:.0f} s is the default for a whole request{by}"
-        return Finding(Verdict.TOTAL_TIMEOUT, Symptom.TOTAL_CUT, said, cut=cut)
+        evidence = f"{at}, while it flowed; {limit:.0f} s is the default for a whole request{by}"
+        return Finding(Verdict.TOTAL_TIMEOUT, Symptom.TOTAL_CUT, evidence, cut=cut)
     return Finding(Verdict.TRUNCATED, Symptom.CUT, f"{at}, without the end of the body{by}", cut=cut)
 
 
 def _is_http2(t: Timeline) -> bool:
-    """HTTP/2 marks the end of a body by itself."""
+    """Whether HTTP/2 itself marks the end of the body."""
     return t.head is not None and t.head.version.startswith("HTTP/2")
 
 
 def _on_time(seconds: float, early: float = 0.0) -> bool:
-    """Whether a time looks like a timer of whole seconds, which may fire `early`."""
+    """Whether a time looks like a timer of whole seconds that may fire *early*."""
     whole = math.floor(seconds + early + ON_TIME / 3)
     return whole >= 1 and seconds - whole <= ON_TIME
 
 
 def one_age(findings: Sequence[Finding]) -> Finding | None:
     """
-    A total timeout, if these streams were cut at one age: whole seconds, or the same to the hundredths although
-    they had come to different tokens.
+    A total timeout, if these streams were cut at the same age: whole seconds, or equal to the hundredths although they
+    had reached different tokens.
     """
     cuts = [finding.cut for finding in findings if finding.cut is not None]
     ages = [cut.age for cut in cuts]
@@ -105,12 +104,12 @@ def one_age(findings: Sequence[Finding]) -> Finding | None:
         return None
     if not all(cut.flowing for cut in cuts):
         return None
-    apart = len({cut.events for cut in cuts}) > 1
-    if not (apart or all(_on_time(age) for age in ages)):
+    differ = len({cut.events for cut in cuts}) > 1
+    if not (differ or all(_on_time(age) for age in ages)):
         return None
     counts = " and ".join(str(cut.events) for cut in cuts)
-    said = (
+    evidence = (
         f"{len(cuts)} streams were cut {min(ages):.2f} to {max(ages):.2f} s after their requests while they flowed, "
         f"after {counts} token events"
     )
-    return replace(findings[0], verdict=Verdict.TOTAL_TIMEOUT, symptom=Symptom.TOTAL_CUT, evidence=said)
+    return replace(findings[0], verdict=Verdict.TOTAL_TIMEOUT, symptom=Symptom.TOTAL_CUT, evidence=evidence)

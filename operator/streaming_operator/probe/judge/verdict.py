@@ -1,10 +1,9 @@
 """
-From timelines to a verdict. Pure.
+The verdict on timelines: whether tokens streamed, or something buffered, delayed or cut them. Pure.
 
-The rule and where its thresholds come from are in docs/decisions/0021-verdict-rule.md. Two principles:
-validity before judgement (a stream too short for the path's jitter asks for more tokens, and at
-the cap it is inconclusive), and no proxy is blamed for what the engine did (bundled tokens inside one
-event, a fast model, the same bursts without the proxy).
+The rule and the sources of its thresholds are in docs/decisions/0021-verdict-rule.md. Two principles: validity before
+judgement (a stream too short for the path's jitter needs more tokens, and at the limit it is inconclusive), and no
+proxy is blamed for what the engine did (several tokens in one event, a fast model, the same bursts without the proxy).
 """
 
 from collections import Counter
@@ -13,18 +12,18 @@ from dataclasses import replace
 
 from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
-from streaming_operator.probe.judge.fingerprint import ProxyMatch, seen
-from streaming_operator.probe.judge.http_errors import no_answer, no_head, not_a_stream, refused
+from streaming_operator.probe.judge.fingerprint import ProxyMatch, proxy_of
+from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
 from streaming_operator.probe.judge.terminations import IDLE_CUT, incomplete, one_age
 from streaming_operator.probe.stream.timeline import Timeline
 
 FLOOR = 300.0
 """
-Milliseconds of generation below which nothing is alarmed: at 20 to 37 ms the real server itself gave
-r of 0.72 and 0.89.
+Milliseconds of generation below which no stream is called buffered: at 20 to 37 ms the real server itself gave r of
+0.72 and 0.89.
 """
 FLOOR_AT_CAP = 100.0
-"""Milliseconds that are enough to see a very fast model stream; never enough for an alarm."""
+"""Milliseconds that are enough to call a very fast model streaming; never enough to call it buffered."""
 LOOSE, STRICT = 13.0, 42.0
 """
 Generation time over mean jitter for the cuts at r = 0.5 and 0.85: one false alarm in 1,000 (½·exp(-.15·G/j)).
@@ -32,15 +31,15 @@ Generation time over mean jitter for the cuts at r = 0.5 and 0.85: one false ala
 STORED, HELD, STRETCHED = 0.5, 0.85, 1.15
 """Cuts of the pacing ratio r."""
 VISIBLE = 100.0
-"""Milliseconds: a shorter pause between bursts is not seen by people."""
+"""Milliseconds: people do not notice a shorter pause between bursts."""
 MERGEABLE = 5.0
-"""Milliseconds a token below which a reader that comes a little late merges tokens all by itself."""
+"""Milliseconds a token below which a reader that is slightly late merges tokens itself."""
 IMPLAUSIBLE = 0.02
-"""Milliseconds a token: 50,000 tokens/s on one stream is no engine but a buffer let go."""
+"""Milliseconds a token: 50,000 tokens/s on one stream is not an engine but a buffer that is flushed."""
 
 
 def streams(verdict: Verdict) -> bool:
-    """Whether the path is fine."""
+    """Whether the verdict means that the path streams."""
     return verdict in STREAMS
 
 
@@ -60,7 +59,7 @@ _SURE = (Symptom.CONTENT_LENGTH, Symptom.NOT_A_STREAM, Symptom.HANGS)
 
 def is_certain(finding: Finding) -> bool:
     """
-    Whether one stream suffices: the answer is the same each time, or waiting for it again costs minutes.
+    Whether one stream suffices: another one would give the same finding, or would take minutes.
     """
     if finding.symptom is Symptom.LATE_FIRST:
         return False
@@ -70,7 +69,7 @@ def is_certain(finding: Finding) -> bool:
 
 
 def same_fault(outer: Verdict, inner: Verdict) -> bool:
-    """Whether a fault seen at an outer hop is explained by what an inner hop shows."""
+    """Whether the fault of an inner hop explains that of an outer one."""
     for family in (_TIMING, (*_CUTS, Verdict.IDLE_TIMEOUT), _DOWN):
         if outer in family:
             return inner in family or (family is _DOWN and inner is Verdict.ERROR_IN_STREAM)
@@ -79,9 +78,9 @@ def same_fault(outer: Verdict, inner: Verdict) -> bool:
 
 def agree(findings: Sequence[Finding]) -> Finding:
     """
-    What the majority of several streams says; inconclusive when they differ.
+    The finding of the majority of several streams; inconclusive when they differ.
 
-    Cuts at one age are a limit on the whole request: no single stream can show that.
+    Cuts at the same age are a limit on the whole request, which no single stream can show.
     """
     majority = len(findings) // 2 + 1
     cut = [finding for finding in findings if finding.verdict in _CUTS]
@@ -94,8 +93,10 @@ def agree(findings: Sequence[Finding]) -> Finding:
         members = [finding for finding in findings if finding.verdict in group]
         if len(members) >= majority:
             return max(members, key=lambda finding: group.index(finding.verdict))
-    seen = ", ".join(finding.verdict.value for finding in findings)
-    return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"{len(findings)} streams did not agree: {seen}")
+    verdicts = ", ".join(finding.verdict.value for finding in findings)
+    return Finding(
+        Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"{len(findings)} streams did not agree: {verdicts}"
+    )
 
 
 def judge(
@@ -110,42 +111,47 @@ def judge(
     """
     The finding of one attempt.
 
-    `jitter` is the mean one-way jitter of the path in milliseconds; `control` the same request at a hop
-    nearer to the engine that itself streams; `capped` says that no more tokens can be asked for. `max_ttft` and
-    `max_gap` are what users are promised, in seconds: the first token and the longest pause; None judges neither.
+    *jitter* is the mean one-way jitter of the path in milliseconds; *control* the same request at a hop nearer to the
+    engine that itself streams; *capped* means that no more tokens can be requested. *max_ttft* and *max_gap* are the
+    limits of the first token and of the longest pause in seconds; None judges neither.
     """
     t = attempt.timeline
     if t is None:
-        return no_answer(attempt)
-    who = seen(t)
-    found = _judged(t, who, attempt.with_key, jitter, control, capped)
-    found = _late(t, found, max_ttft, max_gap)
-    return replace(found, fingerprint=who.proxy.value) if who else found
+        return no_response(attempt)
+    proxy = proxy_of(t)
+    finding = _judge_stream(t, proxy, attempt.with_key, jitter, control, capped)
+    finding = _apply_limits(t, finding, max_ttft, max_gap)
+    return replace(finding, fingerprint=proxy.proxy.value) if proxy else finding
 
 
-def _judged(
-    t: Timeline, who: ProxyMatch | None, with_key: bool, jitter: float, control: Timeline | None, capped: bool
+def _judge_stream(
+    t: Timeline,
+    proxy: ProxyMatch | None,
+    with_key: bool,
+    jitter: float,
+    control: Timeline | None,
+    capped: bool,
 ) -> Finding:
     if t.status is None:
         return no_head(t)
     if t.status != 200:
-        return refused(t, with_key)
-    return not_a_stream(t) or incomplete(t, who) or _timing(t, jitter, control, capped)
+        return http_error(t, with_key)
+    return not_a_stream(t) or incomplete(t, proxy) or _timing(t, jitter, control, capped)
 
 
-def _late(t: Timeline, found: Finding, max_ttft: float | None, max_gap: float | None) -> Finding:
-    """What was promised, judged last: whatever holds tokens back also explains a late one."""
-    undecided = found.verdict is Verdict.INCONCLUSIVE and found.needs is not Needs.CONTROL
-    if not t.done or not (streams(found.verdict) or undecided):
-        return found
+def _apply_limits(t: Timeline, finding: Finding, max_ttft: float | None, max_gap: float | None) -> Finding:
+    """The limits of the first token and of pauses, judged last: whatever buffers tokens also explains a late one."""
+    undecided = finding.verdict is Verdict.INCONCLUSIVE and finding.needs is not Needs.CONTROL
+    if not t.done or not (streams(finding.verdict) or undecided):
+        return finding
     if max_ttft is not None and t.ttft is not None and t.ttft > max_ttft:
-        said = f"the first token came after {t.ttft:.2f} s, allowed are {max_ttft:g} s: {describe(t)}"
-        return Finding(Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST, said)
+        evidence = f"the first token came after {t.ttft:.2f} s, the limit is {max_ttft:g} s: {describe(t)}"
+        return Finding(Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST, evidence)
     longest = max(t.gaps, default=0.0)
     if max_gap is not None and longest > max_gap:
-        said = f"a pause of {longest:.2f} s between two tokens, allowed are {max_gap:g} s: {describe(t)}"
-        return Finding(Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP, said)
-    return found
+        evidence = f"a pause of {longest:.2f} s between two tokens, the limit is {max_gap:g} s: {describe(t)}"
+        return Finding(Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP, evidence)
+    return finding
 
 
 def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) -> Finding:
@@ -173,11 +179,11 @@ def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) 
 
 
 def _without_metrics(t: Timeline, control: Timeline | None, capped: bool, numbers: str) -> Finding:
-    """No server timing: the arrivals themselves, or a control that streams, must prove it."""
+    """Without server timing: judged by the arrivals themselves, or by comparison with a control that streams."""
     spread = t.spread * 1000
-    found = _bursts(t, control, numbers) if spread >= FLOOR else None
-    if found is not None:
-        return found
+    bursts = _bursts(t, control, numbers) if spread >= FLOOR else None
+    if bursts is not None:
+        return bursts
     share = 1.0
     if control is not None and control.spread * 1000 >= FLOOR:
         share = _pace(t) / _pace(control)
@@ -204,16 +210,16 @@ def _stored(t: Timeline, numbers: str) -> Finding:
 
 
 def _bursts(t: Timeline, control: Timeline | None, numbers: str) -> Finding | None:
-    """Bundling on the way: a full buffer (Buffered) or a timer (Coalesced) lets several events go at once."""
+    """Bundling on the path: a full buffer (Buffered) or a timer (Coalesced) sends several events at once."""
     bundle, gap = t.events_per_read, max(t.gaps, default=0.0) * 1000
     pace = _pace(t) * max(t.tokens_per_event or 1.0, 1.0)
-    pauses = sum(one for one in t.gaps if one * 1000 >= gap / 2)
-    # One long pause is the network's or the engine's; a hop that bundles spends most of the stream pausing.
+    pauses = sum(pause for pause in t.gaps if pause * 1000 >= gap / 2)
+    # One long pause comes from the network or the engine; a hop that bundles pauses for most of the stream.
     if bundle < 2 or gap < VISIBLE or pauses < t.spread / 2:
         return None
-    plain = bundle >= 4 and gap >= 5 * pace
+    obvious = bundle >= 4 and gap >= 5 * pace
     if control is None:
-        if not plain:
+        if not obvious:
             return (
                 None
                 if _pace(t) < MERGEABLE
@@ -223,22 +229,22 @@ def _bursts(t: Timeline, control: Timeline | None, numbers: str) -> Finding | No
             )
         return Finding(*_shape(t), f"events come in bursts: {numbers}", Needs.CONTROL)
     if control.events_per_read >= 2:
-        said = (
+        evidence = (
             f"{numbers}; the same bursts nearer to the engine ({control.events_per_read:.1f} events a read)"
         )
-        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, said)
-    if plain or gap >= 2 * max(control.gaps, default=0.0) * 1000:
-        beside = f"nearer to the engine {control.events_per_read:.1f} events a read"
-        said = f"events come in bursts: {numbers}; {beside}"
-        return Finding(*_shape(t), said)
+        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence)
+    if obvious or gap >= 2 * max(control.gaps, default=0.0) * 1000:
+        comparison = f"nearer to the engine {control.events_per_read:.1f} events a read"
+        evidence = f"events come in bursts: {numbers}; {comparison}"
+        return Finding(*_shape(t), evidence)
     return None
 
 
 def _shape(t: Timeline) -> tuple[Verdict, Symptom]:
-    """A buffer that fills gives one size over and over; a timer gives one period."""
-    bursts = t.bursts[1:-1] if len(t.bursts) > 3 else t.bursts[:-1]
+    """A buffer that fills makes bursts of one size; a timer makes them at one interval."""
+    bursts = t.inner_bursts
     # nginx's chunk header and trailer add 8 bytes to its buffer's size.
-    sized = [size for size in bursts if size >= 4096 and size % 4096 <= 16]
+    sized = [burst for burst in bursts if burst.size >= 4096 and burst.size % 4096 <= 16]
     if len(bursts) >= 2 and len(sized) * 4 >= len(bursts) * 3:
         return Verdict.BUFFERED, Symptom.SIZED_BURSTS
     return Verdict.COALESCED, Symptom.TIMED_BURSTS
@@ -246,8 +252,10 @@ def _shape(t: Timeline) -> tuple[Verdict, Symptom]:
 
 def _fine(t: Timeline, numbers: str) -> Finding:
     if (t.tokens_per_event or 1.0) > 1.5 and t.events_per_read < 2:
-        said = f"the engine puts {t.tokens_per_event:.1f} tokens into an event, the path is fine: {numbers}"
-        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, said)
+        evidence = (
+            f"the engine puts {t.tokens_per_event:.1f} tokens into an event, the path is fine: {numbers}"
+        )
+        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence)
     return Finding(Verdict.STREAMING, Symptom.FINE, numbers)
 
 
@@ -260,7 +268,7 @@ def _unclear(numbers: str, jitter: float, capped: bool) -> Finding:
 
 
 def _pace(t: Timeline) -> float:
-    """Milliseconds a token, by the server where it tells, else by the arrivals."""
+    """Milliseconds a token, by the server's timing where there is one, else by the arrivals."""
     if t.metrics and t.metrics.mean_gap is not None:
         return t.metrics.mean_gap
     span = t.metrics.generation if t.metrics else t.spread * 1000
@@ -271,8 +279,8 @@ def describe(t: Timeline) -> str:
     """The numbers of one stream in one clause."""
     ttft = f"first token after {(t.ttft or 0) * 1000:.0f} ms"
     tokens = f"{t.tokens} tokens" if t.tokens else f"{t.events} events"
-    longest, usual = (t.gap_max or 0.0) * 1000, (t.gap_p95 or 0.0) * 1000
-    gap = f"longest gap {longest:.0f} ms, p95 {usual:.0f} ms"
+    longest, p95 = (t.gap_max or 0.0) * 1000, (t.gap_p95 or 0.0) * 1000
+    gap = f"longest gap {longest:.0f} ms, p95 {p95:.0f} ms"
     pace = (
         f", pacing {t.pacing:.2f} of {t.metrics.generation:.0f} ms"
         if t.metrics and t.pacing is not None

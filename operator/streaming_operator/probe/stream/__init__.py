@@ -1,1 +1,1 @@
-"""From the parts of a response to a measured stream of events. Pure."""
+"""From the bytes of a response to a timeline of its events: when each arrived, and in which read. Pure."""

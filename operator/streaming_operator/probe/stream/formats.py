@@ -1,16 +1,16 @@
 """
-What one event of a stream says, in any of OpenAI's three formats: chat completions, completions, responses.
+The content of one event, in any of OpenAI's three formats: chat completions, completions, responses.
 
-Pure. An event tells its format by itself (`choices[].delta`, `choices[].text`, a `type` of `response.…`), so nobody
-has to be told which API was asked; what is none of them says nothing.
+Pure. The format is recognised by the event itself (`choices[].delta`, `choices[].text`, a `type` of `response.…`), so
+the API need not be known; any other event is empty.
 
-Where the formats differ in what matters here:
+The differences of the formats that matter here:
 
-* The end: chat and completions send `[DONE]`. The responses API has none, neither OpenAI's nor vLLM's: its end is
-  its terminal event (`response.completed`, `.incomplete`, `.failed`, or `error`).
-* Why it ended: `finish_reason`; in responses `incomplete_details.reason` (`max_output_tokens` is told as `length`),
-  else `stop`. vLLM ends with `response.completed` even what ran out of tokens, and tells an aborted answer in no way
-  at all (seen on 0.32): only fewer tokens than asked for give it away.
+* The end: chat and completions send `[DONE]`. The responses API, OpenAI's and vLLM's, does not: it ends with its
+  terminal event (`response.completed`, `.incomplete`, `.failed`, or `error`).
+* Why it ended: `finish_reason`; in responses `incomplete_details.reason` (`max_output_tokens` is read as `length`),
+  else `stop`. vLLM 0.32 ends with `response.completed` even if the tokens were used up, and does not mark an aborted
+  response: it only has fewer tokens than requested.
 * Tokens and timing: `usage` and vLLM's `metrics` of the last chunk; in responses both are in the last event.
 """
 
@@ -25,16 +25,16 @@ from streaming_operator.probe.stream.sse import Event
 
 Kind = Literal["content", "reasoning", "tool", "empty"]
 """
-What a token became: text of the answer, thinking, a tool call's arguments; or nothing that anybody sees (half a
-character, or held back for a stop string).
+What a token is: text of the answer, reasoning, arguments of a tool call; or without visible text (half a character, or
+held back for a stop string).
 """
 DONE = "[DONE]"
 _REASONING = ("reasoning", "reasoning_content")
 """vLLM's name and the older one that other servers still use."""
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
-_ABSURD = 1e9
-"""Tokens or milliseconds (twelve days) that no answer has: JSON's numbers have no bounds, not even infinity."""
+_LARGEST = 1e9
+"""Tokens or milliseconds (twelve days) that no response reaches: numbers in JSON are unbounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class EventContent:
-    """One event's news; None where it has none."""
+    """The fields of one event; None where it has none."""
 
     api: Api | None = None
     kind: Kind | None = None
-    """Set if the event bears a token."""
+    """Set if the event has a token."""
     tokens: int | None = None
     """Tokens generated so far, by the server's count."""
     metrics: Metrics | None = None
@@ -68,23 +68,23 @@ class EventContent:
     """Whether this is the format's own end marker."""
 
 
-NOTHING = EventContent()
+EMPTY = EventContent()
 
 
 def read(event: Event) -> EventContent:
-    """What the event says."""
+    """The content of an event."""
     if event.data.strip() == DONE:
         return EventContent(done=True)
     try:
-        found = json.loads(event.data)
-    except (ValueError, RecursionError):  # brackets can be nested deeper than any parser goes
-        return NOTHING  # a stream without a single token is judged as such
-    if not isinstance(found, dict):
-        return NOTHING
-    kind = found.get("type")
+        data = json.loads(event.data)
+    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser allows
+        return EMPTY  # a stream without a single token is judged as such
+    if not isinstance(data, dict):
+        return EMPTY
+    kind = data.get("type")
     if isinstance(kind, str) and (kind == "error" or kind.startswith("response.")):
-        return _response(kind, found)
-    return _completion(found)
+        return _response(kind, data)
+    return _completion(data)
 
 
 def _completion(chunk: dict[str, Any]) -> EventContent:
@@ -105,7 +105,7 @@ def _completion(chunk: dict[str, Any]) -> EventContent:
 
 
 def _of_delta(delta: dict[str, Any], *, ended: bool) -> Kind | None:
-    """The role alone is no token; empty content without a role is one, unless it only carries the reason."""
+    """The role alone is not a token; empty content without a role is one, unless it comes with the finish reason."""
     if delta.get("content"):
         return "content"
     if any(delta.get(name) for name in _REASONING):
@@ -144,7 +144,7 @@ def _response(kind: str, event: dict[str, Any]) -> EventContent:
 
 
 def _of_event(kind: str) -> Kind:
-    """`response.reasoning_text.delta` and `…reasoning_summary_text…` think; `…arguments`, `…code` call tools."""
+    """`response.reasoning_text.delta`, `…reasoning_summary_text…` are reasoning; `…arguments`, `…code` tool calls."""
     if "reasoning" in kind:
         return "reasoning"
     return "content" if "text" in kind or "refusal" in kind else "tool"
@@ -156,7 +156,7 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 def _tokens(usage: object, name: str) -> int | None:
     count = usage.get(name) if isinstance(usage, Mapping) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _ABSURD else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _LARGEST else None
 
 
 def _error_text(error: object) -> str:
@@ -169,10 +169,10 @@ def _metrics(value: object) -> Metrics | None:
         return None
 
     def number(name: str) -> float | None:
-        found = value.get(name)
-        if not isinstance(found, int | float) or isinstance(found, bool):
+        field = value.get(name)
+        if not isinstance(field, int | float) or isinstance(field, bool):
             return None
-        return float(found) if 0 <= found < _ABSURD else None  # NaN is neither
+        return float(field) if 0 <= field < _LARGEST else None  # excludes NaN
 
     generation = number("generation_time_ms")
     if generation is None:

@@ -1,7 +1,7 @@
 """
-Takes the reads of one raw HTTP response in order and makes a `Timeline` of them. Pure.
+Records the reads of one HTTP response in order and makes a `Timeline` of them. Pure.
 
-What the numbers mean is told by `timeline`; how an event of each API is read, by `formats`.
+`timeline` defines what its numbers mean, `formats` how the events of each API are parsed.
 """
 
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from streaming_operator.probe.stream.formats import EventContent
 from streaming_operator.probe.stream.timeline import Arrival, Timeline
 
 BODY_KEPT = 16 * 1024
-"""Bytes kept of a body that is no event stream: enough to tell a proxy's page from the engine's JSON."""
+"""Bytes kept of a body that is not an event stream: enough to distinguish a proxy's page from the engine's JSON."""
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Takes the reads of one answer in order; `ending` and `token_seen` steer the reader."""
+    """Records the reads of one response in order; the reader thread uses `ending` and `token_seen`."""
 
-    heard: Callable[[float, int], None] | None = None
-    """Told of each read, in the reader's thread: seconds since the request, raw bytes. Must return at once."""
+    on_read: Callable[[float, int], None] | None = None
+    """Called for each read, in the reader thread: seconds since the request, raw bytes. Must return at once."""
     ending: Ending | None = None
-    """How the answer ended, once it has."""
+    """How the response ended, once it has."""
     token_seen: bool = False
-    _response: Codec = field(default_factory=http1.Http1Codec)
+    _codec: Codec = field(default_factory=http1.Http1Codec)
     _parser: sse.Parser = field(default_factory=sse.Parser)
-    _found: dict[str, Any] = field(default_factory=dict)
+    _fields: dict[str, Any] = field(default_factory=dict)
     _arrivals: list[Arrival] = field(default_factory=list)
     _sizes: list[tuple[float, int]] = field(default_factory=list)
     _body: bytearray = field(default_factory=bytearray)
@@ -43,40 +43,38 @@ class Recorder:
         """Whether the message ended by its own framing."""
         return self.ending is Ending.COMPLETE
 
-    def begin(self, response: Codec) -> None:
-        """What the answer will be read with; HTTP/1.1 if never called."""
-        self._response = response
+    def begin(self, codec: Codec) -> None:
+        """Set the codec of the response; HTTP/1.1 if never called."""
+        self._codec = codec
 
     def read(self, at: float, data: bytes) -> None:
-        """One read: its arrival and all its bytes, framing included. Empty bytes are the peer's close."""
+        """Record one read: its arrival and all its bytes, framing included. Empty bytes are the peer's close."""
         if data:
             self._sizes.append((at, len(data)))
-            if self.heard is not None:
-                self.heard(at, len(data))
-        for part in self._response.feed(data):
+            if self.on_read is not None:
+                self.on_read(at, len(data))
+        for part in self._codec.feed(data):
             match part:
                 case Piece():
                     self._take(at, part)
                 case Head():
-                    self._found |= {"head": part, "head_at": at}
+                    self._fields |= {"head": part, "head_at": at}
                     self._streaming = part.is_event_stream
                 case End():
                     self._end(Ending.COMPLETE, at)
                 case Reset():
-                    self._found["reset"] = part.why
+                    self._fields["reset"] = part.why
                     self._end(Ending.RESET, at)
                 case Broken():
-                    self._found["broken"] = part.why
-                    if (
-                        data
-                    ):  # nothing that follows can be read; a close in the middle is the reader's to tell
+                    self._fields["broken"] = part.why
+                    if data:  # a close in the middle of a message is reported by the reader thread
                         self._end(Ending.BROKEN, at)
 
     def timeline(self, ending: Ending, ended_at: float, clock: str, segments: int | None = None) -> Timeline:
-        """The measured answer; `ended_at` counts where the message did not end by itself."""
-        if not self._found.get("done") and (self._parser.unfinished() or "").strip() == formats.DONE:
-            self._found["done"] = True
-        head = self._found.get("head")
+        """The timeline so far; *ending* and *ended_at* are used where the message did not end by itself."""
+        if not self._fields.get("done") and (self._parser.unfinished() or "").strip() == formats.DONE:
+            self._fields["done"] = True
+        head = self._fields.get("head")
         return Timeline(
             ending=self.ending or ending,
             ended_at=ended_at if self.ending is None else self._ended_at,
@@ -85,10 +83,10 @@ class Recorder:
             comments=self._comments,
             body=self._body.decode("utf-8", "replace"),
             sizes=tuple(self._sizes),
-            http_version=head.version if head else self._response.version,
+            http_version=head.version if head else self._codec.version,
             frames=self._frames,
             segments=segments,
-            **self._found,
+            **self._fields,
         )
 
     def _end(self, ending: Ending, at: float) -> None:
@@ -103,21 +101,21 @@ class Recorder:
             if isinstance(item, sse.Comment):
                 self._comments += 1
                 continue
-            said = formats.read(item)
-            self._note(said)
-            if said.kind is not None:
-                self._arrivals.append(Arrival(at, len(self._sizes), piece.frame, said.kind))
+            content = formats.read(item)
+            self._keep(content)
+            if content.kind is not None:
+                self._arrivals.append(Arrival(at, len(self._sizes), piece.frame, content.kind))
                 self.token_seen = True
 
-    def _note(self, said: EventContent) -> None:
-        """What an event tells besides its token; of an error the first counts, of all else the last."""
-        if said.error is not None:
-            self._found.setdefault("error", said.error)
-        told = {
-            "api": said.api,
-            "tokens": said.tokens,
-            "metrics": said.metrics,
-            "finish_reason": said.finish_reason,
-            "done": said.done or None,
+    def _keep(self, content: EventContent) -> None:
+        """Keep what an event holds besides its token: the first error, the last of everything else."""
+        if content.error is not None:
+            self._fields.setdefault("error", content.error)
+        fields = {
+            "api": content.api,
+            "tokens": content.tokens,
+            "metrics": content.metrics,
+            "finish_reason": content.finish_reason,
+            "done": content.done or None,
         }
-        self._found |= {name: value for name, value in told.items() if value is not None}
+        self._fields |= {name: value for name, value in fields.items() if value is not None}

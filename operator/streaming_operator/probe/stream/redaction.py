@@ -1,5 +1,5 @@
 """
-What a server quotes of what it was sent: the key is taken out of an answer before anybody reads on. Pure.
+Removes the API key from a timeline: some servers quote in a response what they were sent. Pure.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ from streaming_operator.probe.stream.timeline import Timeline
 
 
 def without_key(timeline: Timeline, key: ApiKey | None) -> Timeline:
-    """The timeline with the key hidden in every text that becomes evidence: headers, body, error event."""
+    """The timeline with the key replaced in every text that can become evidence: headers, body, error event."""
     if key is None:
         return timeline
     head = timeline.head

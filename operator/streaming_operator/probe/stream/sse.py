@@ -1,9 +1,7 @@
 """
-Server-sent events by the WHATWG text (HTML Living Standard, 9.2.6), incrementally: bytes in, events and
-comments out.
+Incremental parser of server-sent events (HTML Living Standard, 9.2.6): bytes in, events and comments out.
 
-Pure; it keeps what it needs between two calls, so any split of the same bytes gives the same result. It
-knows nothing of JSON, HTTP or time.
+Pure; any split of the same bytes gives the same result. It knows nothing of JSON, HTTP or time.
 """
 
 import re
@@ -12,7 +10,7 @@ from dataclasses import dataclass
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = 0x0A, 0x0D
 _LINE_END = re.compile(rb"[\r\n]")
-"""One search for both: to look for each of them is quadratic where only one ever comes."""
+"""One search for both: two searches are quadratic in streams that contain only one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,42 +33,42 @@ Item = Event | Comment
 
 class Parser:
     """
-    One stream.
+    The parser of one stream.
 
-    Lines are cut on bytes before they are decoded: CR and LF never occur inside a multi-byte UTF-8 character,
-    so a split character needs no state of its own. Invalid UTF-8 becomes U+FFFD, as the text asks.
+    Lines are split before they are decoded: CR and LF never occur inside a multi-byte UTF-8 character, so a split
+    character needs no state of its own. Invalid UTF-8 becomes U+FFFD, as the standard requires.
     """
 
     def __init__(self) -> None:
         self._line = bytearray()
-        self._swallow_lf = False
+        self._skip_lf = False
         self._at_start = True
         self._data: list[str] = []
         self._type = ""
 
     def feed(self, data: bytes) -> list[Item]:
-        """Take the next bytes; give what they completed, in order."""
+        """Parse the next bytes; the items that they completed, in order."""
         items: list[Item] = []
         start = 0
-        if self._swallow_lf and data:
+        if self._skip_lf and data:
             start = 1 if data[0] == _LF else 0
-            self._swallow_lf = False
+            self._skip_lf = False
         while True:
-            found = _LINE_END.search(data, start)
-            if found is None:
+            line_end = _LINE_END.search(data, start)
+            if line_end is None:
                 self._line += data[start:]
                 return items
-            end = found.start()
+            end = line_end.start()
             self._line += data[start:end]
             line = bytes(self._line)
             self._line.clear()
             start = end + 1
             if data[end] == _CR:
-                # CR alone ends a line: the event must not wait for an LF that may come with the next read.
+                # CR alone ends a line: the event must not be delayed until an LF that may come with the next read.
                 if start < len(data):
                     start += data[start] == _LF
                 else:
-                    self._swallow_lf = True
+                    self._skip_lf = True
             item = self._take(line)
             if item is not None:
                 items.append(item)
@@ -79,8 +77,8 @@ class Parser:
         """
         Data of an event whose final blank line never came.
 
-        The text says to discard it at the end of the stream, and `feed` never gives it; but a `[DONE]` that
-        lacks only its blank line must not be reported as a missing one.
+        The standard discards it at the end of the stream, and `feed` never returns it; but a `[DONE]` that lacks only
+        its blank line must not be reported as missing.
         """
         data = list(self._data)
         raw = bytes(self._line)
@@ -104,14 +102,14 @@ class Parser:
             self._data.append(value)
         elif name == "event":
             self._type = value
-        # `id` and `retry` steer reconnection, which a probe never does (and neither touches data or type, however
-        # malformed); other fields are ignored by the text.
+        # `id` and `retry` control reconnection, which a probe never does (and neither affects data or type, however
+        # malformed); the standard ignores other fields.
         return None
 
     def _dispatch(self) -> Event | None:
         data, kind = self._data, self._type
         self._data, self._type = [], ""
-        # The text sends nothing when the data buffer is the empty string, and `data:` alone leaves a lone
+        # The standard dispatches nothing when the data buffer is the empty string, and `data:` alone leaves a single
         # line feed.
         return Event("\n".join(data), kind or "message") if data else None
 

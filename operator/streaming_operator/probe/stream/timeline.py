@@ -1,18 +1,17 @@
 """
-What arrived when: reads of one raw HTTP answer go in, a `Timeline` comes out.
+The timeline of one response: when its tokens arrived, and the metrics defined on that.
 
-Pure. Times are seconds on the clock of the reads, relative to the moment the last byte of the request was
-written; an event has the time of the read that completed it. Judging what the numbers mean is `verdict`'s
-business. How an event of each API is read is `formats`'.
+Pure. Times are seconds on the clock of the reads, from the moment at which the last byte of the request was written; an
+event has the time of the read that completed it. `recorder` makes a timeline, `judge.verdict` judges it.
 
-A new connection carries one request, so nothing queues before it, and connecting and TLS are over when the clock
-starts. Other tools use the same words for something else:
+A new connection carries one request, so nothing is queued before it, and connecting and TLS are done when the clock
+starts. Other tools use the same terms for something else:
 
-* TTFT here: request written to the first token with text of any kind (`Timeline.ttft`). `vllm bench serve` (read:
-  0.32) starts its clock before it connects and stops it at the first chunk with `choices`, on chat the role chunk
+* TTFT here: request written to the first token with text of any kind (`Timeline.ttft`). `vllm bench serve` (0.32)
+  starts its clock before it connects and stops it at the first chunk with `choices`, on chat the role chunk
   too: the same moment on vLLM, which sends the role with the first token, but not on servers that send it ahead.
   guidellm starts at its request's start and stops at its first iteration with a token. aiperf (once genai-perf) takes
-  the first response with content, and tells the first one after the thinking as TTFO: `Timeline.ttft_content`.
+  the first response with content, and calls the first one after the reasoning TTFO: `Timeline.ttft_content`.
   LLMPerf takes the first delta with content. None of them is the time to the headers: vLLM sends those at once.
 * gap: from one token-bearing event to the next. `vllm bench serve` calls it ITL, aiperf inter chunk latency.
 * TPOT: spread / (tokens - 1). The same in `vllm bench serve`; guidellm and aiperf call that ITL, and guidellm's TPOT is
@@ -20,12 +19,12 @@ starts. Other tools use the same words for something else:
 * vLLM's own `vllm:time_to_first_token_seconds` and `vllm:inter_token_latency_seconds` end inside the server, before
   serialisation and network: a proxy that buffers is invisible in them.
 
-Token-bearing: with text, thinking or a tool call, or of a token without text (an empty delta that names no role): a
-tiny or multilingual model makes many of those, and a spread without them would look squeezed.
+Token-bearing: with text, reasoning or a tool call, or of a token without text (an empty delta that names no role): a
+tiny or multilingual model generates many of those, and without them the spread would look too short.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from streaming_operator.probe.http.request import Api
@@ -33,9 +32,9 @@ from streaming_operator.probe.http.response import Ending, Head
 from streaming_operator.probe.stream.formats import Kind, Metrics
 
 BURST_PAUSE = 0.005
-"""Seconds: reads closer than this left the hop together, cut only by segments on the way."""
-LAST_WORDS = 0.05
-"""Seconds before an end that belong to it."""
+"""Seconds: reads closer than this left the hop together and were only split into segments."""
+FINAL_READS = 0.05
+"""Seconds before the end in which a read belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +56,29 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Burst:
+    """Reads that arrived together."""
+
+    at: float
+    """Seconds from the request's last byte to the first of them."""
+    size: int
+    """Bytes as they came, framing included."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """One answer, measured. Durations in seconds unless the name says otherwise."""
+    """One response, measured. Durations in seconds unless the name says otherwise."""
 
     ending: Ending
     ended_at: float
-    """Arrival of the end or, where there was none, when waiting stopped."""
+    """Arrival of the end or, where there was none, when the exchange was ended."""
     clock: str
     """
-    `kernel`: SO_TIMESTAMPNS, the moment at which the segment with the read's last byte came to this machine;
+    `kernel`: SO_TIMESTAMPNS, the moment at which the segment with the read's last byte arrived at this machine;
     `monotonic`: taken by us right after the read, so late by as long as our thread had to wait.
     """
     head: Head | None = None
-    """None if nothing came that is one."""
+    """None if no complete one arrived."""
     head_at: float | None = None
     """Seconds to the headers: what aiperf calls stream setup. vLLM sends them before it has a token."""
     arrivals: tuple[Arrival, ...] = ()
@@ -77,7 +86,7 @@ class Timeline:
     tokens: int | None = None
     """The server's count of generated tokens (usage.completion_tokens, usage.output_tokens); never of events."""
     metrics: Metrics | None = None
-    """The server's own timing; None unless it tells (vLLM: --enable-per-request-metrics)."""
+    """The server's own timing; None unless it sends it (vLLM: --enable-per-request-metrics)."""
     done: bool = False
     """Whether the format's own end marker came: `[DONE]`, or a terminal event of the responses API."""
     finish_reason: str | None = None
@@ -85,19 +94,19 @@ class Timeline:
     error: str | None = None
     """Message of an error event inside the stream."""
     api: Api | None = None
-    """Whose format the events have; None before the first that tells."""
+    """The API whose format the events have; None before the first of them."""
     comments: int = 0
-    """Lines that servers send to keep a silent connection alive."""
+    """Comment lines, which servers send to keep an idle connection alive."""
     body: str = ""
-    """Beginning of a body that is no event stream."""
+    """Beginning of a body that is not an event stream."""
     sizes: tuple[tuple[float, int], ...] = ()
-    """Of every read: arrival in seconds, and bytes as they came, framing included, TLS taken off."""
+    """Of every read: arrival in seconds, and bytes as they came, framing included, TLS removed."""
     broken: str = ""
     """What was wrong with the framing."""
     reset: str = ""
-    """Why HTTP/2 gave the stream up (`RST_STREAM, internal error`); empty for a reset of the connection."""
+    """Why the HTTP/2 stream was reset (`RST_STREAM, internal error`); empty for a reset of the connection."""
     http_version: str = "HTTP/1.1"
-    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: what the answer says, else what was spoken to get it."""
+    """`HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: of the response, else of the connection."""
     frames: int = 0
     """Chunk or DATA frames of the body, with or without tokens; 0 where there are none."""
     segments: int | None = None
@@ -115,12 +124,12 @@ class Timeline:
 
     @property
     def has_content_length(self) -> bool:
-        """Whether the length was known beforehand: on an event stream, somebody held all of it."""
+        """Whether the length was known in advance: an event stream with it was buffered as a whole."""
         return self.head is not None and self.head.header("content-length") is not None
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body came in chunk or DATA frames, so that a cut can be told from an end."""
+        """Whether the body came in chunk or DATA frames, so that a cut can be distinguished from an end."""
         if self.head is None:
             return False
         chunks = "chunked" in (self.head.header("transfer-encoding") or "").lower()
@@ -143,38 +152,38 @@ class Timeline:
 
     @property
     def events_per_read(self) -> float:
-        """N/R: bundling on the way (or by a reader that came late)."""
+        """N/R: bundling on the path (or by a late reader thread)."""
         return self.events / self.token_reads if self.arrivals else 0.0
 
     @property
     def events_per_frame(self) -> float | None:
-        """N/F: bundling by somebody who rewrote the body; HAProxy's delays keep it at 1. None without frames."""
+        """N/F: bundling by a proxy that rewrote the body; HAProxy's delays keep it at 1. None without frames."""
         return self.events / self.token_frames if self.token_frames else None
 
     @property
     def merged(self) -> int | None:
         """
-        At least so many segments shared a read, and the stamp of the last of them; None where no kernel tells.
+        Segments that shared a read, and so the stamp of the last of them, at least; None where the kernel counts none.
 
-        The kernel joins what waits in its queue: a reader that is later than the next segment loses the earlier
-        one's stamp, by at most its own lateness. A hop that sends several segments at once shows here as well, and
-        the answer's last words are always one, so it says how far the gaps may be trusted and accuses nobody.
+        The kernel joins what waits in its queue: a reader that is later than the next segment loses the earlier one's
+        stamp, by at most its own lateness. A hop that sends several segments at once counts here as well, and so does
+        the end of a response, so this limits how far the gaps can be trusted and is not evidence against a hop.
         """
         return None if self.segments is None else max(0, self.segments - self.reads)
 
     @property
     def ttft(self) -> float | None:
-        """Seconds to the first token with text of any kind (answer, thinking, tool call): what a user waits for."""
+        """Seconds to the first token with text of any kind (answer, reasoning, tool call): what a user waits for."""
         return next((arrival.at for arrival in self.arrivals if arrival.has_text), None)
 
     @property
     def ttft_content(self) -> float | None:
-        """Seconds to the first token of the answer itself; aiperf's TTFO. None if it never got beyond thinking."""
+        """Seconds to the first token of the answer itself; aiperf's TTFO. None if there was only reasoning."""
         return self._first("content")
 
     @property
     def ttft_reasoning(self) -> float | None:
-        """Seconds to the first token of thinking; None for a model that does not think, or hides it."""
+        """Seconds to the first token of reasoning; None for a model that has none, or hides it."""
         return self._first("reasoning")
 
     @property
@@ -200,7 +209,7 @@ class Timeline:
 
     @property
     def gap_max(self) -> float | None:
-        """Seconds; the longest gap: what `ChunkGapExceeded` speaks of."""
+        """Seconds; the longest gap, which `ChunkGapExceeded` refers to."""
         return max(self.gaps, default=None)
 
     @property
@@ -226,9 +235,9 @@ class Timeline:
         """
         Seconds without a byte before the end; what came with the end does not count.
 
-        nginx with buffering on keeps even the headers until the first event, and sends them when it gives up.
+        nginx with buffering on holds even the headers until the first event, and sends them when it times out.
         """
-        early = (at for at, _ in self.sizes if at < self.ended_at - LAST_WORDS)
+        early = (at for at, _ in self.sizes if at < self.ended_at - FINAL_READS)
         return self.ended_at - max(early, default=0.0)
 
     @property
@@ -237,23 +246,28 @@ class Timeline:
         return len(self.sizes)
 
     @property
-    def bursts(self) -> tuple[int, ...]:
-        """Raw bytes of what arrived together; one size over and over is a buffer that fills."""
-        bursts: list[int] = []
+    def bursts(self) -> tuple[Burst, ...]:
+        """What arrived together; bursts of one size are a buffer that fills."""
+        bursts: list[Burst] = []
         last = -math.inf
         for at, size in self.sizes:
-            if at - last < BURST_PAUSE and bursts:
-                bursts[-1] += size
+            if at - last < BURST_PAUSE:
+                bursts[-1] = replace(bursts[-1], size=bursts[-1].size + size)
             else:
-                bursts.append(size)
+                bursts.append(Burst(at, size))
             last = at
         return tuple(bursts)
 
     @property
+    def inner_bursts(self) -> tuple[Burst, ...]:
+        """The bursts that a full buffer makes: without the last one, and without the headers where there are enough."""
+        return self.bursts[1:-1] if len(self.bursts) > 3 else self.bursts[:-1]
+
+    @property
     def pacing(self) -> float | None:
         """
-        r: spread / the server's own generation time. Both are durations, so no clock is shared; 1 on a path that
-        holds nothing back, 0 behind one that stores the answer. None without metrics. No other tool has it.
+        r: spread / the server's own generation time. Both are durations, so no common clock is needed; 1 on a path that
+        holds nothing back, 0 on one that buffers the whole response. None without metrics. No other tool has it.
         """
         generation = self.metrics.generation if self.metrics else 0.0
         return self.spread * 1000 / generation if generation > 0 else None
