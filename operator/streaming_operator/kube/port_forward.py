@@ -1,7 +1,7 @@
 """
 A local port that leads to a port of a pod, through the API server: what `kubectl port-forward` does.
 
-The bytes go through untouched, keys included, which the API server's HTTP proxy would take for its own. Each
+The bytes are passed on unchanged, keys included, which the API server's HTTP proxy would take for its own. Each
 connection gets a WebSocket of its own (v4.channel.k8s.io: one byte of channel before each message, and first the
 port on both channels).
 """
@@ -26,10 +26,10 @@ _READ = 64 * 1024
 
 @asynccontextmanager
 async def tunnel(transport: Transport, namespace: str, pod: str, port: int) -> AsyncIterator[int]:
-    """Listen on a port of 127.0.0.1 while the block lasts; raises `ClusterError` when it cannot be done at all."""
+    """Listen on a port of 127.0.0.1 while the block lasts; raises `ClusterError` when forwarding is impossible."""
     forward = _Forward(transport, namespace, pod, port)
     await forward.attempt()
-    server = await asyncio.start_server(forward.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(forward.accept, "127.0.0.1", 0)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
@@ -48,31 +48,36 @@ class _Forward:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def attempt(self) -> None:
-        """Open one and close it: rights, kubelet and pod are then known to be there."""
-        async with self._open() as line:
-            message = await line.receive(10)
+        """Open a WebSocket and close it: shows that the rights, the kubelet and the pod are there."""
+        async with self._open() as socket:
+            message = await socket.receive(10)
             if message.type is not aiohttp.WSMsgType.BINARY:
-                raise Unreachable(f"cannot {self._doing}: the line was closed at once")
+                raise Unreachable(f"cannot {self._doing}: the connection was closed at once")
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side ends it."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-        try:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """
+        Serve a connection in a task of our own.
+
+        asyncio prints a traceback for a stream handler that is cancelled (before Python 3.12), and `close` could not
+        cancel one that has not begun.
+        """
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before it begins closes nothing.
+        task.add_done_callback(lambda _: writer.close())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until either side ends it; the client sees its end and reports it."""
+        with contextlib.suppress(ClusterError, OSError):
             first = await reader.read(_READ)
-            if first:  # a connection that only measures the way costs the cluster nothing
-                async with self._open() as line:
-                    await line.send_bytes(DATA + first)
-                    await _carry(reader, writer, line)
-        except (ClusterError, OSError):
-            pass  # the client sees its connection end, and says so
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+            if first:  # a connection that only measures the path opens no WebSocket
+                async with self._open() as socket:
+                    await socket.send_bytes(DATA + first)
+                    await _copy_both_ways(reader, writer, socket)
 
     async def close(self) -> None:
-        """End what is still open."""
+        """Close the connections that are open."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -82,27 +87,27 @@ class _Forward:
         return self._transport.websocket(self._path, self._query, self._doing, PROTOCOL)
 
 
-async def _carry(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: aiohttp.ClientWebSocketResponse
+async def _copy_both_ways(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, socket: aiohttp.ClientWebSocketResponse
 ) -> None:
-    """Both ways at once; the end of one is the end of both."""
-    ways = (asyncio.create_task(_up(reader, line)), asyncio.create_task(_down(line, writer)))
+    """Copy in both directions; the end of one is the end of both."""
+    directions = (asyncio.create_task(_send(reader, socket)), asyncio.create_task(_receive(socket, writer)))
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        for direction in directions:
+            direction.cancel()
+        await asyncio.gather(*directions, return_exceptions=True)
 
 
-async def _up(reader: asyncio.StreamReader, line: aiohttp.ClientWebSocketResponse) -> None:
+async def _send(reader: asyncio.StreamReader, socket: aiohttp.ClientWebSocketResponse) -> None:
     while data := await reader.read(_READ):
-        await line.send_bytes(DATA + data)
+        await socket.send_bytes(DATA + data)
 
 
-async def _down(line: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter) -> None:
+async def _receive(socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter) -> None:
     greeted = set()
-    async for message in line:
+    async for message in socket:
         if message.type is not aiohttp.WSMsgType.BINARY:
             return
         channel, data = message.data[:1], message.data[1:]
