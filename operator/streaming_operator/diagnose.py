@@ -2,8 +2,8 @@
 Diagnose one endpoint from a person's machine: its children, its conditions, and a stream through every hop.
 
 Pod and Service have no address outside the cluster: they are asked through the API server's port-forward, whose own
-part cannot be told from theirs and is therefore not judged. The route is asked at the address of its users. Nothing is
-written.
+effect cannot be separated from theirs and is therefore not judged. The route is asked at the address of its users.
+Nothing is written.
 """
 
 import ipaddress

@@ -24,34 +24,34 @@ ENDPOINT = ("namespace", "name")
 
 PROBE_TTFT = Histogram(
     "streamingendpoint_probe_ttft_seconds",
-    "Time from the request's last byte to the first token, as a user at this hop feels it",
+    "Time from the request's last byte to the first token at this hop",
     (*ENDPOINT, "hop"),
     buckets=TTFT_BUCKETS,
     registry=REGISTRY,
 )
 PROBE_GAP = Histogram(
     "streamingendpoint_probe_chunk_gap_seconds",
-    "Silence between two tokens, every one of a probe's stream, as a user at this hop sees it",
+    "Time between two tokens at this hop, of every pair of a probe's stream",
     (*ENDPOINT, "hop"),
     buckets=GAP_BUCKETS,
     registry=REGISTRY,
 )
 PROBE_MAX_GAP = Histogram(
     "streamingendpoint_probe_max_chunk_gap_seconds",
-    "Longest silence between two tokens of one probe",
+    "Longest time between two tokens of one probe",
     (*ENDPOINT, "hop"),
     buckets=GAP_BUCKETS,
     registry=REGISTRY,
 )
 PROBES = Counter(
     "streamingendpoint_probes",
-    "Verifications by verdict and the hop that it speaks of",
+    "Verifications by verdict and the hop at fault",
     (*ENDPOINT, "hop", "verdict"),
     registry=REGISTRY,
 )
 SKIPPED = Counter(
     "streamingendpoint_probes_skipped",
-    "Verifications left out since requests of users waited in the queue of every replica",
+    "Verifications skipped because users' requests waited in the queue of every replica",
     ENDPOINT,
     registry=REGISTRY,
 )

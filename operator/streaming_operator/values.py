@@ -1,7 +1,7 @@
 """
-What one pass learns, as frozen values: the cluster's capabilities, the observed children, the probe's result.
+The frozen values between packages: the cluster's capabilities, the observed children, the probe's result.
 
-`render` and `status` decide from these and never ask anybody; `cluster` and `probe` make them.
+`cluster` and `probe` make them; `render` and `status` decide from them alone.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ Key = tuple[str, str]
 """`(namespace, name)` of an object; the namespace is empty for kinds of the whole cluster."""
 
 Manifest = dict[str, Any]
-"""One Kubernetes object as plain data, only the fields we own."""
+"""One Kubernetes object as plain data, with only the fields that the operator owns."""
 
 EdgeProfile = Literal["ingress-nginx", "generic"]
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What stands behind an IngressClass or GatewayClass, and where it listens inside the cluster."""
+    """The proxy behind an IngressClass or GatewayClass, and where it listens inside the cluster."""
 
     profile: EdgeProfile
     service: str | None = None
@@ -71,7 +71,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class EdgeAddress:
-    """Where the edge of one endpoint takes connections."""
+    """Where the edge of one endpoint accepts connections."""
 
     address: str
     """IP address or DNS name; never loopback or link-local."""
@@ -93,7 +93,7 @@ class ObservedPod:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why the workload is not up, translated from what kubelet, scheduler or controller say."""
+    """Why the workload or the route is not up, from the messages of kubelet, scheduler and controllers."""
 
     reason: Reason
     message: str
@@ -101,26 +101,26 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ObservedRoute:
-    """What the edge says of the route, and the other Ingresses that serve its host."""
+    """The state of the route by its status, and by the other Ingresses of its host."""
 
     exists: bool
     admitted: bool
     problem: Problem | None = None
     addresses: tuple[str, ...] = ()
-    """IPs or host names from the Ingress's or Gateway's status; may be empty or useless."""
+    """IPs or host names from the Ingress's or Gateway's status; may be empty or unreachable."""
     written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The children as they are, one look."""
+    """The children as they are at one moment."""
 
     desired_replicas: int
     replicas: int
     ready_replicas: int
     updated_replicas: int
     rolled_out: bool
-    """The Deployment controller has seen our generation and every replica is of the newest template."""
+    """The Deployment controller observed our generation and every replica is of the newest template."""
     pod_template_hash: str | None
     """`pod-template-hash` of the newest ReplicaSet."""
     pods: tuple[ObservedPod, ...]
@@ -141,7 +141,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class HopResult:
-    """What one hop answered: whole numbers only, since they go to the status."""
+    """The result of one hop: whole numbers only, since they are written to the status."""
 
     hop: Hop
     address: str
@@ -159,28 +159,28 @@ class HopResult:
     done: bool = False
     finish_reason: str | None = None
     fingerprint: str = ""
-    """Which proxy seems to have passed the answer on or written it; empty where nothing tells."""
+    """The proxy that the response seems to come through or from; empty if unknown."""
     timeline: object | None = field(default=None, compare=False, repr=False)
-    """The `probe.timeline.Timeline` behind the numbers, for pictures; it goes into no status."""
+    """The `probe.stream.timeline.Timeline` behind the numbers, for reports; it is not written to the status."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One verification, a value even when it failed; it speaks of one pod template and one route."""
+    """The result of one verification, of one pod template and one route."""
 
     verdict: Verdict
     hop: Hop
     message: str
-    """Evidence with numbers and the remedy; stable while the finding is the same kind."""
+    """Evidence with numbers and the remedy."""
     hops: tuple[HopResult, ...]
     pod_template_hash: str
     route_hash: str
     ready_pods: frozenset[str]
     at: datetime
     skipped: bool = False
-    """The engine's queue was full and nothing was asked: it says nothing of the path."""
+    """The engine's queue was full and no request was sent: there is no finding about the path."""
 
     @property
     def ttft_milliseconds(self) -> int | None:
-        """TTFT at the hop that judged."""
+        """TTFT at the outermost hop."""
         return self.hops[0].ttft_milliseconds if self.hops else None

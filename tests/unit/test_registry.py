@@ -37,5 +37,5 @@ def test_a_name_offered_twice_is_refused(package: ModuleType) -> None:
     three = Path(str(package.__file__)).with_name("three.py")
     three.write_text("from some_plugins import Named\nMEMBER = Named('one')\n")
 
-    with pytest.raises(registry.DuplicateMemberError, match=r"'one' is offered twice, by three\.py too"):
+    with pytest.raises(registry.DuplicateMemberError, match=r"'one' is defined twice, by three\.py too"):
         registry.members(package, "MEMBER")

@@ -1,8 +1,8 @@
 """
-The base of every part of the resource, and rules across fields that CEL and Python both know.
+The base model of every part of the resource, and rules across fields, written in CEL and in Python.
 
-Whatever constrains the resource is known twice, to the API server (through `crd.py`) and to pydantic:
-a file given to `streamctl render`, or an object stored under an older CRD, has not passed today's.
+Every constraint exists twice, in the API server (through `crd.py`) and in pydantic: a file given to `streamctl render`,
+or an object stored under an older CRD, has not been validated by today's CRD.
 """
 
 import re
@@ -17,14 +17,14 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 @dataclass(frozen=True, slots=True)
 class CEL:
-    """One rule of the CRD (`x-kubernetes-validations`) and its twin in Python."""
+    """One rule of the CRD (`x-kubernetes-validations`) and its equivalent in Python."""
 
     rule: str
-    """The expression for the API server; `self` is the object that the rule hangs on, defaults applied."""
+    """The expression for the API server; `self` is the object that the rule belongs to, with defaults applied."""
     holds: Callable[[Any], bool]
-    """The same question, asked of the parsed model."""
+    """The same rule on the parsed model."""
     message: str
-    """What is allowed; the path is said beside it."""
+    """What is allowed; the path is reported separately."""
     field_path: str = ""
     """Path of the field to blame below `self`, e.g. `.gpu.count`; "" for the object itself."""
     reason: Literal["FieldValueInvalid", "FieldValueForbidden"] = "FieldValueInvalid"
@@ -61,16 +61,16 @@ class Model(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        found = handler(core_schema)
+        schema = handler(core_schema)
         if cls.cel:
-            handler.resolve_ref_schema(found)["x-kubernetes-validations"] = [
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
                 rule.schema() for rule in cls.cel
             ]
-        return found
+        return schema
 
 
 def _finding(rule: CEL) -> InitErrorDetails:
-    """A broken rule in pydantic's words, at the field it blames."""
+    """A broken rule as an error of pydantic, at the field it blames."""
     path = tuple(part for part in rule.field_path.split(".") if part)
     return InitErrorDetails(
         type=PydanticCustomError("rule", "{text}", {"text": rule.message}), loc=path, input=None
@@ -83,14 +83,14 @@ def exactly_one(*names: str) -> CEL:
 
 
 def at_most_one(*names: str) -> CEL:
-    """Like `exactly_one`, but none is fine too."""
+    """Like `exactly_one`, but none is allowed too."""
     return _members(names, "<= 1", lambda count: count <= 1, f"set at most one of {', '.join(names)}")
 
 
-def _members(names: tuple[str, ...], wanted: str, fits: Callable[[int], bool], message: str) -> CEL:
+def _members(names: tuple[str, ...], condition: str, fits: Callable[[int], bool], message: str) -> CEL:
     terms = ", ".join(f"has(self.{name})" for name in names)
     return CEL(
-        f"[{terms}].filter(x, x).size() {wanted}",
+        f"[{terms}].filter(x, x).size() {condition}",
         lambda model: fits(sum(_member(model, name) is not None for name in names)),
         message,
     )
@@ -98,10 +98,10 @@ def _members(names: tuple[str, ...], wanted: str, fits: Callable[[int], bool], m
 
 def keys_match(field: str, pattern: str, message: str) -> CEL:
     """Every key of an optional map matches the whole *pattern*: OpenAPI v3 constrains a map's values only."""
-    known = re.compile(pattern)
+    compiled = re.compile(pattern)
     return CEL(
         f"!has(self.{field}) || self.{field}.all(key, key.matches('^({_quoted(pattern)})$'))",
-        lambda model: all(known.fullmatch(key) for key in _keys(model, field)),
+        lambda model: all(compiled.fullmatch(key) for key in _keys(model, field)),
         message,
         f".{field}",
     )
@@ -109,10 +109,10 @@ def keys_match(field: str, pattern: str, message: str) -> CEL:
 
 def keys_without(field: str, pattern: str, message: str) -> CEL:
     """No key of an optional map has a part that matches *pattern*."""
-    known = re.compile(pattern)
+    compiled = re.compile(pattern)
     return CEL(
         f"!has(self.{field}) || !self.{field}.exists(key, key.matches('{_quoted(pattern)}'))",
-        lambda model: not any(known.search(key) for key in _keys(model, field)),
+        lambda model: not any(compiled.search(key) for key in _keys(model, field)),
         message,
         f".{field}",
         "FieldValueForbidden",
@@ -131,5 +131,5 @@ def _member(model: Model, name: str) -> Any:
 
 
 def _keys(model: Model, field: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = _member(model, field)
-    return found
+    keys: Mapping[str, Any] = _member(model, field)
+    return keys

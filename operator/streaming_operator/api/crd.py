@@ -1,8 +1,8 @@
 """
 The CRD, generated from the pydantic models: structural OpenAPI v3 with defaults, descriptions and CEL rules.
 
-pydantic's own JSON schema says everything, but not in the API server's dialect: references are put in place,
-`null` alternatives and titles go, defaults of parts are made reachable.
+pydantic's JSON schema has everything, but not as the API server requires it: references are inlined, `null`
+alternatives and titles removed, the defaults of parts made effective.
 Why not a library: docs/decisions/0001-own-crd-generator.md.
 """
 
@@ -74,12 +74,12 @@ def crd(annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def crd_yaml(annotations: Mapping[str, str] | None = None) -> str:
-    """The CRD as text, the same for the same code."""
+    """The CRD as text; deterministic."""
     return yaml.dump(crd(annotations), Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
 
 
 class _Plain(yaml.SafeDumper):
-    """No anchors: shared parts are written out."""
+    """Without anchors: shared parts are repeated."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -144,8 +144,8 @@ def _columns() -> list[dict[str, Any]]:
 
 
 def _column(name: str, kind: str, path: str, description: str, *, priority: int) -> dict[str, Any]:
-    found = {"name": name, "type": kind, "jsonPath": path, "description": description}
-    return found | ({"priority": priority} if priority else {})
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return column | ({"priority": priority} if priority else {})
 
 
 def root_schema() -> Schema:
@@ -167,13 +167,13 @@ def root_schema() -> Schema:
 
 
 def structural(model: type[Model]) -> Schema:
-    """The structural schema of one model, every reference put in place."""
+    """The structural schema of one model, with every reference inlined."""
     document = model.model_json_schema(by_alias=True)
     return _node(document, document.get("$defs", {}))
 
 
 def _node(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    """One node and everything below it in the API server's dialect."""
+    """One node and everything below it as a structural schema."""
     node = _plain(node, definitions)
     if "properties" in node:
         required = node.get("required", ())
@@ -196,7 +196,7 @@ def _node(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 
 def _plain(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    """*node* without references and without the alternative `null`; what stands beside them wins."""
+    """*node* without references and without the alternative `null`; keywords beside them take precedence."""
     node = dict(node)
     if "anyOf" in node and "x-kubernetes-int-or-string" not in node:
         (inner,) = [choice for choice in node.pop("anyOf") if choice.get("type") != "null"]
@@ -208,18 +208,18 @@ def _plain(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 def _property(node: Schema, definitions: Mapping[str, Schema], *, optional: bool) -> Schema:
     """
-    A node with the default it should have.
+    A node with its effective default.
 
-    An absent part gets `{}` where it has defaults inside, else they would not apply; parts whose absence
-    means something (`X | None`) and empty lists and maps are not stored.
+    An absent part gets `{}` where it has defaults inside, otherwise they would not apply; parts whose absence has a
+    meaning (`X | None`) and empty lists and maps are not stored.
     """
-    found = _node(node, definitions)
-    absent_means_something = "default" in node and node["default"] is None
-    if found.get("default") in (None, [], {}):
-        found.pop("default", None)
-    if optional and not absent_means_something and _has_defaults(found):
-        found = {key: (found | {"default": {}})[key] for key in _KEPT if key in found or key == "default"}
-    return found
+    schema = _node(node, definitions)
+    absence_has_meaning = "default" in node and node["default"] is None
+    if schema.get("default") in (None, [], {}):
+        schema.pop("default", None)
+    if optional and not absence_has_meaning and _has_defaults(schema):
+        schema = {key: (schema | {"default": {}})[key] for key in _KEPT if key in schema or key == "default"}
+    return schema
 
 
 def _has_defaults(node: Schema) -> bool:

@@ -1,5 +1,5 @@
 """
-The StreamingEndpoint resource: its spec put together, and one endpoint as the operator sees it.
+The StreamingEndpoint resource: its whole spec, and one endpoint as the operator uses it.
 
 Defaults, descriptions and constraints of the models become the CRD (`crd.py`), so that no webhook is
 needed to install. Nothing here talks to anything.
@@ -84,7 +84,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class InvalidEndpoint(ValueError):
-    """A body that breaks the schema: every problem as `path: what is allowed`."""
+    """A body that violates the schema; every problem as `path: what is allowed`."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("; ".join(problems))
@@ -101,7 +101,7 @@ class EndpointSpec(Model):
     gpu: Gpu = Field(default_factory=Gpu)
     """Accelerators of one replica."""
     resources: Resources = Field(default_factory=Resources)
-    """Requests and limits beside the GPUs."""
+    """Requests and limits besides the GPUs."""
     runtime_class_name: DnsName | None = None
     """RuntimeClass of the pods."""
     node_selector: Labels = Field(default_factory=dict)
@@ -137,7 +137,7 @@ class EndpointSpec(Model):
     monitoring: Monitoring = Field(default_factory=Monitoring)
     """How metrics are collected."""
     verification: Verification = Field(default_factory=Verification)
-    """How streaming is proven."""
+    """How streaming is verified."""
     suspend: bool = False
     """Leave every child as it is and send no probe."""
 
@@ -191,11 +191,11 @@ ROOT_CEL = (
         ".metadata.name",
     ),
 )
-"""Rules on the whole object; their twins are asked of the body."""
+"""Rules on the whole object; in Python they are checked on its body."""
 
 
 class StreamingEndpoint(Model):
-    """One endpoint as the operator sees it: identity, spec, and the status it wrote last time."""
+    """One endpoint: identity, spec, and the status that the operator wrote last."""
 
     name: str
     namespace: str
@@ -213,7 +213,7 @@ class StreamingEndpoint(Model):
         Parse the API server's object, or a file's.
 
         Raises `InvalidEndpoint` naming every wrong field: an object stored under an older CRD, or a file
-        given to `streamctl render`, has not passed the API server's own check.
+        given to `streamctl render`, has not been validated by the API server.
         """
         metadata = body.get("metadata") or {}
         named = {"metadata": {"name": str(metadata.get("name") or "")}}
@@ -253,7 +253,7 @@ class StreamingEndpoint(Model):
 
 
 def _parse(spec: Any) -> EndpointSpec:
-    """As strict as the API server: `"3"` is no number. JSON, since there strict lists become our tuples."""
+    """Parse as strictly as the API server: `"3"` is not a number. From JSON, since only there lists become tuples."""
     if spec is None:
         raise ValidationError.from_exception_data(
             "spec", [InitErrorDetails(type="missing", loc=(), input=None)]
@@ -272,13 +272,13 @@ def _without_nulls(value: Any) -> Any:
 
 
 _WORDS = {"missing": "required", "extra_forbidden": "unknown field"}
-"""pydantic's types of findings that read better in the API server's words."""
+"""Messages of the API server for some of pydantic's error types."""
 
 
 def _problems(error: ValidationError) -> tuple[str, ...]:
-    """Turn pydantic's findings into `spec.path[0].field: what is allowed` without echoing values."""
-    found = []
+    """pydantic's errors as `spec.path[0].field: what is allowed`, without values."""
+    problems = []
     for problem in error.errors(include_url=False, include_input=False):
         parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-        found.append(f"spec{''.join(parts)}: {_WORDS.get(problem['type'], problem['msg'])}")
-    return tuple(found)
+        problems.append(f"spec{''.join(parts)}: {_WORDS.get(problem['type'], problem['msg'])}")
+    return tuple(problems)

@@ -1,7 +1,7 @@
 """
-The resource's `status` as pydantic models: its schema in the CRD, which tests hold the operator's writes to.
+The resource's `status` as pydantic models: its schema in the CRD; tests validate the operator's writes against it.
 
-It constrains little on purpose: a status that the API server refuses would hide the very problem it tells of.
+It constrains little on purpose: a status that the API server refuses would hide the problem that it reports.
 """
 
 from datetime import datetime
@@ -23,15 +23,15 @@ class ConditionStatus(Model):
     reason: str
     """One word for machines; docs/conditions.md explains each."""
     message: str
-    """One sentence for people: what was seen, and what to change."""
+    """One sentence for people: what was observed, and what to change."""
     observed_generation: int | None = None
-    """Generation of the spec that it speaks of."""
+    """Generation of the spec that the condition is about."""
     last_transition_time: datetime
     """When `status` changed last."""
 
 
 class HopStatus(Model):
-    """What the probe saw at one hop."""
+    """What the probe measured at one hop."""
 
     name: str
     """Pod, Service, Exposure or Public."""
@@ -40,7 +40,7 @@ class HopStatus(Model):
     protocol: str | None = None
     """Protocol spoken, e.g. HTTP/1.1."""
     verdict: str
-    """What the stream was like."""
+    """The verdict on the stream."""
     message: str | None = None
     """The evidence, with numbers."""
     ttft_milliseconds: int | None = None
@@ -56,7 +56,7 @@ class HopStatus(Model):
     tokens: int | None = None
     """Tokens by the server's own count."""
     pacing_percent: int | None = None
-    """Time from first to last token in percent of the server's own: about 100 streams, about 0 was stored."""
+    """Time from first to last token in percent of the server's own: about 100 streams, about 0 was buffered."""
     done: bool | None = None
     """Whether the stream ended in `[DONE]`."""
     finish_reason: str | None = None
@@ -64,10 +64,10 @@ class HopStatus(Model):
 
 
 class VerificationStatus(Model):
-    """The last verification; it speaks of one pod template and one route."""
+    """The last verification; it is about one pod template and one route."""
 
     verdict: str
-    """What the users' stream was like."""
+    """The verdict on the users' stream."""
     hop: str | None = None
     """The hop that the verdict blames, or the outermost one."""
     message: str | None = None
@@ -79,16 +79,16 @@ class VerificationStatus(Model):
     failures: int | None = None
     """Failures in a row since the last stream, counted up to spec.verification.failureThreshold."""
     last_time: datetime | None = None
-    """When it was written; runs in between that found the same are in the operator's metrics."""
+    """When it was written; later verifications with the same result are in the operator's metrics."""
     hops: tuple[HopStatus, ...] = ()
-    """What was seen hop by hop, from the outside in."""
+    """The result of every hop, from the outside in."""
 
 
 class EndpointStatus(Model):
-    """What the operator saw last."""
+    """What the operator observed last."""
 
     observed_generation: int | None = None
-    """Generation of the spec that this status speaks of."""
+    """Generation of the spec that the controller observed."""
     conditions: Annotated[tuple[ConditionStatus, ...], Unique("type")] = ()
     """Every condition, always."""
     url: str | None = None
@@ -98,7 +98,7 @@ class EndpointStatus(Model):
     model_name: str | None = None
     """Model name that clients send."""
     replicas: int | None = None
-    """Pods there are; read by the scale subresource."""
+    """Number of pods; read by the scale subresource."""
     ready_replicas: int | None = None
     """Pods that are ready."""
     selector: str | None = None

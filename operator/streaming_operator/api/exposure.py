@@ -1,4 +1,4 @@
-"""The part of `spec` about requests: the users' address, how metrics are scraped, how streaming is proven."""
+"""The part of `spec` about requests: the users' address, how metrics are scraped, how streaming is verified."""
 
 import re
 from typing import Annotated, ClassVar, Literal
@@ -24,7 +24,7 @@ OWNED_ANNOTATIONS = (
     "proxy-send-timeout",
     "proxy-connect-timeout",
 )
-"""Names, under whatever prefix, that the operator sets itself; `proxy-body-size` is the user's."""
+"""Names, under any prefix, that the operator sets itself; `proxy-body-size` is the user's."""
 
 PROBED_PATH = "/v1/chat/completions"
 
@@ -91,7 +91,7 @@ class HttpRoute(Model):
 
 
 class Timeouts(Model):
-    """Time limits at the edge, as far as it can be told."""
+    """Time limits at the edge, as far as the edge can be configured."""
 
     idle_seconds: Annotated[int, Field(ge=1, le=86_400)] = 3600
     """Longest silence between two bytes, also before the first one."""
@@ -174,14 +174,14 @@ class Monitoring(Model):
 
 
 class ProbeRequest(Model):
-    """What the probe asks the model for."""
+    """The completion that the probe requests."""
 
     prompt: Annotated[str, Field(min_length=1, max_length=2000)] = (
         "Count from one upwards, one number a line."
     )
-    """Question; a unique prefix is added so that no cache answers."""
+    """Prompt; a unique prefix is added so that no cache answers."""
     max_tokens: Annotated[int, Field(ge=16, le=1024)] = 64
-    """Tokens of the first try; doubled while a verdict would be a guess."""
+    """Tokens of the first stream; doubled while it is too short for a verdict."""
 
 
 class ConfigMapKeyRef(Model):
@@ -201,18 +201,18 @@ class ProbeTls(Model):
 
 
 class Checks(Model):
-    """What is checked beside the stream, once it streams; each costs further requests at every probe."""
+    """What is checked besides the stream, once it streams; each costs further requests at every probe."""
 
     per_replica: bool = False
     """Ask every ready pod, not only one."""
     auth: bool = False
     """A request without the key, and one with a wrong key, must be refused."""
     cancel: bool = False
-    """A stream whose client leaves must end in the engine too; judged only while no other request runs."""
+    """A stream whose client disconnects must end in the engine too; judged only while no other request runs."""
 
 
 class Thresholds(Model):
-    """What is too slow for users; unset: a stream may take its time as long as it streams."""
+    """Limits for users; unset: any speed is accepted as long as it streams."""
 
     ttft_milliseconds: Annotated[int, Field(ge=1, le=3_600_000)] | None = None
     """Longest time to the first token; not judged after a start, nor while the engine's queue is full."""
@@ -231,27 +231,27 @@ PublicUrl = Annotated[
 
 
 class Verification(Model):
-    """How streaming is proven."""
+    """How streaming is verified."""
 
     mode: Literal["Required", "Advisory", "Disabled"] = "Required"
-    """Required: Ready needs a stream through the users' address. Advisory: only told. Disabled: no probe."""
+    """Required: Ready needs a stream through the users' address. Advisory: only reported. Disabled: no probe."""
     request: ProbeRequest = Field(default_factory=ProbeRequest)
-    """What the probe asks."""
+    """The request of the probe."""
     public_url: Annotated[PublicUrl | None, Field(alias="publicURL")] = None
     """
-    Base URL that users call where it is not the edge itself, e.g. a CDN in front of it, without `/v1`. It judges
-    then. Its name must lead to public addresses, or to those that the administrator allows.
+    Base URL that users call where it is not the edge itself, e.g. a CDN in front of it, without `/v1`. It decides
+    the verdict then. Its name must resolve to public addresses, or to those that the administrator allows.
     """
     tls: ProbeTls = Field(default_factory=ProbeTls)
     """How the edge's certificate is checked."""
     checks: Checks = Field(default_factory=Checks)
-    """What is checked beside the stream."""
+    """What is checked besides the stream."""
     thresholds: Thresholds = Field(default_factory=Thresholds)
-    """What is too slow."""
+    """Limits for the first token and for pauses."""
     first_request_timeout_seconds: Annotated[int, Field(ge=10, le=3600)] = 300
-    """Patience for the first token after a start: graphs may still compile."""
+    """Limit for the first token after a start: graphs may still be compiled."""
     interval_seconds: Annotated[int, Field(ge=30, le=86_400)] = 300
-    """Time between two verifications while all is well."""
+    """Time between two verifications while the endpoint streams."""
     failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
     """Failures in a row that turn a verified endpoint not Ready."""
 

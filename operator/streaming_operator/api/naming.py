@@ -1,5 +1,5 @@
 """
-Names, labels and owner references of everything the operator makes.
+Names, labels and owner references of everything the operator creates.
 
 Nothing here may depend on the operator's version or on a field of `spec`: a changed label of a pod
 template restarts a GPU, and a changed selector cannot be written at all.
@@ -21,10 +21,10 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 
 MANAGED_BY_SELECTOR = f"{MANAGED_BY_LABEL}={FIELD_MANAGER}"
-"""Label selector by which the informers let the API server filter."""
+"""Label selector of the informers' lists and watches."""
 
 CHILD_NAME_MAX_LENGTH = 63
-"""A Service's name is a DNS label; the tightest limit of all children holds for all."""
+"""A Service's name is a DNS label, which is the shortest limit of all children."""
 
 
 def labels(endpoint: StreamingEndpoint) -> dict[str, str]:
@@ -38,7 +38,7 @@ def labels(endpoint: StreamingEndpoint) -> dict[str, str]:
 
 
 def selector(endpoint: StreamingEndpoint) -> dict[str, str]:
-    """The immutable labels by which Deployment, Service and budget find the pods: as few as possible."""
+    """The immutable labels by which Deployment, Service and budget select the pods: as few as possible."""
     return {NAME_LABEL: APP_NAME, ENDPOINT_LABEL: endpoint.name}
 
 
@@ -47,7 +47,7 @@ def owner_reference(endpoint: StreamingEndpoint) -> dict[str, Any]:
     Make the endpoint the controller of a child, so that the garbage collector deletes it without us.
 
     `blockOwnerDeletion` is false: true would need the right to update the endpoint's finalizers, and would
-    let a child hold up `kubectl delete --cascade=foreground`.
+    let a child block `kubectl delete --cascade=foreground`.
     """
     return {
         "apiVersion": API_VERSION,
@@ -69,11 +69,11 @@ def child_name(endpoint: StreamingEndpoint, suffix: str = "") -> str:
 
 def metadata(endpoint: StreamingEndpoint, suffix: str = "") -> dict[str, Any]:
     """`metadata` of a child: name, namespace, labels, and the owner unless it came from a file (no uid)."""
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": child_name(endpoint, suffix),
         "namespace": endpoint.namespace,
         "labels": labels(endpoint),
     }
     if endpoint.uid:
-        found["ownerReferences"] = [owner_reference(endpoint)]
-    return found
+        fields["ownerReferences"] = [owner_reference(endpoint)]
+    return fields

@@ -1,8 +1,8 @@
 """
-Condition types, reasons and verdicts: the words of `status`, enumerated in one place.
+Condition types, reasons and verdicts of `status`.
 
-Reasons are API: each has a sentence and a remedy here, and docs/conditions.md is generated from them.
-This module holds words only; what they are decided from lives in `probe` and `status`.
+Reasons are API: each has a meaning and a remedy here, and docs/conditions.md is generated from them. `probe` and
+`status` decide which of them applies.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class ConditionType(StrEnum):
 
 
 class Hop(StrEnum):
-    """The places where the same request is asked, from the engine outwards."""
+    """The places where the same request is sent, from the engine outwards."""
 
     POD = "Pod"
     SERVICE = "Service"
@@ -31,7 +31,7 @@ class Hop(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What one verification says of the path it went; the value is the reason of `StreamingVerified`."""
+    """The result of one verification; the value is the reason of `StreamingVerified`."""
 
     STREAMING = "Streaming"
     BUFFERED = "Buffered"
@@ -57,7 +57,7 @@ class Verdict(StrEnum):
 
 
 STREAMS = frozenset({Verdict.STREAMING, Verdict.ENGINE_BATCHED})
-"""Verdicts under which the path is fine: tokens that the engine itself bundles still arrive as they are made."""
+"""Verdicts of a path that streams: tokens that the engine itself bundles arrive as they are generated."""
 
 
 class Reason(StrEnum):
@@ -119,10 +119,10 @@ class Explained:
 
 EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.READY: Explained(
-        "The endpoint serves, as far as the mode of verification demands proof.", "Nothing to do."
+        "The endpoint serves, and streams as far as the mode of verification requires.", "Nothing to do."
     ),
     Reason.NOT_VERIFIED: Explained(
-        "The endpoint serves; nobody has checked that it streams.",
+        "The endpoint serves; it has not been verified that it streams.",
         "Set `spec.verification.mode` to `Required`.",
     ),
     Reason.SCALED_TO_ZERO: Explained(
@@ -131,14 +131,14 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.SUSPENDED: Explained(
         "`spec.suspend` is true: no child is written, no probe runs.", "Set it to false."
     ),
-    Reason.PROGRESSING: Explained("The operator works towards the spec.", "Wait; `Ready` says what for."),
-    Reason.UP_TO_DATE: Explained("Everything is as wanted.", "Nothing to do."),
+    Reason.PROGRESSING: Explained("The operator applies the spec.", "Wait; `Ready` says what for."),
+    Reason.UP_TO_DATE: Explained("Everything is as specified.", "Nothing to do."),
     Reason.INVALID_SPEC: Explained(
-        "The spec breaks a rule; the message has path and rule.", "Edit that field."
+        "The spec violates a rule; the message has path and rule.", "Edit that field."
     ),
     Reason.NAME_TAKEN: Explained(
-        "An object of a child's name belongs to somebody else; nothing was written.",
-        "Rename or delete that object, or name the endpoint otherwise.",
+        "An object with a child's name has another owner; nothing was written.",
+        "Rename or delete that object, or rename the endpoint.",
     ),
     Reason.VERIFICATION_FAILING: Explained(
         "The endpoint does not stream, `failureThreshold` times in a row.", "See `StreamingVerified`."
@@ -149,18 +149,20 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Reason.REJECTED: Explained(
         "The API server, an admission policy or a quota refuses a child.",
-        "The message has the server's words.",
+        "Change what the server's error in the message names.",
     ),
-    Reason.API_UNREACHABLE: Explained("The API server gave no usable answer.", "It is retried with backoff."),
+    Reason.API_UNREACHABLE: Explained(
+        "The API server gave no usable response.", "It is retried with backoff."
+    ),
     Reason.INTERNAL_ERROR: Explained(
         "A pass failed inside the operator.", "Report it with the operator's log; it is retried with backoff."
     ),
-    Reason.NOT_STALLED: Explained("Nothing waits for a person.", "Nothing to do."),
-    Reason.AVAILABLE: Explained("The newest pod template runs and takes requests.", "Nothing to do."),
+    Reason.NOT_STALLED: Explained("Nothing requires a person's action.", "Nothing to do."),
+    Reason.AVAILABLE: Explained("The newest pod template runs and accepts requests.", "Nothing to do."),
     Reason.NOT_APPLIED: Explained("The child has not been written yet.", "See `Stalled` and `Reconciling`."),
     Reason.PODS_PENDING: Explained("Pods do not run yet.", "Wait."),
     Reason.UNSCHEDULABLE: Explained(
-        "No node has room; the message has the scheduler's words.",
+        "No node fits; the message has the scheduler's reason.",
         "Free or add GPUs, or change `gpu`, `resources`, `nodeSelector`, `tolerations`.",
     ),
     Reason.IMAGE_NOT_PULLED: Explained(
@@ -170,7 +172,7 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "A Secret, ConfigMap or claim that the pod needs does not exist.", "Create what the message names."
     ),
     Reason.CRASHING: Explained(
-        "The engine ends again and again; the message quotes its last line.", "Fix its cause."
+        "The engine crashes repeatedly; the message quotes its last line.", "Fix its cause."
     ),
     Reason.MODEL_LOADING: Explained(
         "The engine runs and loads the model.", "Wait, at most `startup.timeoutSeconds`."
@@ -181,33 +183,34 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.ROLLING_OUT: Explained(
         "Pods of an older template are being replaced.", "Wait; streams are drained."
     ),
-    Reason.ADMITTED: Explained("The edge has taken the route.", "Nothing to do."),
+    Reason.ADMITTED: Explained("The edge has accepted the route.", "Nothing to do."),
     Reason.CLUSTER_INTERNAL: Explained(
-        "Nothing is exposed.", "Set `spec.exposure` to have an address outside."
+        "Nothing is exposed.", "Set `spec.exposure` for an address outside the cluster."
     ),
     Reason.CLASS_NOT_FOUND: Explained(
         "The IngressClass, Gateway or GatewayClass does not exist.",
         "Correct the name, or install the controller.",
     ),
     Reason.HOST_CONFLICT: Explained(
-        "Another Ingress already serves this host and path, and wins.", "Change one of the two hosts."
+        "Another Ingress already serves this host and path and takes precedence.",
+        "Change one of the two hosts.",
     ),
     Reason.KIND_MISSING: Explained(
         "The cluster lacks a kind that the endpoint needs; the message names it.", "Install its CRDs."
     ),
     Reason.ROUTE_PENDING: Explained(
-        "The edge has not taken the route yet.", "Wait; then see the edge's log."
+        "The edge has not accepted the route yet.", "Wait; then see the edge's log."
     ),
     Reason.ROUTE_REJECTED: Explained(
-        "The edge refuses the route; the message has its words.", "Do as it says."
+        "The edge rejects the route; the message has its reason.", "Change what the reason names."
     ),
     Reason.PENDING: Explained(
-        "No verification of the present pod template and route has ended yet.",
+        "No verification of the current pod template and route has ended yet.",
         "Wait for the workload and the route.",
     ),
     Reason.DISABLED: Explained("No probe is sent.", "Set `spec.verification.mode`."),
     Reason.EDGE_ADDRESS_UNKNOWN: Explained(
-        "Nobody says where the edge listens, or the Service in the operator's `edges[]` cannot be read.",
+        "The edge's address is unknown, or the Service in the operator's `edges[]` cannot be read.",
         "Set or correct `edges[]` in the operator's chart: class and Service.",
     ),
     Reason.SECRET_NOT_READABLE: Explained(
@@ -217,23 +220,24 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.SERVICE_MONITOR_MISSING: Explained(
         "The cluster has no ServiceMonitor kind.", "Install the prometheus-operator's CRDs, or turn it off."
     ),
-    Reason.TURNED_OFF: Explained("No ServiceMonitor is wanted.", "Nothing to do."),
+    Reason.TURNED_OFF: Explained("The spec turns the ServiceMonitor off.", "Nothing to do."),
     Verdict.STREAMING: Explained("Tokens arrive one after the other, to the end.", "Nothing to do."),
     Verdict.BUFFERED: Explained(
-        "A hop stores the answer and sends it in one or a few blocks.",
-        "Do what the message says of that hop.",
+        "A hop stores the response and sends it in one or a few blocks.",
+        "Apply the remedy in the message to that hop.",
     ),
     Verdict.COALESCED: Explained(
-        "A hop holds tokens back and sends them in bursts.", "Do what the message says of that hop."
+        "A hop holds tokens back and sends them in bursts.",
+        "Apply the remedy in the message to that hop.",
     ),
     Verdict.ENGINE_BATCHED: Explained(
         "The engine itself puts several tokens into one event; the path is fine.",
         "Nothing, or lower `--stream-interval`.",
     ),
     Verdict.TRUNCATED: Explained("The stream ended early.", "Raise the time limit that the message names."),
-    Verdict.IDLE_TIMEOUT: Explained("The stream was cut during a silence.", "Raise the hop's read time-out."),
+    Verdict.IDLE_TIMEOUT: Explained("The stream was cut during a silence.", "Raise the hop's read timeout."),
     Verdict.TOTAL_TIMEOUT: Explained(
-        "A hop cuts every stream at the same age, however busily it flows.",
+        "A hop cuts every stream at the same age, whether or not it is idle.",
         "Raise that hop's limit for a whole request.",
     ),
     Verdict.ERROR_IN_STREAM: Explained(
@@ -241,7 +245,7 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Verdict.NO_DONE_MARKER: Explained("The stream ended without `[DONE]`.", "See the engine's log."),
     Verdict.ABORTED: Explained(
-        "The engine ended the answer with `abort`.", "It was shutting down or overloaded."
+        "The engine ended the response with `abort`.", "It was shutting down or overloaded."
     ),
     Verdict.TTFT_EXCEEDED: Explained(
         "No token came in time.",
@@ -254,33 +258,33 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Verdict.AUTH_NOT_ENFORCED: Explained(
         "A request without the key was answered: anybody can use the endpoint.",
-        "See that the pods run with the Secret's key and that the edge does not add one.",
+        "Check that the pods run with the Secret's key and that the edge does not add one.",
     ),
     Verdict.CANCEL_IGNORED: Explained(
-        "Tokens stream, but the engine goes on when the client has left (`verification.checks.cancel`).",
-        "Let the hop that the message names close its upstream when its client leaves.",
+        "Tokens stream, but the engine continues when the client has disconnected (`verification.checks.cancel`).",
+        "Configure the hop that the message names to close its upstream when its client disconnects.",
     ),
     Verdict.AUTH_REJECTED: Explained(
         "The key was refused.",
         "The engine reads its key at start: restart the pods after changing the Secret.",
     ),
     Verdict.TLS_ERROR: Explained(
-        "The edge's certificate is not trusted, or for another name.",
+        "The edge's certificate is not trusted, or is valid for another name.",
         "Set `verification.tls.caConfigMapRef`, or correct `exposure.ingress.tls`.",
     ),
     Verdict.DNS_UNRESOLVED: Explained("The host has no address.", "Create the DNS record, or set `edges[]`."),
     Verdict.ROUTE_NOT_FOUND: Explained(
-        "The edge answers 404.", "Check class, host and path; another route may win."
+        "The edge answers 404.", "Check class, host and path; another route may take precedence."
     ),
     Verdict.UPSTREAM_ERROR: Explained(
         "A hop answers with a 5xx or an unexpected status.", "See that hop's log."
     ),
     Verdict.UNREACHABLE: Explained(
-        "No connection could be made, or none is allowed to where the name leads.",
+        "No connection could be made, or the address of the name is not allowed.",
         "Check address, port and network policies; a private network must be allowed by the administrator.",
     ),
     Verdict.INCONCLUSIVE: Explained(
-        "The streams were too short or too unsteady to judge.", "Raise `verification.request.maxTokens`."
+        "The streams were too short or too uneven to judge.", "Raise `verification.request.maxTokens`."
     ),
 }
-"""One entry for every reason and verdict (a test holds it complete); docs/conditions.md is made of it."""
+"""One entry for every reason and verdict; docs/conditions.md is generated from it."""

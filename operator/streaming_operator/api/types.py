@@ -1,5 +1,5 @@
 """
-The small types of the resource: names, paths, amounts, lists without duplicates, free-form objects.
+The scalar types of the resource: names, paths, quantities, lists without duplicates, free-form objects.
 
 Patterns are written for two engines (the API server's RE2 and Rust's): ASCII classes only, no look-around.
 """
@@ -22,9 +22,9 @@ class FreeForm:
 @dataclass(frozen=True, slots=True)
 class Unique:
     """
-    Marks a list without duplicates, told apart by `key` (a `map` to the API server) or by value (a `set`).
+    Marks a list without duplicates by `key` (a `map` to the API server) or by value (a `set`).
 
-    Duplicates would be stored without a word and then make the server-side apply of the children fail.
+    Duplicates would be stored without an error and then make the server-side apply of the children fail.
     """
 
     key: str | None = None
@@ -33,14 +33,14 @@ class Unique:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        found: dict[str, Any] = handler(core)
+        schema: dict[str, Any] = handler(core)
         if self.key is None:
-            return found | {"x-kubernetes-list-type": "set"}
-        return found | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
+            return schema | {"x-kubernetes-list-type": "set"}
+        return schema | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
 
     def _check(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
-        told = [getattr(item, self.key) for item in items] if self.key else items
-        if len(set(told)) < len(items):
+        keys = [getattr(item, self.key) for item in items] if self.key else items
+        if len(set(keys)) < len(items):
             raise PydanticCustomError(
                 "duplicate", "entries must differ in {what}", {"what": self.key or "value"}
             )
@@ -48,7 +48,7 @@ class Unique:
 
 
 def _amount(value: object) -> object:
-    """Kubernetes takes `cpu: 4` as well as `cpu: "4"`."""
+    """Kubernetes accepts `cpu: 4` as well as `cpu: "4"`."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
 
 
@@ -77,7 +77,7 @@ Quantity = Annotated[
         }
     ),
 ]
-"""An amount as Kubernetes writes it, e.g. `4`, `500m`, `2Gi`."""
+"""A quantity of Kubernetes, e.g. `4`, `500m`, `2Gi`."""
 
 QUALIFIED_KEY = r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 """The key of a label, an annotation or a resource: an optional DNS prefix, then a name."""

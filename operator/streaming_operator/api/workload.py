@@ -70,7 +70,7 @@ class SecretKeyRef(Model):
 
 
 class ApiKeySecretRef(SecretKeyRef):
-    """Where the API key that clients must send lies."""
+    """The API key that clients must send."""
 
     key: ConfigKey = "api-key"
     """Key within the Secret."""
@@ -149,7 +149,7 @@ class EnvVar(Model):
 
 
 class Engine(Model):
-    """The model server: vLLM, told to stream and to drain."""
+    """The model server: vLLM, configured to stream and to drain."""
 
     image: Annotated[str, Field(max_length=512, pattern=r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$")] = (
         DEFAULT_ENGINE_IMAGE
@@ -158,7 +158,7 @@ class Engine(Model):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When the kubelet pulls the image."""
     version: Annotated[str, Field(max_length=32, pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")] | None = None
-    """vLLM's version, needed when the image's tag does not tell it; unknown versions get no optional flag."""
+    """vLLM's version, needed when the image's tag does not contain it; unknown versions get no optional flag."""
     args: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=128)] = ()
     """Further flags of `vllm serve`; those that the operator owns are refused."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=128), Unique("name")] = ()
@@ -215,7 +215,7 @@ class Gpu(Model):
 
 
 class Resources(Model):
-    """Requests and limits of the engine's container beside the GPUs."""
+    """Requests and limits of the engine's container besides the GPUs."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
     """Requested amounts by resource name."""
@@ -232,7 +232,7 @@ class PodMetadata(Model):
     """Labels and annotations added to the pods."""
 
     labels: Labels = Field(default_factory=dict)
-    """Labels of the pods beside those of the operator."""
+    """Labels of the pods besides those of the operator."""
     annotations: Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)] = Field(
         default_factory=dict
     )
@@ -253,7 +253,7 @@ class ClaimCache(Model):
 
 
 class EmptyDirCache(Model):
-    """A volume that dies with the pod."""
+    """A volume that is deleted with the pod."""
 
     size_limit: Quantity | None = None
     """Upper limit of its size."""
@@ -278,12 +278,12 @@ class Startup(Model):
 
 
 class PodDisruptionBudget(Model):
-    """How many pods voluntary disruptions leave alone; exactly one of the members."""
+    """How many pods stay during voluntary disruptions; exactly one of the members."""
 
     min_available: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Pods that must stay."""
     max_unavailable: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Pods that may go at once."""
+    """Pods that may be evicted at the same time."""
 
     cel: ClassVar = (exactly_one("minAvailable", "maxUnavailable"),)
 
@@ -292,15 +292,15 @@ class Rollout(Model):
     """How pods are replaced without cutting a stream."""
 
     strategy: Literal["Auto", "RollingUpdate", "Recreate"] = "Auto"
-    """Auto replaces in place (maxSurge 0, maxUnavailable 1): a surge pod would wait for ever for a GPU."""
+    """Auto replaces in place (maxSurge 0, maxUnavailable 1): a surge pod could wait for a GPU for ever."""
     max_surge: Annotated[int, Field(ge=0, le=100)] | None = None
-    """With RollingUpdate: pods above the wanted number; 1 if unset."""
+    """With RollingUpdate: pods above the desired number; 1 if unset."""
     max_unavailable: Annotated[int, Field(ge=0, le=100)] | None = None
     """With RollingUpdate: pods that may be missing; 0 if unset."""
     drain_seconds: Annotated[int, Field(ge=0, le=7200)] = 300
-    """Longest time that running streams get to finish when a pod goes."""
+    """Longest time for running streams to finish when a pod terminates."""
     pre_stop_seconds: Annotated[int, Field(ge=0, le=600)] = 15
-    """Time that edges get to stop sending before the drain begins."""
+    """Time for edges to stop sending before the drain begins."""
     pod_disruption_budget: PodDisruptionBudget | None = None
     """Budget for voluntary disruptions; maxUnavailable 1 if unset and replicas > 1."""
 

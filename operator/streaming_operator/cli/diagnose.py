@@ -38,7 +38,7 @@ Say whether the StreamingEndpoint NAME streams, and if not, which hop stops it a
 
 Looks at its children, then sends the same request to a pod and to the Service (through the API server's
 port-forward, which is not judged itself) and to the address that users call. Writes nothing. It needs the
-rights to read the namespace and to forward ports; what may not be read is told.
+rights to read the namespace and to forward ports; it lists what it may not read.
 
 \b
 Examples:

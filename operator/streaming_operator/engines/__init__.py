@@ -1,4 +1,4 @@
-"""The registry of engines: every module of this package that offers `ENGINE`, keyed by its name."""
+"""The registry of engines: every module of this package that defines `ENGINE`, keyed by its name."""
 
 import sys
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from streaming_operator.registry import members
 
 @cache
 def registry() -> Mapping[str, Engine]:
-    """All engines by name; raises when two modules offer the same name."""
+    """All engines by name; raises when two modules define the same name."""
     return members(sys.modules[__name__], "ENGINE")
 
 

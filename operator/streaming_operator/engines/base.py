@@ -1,7 +1,7 @@
 """
 What the operator must know of a model server to start it, watch it and let it go.
 
-An engine only says how it is told; the objects that carry this are made in `render`. One file an engine
+An engine only knows its configuration; the objects that hold it are made in `render`. One file an engine
 (docs/adding-an-engine.md), pure: nothing here talks to anything.
 """
 
@@ -77,7 +77,7 @@ def grace_seconds(endpoint: StreamingEndpoint) -> int:
     """
     The pod's termination grace: the edges let go, the streams finish, and 15 s for the rest.
 
-    Of these the drain script takes 8 s at most, to see the last streams ended; the real server was seen to take
+    Of these the drain script takes 8 s at most, to wait for the last streams to end; the real server took
     about 3 s from SIGTERM to the end of its process.
     """
     rollout = endpoint.spec.rollout

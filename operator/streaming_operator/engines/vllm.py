@@ -1,5 +1,5 @@
 """
-vLLM: told to stream and to drain.
+vLLM: how it is started, configured to stream, and drained.
 
 The table of optional flags claims only versions whose source was read. An unknown version gets none of
 them: a flag that a server does not know ends it at start, and a missing one only costs a nicety.

@@ -1,8 +1,8 @@
 """
-From an endpoint to its children: pure, the same input always gives the same objects.
+Renders the children of an endpoint. Pure: the same input always gives the same objects.
 
-Only fields that we own are rendered; the API server is their type checker. Talks to nobody and asks nobody:
-what the cluster has comes in as `Capabilities`.
+Only fields that the operator owns are rendered; the API server is their type checker. What the cluster has is a
+parameter, `Capabilities`.
 """
 
 from streaming_operator import engines
@@ -26,11 +26,11 @@ CHILD_KINDS: tuple[ChildKind, ...] = (
     *route_kinds(),
     SERVICE_MONITOR,
 )
-"""Every kind ever rendered, in apply order: what to watch, to prune, and to ask rights for."""
+"""Every kind ever rendered, in apply order: to watch, to prune, and for the operator's role."""
 
 
 def engine_note(endpoint: StreamingEndpoint) -> str | None:
-    """One sentence on what the engine's image keeps the operator from switching on; else None."""
+    """One sentence on what the operator cannot enable for the engine's image; else None."""
     return engines.select(endpoint).note(endpoint)
 
 

@@ -26,7 +26,7 @@ def disruption_budget(endpoint: StreamingEndpoint) -> Manifest | None:
         "metadata": naming.metadata(endpoint),
         "spec": {
             "selector": {"matchLabels": naming.selector(endpoint)},
-            # A pod that never became ready carries no stream and must not hold up a node.
+            # A pod that never became ready carries no stream and must not block the drain of a node.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
             **limit,
         },

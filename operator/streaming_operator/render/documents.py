@@ -1,7 +1,7 @@
 """
-Text that a person would open: packaged files word for word, templates filled in, manifests as YAML.
+Text documents: packaged files verbatim, filled templates, manifests as YAML.
 
-The only importer of jinja2. Manifests are built as data and become text here at the very end.
+Besides `report.html` the only importer of jinja2. Manifests are built as data and become text only here.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _ENVIRONMENT = jinja2.Environment(
 
 @cache
 def packaged(name: str) -> str:
-    """The file `templates/<name>` word for word."""
+    """The file `templates/<name>`, verbatim."""
     folder = resources.files("streaming_operator.render").joinpath("templates")
     return folder.joinpath(name).read_text(encoding="utf-8")
 
@@ -39,7 +39,7 @@ class _Dumper(yaml.SafeDumper):
     """YAML as a person writes it: no anchors, and text of several lines as a block."""
 
     def ignore_aliases(self, data: object) -> bool:
-        """Repeat what is shared: an anchor is a puzzle to a reader."""
+        """Repeat shared values: anchors are hard to read."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""The ServiceMonitor: how a prometheus-operator finds the engine's metrics, TTFT among them."""
+"""The ServiceMonitor: where a prometheus-operator scrapes the engine's metrics, TTFT among them."""
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
@@ -13,7 +13,7 @@ SERVICE_MONITOR = ChildKind("monitoring.coreos.com/v1", "ServiceMonitor", "servi
 def service_monitor(
     endpoint: StreamingEndpoint, engine: Engine, capabilities: Capabilities
 ) -> Manifest | None:
-    """Scrape every pod behind the Service; None by decision: switched off, or the cluster lacks the kind."""
+    """Scrape every pod behind the Service; None if it is turned off or the cluster lacks the kind."""
     wanted = endpoint.spec.monitoring.service_monitor
     if not wanted.enabled or not capabilities.service_monitors:
         return None

@@ -17,7 +17,7 @@ def route_kinds() -> tuple[ChildKind, ...]:
 
 
 def route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest | None:
-    """The route; None by decision, where nothing is exposed or the cluster lacks the kind."""
+    """The route; None where nothing is exposed or the cluster lacks the kind."""
     chosen = routes.select(endpoint, capabilities)
     if chosen is None or (chosen.child == HTTP_ROUTE and not capabilities.http_routes):
         return None
@@ -26,15 +26,15 @@ def route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest |
 
 def route_hash(manifests: Iterable[Manifest], public_url: str | None = None) -> str:
     """
-    8 hex digits of what the edge is told and where users call it; "" when nothing is exposed.
+    8 hex digits of the hash over the route and the public URL; "" when nothing is exposed.
 
     A verdict speaks of one route: name, annotations and spec count, labels and owners do not.
     """
-    told: list[object] = [] if public_url is None else [public_url]
+    exposed: list[object] = [] if public_url is None else [public_url]
     kinds = {(kind.api_version, kind.kind) for kind in route_kinds()}
-    told += [
-        (found["kind"], found["metadata"]["name"], found["metadata"].get("annotations"), found["spec"])
-        for found in manifests
-        if (found["apiVersion"], found["kind"]) in kinds
+    exposed += [
+        (route["kind"], route["metadata"]["name"], route["metadata"].get("annotations"), route["spec"])
+        for route in manifests
+        if (route["apiVersion"], route["kind"]) in kinds
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8] if told else ""
+    return hashlib.sha256(json.dumps(exposed, sort_keys=True).encode()).hexdigest()[:8] if exposed else ""

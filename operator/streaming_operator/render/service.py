@@ -8,7 +8,7 @@ from streaming_operator.values import Manifest
 
 
 def service(endpoint: StreamingEndpoint) -> Manifest:
-    """A ClusterIP Service over the endpoint's pods; its address is the API server's to give."""
+    """A ClusterIP Service over the endpoint's pods; its address is assigned by the API server."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

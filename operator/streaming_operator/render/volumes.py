@@ -11,32 +11,32 @@ DEFAULT_SHARED_MEMORY = "2Gi"
 
 def volumes(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The pod's volumes."""
-    found: list[Manifest] = [
+    entries: list[Manifest] = [
         {"name": "files", "configMap": {"name": config_map_name(endpoint)}},
         {"name": "cache", **_cache(endpoint)},
     ]
     claim = endpoint.spec.model.source.persistent_volume_claim
     if claim is not None:
         source = {"claimName": claim.claim_name}
-        found.append({"name": "model", "persistentVolumeClaim": source | _read_only(claim.read_only)})
+        entries.append({"name": "model", "persistentVolumeClaim": source | _read_only(claim.read_only)})
     size = _shared_memory(endpoint)
     if size is not None:
-        found.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
-    return found
+        entries.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
+    return entries
 
 
 def mounts(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The container's mounts, in the order of `volumes`."""
-    found: list[Manifest] = [
+    entries: list[Manifest] = [
         {"name": "files", "mountPath": FILES_PATH, "readOnly": True},
         {"name": "cache", "mountPath": CACHE_PATH},
     ]
     claim = endpoint.spec.model.source.persistent_volume_claim
     if claim is not None:
-        found.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(claim.read_only)})
+        entries.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(claim.read_only)})
     if _shared_memory(endpoint) is not None:
-        found.append({"name": "shm", "mountPath": "/dev/shm"})
-    return found
+        entries.append({"name": "shm", "mountPath": "/dev/shm"})
+    return entries
 
 
 def _read_only(wanted: bool) -> Manifest:

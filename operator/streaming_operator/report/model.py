@@ -29,28 +29,28 @@ class Arrival(_Part):
 
 
 class HopReport(_Part):
-    """What one hop answered: its last or most telling stream."""
+    """The result of one hop: its last or decisive stream."""
 
     hop: str = Field(description="URL or Control (--compare); for diagnose Pod, Service, Exposure or Public.")
     address: str = Field(description="Scheme, address and port that were connected to.")
     verdict: str
-    evidence: str = Field(description="What was seen, in one sentence with its numbers.")
+    evidence: str = Field(description="The observation, in one sentence with its numbers.")
     fingerprint: str = Field(
-        default="", description="Which proxy it seems to have been, e.g. nginx; empty where nothing tells."
+        default="", description="The proxy that it seems to be, e.g. nginx; empty if unknown."
     )
-    note: str = Field(default="", description="What must be known to read these numbers.")
+    note: str = Field(default="", description="What a reader must know about these numbers.")
     protocol: str = Field(default="", description="HTTP version of the answer.")
     clock: str = Field(
-        default="", description="Who stamped the arrivals: kernel (SO_TIMESTAMPNS) or monotonic."
+        default="", description="The clock of the arrivals: kernel (SO_TIMESTAMPNS) or monotonic."
     )
     ttft_milliseconds: float | None = Field(
         default=None, description="From the request's last byte to the first event with text."
     )
     ttft_content_milliseconds: float | None = Field(
-        default=None, description="To the first token of the answer itself, after any thinking."
+        default=None, description="To the first token of the answer itself, after any reasoning."
     )
     ttft_reasoning_milliseconds: float | None = Field(
-        default=None, description="To the first token of thinking; null for a model that does not."
+        default=None, description="To the first token of reasoning; null for a model without."
     )
     p50_gap_milliseconds: float | None = Field(
         default=None, description="Median time between two token-bearing events."
@@ -62,35 +62,38 @@ class HopReport(_Part):
         default=None, description="First to last token-bearing event, as they arrived."
     )
     tokens_per_event: float | None = Field(default=None, description="Above 1: the engine bundles.")
-    events_per_read: float | None = Field(default=None, description="Above 1: somebody on the way bundles.")
+    events_per_read: float | None = Field(default=None, description="Above 1: a hop on the path bundles.")
     total_milliseconds: float | None = Field(default=None, description="Arrival of the end of the answer.")
     generation_milliseconds: float | None = Field(
-        default=None, description="First to last token by the server's own clock, where it tells."
+        default=None, description="First to last token by the server's own clock; null if it gives no timing."
     )
     made_after_milliseconds: float | None = Field(
-        default=None, description="Queue and prefill by the server's own clock: when it had the first token."
+        default=None,
+        description="Queue and prefill by the server's own clock: when it generated the first token.",
     )
     pacing: float | None = Field(
-        default=None, description="First to last token here / at the server: 1 streams, 0 was stored."
+        default=None, description="First to last token here / at the server: 1 streams, 0 was buffered."
     )
     events: int = Field(default=0, description="Token-bearing events.")
     reads: int = Field(default=0, description="Reads that completed at least one of them.")
     tokens: int | None = Field(default=None, description="usage.completion_tokens.")
     done: bool = Field(default=False, description="Whether the end marker came: data: [DONE].")
     finish_reason: str | None = None
-    arrivals: tuple[Arrival, ...] = Field(default=(), description="Every read, in order: the picture.")
+    arrivals: tuple[Arrival, ...] = Field(default=(), description="Every read, in order.")
 
 
 class Run(_Part):
     """One verification: several streams, one verdict."""
 
     verdict: str
-    hop: str = Field(description="The hop at fault; the judging one when nothing is.")
+    hop: str = Field(description="The hop at fault; the outermost one when none is.")
     evidence: str
-    remedy: str = Field(default="", description="What to set, where, to which value; empty: nothing to do.")
+    remedy: str = Field(
+        default="", description="What to set, where, to which value; empty if there is nothing to do."
+    )
     fingerprint: str = Field(default="", description="The proxy that the hop at fault seems to be.")
     ended_at: datetime | None = None
-    hops: tuple[HopReport, ...] = Field(default=(), description="The judging hop first.")
+    hops: tuple[HopReport, ...] = Field(default=(), description="The outermost hop first.")
 
 
 class Child(_Part):
@@ -109,7 +112,7 @@ class Report(_Part):
     schema_version: Literal[1] = 1
     tool: str = Field(description="Name and version of the program.")
     subject: str = Field(description="The URL without its query, or namespace/name of the endpoint.")
-    model: str | None = Field(description="The model that was asked; null when none could be found out.")
+    model: str | None = Field(description="The model that was asked; null when it could not be determined.")
     api: str = Field(default="chat", description="Which API was asked: chat, completions or responses.")
     verdict: str = Field(description="Of the worst run; docs/conditions.md explains each.")
     exit_code: Literal[0, 1, 3, 4] = Field(

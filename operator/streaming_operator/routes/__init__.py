@@ -1,4 +1,4 @@
-"""The registry of routes (one for each module that offers `ROUTE`), and which of them serves an endpoint."""
+"""The registry of routes (one for each module that defines `ROUTE`), and which of them serves an endpoint."""
 
 import sys
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ GENERIC = "generic"
 
 @cache
 def registry() -> Mapping[str, Route]:
-    """All routes by name; raises when two offer the same name, or claim the same edges."""
-    found = members(sys.modules[__name__], "ROUTE")
-    claims = [(route.exposure, route.profile) for route in found.values()]
+    """All routes by name; raises when two have the same name or the same edges."""
+    routes = members(sys.modules[__name__], "ROUTE")
+    claims = [(route.exposure, route.profile) for route in routes.values()]
     for claim in claims:
         if claims.count(claim) > 1:
             raise DuplicateMemberError(f"two routes claim {claim[0]} with profile {claim[1]}")
-    return found
+    return routes
 
 
 def exposure_kind(endpoint: StreamingEndpoint) -> ExposureKind | None:
@@ -32,7 +32,7 @@ def exposure_kind(endpoint: StreamingEndpoint) -> ExposureKind | None:
 
 
 def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | None:
-    """What stands behind the endpoint's class or its first Gateway; None if the cluster does not tell."""
+    """The edge of the endpoint's class or first Gateway; None if it is not known."""
     exposure = endpoint.spec.exposure
     if exposure is None:
         return None
@@ -46,21 +46,21 @@ def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | N
 
 
 def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | None:
-    """The route made for the endpoint's edge, else the portable one; None when nothing is exposed."""
+    """The route for the endpoint's edge, else the portable one; None when nothing is exposed."""
     kind = exposure_kind(endpoint)
     if kind is None:
         return None
     edge = edge_of(endpoint, capabilities)
     by_claim = {(route.exposure, route.profile): route for route in registry().values()}
-    special = by_claim.get((kind, edge.profile)) if edge is not None else None
-    return special or by_claim[(kind, GENERIC)]
+    specific = by_claim.get((kind, edge.profile)) if edge is not None else None
+    return specific or by_claim[(kind, GENERIC)]
 
 
 def users_url(endpoint: StreamingEndpoint) -> str | None:
     """
-    The base URL that users call: the public one where it is told, else `scheme://host`; None when nothing is exposed.
+    The base URL that users call: the public one if the spec has it, else `scheme://host`; None when nothing is exposed.
 
-    Plain http for an HTTPRoute: it does not say whether a listener of its Gateway serves TLS.
+    http for an HTTPRoute, which does not specify whether a listener of its Gateway serves TLS.
     """
     public, exposure = endpoint.spec.verification.public_url, endpoint.spec.exposure
     if public is not None or exposure is None:

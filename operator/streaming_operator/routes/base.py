@@ -1,8 +1,8 @@
 """
-What the operator must know of an edge to make it carry a stream.
+The interface of a route: how one kind of edge is configured to carry streams.
 
-A route turns an endpoint into the one object that the edge reads. One file an edge (docs/adding-a-route.md),
-pure: it decides from `Capabilities` and asks nobody.
+A route renders the one object of an endpoint that the edge reads. One file an edge (docs/adding-a-route.md); pure, it
+decides from `Capabilities` alone.
 """
 
 from dataclasses import dataclass
@@ -36,21 +36,21 @@ class Route(Protocol):
     exposure: ExposureKind
     """The member of `spec.exposure` it serves."""
     profile: str
-    """The edge's profile it is made for; `generic` serves every edge that no other claims."""
+    """The profile of the edges it serves; `generic` serves every edge without a route of its own."""
     child: ChildKind
     """The kind of the one object it renders."""
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """
-        Make the route object, only fields we own.
+        Render the route object, only fields that the operator owns.
 
-        A class that the cluster lacks is no error: the portable fields are rendered, and the observer tells.
+        A class that the cluster lacks is no error: the portable fields are rendered, and the status reports it.
         """
         ...
 
 
 def exposure_of(endpoint: StreamingEndpoint) -> Exposure:
-    """`spec.exposure` of an endpoint that has one; a route is never asked otherwise."""
+    """`spec.exposure` of an endpoint that has one; a route is never called otherwise."""
     exposure = endpoint.spec.exposure
     if exposure is None:
         raise ValueError(f"{endpoint.namespace}/{endpoint.name} is not exposed")

@@ -1,5 +1,5 @@
 """
-The portable HTTPRoute of the Gateway API: no buffering or idle field exists there, the probe is the judge.
+The portable HTTPRoute of the Gateway API: it has no field for buffering or idle timeouts, so only the probe can tell.
 
 `timeouts.request` is rendered only where every Gateway's class lists the feature: an implementation without
 it may ignore the field, warn, or refuse the route. Never a retry stanza: setting it turns retries on.
@@ -27,7 +27,7 @@ def takes_request_timeout(endpoint: StreamingEndpoint, route: HttpRoute, capabil
     """Whether the class of every parent lists HTTPRouteRequestTimeout."""
     gateways = (f"{parent.namespace or endpoint.namespace}/{parent.name}" for parent in route.parent_refs)
     classes = (capabilities.gateways.get(gateway) for gateway in gateways)
-    return all(found in capabilities.request_timeout_classes for found in classes)
+    return all(name in capabilities.request_timeout_classes for name in classes)
 
 
 class GatewayApi:
@@ -39,7 +39,7 @@ class GatewayApi:
     child = HTTP_ROUTE
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
-        """Host, paths, backend, and the total time limit where it is understood: `0s` turns it off."""
+        """Host, paths, backend, and the total time limit where it is supported: `0s` turns it off."""
         exposure = exposure_of(endpoint)
         route = exposure.http_route
         if route is None:

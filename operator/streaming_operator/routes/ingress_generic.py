@@ -1,7 +1,7 @@
 """
-An Ingress of portable fields only, for edges that nobody described: the probe is the judge.
+An Ingress of portable fields only, for edges without a profile: only the probe can tell whether it streams.
 
-`portable_ingress` is also the ground that annotation-driven edges build on.
+Routes of edges that are configured by annotations build on `portable_ingress`.
 """
 
 from streaming_operator.api import naming
@@ -13,7 +13,7 @@ INGRESS = ChildKind("networking.k8s.io/v1", "Ingress", "ingresses")
 
 
 def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -> Manifest:
-    """Class, host, paths and TLS; `annotations` win over the user's."""
+    """Class, host, paths and TLS; `annotations` take precedence over the user's."""
     exposure = exposure_of(endpoint)
     ingress = exposure.ingress
     if ingress is None:
@@ -34,7 +34,7 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
 
 
 class GenericIngress:
-    """Any Ingress controller, told nothing special."""
+    """Any Ingress controller, without specific annotations."""
 
     name = "ingress-generic"
     exposure: ExposureKind = "ingress"

@@ -1,9 +1,9 @@
 """
-ingress-nginx: annotations that stop buffering and long silences from hurting a stream.
+ingress-nginx: annotations against buffering and idle timeouts.
 
-All of them are of low or medium risk, so the controller's default risk level lets them pass; snippets, never.
-Every value survives the controller's validators: a time with a unit or `Off` instead of `off` would be
-replaced by the default without a word, so times are bare integers (seconds) and switches are lower case.
+All of them are of low or medium risk, which the controller's default risk level allows; snippets never are. Every value
+passes the controller's validators: a time with a unit or `Off` instead of `off` would be replaced by the default
+silently, so times are bare integers (seconds) and switches are lower case.
 """
 
 from streaming_operator.api.endpoint import StreamingEndpoint
@@ -12,22 +12,22 @@ from streaming_operator.routes.ingress_generic import INGRESS, portable_ingress
 from streaming_operator.values import Capabilities, Edge, Manifest
 
 BODY_SIZE = "64m"
-"""Room for prompts with images in them; nginx' own default is 1m. The user's annotation wins."""
+"""Large enough for prompts with images; nginx' own default is 1m. The user's annotation takes precedence."""
 
 
 def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
-    """What the controller is told; `prefix` is the one its flag `--annotations-prefix` names."""
+    """The annotations; `prefix` is the controller's `--annotations-prefix`."""
     exposure = exposure_of(endpoint)
     idle = str(exposure.timeouts.idle_seconds)
     values = {
         "proxy-buffering": "off",
-        # 1.0 would make the upstream's answer end with the connection: bursts, and truncation unseen.
+        # With 1.0 a response ends with the connection: bursts, and truncation goes unnoticed.
         "proxy-http-version": "1.1",
         # The gap between two reads, not the total: it must outlast queueing and prefill.
         "proxy-read-timeout": idle,
         "proxy-send-timeout": idle,
         "proxy-connect-timeout": str(exposure.timeouts.connect_seconds),
-        # Nothing less beats an administrator's `retry-non-idempotent`, which sends a POST to the next pod.
+        # Only off overrides an administrator's `retry-non-idempotent`, which sends a POST to the next pod.
         "proxy-next-upstream": "off",
     }
     given = exposure.ingress.annotations if exposure.ingress else {}
