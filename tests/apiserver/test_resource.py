@@ -136,7 +136,7 @@ def _kubectl(program: Path, plane: ControlPlane, *words: str) -> str:
 def test_kubectl_explains_fields(control_plane: ControlPlane, kubectl: Path) -> None:
     """Descriptions reach `kubectl explain`."""
     told = _kubectl(kubectl, control_plane, "explain", "sep.spec.rollout.drainSeconds")
-    assert "Longest time that running streams get to finish" in " ".join(told.split())
+    assert "Longest time for running streams to finish" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
