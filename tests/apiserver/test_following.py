@@ -365,9 +365,15 @@ async def test_the_status_is_written_for_the_very_endpoint_only(
         "lastTransitionTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
-        await here.cluster.write_status(endpoint, {"observedGeneration": 1, "conditions": [condition]})
         body = await here.cluster.read_endpoint(endpoint.key)
         assert body is not None
+        status = {"observedGeneration": 1, "conditions": [condition]}
+        version = await here.cluster.write_status(endpoint, status, body["metadata"]["resourceVersion"])
+        with pytest.raises(Conflict):  # somebody wrote meanwhile
+            await here.cluster.write_status(endpoint, {}, body["metadata"]["resourceVersion"])
+        body = await here.cluster.read_endpoint(endpoint.key)
+        assert body is not None
+        assert body["metadata"]["resourceVersion"] == version
         assert body["status"]["conditions"][0]["reason"] == "Testing"
         assert [m["name"] for m in await here.cluster.list_endpoints() if m["namespace"] == namespace] == [
             endpoint.name
@@ -375,11 +381,11 @@ async def test_the_status_is_written_for_the_very_endpoint_only(
 
         control_plane.delete(body)
         with pytest.raises((EndpointGone, Conflict)):
-            await here.cluster.write_status(endpoint, {"observedGeneration": 1})
+            await here.cluster.write_status(endpoint, {"observedGeneration": 1}, version)
         assert await here.cluster.read_endpoint(endpoint.key) is None
         again = an_endpoint(control_plane, namespace)
         with pytest.raises(Conflict):
-            await here.cluster.write_status(endpoint, {"observedGeneration": 1})
+            await here.cluster.write_status(endpoint, {"observedGeneration": 1}, version)
         assert not (await here.cluster.read_endpoint(again.key) or {}).get("status")
 
 

@@ -16,7 +16,7 @@ from streaming_operator.cluster import EdgeAddresses
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.schedule import Moment
 from streaming_operator.controller.workqueue import WorkQueue
-from streaming_operator.errors import ClusterError
+from streaming_operator.errors import ClusterError, Conflict
 from streaming_operator.probe import Plan
 from streaming_operator.settings import Settings
 from streaming_operator.values import (
@@ -98,7 +98,11 @@ class ClusterInMemory:
         self._refuse("read_secret_key")
         return "sesame"
 
-    async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> str:
+    async def write_status(
+        self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any], version: str
+    ) -> str:
+        if version != self.body["metadata"]["resourceVersion"]:
+            raise Conflict(f"version {version} is not the newest")
         self.writes += 1
         return self.store(status)
 

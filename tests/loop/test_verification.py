@@ -67,7 +67,7 @@ class World:
         self.asked += 1
         return SECRET
 
-    async def write_status(self, endpoint: object, status: dict[str, Any]) -> str:
+    async def write_status(self, endpoint: object, status: dict[str, Any], version: str) -> str:
         self.status = status
         return ""
 
@@ -165,7 +165,7 @@ async def living(
         yield life
     finally:
         await life.reconciler.close()
-        metrics.forget(*KEY)
+        metrics.forget(KEY)
 
 
 # ---- modes -------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.store import Caches, Dependency
-from streaming_operator.errors import Conflict, EndpointGone, NotFound
+from streaming_operator.errors import EndpointGone, NotFound
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.settings import Settings
@@ -135,29 +135,33 @@ class Cluster:
                 query = {"limit": PAGE, "continue": page["metadata"]["continue"]}
         return found
 
-    async def write_status(self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any]) -> str:
+    async def write_status(
+        self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any], version: str
+    ) -> str:
         """
-        Write the whole status; returns the resource version that this made.
+        Write the whole status over that *version* of the endpoint; returns the resource version that this made.
 
-        Raises `Conflict` when another endpoint has the name now, `EndpointGone` when none.
-        The API server does not compare uids on a custom resource's status, so the answer is looked at and
-        what went to the wrong endpoint is taken back: it must not begin its life with somebody else's verdict.
+        Raises `Conflict` when the endpoint has another version by now, `EndpointGone` when there is none. The API
+        server does not compare uids on a custom resource's status, but no later endpoint of the name has the version.
         """
         manifest = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": endpoint.name, "namespace": endpoint.namespace},
+            "metadata": {
+                "name": endpoint.name,
+                "namespace": endpoint.namespace,
+                "resourceVersion": version,
+            },
+            "status": status,
         }
         path = resources.ENDPOINTS.path(endpoint.namespace, endpoint.name, "status")
-        doing = f"write the status of {endpoint.namespace}/{endpoint.name}"
         try:
-            stored = await self._transport.apply(path, {**manifest, "status": status}, doing)
+            stored = await self._transport.apply(
+                path, manifest, f"write the status of {endpoint.namespace}/{endpoint.name}"
+            )
         except NotFound as error:
             raise EndpointGone(str(error)) from error
         metrics.WRITES.labels(kind=KIND, verb="apply").inc()
-        if stored["metadata"]["uid"] != endpoint.uid:
-            await self._transport.apply(path, manifest, doing)
-            raise Conflict(f"cannot {doing}: another endpoint has the name now")
         return str(stored["metadata"]["resourceVersion"])
 
     async def read_secret_key(self, namespace: str, name: str, key: str) -> str:

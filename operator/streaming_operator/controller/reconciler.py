@@ -221,9 +221,8 @@ class Reconciler:
         """The schedule after all that came since the last pass: a spec, a foreign status, an outcome."""
         settings = endpoint.spec.verification
         schedule = memory.schedule.observing(endpoint, observed, now)
-        if memory.status.foreign:
-            memory.status.foreign = False
-            schedule = schedule.merged(memory.status.content, settings, observed, now)
+        if (foreign := memory.status.take_foreign()) is not None:
+            schedule = schedule.merged(foreign, settings, observed, now)
         outcome = self._verifier.take(endpoint.key)
         if isinstance(outcome, ProbeResult):
             return schedule.answered(outcome, settings, observed, now)
@@ -299,23 +298,34 @@ class Reconciler:
         now = self._now()
         previous = memory.status.content
         summary = status.summarize(endpoint, world, previous, now.wall)
-        metrics.READY.labels(*endpoint.key).set(status.is_true(summary, "Ready"))
+        metrics.set_ready(endpoint.key, status.is_true(summary, "Ready"))
         if not status.worth_writing(previous, summary, now.wall) or memory.status.wait(now.seconds) > 0:
             return
         changes = status.changes(previous, summary)
-        version = await self._write(endpoint, summary)
+        version = await self._write(endpoint, summary, memory.status.version)
         if version is None:
             return
         memory.status.wrote(summary, version, now.seconds)
         for change in changes:
             await self._cluster.publish(endpoint, change.type, change.reason, change.message)
 
-    async def _write(self, endpoint: StreamingEndpoint | Identity, summary: status.Status) -> str | None:
-        """Write a status; None when the endpoint is gone meanwhile, which its deletion event will tell too."""
+    async def _write(
+        self, endpoint: StreamingEndpoint | Identity, summary: status.Status, version: str
+    ) -> str | None:
+        """
+        Write a status over the *version* that it was decided from, and return the new one.
+
+        None when the endpoint is gone meanwhile, which its deletion event will tell too. When somebody else wrote it,
+        what they wrote is looked at first.
+        """
         try:
-            return await self._cluster.write_status(endpoint, summary)
-        except (*BEING_DELETED, Conflict):  # deleted, or deleted and made again
+            return await self._cluster.write_status(endpoint, summary, version)
+        except BEING_DELETED:
             return None
+        except Conflict as error:
+            if not self._is_current(endpoint.key, endpoint.uid):
+                return None
+            raise Retry(f"the endpoint changed meanwhile: {error}") from error
         except ClusterError as error:
             raise Retry(f"status not written: {error}") from error
 
@@ -325,9 +335,10 @@ class Reconciler:
         generation = int(body["metadata"].get("generation") or 1)
         now = self._now().wall
         summary = status.unreadable(generation, invalid.problems, previous, now)
-        metrics.READY.labels(*key).set(0)
+        metrics.set_ready(key, False)
         if status.worth_writing(previous, summary, now):
-            await self._write(Identity.of(body["metadata"]), summary)
+            version = str(body["metadata"].get("resourceVersion") or "")
+            await self._write(Identity.of(body["metadata"]), summary, version)
 
     # ---- memory --------------------------------------------------------------------------------------------
 
@@ -339,7 +350,7 @@ class Reconciler:
             memory = None
         if memory is None:
             jitter = 1 + random.uniform(-JITTER, JITTER)
-            stored = StoredStatus(dict(endpoint.previous_status))
+            stored = StoredStatus.of(self._bodies[endpoint.key])
             schedule = Schedule.recall(
                 stored.content,
                 endpoint.spec.verification,
@@ -360,7 +371,7 @@ class Reconciler:
         self._memories.pop(key, None)
         self._verifier.drop(key)
         self._cluster.forget(key)
-        metrics.forget(*key)
+        metrics.forget(key)
 
     def _pause(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> float:
         """Seconds until this endpoint should be looked at although nothing happened."""

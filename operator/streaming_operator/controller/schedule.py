@@ -99,17 +99,15 @@ class Schedule:
         self, written: Mapping[str, Any], settings: Verification, observed: Observed, now: Moment
     ) -> "Schedule":
         """
-        Take over what another operator verified and wrote, so that both tell the same.
+        Take over what another operator wrote, so that both tell the same.
 
-        Its state counts when it is about what runs now and not older than ours, by whole seconds as written; one
-        from the future comes from a wrong clock.
+        What is written counts: a result is folded into it, and written only over the version that it was folded
+        into. It must be about what runs now; a time far in the future comes from a wrong clock.
         """
         theirs = status.recall(written)
         if theirs.last_time is None or not theirs.is_about(observed):
             return self
-        ahead = (theirs.last_time - now.wall).total_seconds()
-        own = self.state.last_time
-        if ahead > settings.interval_seconds or (own and theirs.last_time < own.replace(microsecond=0)):
+        if (theirs.last_time - now.wall).total_seconds() > settings.interval_seconds:
             return self
         return self._taking(theirs, settings, now)
 

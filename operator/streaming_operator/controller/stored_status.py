@@ -6,8 +6,7 @@ versions tell them apart.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from streaming_operator.status import Status
 
@@ -18,46 +17,61 @@ PATIENCE = 3
 """Foreign writes in a row that are repaired at once."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds between two repairs of a status that is overwritten again and again; a minute without one ends the row."""
+"""Seconds between two repairs of a status that is overwritten again and again; the row ends after twice as long."""
 
 
-@dataclass(slots=True)
 class StoredStatus:
     """The status of one endpoint as it is stored, as far as is known."""
 
-    content: Status = field(default_factory=dict)
-    foreign: bool = False
-    """Somebody else wrote `content`, and it was not looked at yet."""
-    _version: str = ""
-    _written_at: float = float("-inf")
-    _overwritten: int = 0
-    _overwritten_at: float = float("-inf")
+    def __init__(self, content: Status, version: str) -> None:
+        self.content = content
+        self.version = version
+        """The newest resource version of the endpoint that is known; what is decided now is based on it."""
+        self._foreign = False
+        self._wrote = False
+        self._written_at = float("-inf")
+        self._overwritten = 0
+        self._overwritten_at = float("-inf")
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """What a body from the API server shows."""
+        return cls(dict(body.get("status") or {}), _version(body))
 
     def wrote(self, content: Status, version: str, now: float) -> None:
         """Note our own write and the resource version that it made."""
-        self.content, self.foreign = content, False
-        self._version, self._written_at = version, now
+        self.content, self.version, self._written_at = content, version, now
+        self._foreign, self._wrote = False, True
 
     def saw(self, body: Mapping[str, Any], now: float) -> bool:
         """Compare with a body from the API server; True when somebody else wrote another status."""
-        content = body.get("status") or {}
+        content, version = body.get("status") or {}, _version(body)
+        if _is_older(version, self.version) and now - self._written_at < ECHO_SECONDS:
+            return False
+        self.version = version
         if content == self.content:
             return False
-        version = str((body.get("metadata") or {}).get("resourceVersion") or "")
-        if _is_older(version, self._version) and now - self._written_at < ECHO_SECONDS:
-            return False
-        self.content, self.foreign = dict(content), True
-        if self._version:
+        self.content, self._foreign = dict(content), True
+        if self._wrote:
             in_a_row = now - self._overwritten_at < LONGEST_PAUSE * 2
             self._overwritten = self._overwritten + 1 if in_a_row else 1
             self._overwritten_at = now
         return True
+
+    def take_foreign(self) -> Status | None:
+        """What somebody else wrote since the last call, once."""
+        foreign, self._foreign = self._foreign, False
+        return self.content if foreign else None
 
     def wait(self, now: float) -> float:
         """Seconds until the status may be written again; zero or less unless others overwrite it all the time."""
         if self._overwritten <= PATIENCE or now - self._overwritten_at > LONGEST_PAUSE * 2:
             return 0.0
         return self._written_at + min(2.0 ** min(self._overwritten - PATIENCE, 10), LONGEST_PAUSE) - now
+
+
+def _version(body: Mapping[str, Any]) -> str:
+    return str((body.get("metadata") or {}).get("resourceVersion") or "")
 
 
 def _is_older(version: str, than: str) -> bool:

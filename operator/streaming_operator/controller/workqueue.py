@@ -1,5 +1,5 @@
 """
-A keyed work queue: many wishes for one key become one pass, and a failing key waits alone.
+A keyed work queue: requests for a key are coalesced into one pass, and a failing key waits alone.
 
 It knows nothing of Kubernetes. A key is never in two passes at once; a key added while its pass runs gets one
 more pass afterwards. Everything happens in one event loop; `add` from another thread goes through
@@ -7,10 +7,9 @@ more pass afterwards. Everything happens in one event loop; `add` from another t
 """
 
 import asyncio
-import heapq
 import logging
 import random
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -29,19 +28,15 @@ class Retry(Exception):
 
 
 class WorkQueue(Generic[KeyT]):
-    """Keys that want a pass: now, later, or after a failure."""
+    """Keys to be processed: now, later, or after a failure."""
 
     def __init__(self) -> None:
-        self._ready: deque[KeyT] = deque()
-        self._queued: set[KeyT] = set()
+        self._ready: OrderedDict[KeyT, None] = OrderedDict()
         self._running: set[KeyT] = set()
         self._again: set[KeyT] = set()
-        self._due: dict[KeyT, float] = {}
-        self._timers: list[tuple[float, int, KeyT]] = []
+        self._timers: dict[KeyT, asyncio.TimerHandle] = {}
         self._failures: dict[KeyT, int] = {}
-        self._serial = 0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._wanted = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._closed = False
 
     def __len__(self) -> int:
@@ -54,27 +49,26 @@ class WorkQueue(Generic[KeyT]):
         return frozenset(self._running)
 
     def add(self, key: KeyT) -> None:
-        """Ask for a pass now; a later appointment of the key is cancelled by it."""
-        self._due.pop(key, None)
+        """Ask for a pass now; a timer of the key is cancelled by it."""
+        self._cancel_timer(key)
         if key in self._running:
             self._again.add(key)
-        elif key not in self._queued:
-            self._queued.add(key)
-            self._ready.append(key)
-            self._wanted.set()
+        elif key not in self._ready:
+            self._ready[key] = None
+            self._wakeup.set()
 
     def add_after(self, key: KeyT, seconds: float) -> None:
-        """Ask for a pass in *seconds*; the earliest appointment of a key wins."""
+        """Ask for a pass in *seconds*; the earliest timer of a key wins."""
         if seconds <= 0:
-            return self.add(key)
-        due = asyncio.get_running_loop().time() + seconds
-        if key in self._queued or key in self._again or self._due.get(key, due) < due:
-            return None
-        self._due[key] = due
-        self._serial += 1
-        heapq.heappush(self._timers, (due, self._serial, key))
-        self._set_alarm()
-        return None
+            self.add(key)
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        timer = self._timers.get(key)
+        if self._closed or key in self._ready or key in self._again or (timer and timer.when() <= due):
+            return
+        self._cancel_timer(key)
+        self._timers[key] = loop.call_at(due, self.add, key)
 
     def add_failed(self, key: KeyT) -> float:
         """Ask for a pass after this key's own backoff, doubled with each failure in a row; says how long."""
@@ -90,20 +84,18 @@ class WorkQueue(Generic[KeyT]):
         self._failures.pop(key, None)
 
     def forget(self, key: KeyT) -> None:
-        """Drop the key with its appointments and its backoff; a pass that runs ends as it may."""
+        """Drop the key with its timer and its backoff; a pass that runs ends as it may."""
         self.succeeded(key)
-        self._due.pop(key, None)
+        self._cancel_timer(key)
         self._again.discard(key)
-        if key in self._queued:
-            self._queued.discard(key)
-            self._ready.remove(key)
+        self._ready.pop(key, None)
 
     def close(self) -> None:
         """Take no more keys to work; passes that run may end."""
         self._closed = True
-        self._wanted.set()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._wakeup.set()
+        for key in tuple(self._timers):
+            self._cancel_timer(key)
 
     async def run(self, workers: int, process: Callable[[KeyT], Awaitable[float | None]]) -> None:
         """
@@ -119,9 +111,9 @@ class WorkQueue(Generic[KeyT]):
                     task = asyncio.create_task(self._pass(self._take(), process))
                     passes.add(task)
                     task.add_done_callback(passes.discard)
-                    task.add_done_callback(lambda _: self._wanted.set())
-                self._wanted.clear()
-                await self._wanted.wait()
+                    task.add_done_callback(lambda _: self._wakeup.set())
+                self._wakeup.clear()
+                await self._wakeup.wait()
             if passes:
                 await asyncio.wait(passes)
         finally:
@@ -130,8 +122,7 @@ class WorkQueue(Generic[KeyT]):
 
     def _take(self) -> KeyT:
         """Move the oldest ready key into its pass."""
-        key = self._ready.popleft()
-        self._queued.discard(key)
+        key, _ = self._ready.popitem(last=False)
         self._running.add(key)
         return key
 
@@ -146,7 +137,7 @@ class WorkQueue(Generic[KeyT]):
             failed = True
         except Exception:
             failed = True
-            log.exception("a pass ended with an unexpected error")
+            log.exception("a pass ended with an unexpected error", extra={"key": str(key)})
         else:
             self.succeeded(key)
         finally:
@@ -159,21 +150,7 @@ class WorkQueue(Generic[KeyT]):
         elif pause is not None:
             self.add_after(key, pause)
 
-    def _set_alarm(self) -> None:
-        """Let the loop call `_ring` when the next appointment is due."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        while self._timers and self._due.get(self._timers[0][2]) != self._timers[0][0]:
-            heapq.heappop(self._timers)
-        if self._timers and not self._closed:
-            self._alarm = asyncio.get_running_loop().call_at(self._timers[0][0], self._ring)
-
-    def _ring(self) -> None:
-        """Move every key whose appointment has come to the ready ones."""
-        now = asyncio.get_running_loop().time()
-        while self._timers and self._timers[0][0] <= now:
-            due, _, key = heapq.heappop(self._timers)
-            if self._due.get(key) == due:
-                self.add(key)
-        self._set_alarm()
+    def _cancel_timer(self, key: KeyT) -> None:
+        """Drop the key's timer; the event loop clears out cancelled ones by itself."""
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()

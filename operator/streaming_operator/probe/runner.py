@@ -91,24 +91,24 @@ class Verifier:
 def _count(key: Key, result: ProbeResult) -> None:
     """Put one result into the operator's metrics."""
     if result.skipped:
-        metrics.SKIPPED.labels(*key).inc()
+        metrics.count_skipped(key)
         return
-    metrics.PROBES.labels(*key, str(result.hop), str(result.verdict)).inc()
+    metrics.count_verification(key, str(result.hop), str(result.verdict))
     if streams(result.verdict):
-        metrics.LAST_SUCCESS.labels(*key).set(result.at.timestamp())
+        metrics.set_last_success(key, result.at.timestamp())
     for hop in result.hops:
         _observe(key, hop)
 
 
-def _observe(key: Key, hop: HopResult) -> None:
+def _observe(key: Key, result: HopResult) -> None:
     """The times of one hop's stream, in seconds."""
-    labels = (*key, str(hop.hop))
-    if not isinstance(hop.timeline, Timeline):
+    hop, timeline = str(result.hop), result.timeline
+    if not isinstance(timeline, Timeline):
         return
-    if hop.timeline.ttft is not None:
-        metrics.PROBE_TTFT.labels(*labels).observe(hop.timeline.ttft)
-    gaps = hop.timeline.gaps
+    if timeline.ttft is not None:
+        metrics.PROBE_TTFT.observe(key, hop, timeline.ttft)
+    gaps = timeline.gaps
     for gap in gaps:
-        metrics.PROBE_GAP.labels(*labels).observe(gap)
+        metrics.PROBE_GAP.observe(key, hop, gap)
     if gaps:
-        metrics.PROBE_MAX_GAP.labels(*labels).observe(max(gaps))
+        metrics.PROBE_MAX_GAP.observe(key, hop, max(gaps))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ async def working(queue: WorkQueue[str], process: Process, seconds: float, worke
     await task
 
 
-def test_many_wishes_become_one_pass() -> None:
+def test_requests_for_a_key_are_coalesced_into_one_pass() -> None:
     """A key that is added often before its pass gets one pass."""
     passes: list[str] = []
 
@@ -44,7 +45,7 @@ def test_many_wishes_become_one_pass() -> None:
 
 
 def test_a_key_is_never_in_two_passes_at_once_and_misses_nothing() -> None:
-    """A wish during the key's own pass becomes exactly one pass after it."""
+    """A request during the key's own pass becomes exactly one pass after it."""
     begun: list[float] = []
 
     async def main() -> None:
@@ -82,8 +83,8 @@ def test_the_pool_is_bounded_and_other_keys_do_not_wait_for_a_slow_one() -> None
     assert begun == [("slow", 0), ("a", 0), ("b", 1), ("c", 2)]
 
 
-def test_an_appointment_is_kept_and_the_earliest_wins() -> None:
-    """`add_after` brings the key back once, at the earliest of its appointments."""
+def test_a_timer_fires_once_and_the_earliest_wins() -> None:
+    """`add_after` brings the key back once, at the earliest of its times."""
     begun: list[float] = []
 
     async def process(key: str) -> None:
@@ -100,7 +101,7 @@ def test_an_appointment_is_kept_and_the_earliest_wins() -> None:
     assert begun == [5]
 
 
-def test_a_wish_now_cancels_the_appointment() -> None:
+def test_a_request_for_now_cancels_the_timer() -> None:
     """Resyncs do not pile up on top of passes that events asked for."""
     begun: list[float] = []
 
@@ -169,8 +170,49 @@ def test_an_unforeseen_exception_costs_its_key_a_backoff_and_nothing_else() -> N
     assert passes == ["bad", "good", "bad"]
 
 
+def test_a_pass_that_failed_is_logged_with_its_key(caplog: pytest.LogCaptureFixture) -> None:
+    """Among thousands of endpoints, a log line says which one it is about."""
+
+    async def process(key: str) -> None:
+        raise Retry("not yet") if key == "retried" else ZeroDivisionError
+
+    async def main() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("retried")
+        queue.add("broken")
+        await working(queue, process, 0.1)
+
+    run(main())
+    assert {record.__dict__["key"] for record in caplog.records} == {"retried", "broken"}
+
+
+def test_timers_that_were_overtaken_take_no_memory() -> None:
+    """A key that asks for a pass in ten minutes after each of thousands of passes has one timer."""
+    passes = 0
+
+    async def process(key: str) -> float:
+        nonlocal passes
+        passes += 1
+        return 600.0
+
+    async def main() -> int:
+        queue: WorkQueue[str] = WorkQueue()
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(queue.run(4, process))
+        for _ in range(2000):
+            queue.add("busy")
+            await asyncio.sleep(0.1)
+        timers = len(loop._scheduled)  # type: ignore[attr-defined]
+        queue.close()
+        await task
+        return timers
+
+    assert run(main()) < 250  # the event loop clears out cancelled timers a hundred at a time
+    assert passes == 2000
+
+
 def test_a_forgotten_key_does_not_come_back() -> None:
-    """`forget` drops the wish, the appointment and the backoff."""
+    """`forget` drops the request, the timer and the backoff."""
     passes: list[str] = []
 
     async def process(key: str) -> None:
@@ -218,8 +260,8 @@ def test_close_lets_running_passes_end_and_starts_no_more() -> None:
     ),
     st.integers(min_value=1, max_value=3),
 )
-def test_every_wish_is_followed_by_a_pass(wishes: list[tuple[str, float, float]], workers: int) -> None:
-    """Whatever the order of wishes, appointments and slow passes: after each wish its key gets a pass."""
+def test_every_request_is_followed_by_a_pass(requests: list[tuple[str, float, float]], workers: int) -> None:
+    """Whatever the order of requests, timers and slow passes: after each request its key gets a pass."""
     asked: dict[str, float] = {}
     begun: dict[str, float] = {}
     running: set[str] = set()
@@ -238,7 +280,7 @@ def test_every_wish_is_followed_by_a_pass(wishes: list[tuple[str, float, float]]
             asked[key] = now()
             queue.add_after(key, delay)
 
-        for key, delay, at in wishes:
+        for key, delay, at in requests:
             asyncio.get_running_loop().call_later(at, ask, key, delay)
         await working(queue, process, 1000, workers)
 
