@@ -7,7 +7,7 @@ It wires transport, caches, applier and observer together and holds no rule of i
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
-from streaming_operator import metrics
+from streaming_operator import metrics, routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import edges, hosts, secrets
@@ -20,10 +20,9 @@ from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import EndpointGone, NotFound
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA_LIST, Transport
+from streaming_operator.kube.paging import pages
 from streaming_operator.settings import Settings
 from streaming_operator.values import Capabilities, Identity, Key, Manifest, Observed
-
-PAGE = "500"
 
 
 class Cluster:
@@ -121,18 +120,14 @@ class Cluster:
         """Metadata of every endpoint, for the roll call."""
         found: list[dict[str, Any]] = []
         for namespace in self._settings.watch_namespaces or (None,):
-            query = {"limit": PAGE}
-            while True:
-                page = await self._transport.get(
-                    resources.ENDPOINTS.path(namespace),
-                    "list StreamingEndpoints",
-                    query=query,
-                    accept=METADATA_LIST,
-                )
+            listed = pages(
+                self._transport,
+                resources.ENDPOINTS.path(namespace),
+                "list StreamingEndpoints",
+                accept=METADATA_LIST,
+            )
+            async for page in listed:
                 found.extend(item["metadata"] for item in page.get("items") or ())
-                if not page["metadata"].get("continue"):
-                    break
-                query = {"limit": PAGE, "continue": page["metadata"]["continue"]}
         return found
 
     async def write_status(
@@ -187,18 +182,7 @@ class Cluster:
         exposure = endpoint.spec.exposure
         if exposure is None:
             return EdgeAddresses(())
-        known = self.capabilities()
-        if exposure.ingress is not None:
-            edge = known.ingress_classes.get(exposure.ingress.class_name)
-        else:
-            names = (
-                f"{ref.namespace or endpoint.namespace}/{ref.name}"
-                for ref in (exposure.http_route.parent_refs if exposure.http_route else ())
-            )
-            edge = next(
-                (known.gateway_classes.get(known.gateways[name]) for name in names if name in known.gateways),
-                None,
-            )
+        edge = routes.edge_of(endpoint, self.capabilities())
         if edge is not None and edge.service is not None:
             namespace, _, name = edge.service.partition("/")
             body = await self._transport.get(

@@ -7,7 +7,7 @@ cannot be listed is taken to be as the endpoint says, and told in `hidden`.
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Self
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
@@ -18,12 +18,11 @@ from streaming_operator.errors import Forbidden, KindMissing
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.objects import Body
+from streaming_operator.kube.paging import pages
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 
-PAGE = "500"
 OURS = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS, resources.REPLICA_SETS)
-OPTIONAL = (resources.HTTP_ROUTES, resources.SERVICE_MONITORS)
 EVERYBODYS = (resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS)
 
 
@@ -61,7 +60,7 @@ class Snapshot:
 
         await asyncio.gather(
             *(ours(kind) for kind in OURS),
-            *(optional(kind) for kind in OPTIONAL),
+            *(optional(kind) for kind in resources.OPTIONAL),
             *(everybodys(kind) for kind in EVERYBODYS),
         )
         return cls(found, tuple(sorted(hidden)))
@@ -91,14 +90,13 @@ async def _list(
     transport: Transport, kind: Kind, namespace: str | None, selector: str | None = None
 ) -> list[Cached]:
     """All pages of a list."""
-    query, found = {"limit": PAGE} | ({"labelSelector": selector} if selector else {}), []
-    while True:
-        page: dict[str, Any] = await transport.get(kind.path(namespace), f"list {kind.plural}", query=query)
-        trim = TRIMS.get(kind, objects.whole)
-        found += [objects.cache(item, trim) for item in page.get("items") or ()]
-        if not (more := page["metadata"].get("continue")):
-            return found
-        query["continue"] = more
+    query = {"labelSelector": selector} if selector else {}
+    trim = TRIMS.get(kind, objects.whole)
+    return [
+        objects.cache(item, trim)
+        async for page in pages(transport, kind.path(namespace), f"list {kind.plural}", query=query)
+        for item in page.get("items") or ()
+    ]
 
 
 async def _instead(transport: Transport, kind: Kind, endpoint: StreamingEndpoint) -> list[Cached]:

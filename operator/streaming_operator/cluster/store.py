@@ -61,7 +61,8 @@ ALWAYS = (
     resources.REPLICA_SETS,
     resources.INGRESS_CLASSES,
 )
-OPTIONAL = (resources.HTTP_ROUTES, resources.GATEWAYS, resources.GATEWAY_CLASSES, resources.SERVICE_MONITORS)
+DISCOVERED = (*resources.OPTIONAL, resources.GATEWAYS, resources.GATEWAY_CLASSES)
+"""Kinds that a cluster may lack: children, and what they refer to."""
 
 UNFILTERED = frozenset(
     {resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
@@ -207,14 +208,14 @@ class Caches:
     async def _discover(self) -> tuple[Kind, ...]:
         """Ask which optional kinds there are; raises what the transport raises."""
         served: dict[str, frozenset[str]] = {}
-        for kind in OPTIONAL:
+        for kind in DISCOVERED:
             if kind.group_path not in served:
                 try:
                     answer = await self._transport.get(kind.group_path, f"discover {kind.api_version}")
                 except KindMissing:
                     answer = {}
                 served[kind.group_path] = frozenset(entry["name"] for entry in answer.get("resources") or ())
-        return tuple(kind for kind in OPTIONAL if kind.plural in served[kind.group_path])
+        return tuple(kind for kind in DISCOVERED if kind.plural in served[kind.group_path])
 
     async def _rediscover(self) -> None:
         """Notice optional kinds that come and go."""
@@ -229,7 +230,7 @@ class Caches:
         """One round of discovery; wakes every endpoint when a kind came or went."""
         present = await self._discover()
         come = [kind for kind in present if kind not in self._informers]
-        gone = [kind for kind in OPTIONAL if kind in self._informers and kind not in present]
+        gone = [kind for kind in DISCOVERED if kind in self._informers and kind not in present]
         for kind in gone:
             log.info("the cluster no longer has the kind %s", kind.kind)
             self._unfollow(kind)

@@ -21,6 +21,30 @@ _HOME = str(Path("~/.kube/config").expanduser())
 """Where people keep theirs."""
 
 
+class _ClientContext(ssl.SSLContext):
+    """A client's context that may ask for, and verify, another name than the address: kubeconfig's tls-server-name."""
+
+    server_name: str | None
+
+    def __new__(cls, server_name: str | None) -> Self:
+        """Verifies certificates and names, as PROTOCOL_TLS_CLIENT does."""
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        context.server_name = server_name
+        return context
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """What asyncio calls; the name of the connection gives way to the one that was set."""
+        name = self.server_name or server_hostname
+        return super().wrap_bio(incoming, outgoing, server_side, name, session)
+
+
 class Credentials:
     """Address, TLS and token of the API server."""
 
@@ -103,7 +127,11 @@ class Credentials:
     def tls(self) -> ssl.SSLContext:
         """The TLS context that the configuration describes."""
         known = self._configuration
-        context = ssl.create_default_context(cafile=known.ssl_ca_cert, cadata=known.ca_cert_data)
+        context = _ClientContext(known.tls_server_name)
+        if known.ssl_ca_cert or known.ca_cert_data:
+            context.load_verify_locations(cafile=known.ssl_ca_cert, cadata=known.ca_cert_data)
+        else:
+            context.load_default_certs()
         if known.cert_file:
             context.load_cert_chain(known.cert_file, keyfile=known.key_file)
         if not known.verify_ssl:

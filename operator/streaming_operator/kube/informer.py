@@ -17,12 +17,12 @@ import orjson
 
 from streaming_operator import metrics
 from streaming_operator.errors import ClusterError, Expired, Unreachable
+from streaming_operator.kube import paging
 from streaming_operator.kube.client import METADATA, METADATA_LIST, Transport
 from streaming_operator.kube.objects import Body, StoredObject, unchanged
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 
-PAGE = "500"
 WATCH_SECONDS = 300
 """Shortest life of one watch; up to a third is added, so that watches do not end together."""
 FIRST_BACKOFF_SECONDS = 0.5
@@ -167,23 +167,21 @@ class Informer(Generic[Stored]):
         fresh: dict[Key, Stored] = {}
         self._listing = {}
         try:
-            query = {**self._query, "limit": PAGE}
-            while True:
-                page = await self._transport.get(
-                    self._path,
-                    f"list {self.kind.plural}",
-                    query=query,
-                    accept=METADATA_LIST if self._metadata_only else None,
-                )
+            pages = paging.pages(
+                self._transport,
+                self._path,
+                f"list {self.kind.plural}",
+                query=self._query,
+                accept=METADATA_LIST if self._metadata_only else None,
+            )
+            version = self._version
+            async for page in pages:
                 for body in page.get("items") or ():
                     stored = self._keep(body)
                     fresh[stored.key] = stored
                 self._alive()
-                more = page["metadata"].get("continue")
-                if not more:
-                    break
-                query = {**query, "continue": more}
-            self._version = page["metadata"]["resourceVersion"]
+                version = page["metadata"]["resourceVersion"]
+            self._version = version
             self._replace(fresh | self._written_since(fresh))
         finally:
             self._listing = None

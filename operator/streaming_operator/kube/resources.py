@@ -45,7 +45,7 @@ SERVICE_MONITORS = Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemo
 
 CHILDREN = (CONFIG_MAPS, SERVICES, DEPLOYMENTS, BUDGETS, INGRESSES, HTTP_ROUTES, SERVICE_MONITORS)
 BY_NAME = {(kind.api_version, kind.kind): kind for kind in CHILDREN}
-OPTIONAL = frozenset({HTTP_ROUTES, SERVICE_MONITORS})
+OPTIONAL = (HTTP_ROUTES, SERVICE_MONITORS)
 """Children whose kind a cluster may lack."""
 
 PODS = Kind("v1", "Pod", "pods")

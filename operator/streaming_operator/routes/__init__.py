@@ -32,7 +32,7 @@ def exposure_kind(endpoint: StreamingEndpoint) -> ExposureKind | None:
 
 
 def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | None:
-    """The edge of the endpoint's class or first Gateway; None if it is not known."""
+    """The edge of the endpoint's class, or of the first of its Gateways that exists; None if it is not known."""
     exposure = endpoint.spec.exposure
     if exposure is None:
         return None
@@ -40,9 +40,11 @@ def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | N
         return capabilities.ingress_classes.get(exposure.ingress.class_name)
     if exposure.http_route is None:
         return None
-    parent = exposure.http_route.parent_refs[0]
-    gateway_class = capabilities.gateways.get(f"{parent.namespace or endpoint.namespace}/{parent.name}")
-    return None if gateway_class is None else capabilities.gateway_classes.get(gateway_class)
+    gateways = (
+        f"{ref.namespace or endpoint.namespace}/{ref.name}" for ref in exposure.http_route.parent_refs
+    )
+    classes = (capabilities.gateways[name] for name in gateways if name in capabilities.gateways)
+    return capabilities.gateway_classes.get(next(classes, ""))
 
 
 def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | None:
