@@ -288,7 +288,7 @@ async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
             await again.look()
             assert again.condition("Ready") == ("True", "Ready")
             assert not again.reconciler._verifier.running(KEY)
-            again.later(16)
+            again.later(20)
             await again.look()
             assert again.reconciler._verifier.running(KEY)
 
