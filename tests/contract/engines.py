@@ -17,6 +17,8 @@ AUTH = {"Authorization": f"Bearer {KEY}"}
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 WAIT_SECONDS = 120.0
 """Longest wait for a state that must come; generous, since two cores are shared with other work."""
+TOKENS = 24
+"""Of an answer: more than a server sends at once however late it is."""
 LOADING = {"double": "Loading", "vllm": "EngineCore"}
 """What the log holds once the load itself has begun."""
 
@@ -80,7 +82,7 @@ class Server:
 
 def completion(**changes: Any) -> dict[str, Any]:
     """A request that both understand: greedy, exactly `max_tokens` long; for both paths."""
-    asked = {"model": "tiny", "max_tokens": 6, "temperature": 0, "ignore_eos": True}
+    asked = {"model": "tiny", "max_tokens": TOKENS, "temperature": 0, "ignore_eos": True}
     return asked | {"messages": [{"role": "user", "content": "hello"}], "prompt": "hello"} | changes
 
 
@@ -90,7 +92,7 @@ def streamed(**changes: Any) -> dict[str, Any]:
 
 def response(**changes: Any) -> dict[str, Any]:
     """The same request for /v1/responses, which has words of its own."""
-    asked = {"model": "tiny", "max_output_tokens": 6, "temperature": 0, "ignore_eos": True}
+    asked = {"model": "tiny", "max_output_tokens": TOKENS, "temperature": 0, "ignore_eos": True}
     return asked | {"input": "hello"} | changes
 
 

@@ -23,6 +23,11 @@ from tests.e2e.waiting import wait_for
 SILENCE = 150.0
 """Seconds without a byte after which the client gives up: longer than any silence that a test asks for."""
 
+HELD_BACK = 0.2
+"""A body that comes within a smaller share of the answer's time was held back."""
+FEW_READS = 10
+"""Reads of a stream of a hundred tokens and more, on a machine however busy."""
+
 
 @dataclass(frozen=True)
 class Door:
@@ -79,6 +84,20 @@ class Answer:
         """Seconds between two reads, and between the last one and the end, at most."""
         times = [at for at, _ in self.reads] + [self.ended_at]
         return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+
+    @property
+    def flow(self) -> float:
+        """
+        Share of the answer's time over which its body came: most of it for a stream, nearly none for one that was held
+        back. How many reads that takes is a matter of how busy this machine is.
+        """
+        times = [at for at, _ in self.reads]
+        return (times[-1] - times[0]) / self.ended_at if times else 0.0
+
+    @property
+    def flowed(self) -> bool:
+        """Whether it came little by little, as it was made."""
+        return self.flow > HELD_BACK and len(self.reads) >= FEW_READS
 
     def _chunks(self) -> list[dict[str, Any]]:
         return [json.loads(event) for event in self.events if event.startswith("{")]

@@ -14,7 +14,7 @@ from tests import cluster as test_cluster
 from tests.cluster import kind
 from tests.e2e import audit, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import Door
+from tests.e2e.streams import HELD_BACK, Door
 from tests.e2e.waiting import wait_for
 
 EDGE = "ingress-buffering"
@@ -75,8 +75,7 @@ def test_a_plain_client_sees_it_buffer(edge: Door, held: tuple[Endpoint, Endpoin
     wait_for(lambda: moved.stream(edge, max_tokens=1).finish().status == 200, "the edge to serve the host")
     answer = moved.stream(edge, max_tokens=200, gzip=True).finish()
     assert (answer.headers.get("content-encoding"), answer.done) == ("gzip", True)
-    assert len(answer.reads) <= 3
-    assert len(answer.events) >= 200
+    assert answer.flow < HELD_BACK, answer.reads
 
 
 def test_not_ready_and_the_edge_is_named(held: tuple[Endpoint, Endpoint]) -> None:
@@ -111,7 +110,7 @@ def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endp
     waiting.await_ready(180)
     answer = waiting.stream(edge, max_tokens=100, gzip=True).finish()
     assert answer.done
-    assert len(answer.reads) >= 75
+    assert answer.flowed, answer.reads
     assert audit.children_written(since, waiting.namespace) == []
 
 

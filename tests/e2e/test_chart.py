@@ -10,6 +10,8 @@ from tests.e2e import audit, kube, release
 from tests.e2e.endpoints import SAMPLES, Endpoint
 from tests.e2e.waiting import wait_for
 
+pytestmark = pytest.mark.disruptive
+
 CRD = "streamingendpoints.streamingendpoints.dev"
 ROOT = Path(__file__).resolve().parents[2]
 

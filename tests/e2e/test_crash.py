@@ -1,8 +1,12 @@
 """The operator killed in the middle of its work comes to the same end as one that was left alone."""
 
+import pytest
+
 from tests.e2e import audit, kube, release
 from tests.e2e.endpoints import CHILDREN, Endpoint
 from tests.e2e.waiting import wait_for
+
+pytestmark = pytest.mark.disruptive
 
 KILLS = 3
 

@@ -1,5 +1,7 @@
 """An endpoint deleted takes everything with it, operator or not."""
 
+import pytest
+
 from tests.e2e import kube, release
 from tests.e2e.endpoints import CHILDREN, Endpoint
 from tests.e2e.waiting import wait_for
@@ -22,6 +24,7 @@ def test_everything_goes_with_the_endpoint(endpoint: Endpoint) -> None:
     wait_for(lambda: not _leftovers(endpoint), "everything to go", tell=lambda: str(_leftovers(endpoint)))
 
 
+@pytest.mark.disruptive
 def test_everything_goes_also_while_the_operator_is_down(endpoint: Endpoint) -> None:
     """The garbage collector does it alone, and the operator, back again, makes nothing of what is gone."""
     endpoint.apply(endpoint.double())

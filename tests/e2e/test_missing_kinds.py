@@ -11,6 +11,8 @@ from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.waiting import wait_for
 
+pytestmark = pytest.mark.disruptive
+
 DISCOVERY_SECONDS = 150
 """The operator asks once a minute which optional kinds there are."""
 

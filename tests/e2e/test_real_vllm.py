@@ -79,7 +79,7 @@ def test_ready_means_that_users_get_a_stream(real: Endpoint) -> None:
         answer.done,
         answer.finish_reason,
     ) == (200, "whole", True, "length"), answer.events[-3:]
-    assert len(answer.reads) >= 150, "200 tokens in fewer reads were held back on the way"
+    assert answer.flowed, answer.reads
     assert answer.headers["cache-control"] == "no-cache"
     verification = real.body()["status"]["verification"]
     assert (verification["verdict"], verification["hop"]) == ("Streaming", "Exposure")

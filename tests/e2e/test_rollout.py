@@ -43,6 +43,7 @@ def single_gpu(cluster: int) -> Iterator[None]:
     test_cluster.set_gpus(test_cluster.GPUS)
 
 
+@pytest.mark.disruptive
 def test_another_model_rolls_out_on_a_single_gpu(single_gpu: None, endpoint: Endpoint) -> None:
     """The old pod drains its open stream to [DONE] and frees the GPU; the new one takes it, and is Ready."""
     endpoint.apply(endpoint.double())

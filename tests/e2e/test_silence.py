@@ -1,7 +1,14 @@
-"""70 seconds without a byte: the stream lives through the annotation we write, and dies without it."""
+"""
+70 seconds without a byte: the stream lives through the annotation we write, and dies without it.
 
-from tests.e2e import kube, release
+The control is a copy of the same Ingress without the annotation, under another host and of nobody's, so that the
+operator does not mend it. That it mends its own is shown in test_repair.py.
+"""
+
+from tests.cluster import kind
+from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
+from tests.e2e.streams import Door, Stream
 from tests.e2e.waiting import wait_for
 
 ANNOTATION = "nginx.ingress.kubernetes.io/proxy-read-timeout"
@@ -34,30 +41,37 @@ def _workers() -> set[str]:
     return set(told.split())
 
 
-def test_silence_survives_and_the_control_is_cut(namespace: str) -> None:
-    """With the annotation the stream goes on; removed by hand, with no operator to mend it, cut at 60 s."""
-    kept, control = Endpoint(namespace, "kept"), Endpoint(namespace, "control")
-    for endpoint in (kept, control):
-        endpoint.apply(endpoint.double(engine=NO_KEEP_ALIVE))
-    for endpoint in (kept, control):
-        endpoint.await_ready()
-    with release.stopped():
-        before = _workers()
-        kube.patch("ingress", control.name, {"metadata": {"annotations": {ANNOTATION: None}}}, namespace)
-        wait_for(
-            lambda: _read_timeouts(control.host) == {"60s"}, "nginx to go back to its default for the control"
-        )
-        wait_for(lambda: _workers() and not before & _workers(), "nginx's workers to be new ones")
-        streams = [endpoint.stream(max_tokens=20, headers=SILENT) for endpoint in (kept, control)]
-        survived, cut = [stream.finish() for stream in streams]
+def _without_annotation(ingress: kube.Manifest, host: str) -> kube.Manifest:
+    """The same Ingress for another host, of nobody's."""
+    metadata, spec = ingress["metadata"], ingress["spec"]
+    annotations = {key: value for key, value in metadata["annotations"].items() if key != ANNOTATION}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": "control",
+            "namespace": metadata["namespace"],
+            "annotations": {key: value for key, value in annotations.items() if "nginx" in key},
+        },
+        "spec": spec | {"rules": [rule | {"host": host} for rule in spec["rules"]]},
+    }
+
+
+def test_silence_survives_and_the_control_is_cut(endpoint: Endpoint) -> None:
+    """With the annotation the stream goes on; without it the same path is cut at 60 s."""
+    endpoint.apply(endpoint.double(engine=NO_KEEP_ALIVE))
+    endpoint.await_ready()
+    before, host = _workers(), f"control.{endpoint.host}"
+    kube.apply(_without_annotation(endpoint.child("ingress"), host))
+    wait_for(lambda: _read_timeouts(host) == {"60s"}, "nginx to have its default for the control")
+    wait_for(lambda: _workers() and not before & _workers(), "nginx's workers to be new ones")
+    streams = [
+        Stream(Door(kind.address()), name, endpoint.name, max_tokens=20, headers=SILENT)
+        for name in (endpoint.host, host)
+    ]
+    survived, cut = [stream.finish() for stream in streams]
 
     assert (survived.ending, survived.done, survived.finish_reason) == ("whole", True, "length")
     assert survived.longest_gap >= 70
     assert (cut.ending, cut.done) == ("cut", False)
     assert 59 <= cut.longest_gap < 70, "cut by something else than the proxy's 60 s"
-
-    wait_for(
-        lambda: ANNOTATION in control.child("ingress")["metadata"]["annotations"],
-        "the operator, back again, to mend the annotation",
-        tell=control.diagnosis,
-    )

@@ -16,7 +16,6 @@ from tests.probe.zoo import keeper, matrix
 from tests.probe.zoo.keeper import NAMES, Outcome
 from tests.probe.zoo.table import CASES, NOT_HERE
 
-pytestmark = pytest.mark.timeout(1500)
 BY_NAME = {case.name: case for case in CASES}
 
 

@@ -1,7 +1,7 @@
 """
 RBAC is minimal: nothing that was asked in this run was forbidden, and nothing is granted that was not used.
 
-It comes last in this folder, since it judges what the others made the operator do.
+It judges what all the others made the operator do, so it waits until they have ended, wherever they run.
 """
 
 import re
@@ -9,6 +9,8 @@ import re
 import pytest
 
 from tests.e2e import audit, kube, release
+from tests.e2e.conftest import ended
+from tests.e2e.waiting import wait_for
 
 TAKEN_AWAY = re.compile(r"^get /api/v1/namespaces/e2e-chart-[^/]+/secrets/key$")
 """A right that test_chart.py takes away for a while, to see what the operator says."""
@@ -36,12 +38,28 @@ def _used(since: int) -> set[Grant]:
     return {(r.group, r.resource, r.verb) for r in asked} | made
 
 
-def test_nothing_was_forbidden(cluster: int) -> None:
+@pytest.fixture
+def others_ended(request: pytest.FixtureRequest) -> None:
+    """Every other test of the cluster has ended."""
+    here = request.path.parent
+    others = {
+        item.nodeid
+        for item in request.session.items
+        if here in item.path.parents and item.path != request.path
+    }
+    wait_for(
+        lambda: others <= ended(), "the other tests", seconds=540, tell=lambda: str(sorted(others - ended()))
+    )
+
+
+def test_nothing_was_forbidden(cluster: int, others_ended: None) -> None:
     """The roles cover everything that the operator asked for."""
     assert sorted(what for what in set(audit.forbidden(cluster)) if not TAKEN_AWAY.search(what)) == []
 
 
-def test_everything_granted_was_used(cluster: int, request: pytest.FixtureRequest) -> None:
+def test_everything_granted_was_used(
+    cluster: int, others_ended: None, request: pytest.FixtureRequest
+) -> None:
     """Each verb on each resource was needed by something that the tests showed."""
     files = {item.path for item in request.session.items if item.path.parent == request.path.parent}
     every = set(request.path.parent.glob("test_*.py"))
