@@ -21,6 +21,8 @@ class Lane:
     """Tests that are alike in what they need and cost."""
 
     name: str
+    about: str
+    """What its tests have in common: what they need, and why they are apart."""
     path: str = ""
     """Where its tests are, from the repository's root."""
     marker: str = ""
@@ -35,18 +37,66 @@ class Lane:
 
 
 LANES = (
-    Lane("cluster, alone", "tests/e2e/", marker="disruptive", one_process=True),
-    Lane("real vLLM on the host", "tests/contract/", marker="real_vllm", one_process=True),
-    Lane("real vLLM behind proxies", "tests/probe/", marker="real_vllm", one_process=True),
-    Lane("fault zoo", "tests/probe/zoo/test_zoo.py"),
-    Lane("API server", "tests/", marker="apiserver", one_process=True),
-    Lane("healthy streams", "tests/probe/zoo/test_healthy.py"),
-    Lane("real vLLM on the cluster", "tests/e2e/", marker="real_vllm"),
-    Lane("roles", "tests/e2e/test_rbac.py"),
-    Lane("cluster", "tests/e2e/"),
-    Lane("probe and servers", "tests/probe/"),
-    Lane("probe and servers", "tests/contract/"),
-    Lane("unit", "tests/"),
+    Lane(
+        "cluster, alone",
+        "They change what the others on the cluster rely on (the operator, its chart, the CRDs, the node's GPUs), so "
+        "they run one after the other while none of the others does.",
+        "tests/e2e/",
+        marker="disruptive",
+        one_process=True,
+    ),
+    Lane(
+        "real vLLM on the host",
+        "The real server on the CPU, and what of our double is held to it. A start takes over a minute of both cores.",
+        "tests/contract/",
+        marker="real_vllm",
+        one_process=True,
+    ),
+    Lane(
+        "real vLLM behind proxies",
+        "The probe at real proxies with the real server behind them.",
+        "tests/probe/",
+        marker="real_vllm",
+        one_process=True,
+    ),
+    Lane(
+        "fault zoo",
+        "Real proxies with real faults, in front of the double.",
+        "tests/probe/zoo/test_zoo.py",
+    ),
+    Lane(
+        "API server",
+        "A private etcd and kube-apiserver, without kubelet and controllers.",
+        "tests/",
+        marker="apiserver",
+        one_process=True,
+    ),
+    Lane(
+        "healthy streams",
+        "Real proxies without a fault. `FULL=1` is the whole draw; it has the machine for itself.",
+        "tests/probe/zoo/test_healthy.py",
+    ),
+    Lane(
+        "real vLLM on the cluster",
+        "The real server as a pod of the kind cluster.",
+        "tests/e2e/",
+        marker="real_vllm",
+    ),
+    Lane(
+        "roles",
+        "Judges what the operator asked of the API server in the whole run, so it waits for all others on the cluster.",
+        "tests/e2e/test_rbac.py",
+    ),
+    Lane(
+        "cluster",
+        "The kind cluster with ingress-nginx and the operator from its chart; a namespace for each test.",
+        "tests/e2e/",
+    ),
+    Lane("probe and servers", "The double and small proxies as processes of this machine.", "tests/probe/"),
+    Lane("probe and servers", "", "tests/contract/"),
+    Lane(
+        "unit", "No process, no socket of others; what waits, waits in virtual time where it can.", "tests/"
+    ),
 )
 """The first that holds a test is its lane, and they begin in this order, save `LAST`."""
 LAST = "roles"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 FILE = Path(__file__).with_name("costs.json")
-"""The costs of the last whole run that was asked to write them down: COSTS=write make test."""
+"""The costs of the last run that was asked to write them down: COSTS=write make test."""
 
 
 @dataclass
@@ -44,15 +45,26 @@ def machine_seconds() -> tuple[float, float] | None:
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
-def summed(reports: Iterable[pytest.TestReport]) -> tuple[dict[str, Cost], dict[str, Cost]]:
-    """By lane and by file."""
-    lanes: dict[str, Cost] = {}
-    files: dict[str, Cost] = {}
+Costs = dict[tuple[str, str], Cost]
+"""By lane and file."""
+
+
+def summed(reports: Iterable[pytest.TestReport]) -> Costs:
+    """The costs of these tests."""
+    costs: Costs = {}
     for report in reports:
-        given = (report.when == "call", report.duration, getattr(report, "processor_seconds", 0.0))
-        lanes.setdefault(getattr(report, "lane", "?"), Cost()).add(*given)
-        files.setdefault(report.nodeid.partition("::")[0], Cost()).add(*given)
-    return lanes, files
+        key = (getattr(report, "lane", "?"), report.nodeid.partition("::")[0])
+        spent = getattr(report, "processor_seconds", 0.0)
+        costs.setdefault(key, Cost()).add(report.when == "call", report.duration, spent)
+    return costs
+
+
+def by_lane(costs: Costs) -> dict[str, Cost]:
+    """The files of a lane together."""
+    lanes: dict[str, Cost] = {}
+    for (lane, _), cost in costs.items():
+        lanes.setdefault(lane, Cost()).add(cost.tests, cost.seconds, cost.processor_seconds)
+    return lanes
 
 
 def table(lanes: Mapping[str, Cost]) -> list[str]:
@@ -63,10 +75,17 @@ def table(lanes: Mapping[str, Cost]) -> list[str]:
     ]
 
 
-def write(files: Mapping[str, Cost]) -> None:
-    """Keep them for docs/tests.md."""
-    rows = {
-        name: [cost.tests, round(cost.seconds), round(cost.processor_seconds)]
-        for name, cost in sorted(files.items())
-    }
-    FILE.write_text(json.dumps(rows, indent=0) + "\n")
+def kept() -> Costs:
+    """Those that were written down last."""
+    rows = json.loads(FILE.read_text()) if FILE.exists() else []
+    return {(lane, file): Cost(*numbers) for lane, file, *numbers in rows}
+
+
+def keep(costs: Costs) -> None:
+    """Write them down for docs/tests.md; those of files that did not run stay."""
+    rows = [
+        [*key, cost.tests, round(cost.seconds, 1), round(cost.processor_seconds, 1)]
+        for key, cost in sorted((kept() | costs).items())
+        if (ROOT / key[1]).exists()
+    ]
+    FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")

@@ -89,7 +89,10 @@ class Lanes:
             for report in found
             if isinstance(report, pytest.TestReport)
         ]
-        by_lane, by_file = costs.summed(reports)
+        found = costs.summed(reports)
+        if os.environ.get("COSTS") == "write":
+            costs.keep(found)
+        by_lane = costs.by_lane(found)
         if len(by_lane) < 2:
             return
         terminalreporter.section("cost of each lane, in seconds of its own")
@@ -102,8 +105,6 @@ class Lanes:
             terminalreporter.line(
                 f"all of them took {took:.0f} s; the processors were busy for {busy:.0%} of it"
             )
-        if os.environ.get("COSTS") == "write":
-            costs.write(by_file)
 
     def pytest_unconfigure(self) -> None:
         """The process that made the run's folder removes it."""

@@ -22,7 +22,7 @@ from tests.probe.proxies import Proxy
 from tests.probe.zoo.cases import Case
 from tests.probe.zoo.running import Running, Setup
 
-AT_ONCE = 4
+AT_ONCE = 6
 NAMES = {
     "ours": Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example"),
     "generic": Names("llm", "llm-key", "generic", "IngressClass other", "llm.example"),
