@@ -18,6 +18,8 @@ Object = dict[str, Any]
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 PATIENCE = 30.0
 """Seconds that `until` waits."""
 IDLE = 20.0
@@ -83,9 +85,11 @@ class ApiClient:
         query = {"fieldManager": manager, "force": "true"} | _options(strict, dry_run)
         return self.request("PATCH", self.path(obj, part), obj, kind=APPLY, **query)
 
-    def patch(self, obj: Object, change: Object, *, part: str = "") -> Object:
-        """JSON merge patch of the object that *obj* names."""
-        return self.request("PATCH", self.path(obj, part), change, kind=MERGE)
+    def patch(
+        self, obj: Object, change: Object | list[Object], *, part: str = "", how: str = MERGE
+    ) -> Object:
+        """Patch the object that *obj* names; *how* is the content type."""
+        return self.request("PATCH", self.path(obj, part), change, kind=how)
 
     def get(self, obj: Object, *, part: str = "") -> Object:
         """The stored form of the object that *obj* names."""

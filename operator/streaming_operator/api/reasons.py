@@ -76,6 +76,7 @@ class Reason(StrEnum):
     VERIFICATION_FAILING = "VerificationFailing"
     FORBIDDEN = "Forbidden"
     REJECTED = "Rejected"
+    OVERWRITTEN = "Overwritten"
     API_UNREACHABLE = "ApiUnreachable"
     INTERNAL_ERROR = "InternalError"
     NOT_STALLED = "NotStalled"
@@ -153,6 +154,10 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Reason.API_UNREACHABLE: Explained(
         "The API server gave no usable response.", "It is retried with backoff."
+    ),
+    Reason.OVERWRITTEN: Explained(
+        "Somebody changes a child back each time that it is repaired; it is repaired more and more rarely.",
+        "Let the field manager that the message names leave that field alone.",
     ),
     Reason.INTERNAL_ERROR: Explained(
         "A pass failed inside the operator.", "Report it with the operator's log; it is retried with backoff."

@@ -2,24 +2,39 @@
 Bring the children of one endpoint to what was rendered: refuse, write what differs, prune.
 
 One code path for a first apply, a changed spec, drift and a restart. Nothing is written before every child's
-name was found free or ours; a missing child is made only for an endpoint that was just read and is alive.
+name was found free or ours; a missing child is made only for an endpoint that was just read and is alive. A child
+that is refused keeps no other from being written, and one that others change back again and again is written less and
+less often.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster.drift import APPLIED_HASH, carries, sealed
+from streaming_operator.cluster.drift import sealed
 from streaming_operator.cluster.objects import Cached, whole
+from streaming_operator.cluster.repairs import Repairs
 from streaming_operator.cluster.store import Caches
-from streaming_operator.errors import Conflict, EndpointGone, NotFound, NotOurs, Rejected
+from streaming_operator.cluster.write import Child, Writer
+from streaming_operator.errors import (
+    ClusterError,
+    Conflict,
+    EndpointGone,
+    NamespaceGone,
+    NotFound,
+    NotOurs,
+    Overwritten,
+    Unreachable,
+)
 from streaming_operator.kube import resources
 from streaming_operator.kube.client import METADATA, Transport
-from streaming_operator.kube.objects import Body
 from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Manifest
+from streaming_operator.values import Key, Manifest
+
+ENDS_THE_PASS = (EndpointGone, NamespaceGone, Unreachable)
+"""Errors that every further write would meet too; any other concerns one child."""
 
 FROM_CACHE = {"resourceVersion": "0"}
 """Asks the API server to answer from its memory: good enough to see whose name it is, and a third of the cost."""
@@ -42,71 +57,72 @@ class Applied:
         return len(self.written) + len(self.pruned)
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One manifest with what is known of the object of its name."""
-
-    kind: Kind
-    manifest: Manifest
-    seen: Cached | None
-
-    @property
-    def title(self) -> str:
-        """`Kind/name`."""
-        return f"{self.kind.kind}/{self.manifest['metadata']['name']}"
-
-    @property
-    def differs(self) -> bool:
-        """Whether it must be written; the answer is kept with the cached object until that changes."""
-        if self.seen is None:
-            return True
-        wanted: str = self.manifest["metadata"]["annotations"][APPLIED_HASH]
-        if self.seen.carries != wanted:
-            if not carries(self.seen.body, self.manifest):
-                return True
-            self.seen.carries = wanted
-        return False
-
-
 class Applier:
-    """Writes children; keeps nothing between two calls."""
+    """Writes children; remembers what it sent last, to notice that others change it back."""
 
     def __init__(self, transport: Transport, caches: Caches) -> None:
         self._transport = transport
         self._caches = caches
+        self._writer = Writer(transport, caches)
+        self._sent: dict[Key, dict[str, str]] = {}
+        """By endpoint, then kind: the applied hash that was written last."""
+        self._repairs = Repairs()
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of the children of an endpoint that is gone."""
+        for kind in self._sent.pop(key, ()):
+            self._repairs.forget((key, kind))
 
     async def apply(self, endpoint: StreamingEndpoint, manifests: tuple[Manifest, ...]) -> Applied:
         """
         Make the cluster hold exactly *manifests* for *endpoint*.
 
         Raises `NotOurs` naming the object and its owner, `EndpointGone` when the endpoint is, `Conflict` while an
-        object of an earlier endpoint of the same name is still being deleted, or what the API server says.
+        object of an earlier endpoint of the same name is still being deleted, or what the API server says of the
+        first child that it refuses, after the others were written; `Overwritten` naming who changes a child back
+        again and again.
         """
         children = [self._child(endpoint, manifest) for manifest in manifests]
         for child in children:
-            if child.seen is not None:
-                check_owner(endpoint, child, child.seen)
+            if child.stored is not None:
+                check_owner(endpoint, child, child.stored)
         due = [
             child
             for child in children
-            if child.differs and not (child.seen is not None and child.seen.deleting)
+            if child.differs and not (child.stored is not None and child.stored.deleting)
         ]
-        missing = [child for child in due if child.seen is None]
+        missing = [child for child in due if child.stored is None]
         if missing:
             await self._check_alive(endpoint)
-            adopted = await asyncio.gather(*(self._look(endpoint, child) for child in missing))
-            found = {id(child): seen for child, seen in zip(missing, adopted, strict=True)}
-            due = [Child(c.kind, c.manifest, found[id(c)]) if id(c) in found else c for c in due]
+            stored = await asyncio.gather(*(self._find(endpoint, child) for child in missing))
+            by_title = {child.title: body for child, body in zip(missing, stored, strict=True)}
+            due = [replace(child, stored=by_title.get(child.title, child.stored)) for child in due]
+        written, refusals = [], []
         for child in due:
-            await self._write(child)
-        pruned = [await self._prune(kind, seen) for kind, seen in self._surplus(endpoint, children)]
-        return Applied(tuple(child.title for child in due), tuple(pruned))
+            try:
+                if await self._write(endpoint.key, child):
+                    written.append(child.title)
+            except ENDS_THE_PASS:
+                raise
+            except ClusterError as error:
+                refusals.append(error)
+        pruned = [
+            await self._prune(kind, stored)
+            for kind, stored in self._surplus(endpoint, children)
+            if not (
+                refusals and kind is resources.CONFIG_MAPS
+            )  # a Deployment that stays as it was may need it
+        ]
+        if refusals:
+            raise refusals[0]
+        self._check_undisturbed(endpoint.key, children)
+        return Applied(tuple(written), tuple(pruned))
 
     def _child(self, endpoint: StreamingEndpoint, manifest: Manifest) -> Child:
         """Lay a manifest beside the object of its name."""
         kind = resources.BY_NAME[manifest["apiVersion"], manifest["kind"]]
-        seen = self._caches.get(kind, (endpoint.namespace, manifest["metadata"]["name"]))
-        return Child(kind, sealed(manifest), seen)
+        stored = self._caches.get(kind, (endpoint.namespace, manifest["metadata"]["name"]))
+        return Child(kind, sealed(manifest), stored)
 
     async def _check_alive(self, endpoint: StreamingEndpoint) -> None:
         """Read the endpoint fresh: no child is ever made for one that is gone."""
@@ -122,56 +138,47 @@ class Applier:
                 f"StreamingEndpoint {_name(endpoint)} of uid {endpoint.uid} is gone or being deleted"
             )
 
-    async def _look(self, endpoint: StreamingEndpoint, child: Child) -> Cached | None:
+    async def _find(self, endpoint: StreamingEndpoint, child: Child) -> Cached | None:
         """
         Find an object of a missing child's name; foreign ones lack our label and are in no cache.
 
         One that is ours all the same (somebody took the label away) is written again, not refused.
         """
-        path = child.kind.path(endpoint.namespace, child.manifest["metadata"]["name"])
         doing = f"read {child.title} in {endpoint.namespace}"
         try:
-            body = await self._transport.get(path, doing, query=FROM_CACHE, accept=METADATA)
+            body = await self._transport.get(child.path, doing, query=FROM_CACHE, accept=METADATA)
         except NotFound:
             return None
-        seen = Cached(whole(body))
-        check_owner(endpoint, child, seen)
-        if seen.deleting:
+        stored = Cached(whole(body))
+        check_owner(endpoint, child, stored)
+        if stored.deleting:
             raise Conflict(f"{child.title} is being deleted; it is made again when it is gone")
-        return seen
+        return stored
 
-    async def _write(self, child: Child) -> None:
-        """Server-side apply; the uid keeps an update from raising an object that was deleted meanwhile."""
-        manifest = child.manifest
-        if child.seen is not None:
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": child.seen.uid}}
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        informer = self._caches.informer(child.kind, namespace)
-        with informer.writing((namespace, name)):
-            response = await self._send(child, manifest)
-            version = response["metadata"]["resourceVersion"]
-            stored = informer.note(response)
-        metrics.WRITES.labels(kind=child.kind.kind, verb="apply").inc()
-        # The API server has just taken all of it: a spelling unknown to `carries` is not written again. That holds for
-        # the version of this response only: what the watch has brought since may be somebody else's edit.
-        wanted = manifest["metadata"]["annotations"][APPLIED_HASH]
-        if stored.resource_version == version:
-            stored.carries = wanted
+    async def _write(self, key: Key, child: Child) -> bool:
+        """Write a child; False when somebody changes it back so often that it has to wait."""
+        sent, row = self._sent.setdefault(key, {}), (key, child.kind.kind)
+        now = asyncio.get_running_loop().time()
+        if sent.get(child.kind.kind) == child.hash:
+            if self._repairs.pause(row, now) > 0:
+                return False
+            self._repairs.count(row, now)
+            if self._repairs.pause(row, now) > 0:
+                self._repairs.note_author(row, await self._writer.author(child))
+        await self._writer.write(child)
+        sent[child.kind.kind] = child.hash
+        return True
 
-    async def _send(self, child: Child, manifest: Manifest) -> Body:
-        """The request itself, and the one kind of refusal that can be overcome."""
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        path, doing = child.kind.path(namespace, name), f"write {child.title} in {namespace}"
-        try:
-            return await self._transport.apply(path, manifest, doing)
-        except Rejected:
-            if child.kind is not resources.SERVICES or child.seen is None:
-                raise
-            # Ports that somebody added by hand stay under server-side apply and may contradict ours (same
-            # name, other number): take the list over first.
-            ports = {"metadata": {"uid": child.seen.uid}, "spec": {"ports": manifest["spec"]["ports"]}}
-            await self._transport.merge(path, ports, doing)
-            return await self._transport.apply(path, manifest, doing)
+    def _check_undisturbed(self, key: Key, children: list[Child]) -> None:
+        """Raise `Overwritten` for children that somebody changes back again and again."""
+        now = asyncio.get_running_loop().time()
+        overwritten = [
+            f"{child.title} in {child.key[0]} is changed back again and again by {author}"
+            for child in children
+            if (author := self._repairs.author((key, child.kind.kind), now))
+        ]
+        if overwritten:
+            raise Overwritten(f"{'; '.join(overwritten)}. It is repaired once a minute until that ends")
 
     def _surplus(self, endpoint: StreamingEndpoint, children: list[Child]) -> list[tuple[Kind, Cached]]:
         """Objects of this very endpoint that are no longer rendered and that nothing needs any more."""
@@ -183,22 +190,22 @@ class Applier:
             for name in pod.body["spec"]["configMaps"]
         }
         return [
-            (kind, seen)
-            for kind, seen in self._caches.owned(endpoint.key)
-            if (kind, seen.key[1]) not in wanted
-            and not seen.deleting
-            and seen.controller is not None
-            and seen.controller["uid"] == endpoint.uid
-            and not (kind is resources.CONFIG_MAPS and seen.key[1] in mounted)
+            (kind, stored)
+            for kind, stored in self._caches.owned(endpoint.key)
+            if (kind, stored.key[1]) not in wanted
+            and not stored.deleting
+            and stored.controller is not None
+            and stored.controller["uid"] == endpoint.uid
+            and not (kind is resources.CONFIG_MAPS and stored.key[1] in mounted)
         ]
 
-    async def _prune(self, kind: Kind, seen: Cached) -> str:
+    async def _prune(self, kind: Kind, stored: Cached) -> str:
         """Delete one object if it is still the one that was seen."""
-        namespace, name = seen.key
+        namespace, name = stored.key
         title = f"{kind.kind}/{name}"
         try:
             await self._transport.delete(
-                kind.path(namespace, name), seen.uid, f"delete {title} in {namespace}"
+                kind.path(namespace, name), stored.uid, f"delete {title} in {namespace}"
             )
         except (NotFound, Conflict) as error:
             log.debug("pruning %s in %s: already gone (%s)", title, namespace, error)
@@ -206,12 +213,12 @@ class Applier:
         return title
 
 
-def check_owner(endpoint: StreamingEndpoint, child: Child, seen: Cached) -> None:
+def check_owner(endpoint: StreamingEndpoint, child: Child, stored: Cached) -> None:
     """Refuse an object that this endpoint does not control."""
-    owner = seen.controller
+    owner = stored.controller
     if owner is not None and owner["uid"] == endpoint.uid:
         return
-    if owner is not None and seen.endpoint == endpoint.key and owner["kind"] == resources.ENDPOINTS.kind:
+    if owner is not None and stored.endpoint == endpoint.key and owner["kind"] == resources.ENDPOINTS.kind:
         raise Conflict(
             f"{child.title} still belongs to an earlier endpoint of this name and is being deleted"
         )

@@ -6,14 +6,13 @@ we stopped sending is not seen here but by the applied hash, an annotation on ea
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from streaming_operator.api.naming import LABEL_PREFIX
+from streaming_operator.kube.quantity import quantity
 from streaming_operator.values import Manifest
 
 APPLIED_HASH = f"{LABEL_PREFIX}applied-hash"
@@ -35,8 +34,17 @@ _ITEM_KEYS: dict[str, tuple[str, ...]] = {
 _WHOLE = frozenset({"selector", "nodeSelector"})
 """Maps that the API server takes as one value: an added key is as wrong as a missing one."""
 
-_QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)(?:([eE][+-]?\d+)|(m|k|[MGTPE]|[KMGTPE]i))?$")
-_POWERS = "kMGTPE"
+MIRRORS = {"serviceAccount": "serviceAccountName"}
+"""
+Fields of a pod template that the API server fills with the value of another, and reads when that other is empty: a
+field of ours that is no longer sent would live on in its copy, which nobody owns.
+"""
+
+_AMOUNTS = frozenset({"requests", "limits"})
+"""Maps whose values are amounts; elsewhere `1k` and `1000` are different texts."""
+
+_AMOUNT = frozenset({"sizeLimit", "divisor"})
+"""Fields that are amounts themselves."""
 
 
 def sealed(manifest: Manifest) -> Manifest:
@@ -44,6 +52,17 @@ def sealed(manifest: Manifest) -> Manifest:
     metadata = manifest["metadata"]
     annotations = {**(metadata.get("annotations") or {}), APPLIED_HASH: digest(manifest)}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def outlived_mirrors(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Paths (as in managedFields) of copies in a pod template, and of what they copy, where we send neither."""
+    pods = [((body.get("spec") or {}).get("template") or {}).get("spec") or {} for body in (actual, wanted)]
+    return [
+        ("f:spec", "f:template", "f:spec", f"f:{name}")
+        for copy, source in MIRRORS.items()
+        if copy in pods[0] and source not in pods[1]
+        for name in (copy, source)
+    ]
 
 
 def digest(value: Any, length: int = 16) -> str:
@@ -70,21 +89,19 @@ def _holds(actual: Any, wanted: Any, name: str) -> bool:
             return actual is None and not wanted and name not in ("emptyDir",)
         if name in _WHOLE and actual != wanted:
             return False
+        if name in _AMOUNTS:
+            return all(_same_amount(actual.get(key), value) for key, value in wanted.items())
         return all(_holds(actual.get(key), value, key) for key, value in wanted.items())
     if isinstance(wanted, (list, tuple)):
         if not isinstance(actual, list):
             return actual is None and not wanted
         return _holds_items(actual, wanted, name)
-    return _same_amount(actual, wanted)
+    return name in _AMOUNT and _same_amount(actual, wanted)
 
 
 def _holds_items(actual: Sequence[Any], wanted: Sequence[Any], name: str) -> bool:
     """One list: item by item by its merge key, or the whole list in order."""
-    keys = [
-        key
-        for key in _ITEM_KEYS.get(name, ())
-        if all(isinstance(item, Mapping) and key in item for item in wanted)
-    ]
+    keys = _merge_keys(name, wanted)
     if not keys:
         return len(actual) == len(wanted) and all(
             _holds(there, item, "") for there, item in zip(actual, wanted, strict=True)
@@ -93,28 +110,44 @@ def _holds_items(actual: Sequence[Any], wanted: Sequence[Any], name: str) -> boo
     return all(_holds(known.get(tuple(item[key] for key in keys)), item, "") for item in wanted)
 
 
+def _merge_keys(name: str, wanted: Sequence[Any]) -> list[str]:
+    """Fields that tell the items of a list apart; none where the whole list is one value."""
+    return [
+        key
+        for key in _ITEM_KEYS.get(name, ())
+        if all(isinstance(item, Mapping) and key in item for item in wanted)
+    ]
+
+
+def _item_of(actual: Sequence[Any], item: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """The item of *actual* with the keys of *item*."""
+    same = (one for one in actual if isinstance(one, Mapping) and all(one.get(k) == item[k] for k in keys))
+    return next(same, None)
+
+
 def _same_amount(actual: Any, wanted: Any) -> bool:
     """The same amount, written differently (`1000m` and `1`)."""
-    if actual is None or isinstance(actual, bool) or isinstance(wanted, bool):
-        return False
     if not isinstance(actual, (str, int, float)) or not isinstance(wanted, (str, int, float)):
         return False
-    amount = quantity(str(wanted))
-    return amount is not None and amount == quantity(str(actual))
+    amount = quantity(wanted)
+    return amount is not None and amount == quantity(actual)
 
 
-def quantity(text: str) -> Decimal | None:
-    """The amount that a Kubernetes quantity writes; None when *text* is none."""
-    found = _QUANTITY.match(text)
-    if found is None:
-        return None
-    number, exponent, suffix = found.groups()
-    if exponent:
-        return Decimal(number + exponent)
-    if not suffix:
-        return Decimal(number)
-    if suffix == "m":
-        return Decimal(number) / 1000
-    base = 1024 if suffix.endswith("i") else 1000
-    power = _POWERS.index(suffix[0].replace("K", "k")) + 1
-    return Decimal(number) * Decimal(base) ** power
+def first_difference(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the fields down to the first leaf that *actual* does not hold; items of lists are left out."""
+    for name, value in wanted.items():
+        there = actual.get(name)
+        if name in ("apiVersion", "kind") or _holds(there, value, name):
+            continue
+        if isinstance(value, Mapping) and isinstance(there, Mapping) and name not in _WHOLE:
+            return (name, *first_difference(there, value))
+        if (
+            isinstance(value, (list, tuple))
+            and isinstance(there, list)
+            and (keys := _merge_keys(name, value))
+        ):
+            pairs = ((_item_of(there, item, keys), item) for item in value)
+            found = next(((one, item) for one, item in pairs if not _holds(one, item, "")), None)
+            return (name, *(first_difference(*found) if found and found[0] is not None else ()))
+        return (name,)
+    return ()

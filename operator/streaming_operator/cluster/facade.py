@@ -82,6 +82,7 @@ class Cluster:
             self._caches.wake(other)
         self._caches.forget(key)
         self._observer.forget(key)
+        self._applier.forget(key)
 
     def capabilities(self) -> Capabilities:
         """Which optional kinds and which classes there are now."""

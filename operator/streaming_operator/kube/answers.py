@@ -41,7 +41,11 @@ def error_of(code: int, body: Any, doing: str) -> ClusterError:
             text = "the API server does not serve this kind"
     else:
         kind = _BY_CODE.get(code, Unreachable)
-    return kind(f"cannot {doing}: {text} (HTTP {code})")
+    error = kind(f"cannot {doing}: {text} (HTTP {code})")
+    if isinstance(error, Rejected):
+        causes = (status.get("details") or {}).get("causes") or ()
+        error.fields = tuple(str(cause["field"]) for cause in causes if cause.get("field"))
+    return error
 
 
 def _forbidden(status: dict[str, Any], text: str) -> type[ClusterError]:

@@ -105,6 +105,12 @@ class Transport:
         await self._pace.turn()
         await self._call("POST", path, doing, body=orjson.dumps(manifest))
 
+    async def validate(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
+        """Ask whether an object could be created, without creating it; raises the refusal."""
+        await self._pace.turn()
+        query = {"dryRun": "All", "fieldValidation": "Strict"}
+        await self._call("POST", path, doing, query=query, body=orjson.dumps(manifest))
+
     async def delete(self, path: str, uid: str, doing: str) -> None:
         """Delete one object if it is still the one with *uid*; its own children go in the background."""
         await self._pace.turn()

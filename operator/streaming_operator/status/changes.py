@@ -11,6 +11,7 @@ from typing import Any, Literal
 from streaming_operator.api.reasons import ConditionType, Reason
 
 WATCHED = (
+    ConditionType.RECONCILING,
     ConditionType.STALLED,
     ConditionType.WORKLOAD_AVAILABLE,
     ConditionType.EXPOSED,
@@ -39,7 +40,10 @@ def changes(previous: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Chang
         new, old = _by_type(told).get(kind), before.get(kind)
         if new is None or (old and (old["status"], old["reason"]) == (new["status"], new["reason"])):
             continue
-        if kind is ConditionType.STALLED:
+        if kind is ConditionType.RECONCILING:
+            if new["reason"] == Reason.OVERWRITTEN:
+                found.append(Change("Warning", new["reason"], new["message"]))
+        elif kind is ConditionType.STALLED:
             if new["status"] == "True":
                 found.append(Change("Warning", new["reason"], f"Stalled: {new['message']}"))
         elif new["reason"] in WAITING and not (old and old["status"] == "True"):

@@ -1,10 +1,11 @@
 """When an object still carries what we sent: defaults and spellings are no difference, a lost leaf is one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from streaming_operator.cluster.drift import APPLIED_HASH, carries, digest, quantity, sealed
+from streaming_operator.cluster.drift import APPLIED_HASH, carries, digest, first_difference, sealed
 
 CONTAINER = {"name": "engine", "args": ["a", "b"], "env": [{"name": "X", "value": "1"}]}
 
@@ -55,18 +56,38 @@ def test_a_lost_or_changed_leaf_is_a_difference(actual: dict[str, Any], wanted: 
 
 
 @pytest.mark.parametrize(
-    ("text", "same"),
-    [("1", "1000m"), ("0.5", "500m"), ("1Ki", "1024"), ("1k", "1000"), ("1e3", "1k"), ("128974848", "123Mi")],
+    "place",
+    [
+        lambda text: {"annotations": {"a": text}},
+        lambda text: {"args": [text]},
+        lambda text: {"env": [{"name": "A", "value": text}]},
+    ],
 )
-def test_quantities_are_read_as_kubernetes_reads_them(text: str, same: str) -> None:
-    """Both spellings are one amount."""
-    assert quantity(text) == quantity(same)
+def test_only_amounts_are_compared_as_amounts(place: Callable[[str], dict[str, Any]]) -> None:
+    """`1k` is another annotation, argument or value of a variable than `1000`."""
+    assert not carries(place("1000"), place("1k"))
 
 
-@pytest.mark.parametrize("text", ["", "one", "1 Gi", "1.2.3", "Gi", "/v1"])
-def test_other_text_is_no_quantity(text: str) -> None:
-    """Names and paths are compared as they are."""
-    assert quantity(text) is None
+@pytest.mark.parametrize(
+    ("actual", "wanted", "names"),
+    [
+        ({"spec": {"replicas": 2}}, {"spec": {"replicas": 1}}, ("spec", "replicas")),
+        (
+            {"containers": [{"name": "side"}, {**CONTAINER, "image": "b"}]},
+            {"containers": [{**CONTAINER, "image": "a"}]},
+            ("containers", "image"),
+        ),
+        ({"containers": []}, {"containers": [CONTAINER]}, ("containers",)),
+        ({"rules": [{"host": "a"}]}, {"rules": [{"host": "b"}]}, ("rules",)),
+        ({"selector": {"a": "1", "b": "2"}}, {"selector": {"a": "1"}}, ("selector",)),
+        ({"spec": {"replicas": 1}}, {"spec": {"replicas": 1}}, ()),
+    ],
+)
+def test_the_first_difference_is_named(
+    actual: dict[str, Any], wanted: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    """By the names of the fields down to it, so that its author can be looked up."""
+    assert first_difference(actual, wanted) == names
 
 
 def test_the_hash_tells_whether_anything_that_we_send_changed() -> None:
