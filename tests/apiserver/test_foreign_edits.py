@@ -284,16 +284,22 @@ async def test_what_is_taken_out_of_a_spec_leaves_nothing_behind(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, base: str
 ) -> None:
     """After every field was set once, a small spec gives what it gives on a new endpoint."""
-    endpoint = an_endpoint(control_plane, namespace, **BASES[base])
-    small = endpoint.model_copy(update={"spec": spec_of(MINIMAL)})
+    endpoint = an_endpoint(control_plane, namespace, **at_host(BASES[base], f"chat.{namespace}"))
+    small = endpoint.model_copy(update={"spec": spec_of(at_host(MINIMAL, f"chat.{namespace}"))})
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         await here.cluster.apply(endpoint, here.children(endpoint))
         await here.cluster.apply(small, here.children(small))
         reduced = contents(control_plane, here.children(small))
-        fresh = an_endpoint(control_plane, namespace, "fresh", **MINIMAL)
+        fresh = an_endpoint(control_plane, namespace, "fresh", **at_host(MINIMAL, f"fresh.{namespace}"))
         await here.cluster.apply(fresh, here.children(fresh))
 
         assert reduced == contents(control_plane, here.children(fresh))
+
+
+def at_host(document: dict[str, Any], host: str) -> dict[str, Any]:
+    """The document with a host that begins with the endpoint's name and that no other test uses."""
+    exposure = document.get("exposure")
+    return {**document, "exposure": {**exposure, "host": f"{host}.example.com"}} if exposure else document
 
 
 def spec_of(document: dict[str, Any]) -> EndpointSpec:
