@@ -199,7 +199,7 @@ async def test_a_host_that_another_ingress_serves_is_told_and_watched(
         route = here.cluster.observe(endpoint, children).route
         assert route is not None
         assert route.problem is not None
-        assert Reason.HOST_CONFLICT is route.problem.reason
+        assert route.problem.reason is Reason.HOST_CONFLICT
         assert f"Ingress {namespace}/a-other" in route.problem.message
         here.woken.clear()
 

@@ -27,10 +27,10 @@ def debian(name: str) -> Path:
             packages.require(name, about=f"{name} for the probe's tests")
     except steps.Failure as failure:
         raise Missing(str(failure)) from failure
-    found = shutil.which(name, path=packages.PLACES)
-    if found is None:
+    path = shutil.which(name, path=packages.PLACES)
+    if path is None:
         raise Missing(f"{name} is not in Debian's package {programs.source(name).package}")
-    return Path(found)
+    return Path(path)
 
 
 def wheels() -> Path:

@@ -62,7 +62,7 @@ async def test_a_key_that_is_asked_for(engines: Engines, tmp_path: Path) -> None
     engine = engines("--api-key", KEY)
     with nginx(engine.port, tmp_path, AS_OURS) as edge:
         result = await checked([engine.port, edge.port], [engine], key=KEY, checks=Checks(auth=True))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "auth not judged" not in result.message
 
 
@@ -102,7 +102,7 @@ async def test_an_answer_that_tells_nothing_of_keys(engines: Engines, tmp_path: 
     engine = engines("--api-key", KEY)
     with nginx(engine.port, tmp_path, f'{AS_OURS} if ($http_authorization = "") {{ return 503; }}') as edge:
         result = await checked([engine.port, edge.port], [engine], key=KEY, checks=Checks(auth=True))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "auth not judged: a request without a key got 503" in result.message
 
 
@@ -114,7 +114,7 @@ async def test_a_client_that_leaves_frees_the_engine(engines: Engines, tmp_path:
     engine = engines()
     with nginx(engine.port, tmp_path, AS_OURS) as edge:
         result = await checked([engine.port, edge.port], [engine], checks=Checks(cancel=True))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "cancel not judged" not in result.message
 
 
@@ -149,7 +149,7 @@ async def test_requests_of_users_are_not_taken_for_ours(
     with User(engine) as user:
         user.await_running(1)
         result = await checked([engine.port], [engine], checks=Checks(cancel=True))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "cancel not judged: 1 other requests ran" in result.message
 
 
@@ -158,7 +158,7 @@ async def test_a_stream_too_short_to_be_cut(engines: Engines, monkeypatch: pytes
     monkeypatch.setattr(verification, "CANCEL_TOKENS", 20)
     engine = engines()
     result = await checked([engine.port], [engine], checks=Checks(cancel=True))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "cancel not judged: the model would have been done 0." in result.message
 
 
@@ -173,7 +173,7 @@ async def test_an_engine_that_tells_no_numbers(engines: Engines, tmp_path: Path)
             checks=Checks(cancel=True),
         )
         result = await verify(asked)
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "the engine's metrics cannot be read" in result.message
 
 
@@ -188,7 +188,7 @@ async def test_a_bad_replica_is_named(engines: Engines) -> None:
         one = await checked([good.port, edge.port], [good, bad])
     assert (both.verdict, both.hop) == (Verdict.BUFFERED, Hop.POD), both.message
     assert "pod-1 of 2" in both.message
-    assert Verdict.STREAMING is one.verdict, one.message
+    assert one.verdict is Verdict.STREAMING, one.message
 
 
 async def test_good_replicas_are_no_news(engines: Engines) -> None:
@@ -247,5 +247,5 @@ async def test_a_pause_longer_than_promised(engines: Engines) -> None:
     with Proxy(engine.port, proxies.healthy) as edge:
         within = await verify(plan([edge.port], max_gap=5.0, encodings=("identity",)))
         beyond = await verify(plan([engine.port, edge.port], max_gap=1.0, encodings=("identity",)))
-    assert Verdict.STREAMING is within.verdict, within.message
+    assert within.verdict is Verdict.STREAMING, within.message
     assert (beyond.verdict, beyond.hop) == (Verdict.CHUNK_GAP_EXCEEDED, Hop.POD), beyond.message

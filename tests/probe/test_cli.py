@@ -70,32 +70,41 @@ def test_http2_when_wanted() -> None:
     """The list of models and the streams; the report says what was spoken."""
     with Http2Server() as server:
         result = run(f"http://127.0.0.1:{server.port}", "--http2", "--output", "json")
-    told = json.loads(result.stdout)
-    assert (result.exit_code, told["model"], told["runs"][0]["hops"][0]["protocol"]) == (0, "tiny", "HTTP/2")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["model"], report["runs"][0]["hops"][0]["protocol"]) == (
+        0,
+        "tiny",
+        "HTTP/2",
+    )
 
 
 def test_json_for_programs(engines: Engines) -> None:
     """One document, nothing on standard error."""
     result = run(engines().base_url, "--output", "json")
-    told = json.loads(result.stdout)
-    assert (told["verdict"], told["exitCode"], told["model"], result.stderr) == ("Streaming", 0, "tiny", "")
-    (hop,) = told["runs"][told["decidedBy"]]["hops"]
+    report = json.loads(result.stdout)
+    assert (report["verdict"], report["exitCode"], report["model"], result.stderr) == (
+        "Streaming",
+        0,
+        "tiny",
+        "",
+    )
+    (hop,) = report["runs"][report["decidedBy"]]["hops"]
     assert (hop["hop"], hop["tokens"], hop["events"], hop["done"]) == ("URL", 64, 64, True)
     assert sum(arrival["tokens"] for arrival in hop["arrivals"]) == 64
 
 
 def validate(text: str) -> dict[str, Any]:
     """A report that is as published."""
-    found: dict[str, Any] = json.loads(text)
-    jsonschema.validate(found, json.loads((ROOT / "docs" / "probe-result.schema.json").read_text()))
-    return found
+    report: dict[str, Any] = json.loads(text)
+    jsonschema.validate(report, json.loads((ROOT / "docs" / "probe-result.schema.json").read_text()))
+    return report
 
 
 def test_json_is_as_published(engines: Engines) -> None:
     """With an answer and without any: what is printed is valid against the schema in docs/."""
     urls = (engines().base_url, f"http://127.0.0.1:{free_port()}")
-    told = [validate(run(url, "--output", "json").stdout) for url in urls]
-    assert [(one["verdict"], one["exitCode"]) for one in told] == [("Streaming", 0), ("Unreachable", 4)]
+    reports = [validate(run(url, "--output", "json").stdout) for url in urls]
+    assert [(one["verdict"], one["exitCode"]) for one in reports] == [("Streaming", 0), ("Unreachable", 4)]
 
 
 def test_compare_shows_the_control_beside(engines: Engines) -> None:
@@ -103,9 +112,9 @@ def test_compare_shows_the_control_beside(engines: Engines) -> None:
     with Proxy(engines().port, proxies.store_and_forward) as edge:
         bad = run(f"http://127.0.0.1:{edge.port}", "--compare", engines().base_url, "--output", "json")
     good = run(engines().base_url, "--compare", engines().base_url, "--output", "json")
-    told = validate(bad.stdout)
-    assert (bad.exit_code, told["hop"]) == (1, "URL")
-    assert [(hop["hop"], hop["verdict"]) for hop in told["runs"][0]["hops"]] == [
+    report = validate(bad.stdout)
+    assert (bad.exit_code, report["hop"]) == (1, "URL")
+    assert [(hop["hop"], hop["verdict"]) for hop in report["runs"][0]["hops"]] == [
         ("URL", "Buffered"),
         ("Control", "Streaming"),
     ]
@@ -125,9 +134,9 @@ def test_compare_blames_the_server_for_what_it_does(engines: Engines) -> None:
             "--output",
             "json",
         )
-    told = json.loads(result.stdout)
-    assert (result.exit_code, told["hop"], told["verdict"]) == (1, "Control", "Buffered")
-    assert not told["evidence"].startswith("Pod")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["hop"], report["verdict"]) == (1, "Control", "Buffered")
+    assert not report["evidence"].startswith("Pod")
 
 
 def test_the_worst_of_several_runs_decides(engines: Engines) -> None:
@@ -141,11 +150,11 @@ def test_the_worst_of_several_runs_decides(engines: Engines) -> None:
 
     with Proxy(engines().port, moody) as edge:
         result = run(f"http://127.0.0.1:{edge.port}", "--model", "tiny", "--runs", "2", "--output", "json")
-    told = validate(result.stdout)
+    report = validate(result.stdout)
     assert (
         result.exit_code,
-        told["distribution"],
-        told["decidedBy"],
+        report["distribution"],
+        report["decidedBy"],
     ) == (1, {"Streaming": 1, "Buffered": 1}, 1)
 
 
@@ -353,6 +362,6 @@ def test_interrupted_says_so(engines: Engines) -> None:
 
 def test_help_has_examples_and_exit_codes() -> None:
     """What a person sees first."""
-    told = run("--help").output
-    assert "streamctl probe http" in told
-    assert "3 inconclusive" in told
+    help_page = run("--help").output
+    assert "streamctl probe http" in help_page
+    assert "3 inconclusive" in help_page

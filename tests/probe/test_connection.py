@@ -77,7 +77,7 @@ async def test_many_at_once_do_not_wait_for_one(engines: Engines) -> None:
         silent, *timelines = await asyncio.gather(
             ask(mute.port, limits), *(ask(server, tokens=16) for _ in range(50))
         )
-    assert Ending.SILENT is silent.ending
+    assert silent.ending is Ending.SILENT
     assert [(t.ending, t.tokens) for t in timelines] == [(Ending.COMPLETE, 16)] * 50
 
 
@@ -132,15 +132,15 @@ async def test_busy_loop_does_not_spoil_the_clock(engines: Engines) -> None:
 async def test_size_is_capped(engines: Engines) -> None:
     """An answer without end is left."""
     limits = connection.Limits(size=2000)
-    assert Ending.TOO_LARGE is (await ask(engines().port, limits)).ending
+    assert (await ask(engines().port, limits)).ending is Ending.TOO_LARGE
 
 
 async def test_total_time_is_capped(engines: Engines) -> None:
     """A stream that flows but does not end is left, and is inconclusive."""
     limits = connection.Limits(total=0.3)
-    assert Ending.TOO_LONG is (await ask(engines().port, limits, tokens=512)).ending
+    assert (await ask(engines().port, limits, tokens=512)).ending is Ending.TOO_LONG
     result = await verify(plan([engines().port], limits=limits, start_tokens=512, encodings=("identity",)))
-    assert Verdict.INCONCLUSIVE is result.verdict
+    assert result.verdict is Verdict.INCONCLUSIVE
 
 
 async def test_redirect_is_not_followed(engines: Engines) -> None:
@@ -156,7 +156,7 @@ async def test_operator_does_not_reach_loopback_by_name() -> None:
     """A host whose DNS answers loopback is refused after resolution."""
     with pytest.raises(connection.NoResponseError) as refused:
         await connection.resolve(connection.Target(Hop.EXPOSURE, "localhost", 80), Guard(), None)
-    assert NoResponse.REFUSED_BY_US is refused.value.cause
+    assert refused.value.cause is NoResponse.REFUSED_BY_US
 
 
 async def test_name_is_resolved_once_and_kept(engines: Engines) -> None:
@@ -172,7 +172,7 @@ async def test_name_without_address() -> None:
     """A name that does not resolve."""
     with pytest.raises(connection.NoResponseError) as unknown:
         await connection.resolve(connection.Target(Hop.EXPOSURE, "nowhere.invalid", 80), Guard(), None)
-    assert NoResponse.DNS is unknown.value.cause
+    assert unknown.value.cause is NoResponse.DNS
 
 
 async def test_cancelled_probe_leaves_nothing_behind(engines: Engines) -> None:

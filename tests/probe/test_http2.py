@@ -106,7 +106,7 @@ async def test_server_that_knows_no_http2(engines: Engines) -> None:
     """Prior knowledge that is wrong is told as that."""
     with pytest.raises(connection.NoResponseError) as refused:
         await ask(Target(Hop.POD, "127.0.0.1", engines().port, http2=True))
-    assert NoResponse.LOST is refused.value.cause
+    assert refused.value.cause is NoResponse.LOST
     assert "does not speak HTTP/2" in refused.value.detail
 
 

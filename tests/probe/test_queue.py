@@ -71,4 +71,4 @@ async def test_a_late_stream_counts_as_a_stream() -> None:
             encodings=("identity",),
         )
         result = await verify(asked)
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message

@@ -39,7 +39,7 @@ async def test_key_is_nowhere(
     with Proxy(engine.port, relay) as edge:
         asked = plan([engine.port, edge.port], key=KEY)
         result = await verify(asked)
-    assert expected is result.verdict, result.message
+    assert result.verdict is expected, result.message
     assert KEY.encode() in edge.requests[0]
     for text in (repr(asked), str(asked), repr(result), caplog.text):
         assert KEY not in text
@@ -55,7 +55,7 @@ async def test_key_is_nowhere_when_the_probe_itself_fails(
 
     caplog.set_level(logging.DEBUG)
     result = await verify(plan([engines().port], key=KEY, nonce=defect))
-    assert Verdict.INCONCLUSIVE is result.verdict
+    assert result.verdict is Verdict.INCONCLUSIVE
     assert "RuntimeError" in result.message
     assert KEY not in caplog.text + result.message
 
@@ -87,17 +87,17 @@ async def test_a_key_that_the_server_quotes_is_told_to_nobody(engines: Engines, 
     """Neither the message nor a hop's evidence repeats it, whole or in part."""
     with Proxy(engines().port, relay) as edge:
         result = await verify(plan([edge.port], key=KEY))
-        found = await models(
+        listed = await models(
             Target(Hop.EXPOSURE, "127.0.0.1", edge.port), ApiKey(KEY), Guard(local=True), LIMITS
         )
     assert b"Bearer " + KEY.encode() in edge.requests[0]
     assert result.verdict is not Verdict.STREAMING
-    for text in (result.message, repr(result), repr(found)):
+    for text in (result.message, repr(result), repr(listed)):
         assert KEY[:4] not in text
 
 
 async def test_key_that_cannot_be_sent_is_told(engines: Engines) -> None:
     """A line feed inside a Secret's value is a common slip: told, not sent, not shown."""
     result = await verify(plan([engines().port], key="first\nsecond"))
-    assert Verdict.AUTH_REJECTED is result.verdict
+    assert result.verdict is Verdict.AUTH_REJECTED
     assert "first" not in result.message

@@ -30,7 +30,7 @@ async def test_right_ca_streams(engines: Engines, ca: Authority, tmp_path: Path)
     """The given CA signed it, the name is the host's: Streaming, with one read an event as on plain TCP."""
     with Proxy(engines().port, proxies.healthy, ca.serve(HOST, tmp_path)) as edge:
         result = await verify(https(edge.port, ca.pem))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert b"Host: llm.example\r\n" in edge.requests[0]
 
 
@@ -48,7 +48,7 @@ async def test_buffering_shows_through_tls(engines: Engines, ca: Authority, tmp_
     """TLS hides nothing of the pace."""
     with Proxy(engines().port, proxies.store_and_forward, ca.serve(HOST, tmp_path)) as edge:
         result = await verify(https(edge.port, ca.pem))
-    assert Verdict.BUFFERED is result.verdict
+    assert result.verdict is Verdict.BUFFERED
 
 
 @pytest.mark.parametrize("given", ["another CA", "the system's"])
@@ -57,7 +57,7 @@ async def test_wrong_ca(engines: Engines, ca: Authority, tmp_path: Path, given: 
     other = authority("other").pem if given == "another CA" else None
     with Proxy(engines().port, proxies.healthy, ca.serve(HOST, tmp_path)) as edge:
         result = await verify(replace(https(edge.port, other), key=None))
-    assert Verdict.TLS_ERROR is result.verdict
+    assert result.verdict is Verdict.TLS_ERROR
     assert "certificate" in result.message
     assert edge.requests == []
 
@@ -66,17 +66,17 @@ async def test_wrong_name(engines: Engines, ca: Authority, tmp_path: Path) -> No
     """The right CA for another name."""
     with Proxy(engines().port, proxies.healthy, ca.serve("other.example", tmp_path)) as edge:
         result = await verify(https(edge.port, ca.pem))
-    assert Verdict.TLS_ERROR is result.verdict
+    assert result.verdict is Verdict.TLS_ERROR
     assert "llm.example" in result.message
 
 
 async def test_plain_server_on_a_tls_port(engines: Engines, ca: Authority) -> None:
     """Something that speaks no TLS."""
     result = await verify(https(engines().port, ca.pem))
-    assert Verdict.TLS_ERROR is result.verdict
+    assert result.verdict is Verdict.TLS_ERROR
 
 
 async def test_ca_that_is_no_ca(engines: Engines) -> None:
     """A broken bundle is a TLS error with its cause, not an exception."""
     result = await verify(https(engines().port, "no PEM"))
-    assert Verdict.TLS_ERROR is result.verdict
+    assert result.verdict is Verdict.TLS_ERROR

@@ -24,10 +24,10 @@ async def test_healthy_path_streams(engines: Engines) -> None:
 
 async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
     """Inner hops too when asked for, though the outer one streams; each read is told while it happens."""
-    engine, told = engines(), []
+    engine, reads = engines(), []
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(
-            plan([engine.port, edge.port], every_hop=True, on_read=lambda *read: told.append(read))
+            plan([engine.port, edge.port], every_hop=True, on_read=lambda *read: reads.append(read))
         )
     assert [(hop.hop, hop.verdict) for hop in result.hops] == [
         (Hop.EXPOSURE, Verdict.STREAMING),
@@ -35,7 +35,7 @@ async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
     ]
     for hop in result.hops:
         sizes = hop.timeline.sizes  # type: ignore[union-attr]
-        assert set(sizes) <= {(at, size) for name, at, size in told if name is hop.hop}
+        assert set(sizes) <= {(at, size) for name, at, size in reads if name is hop.hop}
 
 
 async def test_both_encodings_are_asked(engines: Engines) -> None:
@@ -149,7 +149,7 @@ async def test_peculiar_engines_are_not_blamed_on_the_proxy(
     engine = engines(*flags)
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(plan([engine.port, edge.port]))
-    assert expected is result.verdict, result.message
+    assert result.verdict is expected, result.message
 
 
 @pytest.mark.parametrize(
@@ -165,20 +165,20 @@ async def test_without_server_timing(engines: Engines, relay: proxies.Relay, exp
     engine = engines(metrics=False)
     with Proxy(engine.port, relay) as edge:
         result = await verify(plan([engine.port, edge.port]))
-    assert expected is result.verdict, result.message
+    assert result.verdict is expected, result.message
 
 
 async def test_unknown_model_is_no_missing_route(engines: Engines) -> None:
     """The engine's own 404 names the model."""
     result = await verify(plan([engines().port], model="nobody"))
-    assert Verdict.UPSTREAM_ERROR is result.verdict
+    assert result.verdict is Verdict.UPSTREAM_ERROR
     assert "nobody" in result.message
 
 
 async def test_nobody_listens() -> None:
     """A refused connection."""
     result = await verify(plan([free_port()]))
-    assert Verdict.UNREACHABLE is result.verdict
+    assert result.verdict is Verdict.UNREACHABLE
 
 
 async def test_edge_answers_for_an_engine_that_is_gone(engines: Engines) -> None:

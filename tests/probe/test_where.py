@@ -53,9 +53,9 @@ async def refusal(
 )
 async def test_a_name_that_leads_inside_is_refused(name: str, said: str) -> None:
     """Loopback, metadata, pods, Services, nodes: none of them by a name that a resource's author chose."""
-    told = await refusal(public(name))
-    assert told is not None
-    assert any(word in told for word in said.split("|")), told
+    reason = await refusal(public(name))
+    assert reason is not None
+    assert any(word in reason for word in said.split("|")), reason
 
 
 async def test_a_public_address_is_asked() -> None:
@@ -91,17 +91,17 @@ async def test_a_public_service_network_is_refused() -> None:
     """IPv6 clusters may have public addresses: the API server's own tells its Service network."""
     guard = api_server("2600:1f00::1")
     assert await refusal(public("2600:1f00::1"), guard) is not None
-    told = connection.forbidden("2600:1f00::7", guard, by_dns=True)
-    assert told is not None
+    reason = connection.forbidden("2600:1f00::7", guard, by_dns=True)
+    assert reason is not None
     assert connection.forbidden("2600:1f00::1:0:0:7", guard, by_dns=True) is None
 
 
 async def test_the_key_stays_off_plain_http_to_the_public() -> None:
     """At the public URL as at the edge."""
     key = ApiKey("sk-secret")
-    told = await refusal(public("0x08080808"), key=key)
-    assert told is not None
-    assert "plain http" in told
+    reason = await refusal(public("0x08080808"), key=key)
+    assert reason is not None
+    assert "plain http" in reason
     assert await refusal(public("0x08080808", 443, scheme="https"), key=key) is None
 
 
@@ -143,7 +143,7 @@ async def test_the_judged_address_is_the_one_that_is_asked(
     monkeypatch.setattr(socket, "getaddrinfo", once)
     target = public("rebinding.example", engine.port)
     result = await verify(Plan((target,), "tiny", limits=LIMITS, guard=Guard(local=True)))
-    assert Verdict.STREAMING is result.verdict, result.message
+    assert result.verdict is Verdict.STREAMING, result.message
     assert "127.0.0.1" in result.hops[0].address
 
 

@@ -69,4 +69,6 @@ def metric(engine: RunningEngine, name: str) -> float:
     line.request("GET", "/metrics")
     text = line.getresponse().read().decode()
     line.close()
-    return sum(float(found) for found in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.M))
+    return sum(
+        float(number) for number in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.M)
+    )

@@ -69,8 +69,8 @@ class Running:
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self._stop()
-                    told = (self._folder / "log").read_text(errors="replace")[-1500:]
-                    raise RuntimeError(f"{self._command[0]} does not listen:\n{told}") from None
+                    log = (self._folder / "log").read_text(errors="replace")[-1500:]
+                    raise RuntimeError(f"{self._command[0]} does not listen:\n{log}") from None
                 time.sleep(0.03)
 
     def __exit__(

@@ -21,23 +21,23 @@ CASES: tuple[Case, ...] = (
     *other_cases.of_strangers(),
 )
 
-_CLOUD = "a load balancer of a cloud: its marks and fields are from its documentation"
+_CLOUD = "a cloud load balancer: its marks and fields are from its documentation"
 _UNSEEN = (Proxy.ALB, Proxy.GOOGLE, Proxy.AZURE, Proxy.CLOUDFLARE)
 _CHECKS = (Symptom.OPEN, Symptom.LEFT_RUNNING)
 
 
 def _not_here() -> dict[str, str]:
-    found = {}
+    reasons = {}
     for (scope, symptom), row in TABLE.items():
         if scope in _UNSEEN:
-            found[row.name] = _CLOUD
+            reasons[row.name] = _CLOUD
         elif scope == Proxy.KONG:
-            found[row.name] = "no package that the tests could install holds Kong"
+            reasons[row.name] = "there is no package of Kong that the tests could install"
         elif symptom is Symptom.UNCLEAR:
-            found[row.name] = "no fault: what is said where nothing can be judged"
+            reasons[row.name] = "no fault: the remedy of an inconclusive verdict"
         elif symptom in _CHECKS:
-            found[row.name] = "a check beside the stream finds it: tests/probe/test_checks.py"
-    return found
+            reasons[row.name] = "found by a check besides the stream: tests/probe/test_checks.py"
+    return reasons
 
 
 NOT_HERE: dict[str, str] = _not_here()

@@ -33,14 +33,14 @@ def outcomes(
         with capture.global_and_fixture_disabled():
             print(f"\n{text}", flush=True)
 
-    found = asyncio.run(keeper.Keeper(engines, tmp_path_factory.mktemp("zoo"), tell).run(cases))
-    tell(matrix.text(cases, found))
+    results = asyncio.run(keeper.Keeper(engines, tmp_path_factory.mktemp("zoo"), tell).run(cases))
+    tell(matrix.text(cases, results))
     if os.environ.get("ZOO") == "write" and len(cases) == len(CASES):
         matrix.write("table", matrix.table(CASES))
         matrix.write("exceptions", matrix.exceptions(NOT_HERE))
-        grid = "\n".join(matrix.grid(matrix.counted(cases, found)))
+        grid = "\n".join(matrix.grid(matrix.counted(cases, results)))
         matrix.write("matrix", f"```text\n{grid}\n```\n")
-    return found
+    return results
 
 
 @pytest.mark.parametrize(

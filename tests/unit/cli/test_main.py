@@ -20,9 +20,9 @@ BIN = Path(sys.executable).parent
 
 def run(*words: str, **environment: str) -> Result:
     """The command in this process; whatever it meets, it ends by an exit code of its own."""
-    found = CliRunner().invoke(main, words, env=environment)
-    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-    return found
+    result = CliRunner().invoke(main, words, env=environment)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
 
 
 def program(*words: str, name: str = "streamctl") -> subprocess.CompletedProcess[str]:
@@ -70,7 +70,7 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("diagnose", "chat", "--context", "nope"), "cannot read the kubeconfig"),
         (("diagnose", "chat", "--via", "edge.example.com"), "--via must be IP[:PORT]"),
@@ -84,12 +84,12 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, content: str | None) -> None:
         (("nonsense",), "No such command"),
     ],
 )
-def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
     """Exit code 2 and what was given wrong."""
     config = kubeconfig(tmp_path, "https://127.0.0.1:1")
     done = run(*words, KUBECONFIG=str(config), EMPTY="")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_ctrl_c_while_the_cluster_is_silent(tmp_path: Path) -> None:
 
 def test_the_program_ends_as_its_commands_do() -> None:
     """Usage, help and version: their own exit codes, words and no traceback."""
-    wrong, told, version = program("probe"), program("-h"), program("--version")
-    assert (wrong.returncode, told.returncode, version.returncode) == (2, 0, 0)
+    wrong, help_page, version = program("probe"), program("-h"), program("--version")
+    assert (wrong.returncode, help_page.returncode, version.returncode) == (2, 0, 0)
     assert wrong.stderr.splitlines()[-1:] == ["Error: Missing argument 'URL'."]
-    assert "diagnose" in told.stdout
+    assert "diagnose" in help_page.stdout
     assert version.stdout.startswith("streamctl, version ")
 
 
@@ -182,6 +182,6 @@ def test_completion_for_kubectl(words: list[str], expected: list[str]) -> None:
 @pytest.mark.parametrize("command", ["probe", "diagnose", "completion"])
 def test_help_has_examples(command: str) -> None:
     """What a person sees first."""
-    told = run(command, "--help").stdout
-    assert "Examples:" in told
-    assert f"streamctl {command} " in told
+    help_page = run(command, "--help").stdout
+    assert "Examples:" in help_page
+    assert f"streamctl {command} " in help_page

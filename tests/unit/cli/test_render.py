@@ -64,7 +64,7 @@ def test_it_prints_what_the_operator_makes() -> None:
 )
 def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], expected: list[str]) -> None:
     """Every optional kind is assumed unless an option says otherwise."""
-    assert expected == kinds(ENDPOINT.format(uid="''", exposure=exposure), *options)
+    assert kinds(ENDPOINT.format(uid="''", exposure=exposure), *options) == expected
 
 
 @pytest.mark.parametrize(

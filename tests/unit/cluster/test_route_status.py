@@ -19,7 +19,7 @@ def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
     problem = ingress_problem("ngnix", {"nginx", "alb"}, None)
 
     assert problem is not None
-    assert Reason.CLASS_NOT_FOUND is problem.reason
+    assert problem.reason is Reason.CLASS_NOT_FOUND
     assert "(alb, nginx)" in problem.message
 
 
@@ -92,8 +92,8 @@ def said(kind: str, status: str, generation: int = 2) -> dict[str, Any]:
 def test_a_route_counts_as_taken_only_when_its_gateway_says_so_of_this_generation() -> None:
     """Accepted of an older generation is pending, refused is rejected with the gateway's words."""
     assert the_answer(said("Accepted", "True"), said("ResolvedRefs", "True")) is None
-    assert Reason.ROUTE_PENDING is the_answer(said("Accepted", "True", generation=1)).reason
-    assert Reason.ROUTE_PENDING is the_answer().reason
+    assert the_answer(said("Accepted", "True", generation=1)).reason is Reason.ROUTE_PENDING
+    assert the_answer().reason is Reason.ROUTE_PENDING
     refused = the_answer(said("Accepted", "True"), said("ResolvedRefs", "False"))
     assert (
         refused.reason,
@@ -103,5 +103,5 @@ def test_a_route_counts_as_taken_only_when_its_gateway_says_so_of_this_generatio
 
 def test_what_a_route_needs_and_is_not_there_is_named() -> None:
     """Neither a missing kind nor a missing Gateway looks like waiting."""
-    assert Reason.KIND_MISSING is the_answer(installed=False).reason
+    assert the_answer(installed=False).reason is Reason.KIND_MISSING
     assert "Gateway infra/gw does not exist" in the_answer(gateways=()).message

@@ -166,10 +166,10 @@ def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
 
 def test_a_start_that_took_too_long_is_told_as_such() -> None:
     """After the progress deadline a server that was killed or loads has timed out, one that crashed has not."""
-    assert Reason.STARTUP_TIMED_OUT is the_problem(a_pod(RUNNING), LATE).reason
+    assert the_problem(a_pod(RUNNING), LATE).reason is Reason.STARTUP_TIMED_OUT
     killed = a_pod({**RUNNING, "lastState": ended(137)})
-    assert Reason.STARTUP_TIMED_OUT is the_problem(killed, LATE).reason
-    assert Reason.CRASHING is the_problem(a_pod({**RUNNING, "lastState": ended(1)}), LATE).reason
+    assert the_problem(killed, LATE).reason is Reason.STARTUP_TIMED_OUT
+    assert the_problem(a_pod({**RUNNING, "lastState": ended(1)}), LATE).reason is Reason.CRASHING
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_the_worst_trouble_is_told() -> None:
     found = of_workload(a_deployment(2, 0), pods)
 
     assert found is not None
-    assert Reason.CONFIG_MISSING is found.reason
+    assert found.reason is Reason.CONFIG_MISSING
 
 
 def test_a_settled_workload_has_no_trouble() -> None:
@@ -239,7 +239,7 @@ def test_old_pods_that_finish_their_streams_are_a_rollout() -> None:
     found = of_workload(a_deployment(1, 0, replicas=1, updatedReplicas=0), [])
 
     assert found is not None
-    assert Reason.ROLLING_OUT is found.reason
+    assert found.reason is Reason.ROLLING_OUT
 
 
 @pytest.mark.parametrize(

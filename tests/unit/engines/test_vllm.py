@@ -95,9 +95,9 @@ def test_the_users_flags_come_last() -> None:
 
 def test_secrets_go_by_reference() -> None:
     """The operator names the Secret; the kubelet reads it."""
-    found = environment(apiKeySecretRef={"name": "key", "key": "value"})
+    variables = environment(apiKeySecretRef={"name": "key", "key": "value"})
 
-    assert found["VLLM_API_KEY"] == {"secretKeyRef": {"name": "key", "key": "value"}}
+    assert variables["VLLM_API_KEY"] == {"secretKeyRef": {"name": "key", "key": "value"}}
 
 
 def test_the_engines_own_patience_is_the_startup_budget() -> None:
@@ -107,9 +107,9 @@ def test_the_engines_own_patience_is_the_startup_budget() -> None:
 
 def test_a_users_variable_replaces_ours() -> None:
     """Home, caches and telemetry are defaults, no rules."""
-    found = environment(env=[{"name": "HF_HOME", "value": "/data"}, {"name": "VLLM_NO_USAGE_STATS"}])
+    variables = environment(env=[{"name": "HF_HOME", "value": "/data"}, {"name": "VLLM_NO_USAGE_STATS"}])
 
-    assert (found["HF_HOME"], found["VLLM_NO_USAGE_STATS"]) == ("/data", None)
+    assert (variables["HF_HOME"], variables["VLLM_NO_USAGE_STATS"]) == ("/data", None)
 
 
 @pytest.mark.parametrize(

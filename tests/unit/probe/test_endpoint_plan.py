@@ -54,7 +54,7 @@ def test_an_edge_that_only_dns_knows_is_not_trusted() -> None:
 
 def test_without_exposure_the_service_judges_unless_a_public_url_is_told() -> None:
     """Somebody else may have exposed it."""
-    assert Hop.SERVICE is planned(edge=None, exposure=None).targets[-1].hop
+    assert planned(edge=None, exposure=None).targets[-1].hop is Hop.SERVICE
     public = planned(edge=None, exposure=None, verification={"publicURL": "http://llm.example.com"})
     assert (public.targets[-1].hop, public.targets[-1].port) == (Hop.PUBLIC, 80)
 

@@ -27,9 +27,9 @@ def page(status: int, body: bytes, headers: bytes = b"") -> object:
 def test_headers(header: bytes, proxy: Proxy) -> None:
     """What a proxy adds to an answer that it passes on."""
     t = record([(0.1, HEAD + header + b"\r\n\r\n" + token() + token(finish="stop") + DONE), (0.2, b"")])
-    found = proxy_of(t)
-    assert found is not None
-    assert (found.proxy, found.author) == (proxy, False)
+    match = proxy_of(t)
+    assert match is not None
+    assert (match.proxy, match.author) == (proxy, False)
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_headers(header: bytes, proxy: Proxy) -> None:
 )
 def test_error_pages(status: int, body: bytes, headers: bytes, proxy: Proxy, front: Proxy | None) -> None:
     """Who wrote an error, and who passed it on."""
-    found = page(status, body, headers)
-    assert found is not None
-    assert (found.proxy, found.front) == (proxy, front)  # type: ignore[attr-defined]
+    match = page(status, body, headers)
+    assert match is not None
+    assert (match.proxy, match.front) == (proxy, front)  # type: ignore[attr-defined]
 
 
 def test_corked_bursts_are_haproxy_like() -> None:
     """200 ms between bursts: a corked socket of Linux."""
-    found = proxy_of(healthy(held(paced(64, 0.02), 0.2), generation=1260.0))
-    assert found is not None
-    assert Proxy.HAPROXY is found.proxy
+    match = proxy_of(healthy(held(paced(64, 0.02), 0.2), generation=1260.0))
+    assert match is not None
+    assert match.proxy is Proxy.HAPROXY
 
 
 @pytest.mark.parametrize("gap", [0.005, 0.02, 0.2])
@@ -74,8 +74,8 @@ def test_default_silences() -> None:
         (0.0, HEAD + b"transfer-encoding: chunked\r\n\r\n"),
         (0.1, b"%x\r\n%s\r\n" % (len(token()), token())),
     ]
-    found = proxy_of(record(start, Ending.CLOSED, 50.15))
-    assert found is not None
-    assert Proxy.HAPROXY is found.proxy
+    match = proxy_of(record(start, Ending.CLOSED, 50.15))
+    assert match is not None
+    assert match.proxy is Proxy.HAPROXY
     whole = [(0.0, HEAD + b"\r\n" + token() + token(finish="stop") + usage(2, 1.0) + DONE), (50.0, b"")]
     assert proxy_of(record(whole)) is None

@@ -95,8 +95,8 @@ def test_responses_delta(name: str, text: str, kind: Kind) -> None:
 )
 def test_responses_around_the_tokens(name: str) -> None:
     """What opens, closes and repeats is no token and no end."""
-    told = {"type": name, "response": {"status": "in_progress", "usage": None}, "text": "all of it"}
-    assert said(told) == EventContent("responses")
+    event = {"type": name, "response": {"status": "in_progress", "usage": None}, "text": "all of it"}
+    assert said(event) == EventContent("responses")
 
 
 def test_vllms_end_of_a_response() -> None:

@@ -77,8 +77,8 @@ def test_dns_cannot_lead_into_the_cluster(address: str) -> None:
 def test_the_administrator_may_allow_private_networks() -> None:
     """Where load balancers have private addresses; what is listed as forbidden stays so."""
     guard = Guard(refused_by_dns=("10.20.5.0/24",), allowed_by_dns=("10.20.0.0/16",))
-    told = [forbidden(address, guard, by_dns=True) for address in ("10.20.4.1", "10.20.5.1", "10.21.0.1")]
-    assert [refusal is None for refusal in told] == [True, False, False]
+    refusals = [forbidden(address, guard, by_dns=True) for address in ("10.20.4.1", "10.20.5.1", "10.21.0.1")]
+    assert [refusal is None for refusal in refusals] == [True, False, False]
 
 
 def test_a_person_may_probe_any_private_address_by_name() -> None:

@@ -16,9 +16,9 @@ NOTHING_TO_DO = (Symptom.FINE, Symptom.BUNDLED)
 @pytest.mark.parametrize("hop", list(Hop))
 def test_every_symptom_has_a_sentence(hop: Hop, names: Names, symptom: Symptom) -> None:
     """At each hop and behind each edge there is something to do, and no name is left blank."""
-    told = remedy(hop, symptom, names)
-    assert told
-    assert not {"{", "}", "None"} & {*told, told}
+    advice = remedy(hop, symptom, names)
+    assert advice
+    assert not {"{", "}", "None"} & {*advice, advice}
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_edge_is_told_by_field_and_value(names: Names, symptom: Symptom, said: s
 @pytest.mark.parametrize("hop", [Hop.POD, Hop.SERVICE])
 def test_refused_key_names_secret_and_restart(hop: Hop) -> None:
     """vLLM reads its key at start: a changed Secret needs a restart."""
-    told = remedy(hop, Symptom.KEY_REFUSED, NGINX)
-    assert "llm-key" in told
-    assert "kubectl rollout restart deployment/llm" in told
+    advice = remedy(hop, Symptom.KEY_REFUSED, NGINX)
+    assert "llm-key" in advice
+    assert "kubectl rollout restart deployment/llm" in advice
 
 
 def test_proxy_settings_never_cure_the_engine() -> None:

@@ -132,7 +132,7 @@ def test_unfinished_is_what_a_blank_line_would_give(raw: bytes) -> None:
     parser = Parser()
     items = parser.feed(raw)
     more = [item for item in reference(raw + b"\n\n\n")[len(items) :] if isinstance(item, Event)]
-    assert [found for found in [parser.unfinished()] if found is not None] == [item.data for item in more]
+    assert [data for data in [parser.unfinished()] if data is not None] == [item.data for item in more]
 
 
 @given(raw=STREAMS)

@@ -40,20 +40,24 @@ def test_one_age_is_a_limit_on_the_whole_request(
     ages: tuple[float, ...], events: tuple[int, ...], expected: Verdict
 ) -> None:
     """Only several streams show it, and only an age that a timer would have."""
-    found = judged(*(cut_at(age, events=count) for age, count in zip(ages, events, strict=True)))
-    assert expected is found.verdict, found.evidence
+    finding = judged(*(cut_at(age, events=count) for age, count in zip(ages, events, strict=True)))
+    assert finding.verdict is expected, finding.evidence
 
 
 def test_one_stream_never_shows_a_total_timeout() -> None:
     """Cut at exactly two seconds: once is an accident."""
-    assert Verdict.TRUNCATED is judged(cut_at(2.0)).verdict
+    assert judged(cut_at(2.0)).verdict is Verdict.TRUNCATED
 
 
 def test_known_default_needs_no_second_stream() -> None:
     """Envoy says who it is, and 15 s are its default for a whole request."""
-    found = judge(Attempt(cut_at(15.02, events=200, head=ENVOY)))
-    assert (found.verdict, found.fingerprint, is_certain(found)) == (Verdict.TOTAL_TIMEOUT, "Envoy", True)
-    assert "15 s is the default" in found.evidence
+    finding = judge(Attempt(cut_at(15.02, events=200, head=ENVOY)))
+    assert (finding.verdict, finding.fingerprint, is_certain(finding)) == (
+        Verdict.TOTAL_TIMEOUT,
+        "Envoy",
+        True,
+    )
+    assert "15 s is the default" in finding.evidence
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_silence_before_a_cut(silence: float, expected: Verdict) -> None:
     """Whole seconds, or more than five: a read timeout; else a server that went away."""
     reads = [(0.0, CHUNKED), *((0.1 + 0.02 * number, chunk(token())) for number in range(20))]
     t = record(reads, Ending.CLOSED, 0.1 + 0.02 * 19 + silence)
-    assert expected is judge(Attempt(t)).verdict
+    assert judge(Attempt(t)).verdict is expected
 
 
 def test_short_silence_is_not_certain() -> None:

@@ -52,10 +52,10 @@ def test_one_after_the_other_is_streaming(gap: float) -> None:
 
 def test_one_block_is_buffered() -> None:
     """All tokens together after a generation that took more than a second."""
-    found = judge(Attempt(healthy([1.36] * 64, generation=1260.0)))
-    assert (found.verdict, found.symptom) == (Verdict.BUFFERED, Symptom.BLOCK)
-    assert "64 tokens in 1 reads" in found.evidence
-    assert "pacing 0.00 of 1260 ms" in found.evidence
+    finding = judge(Attempt(healthy([1.36] * 64, generation=1260.0)))
+    assert (finding.verdict, finding.symptom) == (Verdict.BUFFERED, Symptom.BLOCK)
+    assert "64 tokens in 1 reads" in finding.evidence
+    assert "pacing 0.00 of 1260 ms" in finding.evidence
 
 
 def test_stored_by_the_server_one_read_an_event() -> None:
@@ -69,11 +69,11 @@ def test_corked_every_200_ms_is_coalesced() -> None:
     assert (corked.pacing or 0) > 0.85
     first = judge(Attempt(corked))
     assert (first.verdict, first.needs) == (Verdict.COALESCED, Needs.CONTROL)
-    found = judge(Attempt(corked), control=POD)
+    finding = judge(Attempt(corked), control=POD)
     assert (
-        found.verdict,
-        found.symptom,
-        found.needs,
+        finding.verdict,
+        finding.symptom,
+        finding.needs,
     ) == (Verdict.COALESCED, Symptom.TIMED_BURSTS, Needs.NOTHING)
 
 
@@ -97,15 +97,15 @@ def test_buffer_that_fills_is_buffered() -> None:
     rest = body[len(body) // 4096 * 4096 :] + token(finish="length") + usage(65, 1280.0) + DONE
     t = record([(0.1, HEAD + b"\r\n"), *reads, (1.4, rest), (1.4, b"")])
     assert t.events_per_read > 4
-    found = judge(Attempt(t), control=POD)
-    assert (found.verdict, found.symptom) == (Verdict.BUFFERED, Symptom.SIZED_BURSTS)
+    finding = judge(Attempt(t), control=POD)
+    assert (finding.verdict, finding.symptom) == (Verdict.BUFFERED, Symptom.SIZED_BURSTS)
 
 
 def test_prefix_held_back_is_coalesced() -> None:
     """Caddy's response_buffers: the first events together and late, then one after the other."""
     times = [max(at, 0.1 + 14 * 0.02) for at in paced(64, 0.02)]
-    found = judge(Attempt(healthy(times, generation=1260.0)))
-    assert (found.verdict, found.symptom) == (Verdict.COALESCED, Symptom.HELD_HEAD)
+    finding = judge(Attempt(healthy(times, generation=1260.0)))
+    assert (finding.verdict, finding.symptom) == (Verdict.COALESCED, Symptom.HELD_HEAD)
 
 
 def test_content_length_on_a_stream_needs_no_timing() -> None:
@@ -138,25 +138,25 @@ def test_jittery_path_asks_for_more() -> None:
     """r of .8 over 630 ms says nothing where the path itself jitters by 30 ms."""
     uneven = healthy(paced(64, 0.008), generation=630.0)
     assert judge(Attempt(uneven), jitter=30.0).needs == Needs.MORE_TOKENS
-    assert Verdict.COALESCED is verdict(uneven, jitter=2.0)
+    assert verdict(uneven, jitter=2.0) is Verdict.COALESCED
 
 
 def test_very_fast_model_is_not_blamed() -> None:
     """0.2 ms a token at the cap: a reader merges events by itself, and 205 ms are enough to see them come."""
     times = [0.1 + 0.0002 * (number - number % 8) for number in range(1024)]
-    assert Verdict.STREAMING is verdict(healthy(times, generation=204.6), capped=True)
+    assert verdict(healthy(times, generation=204.6), capped=True) is Verdict.STREAMING
 
 
 def test_several_tokens_an_event_is_the_engine() -> None:
     """stream_interval, speculative decoding, overload: K above 1, one read an event."""
-    found = judge(Attempt(healthy(paced(17, 0.08), per_event=4, generation=1280.0)))
-    assert (found.verdict, streams(found.verdict)) == (Verdict.ENGINE_BATCHED, True)
+    finding = judge(Attempt(healthy(paced(17, 0.08), per_event=4, generation=1280.0)))
+    assert (finding.verdict, streams(finding.verdict)) == (Verdict.ENGINE_BATCHED, True)
 
 
 def test_same_bursts_without_the_proxy_are_the_engine() -> None:
     """A pod that writes in bursts itself."""
     bursty = healthy(held(paced(64, 0.02), 0.2), generation=1260.0)
-    assert Verdict.ENGINE_BATCHED is verdict(bursty, control=bursty)
+    assert verdict(bursty, control=bursty) is Verdict.ENGINE_BATCHED
 
 
 @settings(max_examples=150, deadline=None)
@@ -184,10 +184,10 @@ def test_jitter_alone_never_raises_an_alarm(
         t = healthy(times, per_event=per_event, generation=generation)
         return judge(Attempt(t), jitter=jitter * 1000, control=pod, capped=count == 1024)
 
-    found = one_stream()
-    if not streams(found.verdict):  # as a verification does: two of three decide
-        found = agree([found, one_stream(), one_stream()])
-    assert found.verdict in (Verdict.STREAMING, Verdict.ENGINE_BATCHED, Verdict.INCONCLUSIVE)
+    finding = one_stream()
+    if not streams(finding.verdict):  # as a verification does: two of three decide
+        finding = agree([finding, one_stream(), one_stream()])
+    assert finding.verdict in (Verdict.STREAMING, Verdict.ENGINE_BATCHED, Verdict.INCONCLUSIVE)
 
 
 @settings(max_examples=60, deadline=None)
@@ -199,7 +199,7 @@ def test_jitter_alone_never_raises_an_alarm(
 def test_stored_and_forwarded_is_always_found(gap: float, jitter: float, count: int) -> None:
     """Whatever the pace, one block after a valid generation time is Buffered."""
     t = healthy([0.1 + gap * count] * count, generation=gap * (count - 1) * 1000)
-    assert Verdict.BUFFERED is verdict(t, jitter=jitter)
+    assert verdict(t, jitter=jitter) is Verdict.BUFFERED
 
 
 @settings(max_examples=100, deadline=None)
@@ -216,8 +216,8 @@ def test_when_it_began_never_matters(shift: float, gap: float, period: float, wi
     generation = gap * 95 * 1000 if with_metrics else None
 
     def one(by: float) -> tuple[Verdict, Symptom]:
-        found = judge(Attempt(healthy([at + by for at in times], generation=generation)), control=POD)
-        return found.verdict, found.symptom
+        finding = judge(Attempt(healthy([at + by for at in times], generation=generation)), control=POD)
+        return finding.verdict, finding.symptom
 
     assert one(shift) == one(0.0)
 
@@ -228,25 +228,25 @@ def test_when_it_began_never_matters(shift: float, gap: float, period: float, wi
 def test_promised_first_token() -> None:
     """A first token after 2 s where 1 s is allowed; without a promise it streams."""
     late = healthy(paced(64, 0.02, ttft=2.0), generation=1260.0)
-    assert Verdict.STREAMING is verdict(late, max_ttft=3.0)
-    found = judge(Attempt(late), max_ttft=1.0)
-    assert (found.verdict, found.symptom) == (Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST)
-    assert "first token came after 2.00 s, the limit is 1 s" in found.evidence
+    assert verdict(late, max_ttft=3.0) is Verdict.STREAMING
+    finding = judge(Attempt(late), max_ttft=1.0)
+    assert (finding.verdict, finding.symptom) == (Verdict.TTFT_EXCEEDED, Symptom.LATE_FIRST)
+    assert "first token came after 2.00 s, the limit is 1 s" in finding.evidence
 
 
 def test_promised_gap() -> None:
     """A pause of the engine's own: the path is fine, the promise is not kept."""
     times = [at + (1.5 if number >= 32 else 0.0) for number, at in enumerate(paced(64, 0.02))]
     paused = healthy(times, generation=2760.0)
-    assert Verdict.STREAMING is verdict(paused, max_gap=2.0)
-    found = judge(Attempt(paused), max_gap=1.0)
-    assert (found.verdict, found.symptom) == (Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP)
-    assert "a pause of 1.52 s between two tokens, the limit is 1 s" in found.evidence
+    assert verdict(paused, max_gap=2.0) is Verdict.STREAMING
+    finding = judge(Attempt(paused), max_gap=1.0)
+    assert (finding.verdict, finding.symptom) == (Verdict.CHUNK_GAP_EXCEEDED, Symptom.LONG_GAP)
+    assert "a pause of 1.52 s between two tokens, the limit is 1 s" in finding.evidence
 
 
 def test_what_holds_back_comes_before_what_is_late() -> None:
     """A stored answer is late as well; its cause is told."""
-    assert Verdict.BUFFERED is verdict(healthy([3.0] * 64, generation=1260.0), max_ttft=1.0, max_gap=0.1)
+    assert verdict(healthy([3.0] * 64, generation=1260.0), max_ttft=1.0, max_gap=0.1) is Verdict.BUFFERED
 
 
 # ---- no server timing ------------------------------------------------------------------------------------
@@ -254,18 +254,18 @@ def test_what_holds_back_comes_before_what_is_late() -> None:
 
 def test_without_metrics_arrivals_prove_streaming() -> None:
     """64 reads over more than a second need no server clock."""
-    assert Verdict.STREAMING is verdict(healthy(paced(64, 0.02)))
+    assert verdict(healthy(paced(64, 0.02))) is Verdict.STREAMING
 
 
 def test_without_metrics_a_control_proves_buffering() -> None:
     """The pod spread its tokens over 1.2 s, the edge over nothing."""
-    assert Verdict.BUFFERED is verdict(healthy(paced(64, 0.0001)), control=healthy(paced(64, 0.02)))
+    assert verdict(healthy(paced(64, 0.0001)), control=healthy(paced(64, 0.02))) is Verdict.BUFFERED
 
 
 def test_without_metrics_and_control_only_the_impossible_is_alarmed() -> None:
     """No engine makes 50,000 tokens a second on one stream; 5,000 it might."""
-    assert Verdict.BUFFERED is verdict(healthy([1.3] * 64))
-    assert Verdict.INCONCLUSIVE is verdict(healthy(paced(64, 0.0002)), capped=True)
+    assert verdict(healthy([1.3] * 64)) is Verdict.BUFFERED
+    assert verdict(healthy(paced(64, 0.0002)), capped=True) is Verdict.INCONCLUSIVE
 
 
 # ---- completeness ----------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_completeness(
     reads: list[tuple[float, bytes]], ending: Ending, ended_at: float, expected: Verdict
 ) -> None:
     """How a stream ended is judged before how it was paced."""
-    assert expected is verdict(record(reads, ending, ended_at))
+    assert verdict(record(reads, ending, ended_at)) is expected
 
 
 # ---- refusals --------------------------------------------------------------------------------------------
@@ -349,13 +349,13 @@ ENGINE_404 = b'{"error":{"message":"The model `x` does not exist.","type":"NotFo
 )
 def test_refusals(timeline: Timeline, expected: Verdict, symptom: Symptom) -> None:
     """An HTTP error is told by its status and by who wrote it."""
-    found = judge(Attempt(timeline, with_key=True))
-    assert (found.verdict, found.symptom) == (expected, symptom)
+    finding = judge(Attempt(timeline, with_key=True))
+    assert (finding.verdict, finding.symptom) == (expected, symptom)
 
 
 def test_no_key_is_told_apart_from_a_wrong_one() -> None:
     """401 without a key: the remedy is another one."""
-    assert Symptom.KEY_MISSING is judge(Attempt(answer(401, b"{}"))).symptom
+    assert judge(Attempt(answer(401, b"{}"))).symptom is Symptom.KEY_MISSING
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_no_key_is_told_apart_from_a_wrong_one() -> None:
 )
 def test_no_connection(cause: NoResponse, expected: Verdict) -> None:
     """Why there was nothing to measure."""
-    assert expected is judge(Attempt(cause=cause, detail="d")).verdict
+    assert judge(Attempt(cause=cause, detail="d")).verdict is expected
 
 
 # ---- several streams, several hops -----------------------------------------------------------------------
@@ -393,7 +393,7 @@ def findings(*verdicts: Verdict) -> list[Finding]:
 )
 def test_majority_decides(verdicts: tuple[Verdict, ...], expected: Verdict) -> None:
     """Two of three; where they differ in kind, nothing is claimed."""
-    assert expected is agree(findings(*verdicts)).verdict
+    assert agree(findings(*verdicts)).verdict is expected
 
 
 @pytest.mark.parametrize(

@@ -104,12 +104,12 @@ def test_the_edges_get_their_time_before_the_first_look(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An idle server goes on serving for preStopSeconds, since edges still send to it."""
-    seen: list[tuple[float, list[str]]] = []
-    monkeypatch.setattr(drain.time, "sleep", lambda seconds: seen.append((seconds, list(engine.asked))))
+    sleeps: list[tuple[float, list[str]]] = []
+    monkeypatch.setattr(drain.time, "sleep", lambda seconds: sleeps.append((seconds, list(engine.asked))))
 
     drain.main([*engine.arguments, "--pre-stop-seconds=15", "--drain-seconds=60"])
 
-    assert seen[0] == (15, ["/health"])
+    assert sleeps[0] == (15, ["/health"])
 
 
 @pytest.mark.parametrize("engine", [[IDLE]], indirect=True)

@@ -280,10 +280,10 @@ def test_a_client_that_leaves_is_seen_by_the_application(server: Server) -> None
 @pytest.mark.parametrize("kind", ["websocket", "lifespan", "something-new"])
 async def test_other_scopes_pass_through(kind: str) -> None:
     """The application gets the very same scope, receive and send: nothing stands between."""
-    seen: list[tuple[Any, Any, Any]] = []
+    calls: list[tuple[Any, Any, Any]] = []
 
     async def inner(scope: Any, receive: Any, send: Any) -> None:
-        seen.append((scope, receive, send))
+        calls.append((scope, receive, send))
 
     async def receive() -> dict[str, Any]:
         return {}
@@ -294,7 +294,7 @@ async def test_other_scopes_pass_through(kind: str) -> None:
     scope = {"type": kind}
     await StreamingMiddleware(inner)(scope, receive, send)
 
-    assert [(scope, receive, send)] == seen
+    assert [(scope, receive, send)] == calls
 
 
 async def test_a_cancel_by_somebody_else_is_theirs(flag: Path) -> None:

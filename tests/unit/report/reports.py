@@ -23,11 +23,11 @@ def result(
     proxy: str = "",
 ) -> ProbeResult:
     """One verification of a URL, with a hop behind it where *inner* is given."""
-    told = message or f"{verdict} it is. Remedy: do something"
+    text = message or f"{verdict} it is. Remedy: do something"
     hops = [_hop(Hop.EXPOSURE, verdict, timeline, proxy)]
     if inner is not None:
         hops.append(_hop(Hop.POD, Verdict.STREAMING, inner))
-    return ProbeResult(verdict, Hop.EXPOSURE, told, tuple(hops), "", "", frozenset(), AT)
+    return ProbeResult(verdict, Hop.EXPOSURE, text, tuple(hops), "", "", frozenset(), AT)
 
 
 def report(*results: ProbeResult, children: tuple[Child, ...] = ()) -> Report:

@@ -25,10 +25,10 @@ V = Verdict
 )
 def test_the_worst_run_decides(verdicts: list[Verdict], expected: Verdict, code: int) -> None:
     """Not streaming before not connected before inconclusive before streaming; among equals the most frequent."""
-    told = report(*(result(verdict) for verdict in verdicts))
-    assert (told.verdict, told.exit_code) == (expected, code)
-    assert told.decisive.verdict == told.verdict
-    assert sum(told.distribution.values()) == len(verdicts)
+    gathered = report(*(result(verdict) for verdict in verdicts))
+    assert (gathered.verdict, gathered.exit_code) == (expected, code)
+    assert gathered.decisive.verdict == gathered.verdict
+    assert sum(gathered.distribution.values()) == len(verdicts)
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
@@ -46,14 +46,14 @@ def test_a_workload_that_is_not_up_does_not_stream() -> None:
 
 def test_evidence_and_remedy_are_told_apart() -> None:
     """The message of the operator's status has both in one line."""
-    told = report(result(V.BUFFERED, message="64 tokens. In 1 read. Remedy: turn it off. Then on"))
-    assert (told.evidence, told.remedy) == ("64 tokens. In 1 read", "turn it off. Then on")
+    gathered = report(result(V.BUFFERED, message="64 tokens. In 1 read. Remedy: turn it off. Then on"))
+    assert (gathered.evidence, gathered.remedy) == ("64 tokens. In 1 read", "turn it off. Then on")
 
 
 def test_hops_have_the_names_that_people_gave_them() -> None:
     """`URL` for what was asked; a hop without a name of its own keeps the probe's."""
-    told = report(result(V.BUFFERED, STORED, inner=FINE))
-    assert [hop.hop for hop in told.decisive.hops] == ["URL", str(Hop.POD)]
+    gathered = report(result(V.BUFFERED, STORED, inner=FINE))
+    assert [hop.hop for hop in gathered.decisive.hops] == ["URL", str(Hop.POD)]
 
 
 def test_numbers_of_a_timeline() -> None:
@@ -79,5 +79,5 @@ def test_the_page_has_every_verdict_with_its_exit_code() -> None:
     """docs/probe.md tells pipelines the truth, also of a verdict that comes later."""
     page = (Path(__file__).parents[3] / "docs" / "probe.md").read_text()
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d) \|", page, re.MULTILINE)
-    told = {name: int(code) for names, code in rows for name in re.findall(r"`(\w+)`", names)}
-    assert told == {str(verdict): exit_code(verdict) for verdict in Verdict}
+    codes = {name: int(code) for names, code in rows for name in re.findall(r"`(\w+)`", names)}
+    assert codes == {str(verdict): exit_code(verdict) for verdict in Verdict}

@@ -21,10 +21,10 @@ V = Verdict
 NASTY = "<script>alert('x')</script> \x00\x1b[31m & \"quotes\""
 
 
-def printed(told: Report, encoding: str = "utf-8") -> str:
+def printed(printable: Report, encoding: str = "utf-8") -> str:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding)
-    terminal.write(told, out)
+    terminal.write(printable, out)
     out.flush()
     return raw.getvalue().decode(encoding)
 
@@ -48,9 +48,9 @@ def test_the_proxy_is_named_where_there_is_a_fault() -> None:
 
 def test_text_without_colours_or_blocks_where_they_cannot_be_shown() -> None:
     """A pipe gets no escape codes, an ASCII terminal no characters that it lacks."""
-    told = printed(report(result(V.STREAMING)), "ascii")
-    assert "\x1b" not in told
-    assert "|" in told
+    page = printed(report(result(V.STREAMING)), "ascii")
+    assert "\x1b" not in page
+    assert "|" in page
 
 
 def test_strip_shows_where_the_tokens_came() -> None:
@@ -66,19 +66,19 @@ def test_json_is_valid_against_its_schema() -> None:
     """With everything that a report can hold; a field that the schema does not know is refused."""
     schema = json.loads((Path(__file__).parents[3] / "docs" / "probe-result.schema.json").read_text())
     child = Child(kind="Pod", name="x", state="Pending", healthy=False, detail="no node")
-    found = json.loads(
+    document = json.loads(
         as_json(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING), children=(child,)))
     )
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(found, schema)
+    jsonschema.validate(document, schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(found | {"new": 1}, schema)
+        jsonschema.validate(document | {"new": 1}, schema)
 
 
 def test_junit_has_a_case_for_each_hop_and_run() -> None:
     """Failure, error and skipped are three things; the remedy stands at the hop at fault."""
-    told = report(result(V.BUFFERED, STORED, inner=FINE), result(V.UNREACHABLE, None), result(V.INCONCLUSIVE))
-    (suite,) = ElementTree.fromstring(junit.document(told))
+    page = report(result(V.BUFFERED, STORED, inner=FINE), result(V.UNREACHABLE, None), result(V.INCONCLUSIVE))
+    (suite,) = ElementTree.fromstring(junit.document(page))
     assert tuple(suite.get(key) for key in ("tests", "failures", "errors", "skipped")) == ("4", "1", "1", "1")
     assert [[child.tag for child in case] for case in suite] == [["failure"], [], ["error"], ["skipped"]]
     assert suite[0][0].text == "Remedy: do something"
@@ -86,10 +86,10 @@ def test_junit_has_a_case_for_each_hop_and_run() -> None:
 
 def test_junit_holds_whatever_a_server_said() -> None:
     """Control characters that XML cannot hold are replaced."""
-    told = report(result(V.UPSTREAM_ERROR, None, message=NASTY))
-    hop = told.runs[0].hops[0].model_copy(update={"evidence": NASTY})
-    run = told.runs[0].model_copy(update={"hops": (hop,)})
-    ElementTree.fromstring(junit.document(told.model_copy(update={"runs": (run,)})))
+    page = report(result(V.UPSTREAM_ERROR, None, message=NASTY))
+    hop = page.runs[0].hops[0].model_copy(update={"evidence": NASTY})
+    run = page.runs[0].model_copy(update={"hops": (hop,)})
+    ElementTree.fromstring(junit.document(page.model_copy(update={"runs": (run,)})))
 
 
 class Links(HTMLParser):
@@ -107,30 +107,30 @@ class Links(HTMLParser):
 
 def test_html_is_one_file_with_a_picture_of_each_hop() -> None:
     """Nothing is loaded, nothing runs; a panel for every hop."""
-    told = html.document(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING)))
+    page = html.document(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING)))
     links = Links()
-    links.feed(told)
+    links.feed(page)
     assert (links.loaded, "script" in links.tags) == ([], False)
-    assert not re.search(r"url\(|@import|https?://(?!llm\.example|10\.0\.0\.1)", told)
-    assert told.count('class="plot"') == 2
+    assert not re.search(r"url\(|@import|https?://(?!llm\.example|10\.0\.0\.1)", page)
+    assert page.count('class="plot"') == 2
 
 
 def test_html_escapes_what_a_server_said() -> None:
     """An error page becomes text, never markup."""
-    told = html.document(report(result(V.UPSTREAM_ERROR, None, message=NASTY)))
-    assert "<script" not in told
-    assert "&lt;script&gt;" in told
+    page = html.document(report(result(V.UPSTREAM_ERROR, None, message=NASTY)))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_every_verdict_can_be_printed(verdict: Verdict, tmp_path: Path) -> None:
     """With and without a timeline, in every form."""
-    for told in (report(result(verdict)), report(result(verdict, None))):
-        assert str(verdict) in html.document(told)
-        assert printed(told).startswith(f"{verdict}: ")
-        assert str(verdict) in as_json(told)
-        ElementTree.fromstring(junit.document(told))
-        textfile.write(told, tmp_path / "x.prom")
+    for page in (report(result(verdict)), report(result(verdict, None))):
+        assert str(verdict) in html.document(page)
+        assert printed(page).startswith(f"{verdict}: ")
+        assert str(verdict) in as_json(page)
+        ElementTree.fromstring(junit.document(page))
+        textfile.write(page, tmp_path / "x.prom")
 
 
 def test_a_metrics_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:

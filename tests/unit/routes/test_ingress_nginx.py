@@ -22,8 +22,8 @@ def annotations(edge: Edge, given: dict[str, str] | None = None, **exposure: Any
     capabilities = Capabilities(False, False, {"nginx": edge})
     route = routes.select(endpoint, capabilities)
     assert route is not None
-    found: dict[str, str] = route.render(endpoint, capabilities)["metadata"].get("annotations", {})
-    return found
+    rendered: dict[str, str] = route.render(endpoint, capabilities)["metadata"].get("annotations", {})
+    return rendered
 
 
 def test_buffering_is_off_and_silence_is_allowed() -> None:
@@ -43,9 +43,9 @@ def test_buffering_is_off_and_silence_is_allowed() -> None:
 
 def test_the_controllers_own_prefix_is_used() -> None:
     """A controller with `--annotations-prefix` reads no other."""
-    found = annotations(Edge("ingress-nginx", annotations_prefix="edge.example.com"))
+    rendered = annotations(Edge("ingress-nginx", annotations_prefix="edge.example.com"))
 
-    assert {key.partition("/")[0] for key in found} == {"edge.example.com"}
+    assert {key.partition("/")[0] for key in rendered} == {"edge.example.com"}
 
 
 def test_the_users_body_size_is_kept() -> None:
