@@ -273,9 +273,8 @@ class Reconciler:
         if endpoint.spec.exposure is None:
             return None
         found = await self._cluster.edge_addresses(endpoint)
-        if not found.addresses:
-            return None
-        return EdgeAddress(found.addresses[0], found.http_port, found.https_port)
+        address = next(iter(found.addresses), None)
+        return None if address is None else EdgeAddress(address, found.http_port, found.https_port)
 
     async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
         """The key that clients send, read only now and kept nowhere."""
@@ -349,15 +348,9 @@ class Reconciler:
             self._forget(endpoint.key)
             memory = None
         if memory is None:
-            jitter = 1 + random.uniform(-JITTER, JITTER)
-            stored = StoredStatus.of(self._bodies[endpoint.key])
-            schedule = Schedule.recall(
-                stored.content,
-                endpoint.spec.verification,
-                self._now(),
-                jitter=jitter,
-                turn=random.random(),
-            )
+            jitter, turn = 1 + random.uniform(-JITTER, JITTER), random.random()
+            stored, settings = StoredStatus.of(self._bodies[endpoint.key]), endpoint.spec.verification
+            schedule = Schedule.recall(stored.content, settings, self._now(), jitter=jitter, turn=turn)
             memory = self._memories[endpoint.key] = Memory(endpoint.uid, schedule, stored, jitter)
         return memory
 
@@ -397,9 +390,7 @@ def _is_verified(endpoint: StreamingEndpoint, observed: Observed) -> bool:
 def _is_of_an_earlier_endpoint(body: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
     """Whether a body is of another endpoint of this name, and that one is the older; kopf orders events by uid only."""
     one, other = body["metadata"], than["metadata"]
-    if one.get("uid") == other.get("uid"):
-        return False
-    return _age(one) < _age(other)
+    return one.get("uid") != other.get("uid") and _age(one) < _age(other)
 
 
 def _age(metadata: Mapping[str, Any]) -> tuple[str, int]:
