@@ -18,6 +18,7 @@ from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
 from streaming_operator.render import documents
 from streaming_operator.report import model
+from tests.cluster.programs import listed
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "streaming-operator"
@@ -68,7 +69,7 @@ def chart_crd() -> str:
 def install() -> str:
     """The chart with its default values, for those who do not use helm."""
     words = [_helm(), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
-    rendered = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    rendered = subprocess.run(listed(words), capture_output=True, text=True, check=True).stdout
     namespace = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n"
     head = f"# {NOTE}\n# kubectl apply --server-side -f manifests/install.yaml\n"
     return f"{head}{namespace}{rendered.rstrip()}\n"

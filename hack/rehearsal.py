@@ -6,8 +6,8 @@ PATH. Two lengths:
 
 * everything that needs no cluster, which the gate runs as well: `make venv`, vLLM, every program that is built or
   fetched, `make check`. Go's caches are this machine's, so that nothing is compiled twice.
-* `--commands`: the README's own commands, from nothing, with empty caches. They start a container engine of their own,
-  so none may run on this machine.
+* `--commands`: the README's own commands, from nothing, with empty caches. The container engine that they start has a
+  network namespace of its own, so that one which runs on this machine is left alone.
 
 Needs root. The network settings of this machine (mirror, certificates, index) are carried over, nothing else.
 """
@@ -15,12 +15,12 @@ Needs root. The network settings of this machine (mirror, certificates, index) a
 import argparse
 import os
 import shlex
+import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.cluster import cache, docker, rootfs, steps
+from tests.cluster import cache, packages, rootfs, steps
 
 ROOT = Path(__file__).resolve().parent.parent
 READER = ("python3", "make", "git", "ca-certificates")
@@ -38,6 +38,14 @@ WITHOUT_CLUSTER = (
     "python3 -m tests.cluster.vllm_image",
 )
 COMMANDS = ("make demo", "make test")
+OWN_NETWORK = (
+    "unshare --net sleep infinity & holder=$!",
+    "while [ $(readlink /proc/$holder/ns/net) = $(readlink /proc/self/ns/net) ]; do sleep 0.1; done",
+    "ready=$(mktemp -u); mkfifo $ready",
+    "slirp4netns --configure --mtu=65520 --disable-host-loopback --ready-fd=3 $holder tap0 3>$ready >/dev/null &",
+    "head -c 1 $ready >/dev/null; rm $ready",
+)
+"""A namespace that reaches outward as a user's programs do, without a rule in this machine's packet filter."""
 INSTALLS = (
     "Makefile",
     "pyproject.toml",
@@ -92,10 +100,8 @@ def rehearse(release: str, commands: tuple[str, ...], *, shared_go: bool) -> Non
     """Run the commands one after the other in a fresh root; Failure at the first that fails, with its log."""
     if os.geteuid() != 0:
         raise steps.Failure("a root file system cannot be made", remedy="run the rehearsal as root")
-    if not shared_go and docker.running():
-        raise steps.Failure(
-            "a container engine runs here, and the commands start one of their own", remedy="make clean"
-        )
+    if not shared_go:
+        packages.require("slirp4netns", about="the network of a namespace")
     go = Path(steps.output(["go", "env", "GOROOT"]).strip())
     with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=cache.ROOT) as folder:
         root = Path(folder)
@@ -107,9 +113,21 @@ def rehearse(release: str, commands: tuple[str, ...], *, shared_go: bool) -> Non
         for command in commands:
             log = cache.log(f"rehearsal-{release}-{command.split('.')[-1].replace(' ', '-')}")
             with steps.step(f"Debian {release}: {command}"):
-                started = time.monotonic()
-                steps.run(_inside(root, binds, command, shared_go), log)
-            steps.say(f"    {release}: {command}: {time.monotonic() - started:.0f} s")
+                try:
+                    steps.run(_inside(root, binds, command, shared_go), log)
+                except steps.Failure as failure:
+                    kept = _keep_logs(root, release)
+                    raise steps.Failure(failure.what, where=kept, remedy=failure.remedy) from failure
+
+
+def _keep_logs(root: Path, release: str) -> Path:
+    """The logs of the steps inside, which would go with the root, beside the command's own."""
+    kept = cache.LOGS / f"rehearsal-{release}"
+    cache.remove(kept)
+    inside = root / HOME / ".cache/streaming-operator/logs"
+    if inside.is_dir():
+        shutil.copytree(inside, kept)
+    return kept if kept.is_dir() else cache.LOGS
 
 
 def _furnish(root: Path, release: str) -> None:
@@ -148,17 +166,36 @@ def _inside(root: Path, binds: dict[Path, str], command: str, shared_go: bool) -
     lines = ["set -e", "mount --make-rprivate /", f"mount --bind {quoted} {quoted}"]
     for source, place in binds.items():
         lines += [f"mkdir -p {quoted}/{place}", f"mount --bind {shlex.quote(str(source))} {quoted}/{place}"]
-    for place in ("dev", "sys"):
-        lines.append(f"mount --rbind /{place} {quoted}/{place}")
-    lines += [f"mount -t proc proc {quoted}/proc", f"mount -t tmpfs tmpfs {quoted}/run"]
+    lines += [
+        f"mount --rbind /dev {quoted}/dev",
+        f"mount -t proc proc {quoted}/proc",
+        f"mount -t tmpfs tmpfs {quoted}/run",
+    ]
     environment = {"HOME": f"/{HOME}", "PATH": PATH, "LANG": "C.UTF-8", "TERM": "dumb"}
     if shared_go:
         environment |= {"GOMODCACHE": "/var/go-modules", "GOCACHE": "/var/go-build"}
     if (root / "usr/local/share/ca-certificates").is_dir():  # Python's own bundles do not know this machine's
         environment |= {"SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
     words = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
-    lines.append(f"exec chroot {quoted} env -i {words} sh -c {shlex.quote(f'cd /{CLONE} && {command}')}")
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "\n".join(lines)]
+    enter = (
+        f"mount -t sysfs sysfs {quoted}/sys; mount --rbind /sys/fs/cgroup {quoted}/sys/fs/cgroup; "
+        f"exec chroot {quoted} env -i {words} sh -c {shlex.quote(f'cd /{CLONE} && {command}')}"
+    )
+    if shared_go:
+        lines.append(enter)
+    else:
+        lines += [*OWN_NETWORK, f"exec nsenter --net=/proc/$holder/ns/net sh -ec {shlex.quote(enter)}"]
+    return [
+        "unshare",
+        "--mount",
+        "--mount-proc",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        "\n".join(lines),
+    ]
 
 
 if __name__ == "__main__":

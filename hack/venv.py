@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from tests.cluster import cache, packages, steps
+from tests.cluster.programs import listed
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -73,7 +74,7 @@ def _usable() -> bool:
     probe = "import pip, sys; print(sys.version)"
     try:
         words = [str(VENV / "bin" / "python"), "-c", probe]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(listed(words), capture_output=True, text=True, check=False)
     except OSError:
         return False
     return done.returncode == 0 and done.stdout.strip() == sys.version.strip()

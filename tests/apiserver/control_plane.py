@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from streaming_operator.api.crd import crd
 from tests.apiserver.client import ApiClient, Object
+from tests.cluster.programs import listed
 
 READY_WITHIN = 90.0
 """Seconds; about 6 on an idle machine with two cores."""
@@ -128,7 +129,9 @@ def _apiserver_flags(folder: Path, port: int, etcd_port: int) -> list[str]:
 def _running(program: Path, flags: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """One process with its output in `<program>.log`, ended by its id."""
     with (folder / f"{program.name}.log").open("wb") as log:
-        process = subprocess.Popen([program, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            listed([program, *flags]), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         yield process
     finally:

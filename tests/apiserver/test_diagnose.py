@@ -21,6 +21,7 @@ from streaming_operator.cli.completion import complete_for_kubectl
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, as_service_account, connected, of_kind
 from tests.apiserver.kubelet import Kubelet
+from tests.cluster.programs import listed
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import proxies
 from tests.probe.proxies import Proxy
@@ -295,7 +296,7 @@ async def test_as_a_kubectl_plugin(world: World, engine: RunningEngine, kubectl:
     with Proxy(engine.port, proxies.healthy) as edge:
         done = await asyncio.to_thread(
             subprocess.run,
-            [kubectl, *words, "--via", f"127.0.0.1:{edge.port}"],
+            listed([kubectl, *words, "--via", f"127.0.0.1:{edge.port}"]),
             capture_output=True,
             text=True,
             env=environment,

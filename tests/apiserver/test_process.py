@@ -15,6 +15,7 @@ import pytest
 
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint
+from tests.cluster.programs import listed
 from tests.engines.running import free_port
 
 pytestmark = pytest.mark.apiserver
@@ -65,7 +66,7 @@ def operator(kubeconfig: Path, folder: Path, **settings: str) -> Iterator[Runnin
     }
     with log.open("wb") as out:
         command = [sys.executable, "-m", "streaming_operator", "run"]
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        process = subprocess.Popen(listed(command), env=environment, stdout=out, stderr=out)
     try:
         yield Running(process, port, log)
     finally:

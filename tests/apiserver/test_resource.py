@@ -12,6 +12,7 @@ from streaming_operator.api import crd
 from tests.apiserver.client import ApiError
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.documents import BASES, MINIMAL, STATUS, Document, document, edited
+from tests.cluster.programs import listed
 
 pytestmark = pytest.mark.apiserver
 
@@ -130,7 +131,7 @@ def test_kubectl_shows_what_matters(control_plane: ControlPlane, namespace: str,
 
 def _kubectl(program: Path, plane: ControlPlane, *words: str) -> str:
     command = [str(program), "--kubeconfig", str(plane.kubeconfig), *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(listed(command), check=True, capture_output=True, text=True).stdout
 
 
 def test_kubectl_explains_fields(control_plane: ControlPlane, kubectl: Path) -> None:

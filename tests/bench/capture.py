@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from tests.cluster.programs import listed
+
 _ETH_P_ALL, _SOL_PACKET = 0x0003, 263
 _RX_RING, _VERSION, _STATISTICS, _TPACKET_V2 = 5, 10, 6, 1
 _SO_ATTACH_FILTER, _SO_TIMESTAMPNS = 26, 35
@@ -130,7 +132,7 @@ class Capture:
     def __init__(self, file: Path, ports: Iterable[int]) -> None:
         command = [sys.executable, "-m", "tests.bench.capture", str(file), *map(str, ports)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            listed(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Self:

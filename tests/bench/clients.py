@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.bench.packets import Exchange
 from tests.bench.servers import TOKENS
 from tests.cluster import cache
+from tests.cluster.programs import listed
 from tests.engines.running import MODEL
 from tests.engines.vllm import installed
 from tests.engines.vllm.install import PYTHON, VERSION, InstallError
@@ -84,7 +85,7 @@ def _site(name: str) -> Path:
         print(f"  installing {name}, once", file=sys.stderr, flush=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         only = ["--only-binary", ":all:", "--require-hashes", "--target", str(folder), "-r", str(lock)]
-        subprocess.run([*pip, *only], check=True)
+        subprocess.run(listed([*pip, *only]), check=True)
 
     try:
         return cache.folder("tools", name, cache.key(lock), install)
@@ -103,7 +104,7 @@ def _start(command: list[str], environment: dict[str, str], job: Job) -> None:
     with (job.folder / "log").open("wb") as log:
         try:
             subprocess.run(
-                command,
+                listed(command),
                 env=os.environ | OFFLINE | environment,
                 stdout=log,
                 stderr=log,

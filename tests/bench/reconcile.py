@@ -30,6 +30,7 @@ from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane
 from tests.bench import load, meter
 from tests.cluster import apiserver_binaries
+from tests.cluster.programs import listed
 
 PATIENCE = 300.0
 QUIET_SECONDS = 1.0
@@ -60,7 +61,7 @@ class Operator:
             "STREAMING_OPERATOR_HTTP_PORT": str(self.port),
         }
         command = [sys.executable, "-m", "streaming_operator", "run"]
-        self.process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=self._log)
+        self.process = subprocess.Popen(listed(command), env=environment, stdout=self._log, stderr=self._log)
 
     async def ready(self) -> None:
         """Wait until the caches are filled and kopf has had time to connect."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import cache, images, kind, steps, tools
+from .programs import listed
 from .versions import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,8 +94,15 @@ def _endpoint() -> None:
     title = f"kubectl wait --for=condition=Ready sep/{NAME} (about 90 s: vLLM takes a minute to start)"
     with steps.step(title):
         wait = subprocess.Popen(
-            kind.kubectl_argv(
-                "wait", "-n", NAMESPACE, "--for=condition=Ready", f"sep/{NAME}", f"--timeout={READY_SECONDS}s"
+            listed(
+                kind.kubectl_argv(
+                    "wait",
+                    "-n",
+                    NAMESPACE,
+                    "--for=condition=Ready",
+                    f"sep/{NAME}",
+                    f"--timeout={READY_SECONDS}s",
+                )
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -160,7 +168,7 @@ def _stream() -> None:
     ]  # fmt: skip
     steps.say(f"\n$ {shlex.join(argv)}\n")
     start = time.monotonic()
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as curl:
+    with subprocess.Popen(listed(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as curl:
         assert curl.stdout is not None
         stamps: list[float] = []
         done = False

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from . import cache, packages, steps
+from .programs import listed
 from .versions import HERE
 
 PID_FILE = cache.STATE / "dockerd.pid"
@@ -56,7 +57,7 @@ def _start() -> None:
     with cache.log("dockerd").open("ab") as log:
         # A session of its own: the engine outlives this command and the terminal's Ctrl-C.
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            listed(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
         )
     PID_FILE.write_text(f"{process.pid}\n")
     deadline = time.monotonic() + START_SECONDS

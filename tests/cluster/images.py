@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 
 from . import archive, ingress, kind, node_store, prometheus, python_images, steps, vllm_image
+from .programs import listed
 from .versions import IMAGES, Mode
 
 RECIPES: dict[str, Callable[[], archive.Image]] = {
@@ -50,7 +51,7 @@ def _load_pulled(name: str) -> bool:
         return False
     with steps.step(f"pull {name} and load it into the node"):
         steps.output(["docker", "pull", "--quiet", name])
-        with subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE) as saved:
+        with subprocess.Popen(listed(["docker", "save", name]), stdout=subprocess.PIPE) as saved:
             assert saved.stdout is not None
             source = saved.stdout
 
@@ -64,7 +65,9 @@ def _load_pulled(name: str) -> bool:
 
 def _import(write: Callable[[archive.Sink], object]) -> None:
     argv = ["docker", "exec", "-i", kind.NODE, *node_store.CTR, "images", "import", "-"]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        listed(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from . import archive, cache, control_plane, rootfs, steps, tools
+from .programs import listed
 from .versions import HERE, IMAGES, VERSIONS
 
 NAME = IMAGES["build"]["node"]
@@ -175,7 +176,7 @@ def _preload(root: Path, images: list[archive.Image], draft: Path) -> None:
     ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io"]
     with cache.log("preload").open("ab") as log:
         process = subprocess.Popen(
-            ["containerd", "--config", config], stdout=log, stderr=log, start_new_session=True
+            listed(["containerd", "--config", config]), stdout=log, stderr=log, start_new_session=True
         )
         try:
             _await_containerd(process, ctr)

@@ -22,18 +22,32 @@ def require(*names: str, about: str, with_packages: tuple[str, ...] = ()) -> Non
     if missing:
         wanted = dict.fromkeys((*(programs.source(name).package for name in missing), *with_packages))
         install(tuple(wanted), about)
+        absent = [name for name in missing if shutil.which(name, path=PLACES) is None]
+        if absent:
+            raise steps.Failure(
+                f"{' '.join(wanted)} came without {', '.join(absent)}",
+                remedy=f"install {', '.join(absent)} by hand, and report it with your release of Debian",
+            )
 
 
 def install(packages: tuple[str, ...], about: str) -> None:
     """Install Debian packages on this machine."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise steps.Failure(
-            f"{about} is missing and this is not root on Debian", remedy=f"install {' '.join(packages)}"
+            f"{about} is missing and this is not root on Debian", remedy=f"install {', '.join(packages)}"
         )
     with steps.step(f"install {about} from Debian ({' '.join(packages)})"):
-        log = cache.log(f"apt-{packages[0]}")
+        log = cache.log(f"apt-{packages[0].split()[0]}")
         env = {"DEBIAN_FRONTEND": "noninteractive"}
         steps.run(
             ["apt-get", "update"], log, env=env, remedy="the Debian mirror of this machine must be reachable"
         )
-        steps.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], log, env=env)
+        chosen = [_first(package.split(" | ")) for package in packages]
+        steps.run(["apt-get", "install", "-y", "--no-install-recommends", *chosen], log, env=env)
+
+
+def _first(alternatives: list[str]) -> str:
+    """The first package that this release has."""
+    return next(
+        (name for name in alternatives if steps.succeeds(["apt-cache", "show", name])), alternatives[-1]
+    )

@@ -1,12 +1,14 @@
 """Every external program that this repository calls by name, and who brings it. Pure.
 
-`steps` runs no program that is not listed here, and a test looks for calls beside it: what is nobody's to bring
-fails there, and not on the machine of whoever follows the README.
+Every command goes through `listed`, mostly by `steps`, and a test finds the calls that do not: what nobody brings fails
+there, and not on the machine of whoever follows the README.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Bringer = Literal["reader", "essential", "debian", "lock", "go"]
@@ -22,7 +24,11 @@ class Source:
 
     bringer: Bringer
     package: str
-    """Debian package, distribution on PyPI, or build in `tools.BUILDS`; what to install, for the reader's."""
+    """
+    Debian package, distribution on PyPI, or build in `tools.BUILDS`; what to install, for the reader's.
+
+    `a | b` is the first of two Debian packages that a release has, as in Debian's own dependencies.
+    """
 
 
 def _all(bringer: Bringer, packages: dict[str, tuple[str, ...]]) -> dict[str, Source]:
@@ -36,12 +42,12 @@ PROGRAMS: dict[str, Source] = {
     **_all(
         "essential",
         {
-            "apt": ("apt-get", "apt-config"),
+            "apt": ("apt-cache", "apt-config", "apt-get"),
             "bash": ("bash",),
-            "coreutils": ("chroot", "cp", "sleep"),
+            "coreutils": ("chroot", "cp", "head", "mkdir", "mkfifo", "mktemp", "readlink", "rm", "sleep"),
             "dash": ("sh",),
             "tar": ("tar",),
-            "util-linux": ("mount", "unshare"),
+            "util-linux": ("mount", "nsenter", "unshare"),
         },
     ),
     **_all(
@@ -50,13 +56,15 @@ PROGRAMS: dict[str, Source] = {
             "binutils": ("nm", "readelf", "strip"),
             "containerd": ("containerd", "ctr"),
             "curl": ("curl",),
-            "docker.io": ("docker", "dockerd"),
+            "docker-cli | docker.io": ("docker",),
+            "docker.io": ("dockerd",),
             "gcc": ("gcc",),
             "haproxy": ("haproxy",),
             "iptables": ("iptables",),
             "mmdebstrap": ("mmdebstrap",),
             "nginx-light": ("nginx",),
             "runc": ("runc",),
+            "slirp4netns": ("slirp4netns",),
         },
     ),
     **_all("lock", {"uv": ("uv",)}),
@@ -85,3 +93,15 @@ def source(name: str) -> Source:
         raise Unlisted(
             f"{name!r} is called, but tests/cluster/programs.py does not say who brings it"
         ) from None
+
+
+def listed(command: Sequence[str | Path]) -> list[str]:
+    """
+    The words of a command that may be called; raises Unlisted for a program that nobody brings.
+
+    A path is taken as it is: what lies there was built or installed by this repository.
+    """
+    words = [str(word) for word in command]
+    if "/" not in words[0]:
+        source(words[0])
+    return words

@@ -69,7 +69,7 @@ def run(
 
     `env` is added to this process's environment.
     """
-    words = _listed(argv)
+    words = programs.listed(argv)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         out.write(f"$ {' '.join(words)}\n".encode())
@@ -84,14 +84,6 @@ def run(
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
         raise Failure(f"{_short(words)} ended with {code}:\n{tail}", where=log, remedy=remedy)
-
-
-def _listed(argv: Sequence[str | Path]) -> list[str]:
-    """The words of a command; raises `programs.Unlisted` for a program that nobody brings."""
-    words = [str(word) for word in argv]
-    if "/" not in words[0]:
-        programs.source(words[0])
-    return words
 
 
 def _started(
@@ -124,7 +116,7 @@ def output(
     argv: Sequence[str | Path], *, stdin: bytes | None = None, env: Mapping[str, str] | None = None
 ) -> str:
     """What a quick command prints; a non-zero exit is a `Failure` with its error text."""
-    words = _listed(argv)
+    words = programs.listed(argv)
     try:
         done = subprocess.run(
             words, input=stdin, capture_output=True, env={**os.environ, **(env or {})}, check=False
@@ -141,7 +133,7 @@ def succeeds(
     argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, seconds: float = 60
 ) -> bool:
     """Whether a quick command exits with 0 within the given time."""
-    words = _listed(argv)
+    words = programs.listed(argv)
     try:
         done = subprocess.run(
             words,

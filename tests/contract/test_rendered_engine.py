@@ -23,6 +23,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import DRAIN_OVER_FILE, FILES_PATH
 from streaming_operator.engines.vllm import FLAG_VARIABLE
 from streaming_operator.values import Capabilities, Manifest
+from tests.cluster.programs import listed
 from tests.engines.running import START_SECONDS, Kind, RunningEngine, free_port
 
 KINDS = pytest.mark.parametrize("kind", ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)])
@@ -62,7 +63,7 @@ class Pod:
         rendered = self.container["lifecycle"]["preStop"]["exec"]["command"]
         command = [sys.executable, *map(self.mounted, rendered[1:]), f"--pid={self.engine.pid}"]
         times = ["--pre-stop-seconds=0", f"--drain-seconds={drain_seconds}"]
-        return subprocess.Popen([*command, *times], env=self.env, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(listed([*command, *times]), env=self.env, stderr=subprocess.PIPE, text=True)
 
 
 class Stream:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tests.cluster import kind
+from tests.cluster.programs import listed
 
 Manifest = dict[str, Any]
 
@@ -22,7 +23,7 @@ class Refused(Exception):
 def kubectl(*words: str, stdin: str | None = None, seconds: float = 120) -> str:
     """What `kubectl WORDS` prints."""
     done = subprocess.run(
-        kind.kubectl_argv(*words),
+        listed(kind.kubectl_argv(*words)),
         input=stdin or "",
         capture_output=True,
         text=True,

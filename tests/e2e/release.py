@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster import cache, images, kind, tools
+from tests.cluster.programs import listed
 from tests.cluster.versions import IMAGES
 from tests.e2e import kube
 from tests.e2e.waiting import wait_for
@@ -55,14 +56,16 @@ def helm(*words: str) -> str:
         f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
     }
     done = subprocess.run(
-        [
-            str(tools.build("helm")["helm"]),
-            *words,
-            "--namespace",
-            NAMESPACE,
-            "--kubeconfig",
-            str(kind.KUBECONFIG),
-        ],
+        listed(
+            [
+                str(tools.build("helm")["helm"]),
+                *words,
+                "--namespace",
+                NAMESPACE,
+                "--kubeconfig",
+                str(kind.KUBECONFIG),
+            ]
+        ),
         capture_output=True,
         text=True,
         env=os.environ | homes,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import kind
+from tests.cluster.programs import listed
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
 
@@ -29,7 +30,7 @@ def diagnose(endpoint: Endpoint, *words: str) -> tuple[int, dict[str, Any]]:
         endpoint.namespace,
     ]
     done = subprocess.run(
-        [*command, "--kubeconfig", str(kind.KUBECONFIG), "--output", "json", *words],
+        listed([*command, "--kubeconfig", str(kind.KUBECONFIG), "--output", "json", *words]),
         capture_output=True,
         text=True,
         timeout=LONGEST,

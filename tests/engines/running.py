@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
+from tests.cluster.programs import listed
+
 Kind = Literal["double", "vllm", "llama"]
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = {"double": 30.0, "vllm": 300.0, "llama": 60.0}
@@ -71,7 +73,7 @@ class RunningEngine:
         command, environment = self._command()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=self._log, stderr=subprocess.STDOUT
+            listed(command), env=environment, cwd=ROOT, stdout=self._log, stderr=subprocess.STDOUT
         )
         if self._wait:
             self.wait_until_listening()

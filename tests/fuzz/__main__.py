@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.cluster import cache
+from tests.cluster.programs import listed
 
 HERE = Path(__file__).resolve().parent
 FINDINGS = HERE.parents[1] / "fuzz-findings"
@@ -31,7 +32,7 @@ def installed() -> Path:
         print("fuzz: installing atheris (37 MB, once)", file=sys.stderr, flush=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         only = ["--only-binary", ":all:", "--require-hashes", "--target", str(folder), "-r", str(LOCK)]
-        subprocess.run([*pip, *only], check=True)
+        subprocess.run(listed([*pip, *only]), check=True)
 
     return cache.folder("fuzz", f"atheris-{python}", cache.key(LOCK), install)
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from streaming_operator.cli.probe import probe
+from tests.cluster.programs import listed
 from tests.engines.running import free_port
 from tests.probe import proxies
 from tests.probe.certificates import authority
@@ -192,7 +193,9 @@ def test_an_unwritable_metrics_file_is_told(engines: Engines, tmp_path: Path) ->
 def test_unwritable_output_is_told(engines: Engines) -> None:
     """A full disk: one sentence, exit code 2, nothing from the interpreter when it ends."""
     with Path("/dev/full").open("wb", buffering=0) as full:
-        done = subprocess.run(probing(engines().base_url), stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            listed(probing(engines().base_url)), stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert (done.returncode, done.stderr.startswith(b"Error: cannot write the report: ")) == (2, True)
     assert done.stderr.count(b"\n") == 1
 
@@ -204,7 +207,7 @@ def test_a_closed_pipe_does_not_change_the_verdict(engines: Engines, output: str
     os.close(reading)
     words = probing(engines().base_url, output)
     with os.fdopen(writing, "wb") as out:
-        done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(listed(words), stdout=out, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -213,7 +216,7 @@ def test_arrivals_are_drawn_while_they_happen_on_a_terminal(engines: Engines) ->
     master, slave = os.openpty()
     with os.fdopen(slave, "wb") as terminal:
         process = subprocess.Popen(
-            probing(engines().base_url),
+            listed(probing(engines().base_url)),
             stdout=subprocess.PIPE,
             stderr=terminal,
             env=os.environ | {"TERM": "xterm"},
@@ -344,7 +347,7 @@ def test_interrupted_says_so(engines: Engines) -> None:
     with Proxy(engines().port, hold) as edge:
         command = [sys.executable, "-c", "from streaming_operator.cli.probe import probe; probe()"]
         process = subprocess.Popen(
-            [*command, f"http://127.0.0.1:{edge.port}", "--model", "tiny"],
+            listed([*command, f"http://127.0.0.1:{edge.port}", "--model", "tiny"]),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=os.environ,

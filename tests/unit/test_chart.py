@@ -10,6 +10,7 @@ import yaml
 
 from streaming_operator.settings import PREFIX, EdgeSetting, Settings
 from tests.cluster import steps, tools
+from tests.cluster.programs import listed
 
 CHART = Path(__file__).resolve().parent.parent.parent / "charts" / "streaming-operator"
 EDGE = {
@@ -33,7 +34,9 @@ def helm() -> Path:
 
 def template(helm: Path, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     words = [helm, "template", "streaming-operator", CHART, "-n", "streaming-system", "--values", "-"]
-    return subprocess.run(words, input=json.dumps(values), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        listed(words), input=json.dumps(values), capture_output=True, text=True, check=False
+    )
 
 
 def documents(helm: Path, values: dict[str, Any]) -> list[dict[str, Any]]:

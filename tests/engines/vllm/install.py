@@ -1,7 +1,7 @@
-"""Installs the real vLLM for CPU into one directory: `install.py DIR`. Needs uv, gcc and binutils.
+"""Installs the real vLLM for CPU into one directory: `python -m tests.engines.vllm.install DIR`.
 
-Downloads about 1 GB, takes 2.9 GB and a minute. The versions and hashes are in requirements.lock, which holds wheels
-for CPython 3.11 to 3.13 (vLLM's own is for the stable ABI); it is made by
+Needs uv, gcc and binutils. Downloads about 1 GB, takes 2.9 GB and a minute. The versions and hashes are in
+requirements.lock, which holds wheels for CPython 3.11 to 3.13 (vLLM's own is for the stable ABI); it is made by
 `uv pip compile --override overrides.txt --generate-hashes --no-emit-index-url --no-emit-package ...` without
 the nvidia-*, cuda-* and triton packages: stubs.py stands in for what torch links against.
 """
@@ -12,7 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.cluster.programs import listed
+
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
 """The versions that requirements.lock has wheels for."""
 HOST = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -44,7 +47,7 @@ def install(directory: Path, python: str = HOST) -> None:
     try:
         _packages(work / "site", python)
         _name_it_vllm(work / "site")
-        _run(HERE / "stubs.py", work / "site" / "torch" / "lib", work / "stub")
+        _run("-m", "tests.engines.vllm.stubs", work / "site" / "torch" / "lib", work / "stub")
         _launcher(work / "bin" / "vllm")
         if python == HOST:
             _run(HERE / "model.py", work / "model", site=work / "site")
@@ -61,7 +64,7 @@ def _packages(site: Path, python: str) -> None:
     command = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--link-mode", "copy"]
     lock = ["-r", str(HERE / "requirements.lock")]
     target = ["--python", sys.executable, "--python-version", python, "--target", str(site)]
-    subprocess.run([*command, *target, *lock], check=True)
+    subprocess.run(listed([*command, *target, *lock]), check=True)
 
 
 def _name_it_vllm(site: Path) -> None:
@@ -85,7 +88,7 @@ def _compile(site: Path) -> None:
 
 def _run(*arguments: object, site: Path | None = None) -> None:
     environment = os.environ | ({"PYTHONPATH": str(site)} if site else {})
-    subprocess.run([sys.executable, *map(str, arguments)], check=True, env=environment)
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, env=environment, cwd=ROOT)
 
 
 def _tool(name: str) -> str | None:

@@ -1,7 +1,8 @@
 """Empty CUDA libraries, so that PyPI's torch (a CUDA build) can be imported where there is no CUDA.
 
-Run as `stubs.py TORCH_LIB_DIRECTORY OUT_DIRECTORY`, with gcc and binutils. The linker wants each library by
-name, each undefined symbol and each symbol version; what is called (nothing, on CPU) answers "no device".
+Run as `python -m tests.engines.vllm.stubs TORCH_LIB_DIRECTORY OUT_DIRECTORY`, with gcc and binutils. The linker
+wants each library by name, each undefined symbol and each symbol version; what is called (nothing, on CPU) answers
+"no device".
 """
 
 import re
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.cluster.programs import listed
 
 CUDA_LIBRARY = re.compile(r"lib(cu|nccl|nv)")
 CUDA_SYMBOL = re.compile(r"(cu|nccl|nv|__cuda|__nv)")
@@ -75,18 +78,18 @@ def _build(name: str, number: int, wanted: Wanted, source: Path, out: Path) -> N
         script.write_text("".join(_version(v, number, wanted) for v in sorted(versions)))
         options.append(f"-Wl,--version-script={script}")
     command = ["gcc", "-shared", "-fPIC", "-O0", "-w", "-fno-builtin", *options]
-    subprocess.run([*command, "-o", str(out / name), str(source)], check=True)
+    subprocess.run(listed([*command, "-o", str(out / name), str(source)]), check=True)
     (out / "versions.map").unlink(missing_ok=True)
 
 
 def _version(version: str, number: int, wanted: Wanted) -> str:
     symbols: Iterable[str] = (n for n in wanted.symbols() if wanted.undefined[n].endswith("@" + version))
-    listed = "".join(name + ";" for name in symbols) or f"__stub_{number};"
-    return f"{version} {{ global: {listed} }};\n"
+    names = "".join(name + ";" for name in symbols) or f"__stub_{number};"
+    return f"{version} {{ global: {names} }};\n"
 
 
 def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(listed(command), check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.cluster.programs import listed
 from tests.engines.running import free_port
 from tests.probe import packages
 from tests.probe.zoo.configs import Place, command
@@ -59,7 +60,11 @@ class Running:
     def __enter__(self) -> Self:
         self._log = (self._folder / "log").open("wb")
         self._process = subprocess.Popen(
-            self._command, stdout=self._log, stderr=subprocess.STDOUT, env=self._environment, cwd=self._folder
+            listed(self._command),
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            cwd=self._folder,
         )
         deadline = time.monotonic() + START_SECONDS
         while True:

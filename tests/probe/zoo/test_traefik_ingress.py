@@ -19,6 +19,7 @@ from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
 from tests.apiserver.control_plane import ControlPlane
+from tests.cluster.programs import listed
 from tests.engines.running import RunningEngine, free_port
 from tests.probe import packages
 from tests.probe.conftest import METRICS, plan
@@ -123,7 +124,7 @@ def edge(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterato
     ]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [program, *flags],
+            listed([program, *flags]),
             stdout=log,
             stderr=log,
             env=os.environ | {"KUBECONFIG": str(control_plane.kubeconfig)},

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from streaming_operator.cli.app import main
 from streaming_operator.cli.completion import complete_for_kubectl
+from tests.cluster.programs import listed
 from tests.engines.running import free_port
 
 BIN = Path(sys.executable).parent
@@ -27,7 +28,9 @@ def run(*words: str, **environment: str) -> Result:
 
 def program(*words: str, name: str = "streamctl") -> subprocess.CompletedProcess[str]:
     """The installed program."""
-    return subprocess.run([str(BIN / name), *words], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        listed([str(BIN / name), *words]), capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def kubeconfig(folder: Path, server: str, **context: str) -> Path:
@@ -107,7 +110,7 @@ def test_ctrl_c_while_the_cluster_is_silent(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         config = kubeconfig(tmp_path, f"https://127.0.0.1:{mute.getsockname()[1]}")
         process = subprocess.Popen(
-            [BIN / "streamctl", "diagnose", "chat", "--kubeconfig", str(config)],
+            listed([BIN / "streamctl", "diagnose", "chat", "--kubeconfig", str(config)]),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -145,7 +148,9 @@ def test_the_code_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_output_that_cannot_be_written() -> None:
     """A full disk: one sentence, and not success."""
     with Path("/dev/full").open("wb", buffering=0) as full:
-        done = subprocess.run([BIN / "streamctl", "crd"], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            listed([BIN / "streamctl", "crd"]), stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
 
 
@@ -161,7 +166,9 @@ def test_completion_scripts(shell: str) -> None:
     done = run("completion", shell)
     assert (done.exit_code, "_STREAMCTL_COMPLETE" in done.stdout) == (0, True)
     if shell == "bash":
-        assert subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False).returncode == 0
+        assert (
+            subprocess.run(listed(["bash", "-n"]), input=done.stdout, text=True, check=False).returncode == 0
+        )
 
 
 @pytest.mark.parametrize(

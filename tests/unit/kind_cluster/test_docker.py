@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import docker
+from tests.cluster.programs import listed
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def pid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def process(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     """A program of the wanted name that waits."""
     program = shutil.copy(shutil.which("sleep") or "", tmp_path / request.param)
-    running = subprocess.Popen([program, "60"])
+    running = subprocess.Popen(listed([program, "60"]))
     while Path(f"/proc/{running.pid}/comm").read_text().strip() != request.param:
         time.sleep(0.01)
     yield running

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cluster import ingress, kind, network, steps
 from tests.cluster.ingress import manifest
+from tests.cluster.programs import listed
 
 COREFILE = """.:53 {
     errors
@@ -109,7 +110,7 @@ def test_a_failure_tells_what_where_and_what_to_do(tmp_path: object) -> None:
 def test_the_command_line_explains_itself() -> None:
     """`--help` works with nothing built and nothing running."""
     done = subprocess.run(
-        ["python3", "-m", "tests.cluster", "--help"], capture_output=True, text=True, check=False
+        listed(["python3", "-m", "tests.cluster", "--help"]), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
     assert "up" in done.stdout

@@ -1,37 +1,62 @@
 """Every program that this repository calls is in the table that says who brings it."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import programs, steps, tools
+from tests.cluster.programs import listed
 
 ROOT = Path(__file__).resolve().parents[3]
-RUNS = {
-    "run", "output", "succeeds", "Popen", "check_call", "check_output", "call", "create_subprocess_exec",
+STARTS = {
+    *(f"subprocess.{name}" for name in ("run", "Popen", "call", "check_call", "check_output", "getoutput")),
+    *(f"asyncio.create_subprocess_{kind}" for kind in ("exec", "shell")),
+    *(f"os.{name}" for name in ("system", "popen", "posix_spawn", "posix_spawnp")),
+    *(f"os.{family}{kind}" for family in ("exec", "spawn") for kind in ("l", "le", "lp", "v", "ve", "vp", "vpe")),
 }  # fmt: skip
-"""Functions that take a command, here and in the standard library; the words are a list or their arguments."""
-LOOKS_UP = {"which", "require", "_tool"}
-"""Functions that take names of programs."""
+"""What starts a program, in the standard library."""
+DOOR = ROOT / "tests" / "cluster" / "steps.py"
+"""The one module that may start what it is given: it asks the table itself."""
+NAMED = {"listed", "run", "output", "succeeds", "which", "require", "_tool"}
+"""Functions that take a command, or the names of programs."""
 
 
-def called(tree: ast.AST) -> Iterator[str]:
-    """Names of programs in calls that start or look up one, where the source writes them out."""
+def past_the_table(tree: ast.AST) -> Iterator[ast.Call | ast.ImportFrom]:
+    """Calls that start a program, except this Python itself, without asking `programs.listed`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            for function, command in zip_longest([node.func, *node.args], node.args):
+                if ast.unparse(function) in STARTS and not (_is_listed(command) or _is_this_python(command)):
+                    yield node
+        elif isinstance(node, ast.ImportFrom) and STARTS & {
+            f"{node.module}.{name.name}" for name in node.names
+        }:
+            yield node
+
+
+def _is_listed(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("listed", "programs.listed")
+
+
+def _is_this_python(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.List) and bool(node.elts) and ast.unparse(node.elts[0]) == "sys.executable"
+
+
+def written_out(tree: ast.AST) -> Iterator[str]:
+    """Names of programs that the source writes out where it calls or looks up one."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if function in LOOKS_UP:
+        if function in ("which", "require", "_tool"):
             yield from _strings(node.args)
-        elif function in RUNS and node.args:
-            first = node.args[0]
-            if isinstance(first, ast.List | ast.Tuple):
-                yield from _strings(first.elts[:1])
-            elif function == "create_subprocess_exec":
-                yield from _strings([first])
+        elif function in NAMED and node.args and isinstance(node.args[0], ast.List | ast.Tuple):
+            yield from _strings(node.args[0].elts[:1])
 
 
 def _strings(nodes: list[ast.expr]) -> Iterator[str]:
@@ -45,16 +70,57 @@ def sources() -> list[Path]:
     return [path for folder in ("operator", "hack", "tests") for path in (ROOT / folder).rglob("*.py")]
 
 
+def test_nothing_is_started_past_the_table() -> None:
+    """Every program is started through `listed`, so that a name in nobody's list fails in a test or at once."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources()
+        if path != DOOR
+        for node in past_the_table(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "subprocess.run(['jq', '.'])",
+        "subprocess.Popen(words)",
+        "asyncio.to_thread(subprocess.run, words)",
+        "await asyncio.create_subprocess_exec('jq')",
+        "from subprocess import run",
+        "os.execv('/usr/bin/jq', words)",
+    ],
+)
+def test_a_start_past_the_table_is_seen(source: str) -> None:
+    """The search sees a call, a function passed on, and one imported by its name."""
+    assert len(list(past_the_table(ast.parse(source)))) == 1
+
+
 def test_every_program_that_is_called_has_somebody_who_brings_it() -> None:
     """A program in nobody's list fails here, not on the machine of whoever follows the README."""
-    found = {name: path for path in sources() for name in called(ast.parse(path.read_text()))}
+    found = {name: path for path in sources() for name in written_out(ast.parse(path.read_text()))}
     assert {"go", "docker", "mmdebstrap", "uv"} <= set(found)  # the search does find calls
     unlisted = {
         name: str(path.relative_to(ROOT))
         for name, path in found.items()
-        if "/" not in name and " " not in name and name not in programs.PROGRAMS
+        if "/" not in name and name not in programs.PROGRAMS
     }
     assert unlisted == {}
+
+
+def test_every_program_in_the_table_is_called() -> None:
+    """A row that nothing calls any more does not ask a reader for it."""
+    text = "".join(
+        path.read_text() for path in sources() if path.name not in ("programs.py", Path(__file__).name)
+    )
+    makefile = (ROOT / "Makefile").read_text()
+    unused = {
+        name
+        for name in programs.PROGRAMS
+        if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text + makefile)
+    }
+    assert unused == set()
 
 
 def test_no_program_is_called_past_the_table() -> None:
@@ -88,7 +154,7 @@ def test_programs_of_the_lock_file_are_locked() -> None:
 def test_every_command_in_the_makefile_comes_from_the_environment_or_the_reader() -> None:
     """What the Makefile calls is .venv's, this repository's, or a program of the table."""
     done = subprocess.run(
-        ["make", "-C", str(ROOT), "--dry-run", "--no-print-directory", "lock", "check", "PYTHON=python3"],
+        listed(["make", "-C", ROOT, "--dry-run", "--no-print-directory", "lock", "check", "PYTHON=python3"]),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     first = {line.strip().lstrip("@").split()[0] for line in done.stdout.splitlines() if line.strip()}

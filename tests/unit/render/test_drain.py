@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from streaming_operator.render.templates import drain
+from tests.cluster.programs import listed
 
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
@@ -117,7 +118,10 @@ def test_the_script_runs_on_its_own(engine: Engine) -> None:
     """The file as it is mounted, started by the interpreter alone, ends with 0 and says why."""
     command = [sys.executable, "-I", str(Path(drain.__file__)), *engine.arguments]
     ended = subprocess.run(
-        [*command, "--pre-stop-seconds=0", "--drain-seconds=60"], capture_output=True, text=True, check=False
+        listed([*command, "--pre-stop-seconds=0", "--drain-seconds=60"]),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "drain: nothing runs any more\n")
