@@ -13,14 +13,8 @@ from pathlib import Path
 import click
 
 from streaming_operator.cli import options
-from streaming_operator.cli.output import (
-    InputError,
-    Output,
-    end_with,
-    output_option,
-    tool_version,
-    write_report,
-)
+from streaming_operator.cli.flags import PEM, Output, output_option
+from streaming_operator.cli.output import InputError, end_with, tool_version, write_report
 from streaming_operator.cluster import open_reader
 from streaming_operator.diagnose import PORT_FORWARD_NOTE, Diagnosis, EndpointNotFound, Options
 from streaming_operator.diagnose import diagnose as diagnose_endpoint
@@ -79,7 +73,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--api-key-env", metavar="VAR", help="Variable that holds the API key; without it the Secret.")
 @click.option(
     "--ca",
-    type=options.PEM,
+    type=PEM,
     help="PEM file of the CAs to trust; without it the endpoint's.",
 )
 @click.option(

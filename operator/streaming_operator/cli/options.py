@@ -17,8 +17,6 @@ from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.request import PATHS, Api, ApiKey
 
-PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
-"""Type of --ca; `text_of` reads the file."""
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 _ENDS: tuple[tuple[Api, str], ...] = tuple((api, path.removeprefix("/v1")) for api, path in PATHS.items())

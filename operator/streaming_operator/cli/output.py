@@ -11,18 +11,14 @@ import threading
 from collections.abc import Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, NoReturn, get_args
+from typing import NoReturn
 
 import click
 
-from streaming_operator.report import Report, html, junit, terminal, textfile
+from streaming_operator.cli.flags import Output
+from streaming_operator.report import Report, terminal
 from streaming_operator.report.exit_codes import INTERRUPTED, USAGE
 from streaming_operator.report.model import as_json
-
-Output = Literal["text", "json", "junit", "html"]
-output_option = click.option(
-    "--output", type=click.Choice(get_args(Output)), default="text", show_default=True
-)
 
 
 def tool_version() -> str:
@@ -67,6 +63,8 @@ def write_report(report: Report, output: Output, metrics: Path | None) -> int:
     """Print the report and write the metrics; returns the exit code."""
     try:
         if metrics is not None:
+            from streaming_operator.report import textfile
+
             textfile.write(report, metrics)
     except OSError as error:
         click.echo(f"Error: cannot write {metrics}: {error.strerror}", err=True)
@@ -84,11 +82,20 @@ def write_report(report: Report, output: Output, metrics: Path | None) -> int:
 
 
 def _print(report: Report, output: Output) -> None:
-    if output == "text":
-        terminal.write(report, sys.stdout)
-        return
-    render = {"json": as_json, "junit": junit.document, "html": html.document}[output]
-    click.echo(render(report))
+    """Only the module that prints this form is imported: a pipeline starts the command often."""
+    match output:
+        case "text":
+            terminal.write(report, sys.stdout)
+        case "json":
+            click.echo(as_json(report))
+        case "junit":
+            from streaming_operator.report import junit
+
+            click.echo(junit.document(report))
+        case "html":
+            from streaming_operator.report import html
+
+            click.echo(html.document(report))
 
 
 def _discard_output() -> None:

@@ -8,10 +8,31 @@ engine's own metrics. `plan` is everything that one verification needs, `endpoin
 `runner` runs verifications in the background. Nothing here talks to the API server.
 """
 
-from streaming_operator.probe.endpoint_plan import Occasion, plan_for
-from streaming_operator.probe.http.guard import Guard, api_server
-from streaming_operator.probe.http.request import ApiKey
-from streaming_operator.probe.plan import Plan
-from streaming_operator.probe.runner import Verifier
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streaming_operator.probe.endpoint_plan import Occasion, plan_for
+    from streaming_operator.probe.http.guard import Guard, api_server
+    from streaming_operator.probe.http.request import ApiKey
+    from streaming_operator.probe.plan import Plan
+    from streaming_operator.probe.runner import Verifier
 
 __all__ = ["ApiKey", "Guard", "Occasion", "Plan", "Verifier", "api_server", "plan_for"]
+
+_MODULES = {
+    "ApiKey": "http.request",
+    "Guard": "http.guard",
+    "Occasion": "endpoint_plan",
+    "Plan": "plan",
+    "Verifier": "runner",
+    "api_server": "http.guard",
+    "plan_for": "endpoint_plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: a plan for an endpoint takes the models of the API, a probe of a URL does not."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

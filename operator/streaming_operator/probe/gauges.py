@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from streaming_operator.probe.http import connection, http1
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import get
@@ -66,6 +64,10 @@ async def _read(pod: connection.Target, path: str, name: str, guard: Guard) -> f
 def _values(text: str, name: str) -> list[float]:
     """The samples of one metric; only its lines are parsed, since this runs in the operator's event loop."""
     lines = "\n".join(line for line in text.splitlines() if line.startswith(name)) + "\n"
+    from prometheus_client.parser import (
+        text_string_to_metric_families,
+    )  # a probe of a plain URL reads no gauges
+
     families = text_string_to_metric_families(lines)
     return [sample.value for family in families for sample in family.samples if sample.name == name]
 
