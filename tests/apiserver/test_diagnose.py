@@ -216,7 +216,7 @@ async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) ->
     assert "ingress-nginx" in found["remedy"]
 
 
-async def test_an_edge_that_nobody_reaches_is_exit_code_4(world: World) -> None:
+async def test_an_unreachable_edge_is_exit_code_4(world: World) -> None:
     """The pod still streams, and says so."""
     told = await world.diagnose("--via", f"127.0.0.1:{free_port()}", "--output", "json")
     found = json.loads(told.stdout)
@@ -227,7 +227,7 @@ async def test_an_edge_that_nobody_reaches_is_exit_code_4(world: World) -> None:
     }
 
 
-async def test_a_pod_that_does_not_come_up_is_told_without_asking(world: World) -> None:
+async def test_a_pod_that_is_not_ready_is_reported_without_a_request(world: World) -> None:
     """The kubelet's waiting reason, translated; no request is sent anywhere."""
     world.not_ready(state={"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
     told = await world.diagnose()
@@ -236,7 +236,7 @@ async def test_a_pod_that_does_not_come_up_is_told_without_asking(world: World) 
     assert f"Pod/{world.pod['metadata']['name']}" in told.stdout
 
 
-async def test_with_few_rights_it_tells_what_it_may_not_do(
+async def test_with_few_rights_it_reports_what_it_may_not_do(
     world: World, engine: RunningEngine, tmp_path: Path
 ) -> None:
     """No Secret: it says how to give the key. No port-forward, no classes: both are told, the route is judged."""
@@ -271,7 +271,7 @@ async def test_without_an_exposure_the_service_judges(world: World, tmp_path: Pa
     assert (told.exit_code, "pods/portforward" in told.stdout) == (4, True), told.output
 
 
-async def test_unknown_names_are_told_with_those_there_are(world: World) -> None:
+async def test_unknown_names_are_reported_with_those_that_exist(world: World) -> None:
     """Usage: exit code 2, one sentence."""
     words = ["diagnose", "chta", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig)]
     told = await asyncio.to_thread(CliRunner().invoke, main, words)

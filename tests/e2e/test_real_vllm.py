@@ -105,7 +105,7 @@ def test_users_need_the_key_and_metrics_stay_inside(real: Endpoint) -> None:
     assert real.stream(max_tokens=1, path="/metrics").finish().status == 404
 
 
-def test_a_client_that_leaves_frees_the_engine(real: Endpoint) -> None:
+def test_a_disconnect_frees_the_engine(real: Endpoint) -> None:
     """When the user hangs up, the engine's running gauge falls although the stream was not done."""
     pod = real.pod()["metadata"]["name"]
     stream = real.stream(max_tokens=LONG, api_key=FIRST_KEY)

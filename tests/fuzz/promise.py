@@ -72,7 +72,7 @@ def _answer_holds(codec: Callable[[], Codec], answer: bytes, cut: int) -> None:
 
 
 def _recorded(codec: Codec, pieces: Iterable[bytes]) -> Timeline:
-    """As `wire` does it: read until it has ended, at last the peer's close."""
+    """As the reader thread does: read until it has ended, at last the peer's close."""
     recorder = Recorder()
     recorder.begin(codec)
     for number, piece in enumerate((*pieces, b"")):

@@ -121,7 +121,7 @@ def with_length(upstream: socket.socket, client: socket.socket) -> None:
 
 
 def corked(seconds: float) -> Relay:
-    """What came is let go once a period."""
+    """Sends what came once a period."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
         last = time.monotonic()

@@ -27,7 +27,7 @@ AS_OURS = "proxy_buffering off; proxy_http_version 1.1;"
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream that nobody stops is done soon."""
+    """A stream that is not stopped is done soon."""
     monkeypatch.setattr(verification, "CANCEL_TOKENS", 256)
 
 
@@ -97,7 +97,7 @@ async def test_a_wrong_key_that_is_let_in(engines: Engines, tmp_path: Path) -> N
     assert "with a wrong key" in result.message
 
 
-async def test_an_answer_that_tells_nothing_of_keys(engines: Engines, tmp_path: Path) -> None:
+async def test_an_error_that_is_not_about_keys_is_not_judged(engines: Engines, tmp_path: Path) -> None:
     """503 for those without a key is no refusal and no answer either: said, and the stream counts."""
     engine = engines("--api-key", KEY)
     with nginx(engine.port, tmp_path, f'{AS_OURS} if ($http_authorization = "") {{ return 503; }}') as edge:
@@ -109,8 +109,8 @@ async def test_an_answer_that_tells_nothing_of_keys(engines: Engines, tmp_path: 
 # ---- cancel ------------------------------------------------------------------------------------------------
 
 
-async def test_a_client_that_leaves_frees_the_engine(engines: Engines, tmp_path: Path) -> None:
-    """Through a real nginx the engine hears of it at once: Streaming, and nothing runs any more."""
+async def test_a_disconnect_frees_the_engine(engines: Engines, tmp_path: Path) -> None:
+    """Through a real nginx the engine notices at once: Streaming, and nothing runs any more."""
     engine = engines()
     with nginx(engine.port, tmp_path, AS_OURS) as edge:
         result = await checked([engine.port, edge.port], [engine], checks=Checks(cancel=True))
@@ -120,7 +120,7 @@ async def test_a_client_that_leaves_frees_the_engine(engines: Engines, tmp_path:
 
 @pytest.mark.usefixtures("short")
 async def test_an_edge_that_goes_on_without_its_client(engines: Engines, tmp_path: Path) -> None:
-    """nginx that keeps copies ignores that clients leave: tokens stream, and the engine works for nobody."""
+    """nginx that stores copies ignores disconnects: tokens stream, and the engine works for no client."""
     engine = engines()
     with nginx(engine.port, tmp_path, deaf(tmp_path)) as edge:
         result = await checked([engine.port, edge.port], [engine], checks=Checks(cancel=True))
@@ -162,7 +162,7 @@ async def test_a_stream_too_short_to_be_cut(engines: Engines, monkeypatch: pytes
     assert "cancel not judged: the model would have been done 0." in result.message
 
 
-async def test_an_engine_that_tells_no_numbers(engines: Engines, tmp_path: Path) -> None:
+async def test_an_engine_without_readable_metrics_is_not_judged(engines: Engines, tmp_path: Path) -> None:
     """Without the gauge the check is not judged; the stream is."""
     engine = engines()
     with nginx(engine.port, tmp_path, f"{AS_OURS} if ($uri = /metrics) {{ return 404; }}") as pod:
@@ -209,7 +209,7 @@ async def test_an_edge_is_not_blamed_for_a_bad_replica(engines: Engines) -> None
 
 
 async def test_a_replica_that_is_gone_is_named(engines: Engines) -> None:
-    """Ready for the kubelet, and nobody listens."""
+    """Ready for the kubelet, and refuses connections."""
     good = engines()
     gone = Replica("pod-gone", Target(Hop.POD, "127.0.0.1", free_port()))
     replicas = (Replica("pod-0", Target(Hop.POD, "127.0.0.1", good.port)), gone)
@@ -231,7 +231,7 @@ SILENT = ("--silence-after-tokens", "20", "--silence-seconds", "1.8")
         pytest.param((), 0.0, False, id="none promised"),
     ],
 )
-async def test_missing_keep_alive_comments_are_told(
+async def test_missing_keep_alive_comments_are_reported(
     engines: Engines, flags: tuple[str, ...], promised: float, missed: bool
 ) -> None:
     """Only when a probe happens to see the engine silent; nothing is forced on it."""

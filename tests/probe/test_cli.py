@@ -184,13 +184,13 @@ def test_metrics_for_the_textfile_collector(engines: Engines, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_an_unwritable_metrics_file_is_told(engines: Engines, tmp_path: Path) -> None:
+def test_an_unwritable_metrics_file_is_reported(engines: Engines, tmp_path: Path) -> None:
     """A folder that is not there: one sentence, exit code 2."""
     result = run(engines().base_url, "--metrics-textfile", str(tmp_path / "no" / "such.prom"))
     assert (result.exit_code, "cannot write" in result.stderr) == (2, True)
 
 
-def test_unwritable_output_is_told(engines: Engines) -> None:
+def test_unwritable_output_is_reported(engines: Engines) -> None:
     """A full disk: one sentence, exit code 2, nothing from the interpreter when it ends."""
     with Path("/dev/full").open("wb", buffering=0) as full:
         done = subprocess.run(
@@ -237,7 +237,7 @@ def probing(url: str, output: str = "html") -> list[str]:
     return [sys.executable, "-m", "streaming_operator", "probe", url, "--model", "tiny", "--output", output]
 
 
-def test_a_query_of_the_url_is_told_nowhere(engines: Engines, tmp_path: Path) -> None:
+def test_a_query_of_the_url_is_shown_nowhere(engines: Engines, tmp_path: Path) -> None:
     """It may hold a secret: no report and no metric has it."""
     file = tmp_path / "llm.prom"
     url = f"{engines().base_url}/v1?key=s3cret"
@@ -336,7 +336,7 @@ def test_key_comes_from_the_environment_and_is_never_shown(engines: Engines) -> 
     assert not any("s3cret" in one.output or "wr0ng" in one.output for one in (right, wrong, missing))
 
 
-def test_interrupted_says_so(engines: Engines) -> None:
+def test_ctrl_c_is_reported_in_one_word(engines: Engines) -> None:
     """Ctrl-C in the middle of a stream: 130, one word, no traceback."""
     asked = threading.Event()
 

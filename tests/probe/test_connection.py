@@ -96,8 +96,8 @@ async def test_fault_of_one_reader_is_its_own(engines: Engines) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments")
-async def test_late_reader_is_told(engines: Engines) -> None:
-    """Segments that came one by one while nobody read are joined by the kernel, and counted."""
+async def test_merged_reads_of_a_late_reader_are_counted(engines: Engines) -> None:
+    """Segments that came one by one while the reader was late are joined by the kernel, and counted."""
     late, sent = threading.Event(), threading.Event()
 
     def one_by_one(upstream: socket.socket, client: socket.socket) -> None:

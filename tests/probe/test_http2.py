@@ -88,7 +88,7 @@ async def test_server_without_http2(ca: Authority, tmp_path: Path) -> None:
 
 
 async def test_prior_knowledge(plain: Http2Server) -> None:
-    """Without TLS nothing is negotiated: who wants HTTP/2 gets it from a server that speaks it."""
+    """Without TLS nothing is negotiated: HTTP/2 is used by prior knowledge."""
     t = await ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True))
     assert (t.http_version, t.ending, t.events, t.tokens) == ("HTTP/2", Ending.COMPLETE, 64, 64)
     assert t.pacing is not None
@@ -102,8 +102,8 @@ async def test_long_answer(plain: Http2Server) -> None:
     assert sum(size for _, size in t.sizes) > 65_535
 
 
-async def test_server_that_knows_no_http2(engines: Engines) -> None:
-    """Prior knowledge that is wrong is told as that."""
+async def test_wrong_prior_knowledge_of_http2(engines: Engines) -> None:
+    """Wrong prior knowledge is reported as such."""
     with pytest.raises(connection.NoResponseError) as refused:
         await ask(Target(Hop.POD, "127.0.0.1", engines().port, http2=True))
     assert refused.value.cause is NoResponse.LOST
@@ -134,7 +134,7 @@ async def test_nginx_streams(
 async def test_cut_upstream_is_a_reset(
     nginx: Callable[[int], Running], engines: Engines, ca: Authority
 ) -> None:
-    """An upstream that breaks off becomes RST_STREAM, whose code is told."""
+    """An upstream that breaks off becomes RST_STREAM, whose code is reported."""
     with Proxy(engines().port, proxies.cut(3000)) as upstream, nginx(upstream.port) as edge:
         t = await ask(https(edge.port, ca.pem, http2=True))
     assert (t.ending, t.done) == (Ending.RESET, False)

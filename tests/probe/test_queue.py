@@ -1,4 +1,4 @@
-"""A full queue: users come first, and what their waiting does to a probe is nobody's fault."""
+"""A full queue: users come first, and a probe delayed by their load is not judged."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def replicas(*ports: int) -> tuple[Replica, ...]:
     return tuple(Replica(f"pod-{port}", Target(Hop.POD, "127.0.0.1", port)) for port in ports)
 
 
-async def test_nothing_is_asked_while_users_wait(full: RunningEngine) -> None:
+async def test_nothing_is_sent_while_users_wait(full: RunningEngine) -> None:
     """A probe that may be left out sends no completion, and says nothing of the path."""
     with Proxy(full.port, proxies.healthy) as edge:
         asked = plan([edge.port], replicas=replicas(full.port), gauges=GAUGES, may_skip=True)
@@ -40,10 +40,10 @@ async def test_nothing_is_asked_while_users_wait(full: RunningEngine) -> None:
 
 
 @pytest.mark.parametrize("other", ["a free replica", "a replica that does not tell"])
-async def test_it_is_asked_while_one_replica_has_room(
+async def test_it_is_probed_while_one_replica_has_an_empty_queue(
     full: RunningEngine, engines: Engines, other: str
 ) -> None:
-    """Only when every replica's queue is full is there nobody to ask; who does not tell counts as free."""
+    """Skipped only when every replica's queue is full; one whose metrics cannot be read counts as free."""
     free = engines()
     second = free.port if other == "a free replica" else free_port()
     pods = replicas(full.port, second)

@@ -83,7 +83,7 @@ EVENT = f"data: {REFUSED}\n\n"
         pytest.param(quoted("200 OK", KEY, "text/html"), id="in a page"),
     ],
 )
-async def test_a_key_that_the_server_quotes_is_told_to_nobody(engines: Engines, relay: proxies.Relay) -> None:
+async def test_a_key_that_the_server_quotes_is_never_shown(engines: Engines, relay: proxies.Relay) -> None:
     """Neither the message nor a hop's evidence repeats it, whole or in part."""
     with Proxy(engines().port, relay) as edge:
         result = await verify(plan([edge.port], key=KEY))
@@ -96,8 +96,8 @@ async def test_a_key_that_the_server_quotes_is_told_to_nobody(engines: Engines, 
         assert KEY[:4] not in text
 
 
-async def test_key_that_cannot_be_sent_is_told(engines: Engines) -> None:
-    """A line feed inside a Secret's value is a common slip: told, not sent, not shown."""
+async def test_key_that_cannot_be_sent_is_reported(engines: Engines) -> None:
+    """A line feed inside a Secret's value is a common mistake: reported, not sent, not shown."""
     result = await verify(plan([engines().port], key="first\nsecond"))
     assert result.verdict is Verdict.AUTH_REJECTED
     assert "first" not in result.message

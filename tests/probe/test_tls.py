@@ -71,7 +71,7 @@ async def test_wrong_name(engines: Engines, ca: Authority, tmp_path: Path) -> No
 
 
 async def test_plain_server_on_a_tls_port(engines: Engines, ca: Authority) -> None:
-    """Something that speaks no TLS."""
+    """A server without TLS."""
     result = await verify(https(engines().port, ca.pem))
     assert result.verdict is Verdict.TLS_ERROR
 

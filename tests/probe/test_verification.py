@@ -23,7 +23,7 @@ async def test_healthy_path_streams(engines: Engines) -> None:
 
 
 async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
-    """Inner hops too when asked for, though the outer one streams; each read is told while it happens."""
+    """Inner hops too when asked for, though the outer one streams; each read is reported while it happens."""
     engine, reads = engines(), []
     with Proxy(engine.port, proxies.healthy) as edge:
         result = await verify(
@@ -109,7 +109,7 @@ async def test_engine_that_hangs(engines: Engines, flags: tuple[str, ...], expec
     assert (result.verdict, result.hop) == (expected, Hop.POD), result.message
 
 
-async def test_edge_that_says_nothing(engines: Engines) -> None:
+async def test_silent_edge(engines: Engines) -> None:
     """Not a byte in time."""
     engine = engines()
     with Proxy(engine.port, proxies.mute) as edge:
@@ -182,7 +182,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_edge_answers_for_an_engine_that_is_gone(engines: Engines) -> None:
-    """503 outside and nobody inside: the pod is named."""
+    """503 outside and no connection inside: the pod is named."""
     with Proxy(engines().port, proxies.page("503 Service Unavailable", "503")) as edge:
         result = await verify(plan([free_port(), edge.port]))
     assert (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.POD)

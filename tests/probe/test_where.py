@@ -88,7 +88,7 @@ async def test_the_api_server_is_refused_by_address_and_by_name() -> None:
 
 
 async def test_a_public_service_network_is_refused() -> None:
-    """IPv6 clusters may have public addresses: the API server's own tells its Service network."""
+    """IPv6 clusters may have public addresses: the API server's own implies its Service network."""
     guard = api_server("2600:1f00::1")
     assert await refusal(public("2600:1f00::1"), guard) is not None
     reason = connection.forbidden("2600:1f00::7", guard, by_dns=True)
@@ -116,7 +116,7 @@ async def test_a_refused_address_is_not_blamed_on_a_hop_inside() -> None:
 
 
 async def test_nothing_is_sent_to_a_refused_address(engines: Engines) -> None:
-    """The verdict says so with the remedy, and who listens there hears nothing."""
+    """The verdict says so with the remedy, and the server there gets nothing."""
     with Proxy(engines().port, proxies.healthy) as inside:
         target = replace(public("localhost", inside.port), hop=Hop.PUBLIC)
         asked = Plan((target,), "tiny", names=Names(workload="qwen"), limits=LIMITS)

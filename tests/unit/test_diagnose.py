@@ -39,14 +39,14 @@ async def test_loopback_in_a_status_means_another_machine() -> None:
         assert await reachable(target, ("127.0.0.1", "localhost"), None) == target
 
 
-async def test_an_address_that_nobody_answers_at_is_left() -> None:
+async def test_an_address_that_refuses_connections_is_skipped() -> None:
     """DNS of the host then."""
     target = edge(free_port())
     assert await reachable(target, (own_address(),), None) == target
 
 
 @pytest.mark.parametrize(("port", "expected"), [(None, 80), (8080, 8080)])
-async def test_the_person_knows_best(port: int | None, expected: int) -> None:
+async def test_via_takes_precedence(port: int | None, expected: int) -> None:
     """--via is taken as it is; without a port it is the scheme's default."""
     found = await reachable(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
     assert (found.address, found.port) == ("203.0.113.7", expected)

@@ -1,7 +1,7 @@
 """
-Verifications beside the passes: at most so many at once, at most one an endpoint, the latest outcome kept.
+Runs verifications in the background: a limited number at a time, at most one an endpoint, the latest outcome kept.
 
-It starts, keeps and cancels. What a verification does is `verification.py`; when one is due and what its result
+It starts and cancels them. What a verification does is `verification.py`; when one is due and what its result
 means is `controller/schedule.py`.
 """
 
@@ -27,14 +27,14 @@ Outcome = ProbeResult | Problem
 class Verifier:
     """Runs verifications; `wake` is called with the endpoint's key when one has ended, unless it was dropped."""
 
-    def __init__(self, at_once: int, wake: Callable[[Key], None]) -> None:
-        self._places = asyncio.Semaphore(at_once)
+    def __init__(self, concurrency: int, wake: Callable[[Key], None]) -> None:
+        self._slots = asyncio.Semaphore(concurrency)
         self._wake = wake
         self._tasks: dict[Key, asyncio.Task[Outcome]] = {}
         self._outcomes: dict[Key, Outcome] = {}
 
     def running(self, key: Key) -> bool:
-        """Whether a verification of this endpoint runs or waits for its place."""
+        """Whether a verification of this endpoint runs or waits for its turn."""
         return key in self._tasks
 
     def start(self, key: Key, plan: Plan) -> None:
@@ -63,7 +63,7 @@ class Verifier:
     async def _run(self, key: Key, plan: Plan) -> Outcome:
         """One verification when its place is free."""
         try:
-            async with self._places:
+            async with self._slots:
                 return await verify(plan)
         except Exception as error:
             log.exception("verification failed in the operator", extra={"endpoint": "/".join(key)})

@@ -75,7 +75,7 @@ class Case:
     max_gap: float | None = None
     """What is promised, in seconds."""
     metrics: bool = True
-    """Whether the engine tells its own timing."""
+    """Whether the engine sends its own timing."""
 
     @property
     def name(self) -> str:
@@ -316,7 +316,7 @@ _DENY = (
 
 
 def envoy() -> tuple[Case, ...]:
-    """Envoy, which never buffers a stream but ends every request after 15 s unless told otherwise."""
+    """Envoy, which never buffers a stream but ends every request after 15 s unless configured otherwise."""
 
     def setup(route: dict[str, object], outside: dict[str, object] | None = None, **more: bool) -> Setup:
         return Setup("envoy", json.dumps(route), json.dumps(outside or {}), **more)

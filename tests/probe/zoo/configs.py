@@ -24,7 +24,7 @@ class Place:
     spare: int
     """A free port for a second listener."""
     dead: int
-    """A port at which nobody listens."""
+    """A port without a listener."""
 
 
 def command(

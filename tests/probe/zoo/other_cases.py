@@ -146,7 +146,7 @@ def json_error(status: str, message: str) -> proxies.Relay:
 
 
 def bare(status: str, *, location: str = "") -> proxies.Relay:
-    """An answer that tells nothing of who wrote it."""
+    """A response without marks of its author."""
     more = f"Location: {location}\r\n" if location else ""
     return proxies.answer(f"HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n".encode())
 

@@ -32,7 +32,7 @@ class Setup:
     """Goes into the configuration around it."""
     tls: bool = False
     dead: bool = False
-    """Its upstream is a port at which nobody listens."""
+    """Its upstream is a port without a listener."""
 
 
 class Running:

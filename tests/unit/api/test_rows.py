@@ -27,7 +27,7 @@ def test_no_example_is_left_over() -> None:
     assert (set(ITEMS) | set(CONTEXT)) - paths == set()
 
 
-def test_rules_are_told_apart() -> None:
+def test_rules_are_distinguishable() -> None:
     """Each rule has examples of its own."""
     rules = [constraint for constraint in ALL if constraint.keyword == "rule"]
     assert len({rule_key(rule) for rule in rules}) == len(rules)

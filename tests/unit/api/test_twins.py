@@ -73,14 +73,14 @@ def test_null_means_absent() -> None:
 
 
 def test_unknown_fields_are_refused() -> None:
-    """A typo in a file is told, as strict validation on the API server does."""
+    """A typo in a file is reported, as by strict validation on the API server."""
     body = edited(document(BASES["inside"]), (("spec", "engine", "maxModelLength"), 1))
     assert _refusal(body) == ("spec.engine.maxModelLength: unknown field",)
     snake_case = edited(document(BASES["inside"]), (("spec", "engine", "max_model_len"), 1))
     assert _refusal(snake_case) == ("spec.engine.max_model_len: unknown field",)
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     """Nobody has to correct a file in as many tries as it has mistakes."""
     body = edited(
         document(BASES["inside"], name="9"), (("spec", "replicas"), -1), (("spec", "engine", "port"), "http")

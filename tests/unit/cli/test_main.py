@@ -1,4 +1,4 @@
-"""The commands as people meet them: what they did wrong is told in one sentence, never by a traceback."""
+"""The commands: user errors are reported in one sentence, never by a traceback."""
 
 import json
 import signal
@@ -96,7 +96,7 @@ def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], expected: str) -> N
 
 
 def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
-    """Could not connect: exit code 4; the token is not told."""
+    """Could not connect: exit code 4; the token is not shown."""
     done = run(
         "diagnose", "chat", "--kubeconfig", str(kubeconfig(tmp_path, f"https://127.0.0.1:{free_port()}"))
     )
@@ -154,7 +154,7 @@ def test_output_that_cannot_be_written() -> None:
     assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
 
 
-def test_the_plugin_speaks_in_kubectls_name() -> None:
+def test_the_plugin_uses_kubectls_name() -> None:
     """What people read is what they typed."""
     done = program("probe", "--help", name="kubectl-streaming")
     assert (done.returncode, done.stdout.startswith("Usage: kubectl streaming probe")) == (0, True)

@@ -46,7 +46,7 @@ def test_where_to_connect_and_as_whom(url: str, via: str | None, expected: tuple
     assert (target.scheme, target.address, target.port, target.host) == expected
 
 
-def test_http2_is_asked_for_as_wanted() -> None:
+def test_http2_is_set_by_the_option() -> None:
     """For every URL of the command."""
     assert [
         options.target(Hop.POD, "x", None, RequestOptions(http2=wanted)).http2 for wanted in (False, True)

@@ -140,7 +140,7 @@ def test_broken_yaml_is_named() -> None:
 
 
 def test_every_document_of_a_file_is_looked_at(tmp_path: Path) -> None:
-    """The problems of all documents are told at once, each with its number; nothing is printed."""
+    """The problems of all documents are reported at once, each with its number; nothing is printed."""
     file = tmp_path / "endpoints.yaml"
     file.write_text(f"{HEAD}spec: {{{LOCAL}}}\n---\nkind: Pod\n---\n{HEAD}spec: {{{LOCAL}, replicas: -1}}\n")
     result: Any = CliRunner().invoke(render, ["-f", str(file)])

@@ -1,4 +1,4 @@
-"""How vLLM is told to stream: versions, flags, environment."""
+"""How vLLM is configured to stream: versions, flags, environment."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def environment(**engine: Any) -> dict[str, Any]:
     ],
 )
 def test_the_version_comes_from_the_tag(image: str, version: str | None) -> None:
-    """`v?X.Y.Z`, with or without a suffix, tells the version; anything else does not."""
+    """`v?X.Y.Z`, with or without a suffix, is the version; anything else is not."""
     assert version == vllm.version(endpoint(image=image))
 
 
@@ -75,13 +75,13 @@ def test_known_versions_get_every_optional_flag(version: str) -> None:
     ],
 )
 def test_other_versions_get_no_optional_flag_and_a_sentence(engine: dict[str, Any], note: str) -> None:
-    """A flag that a server does not know would end it at start; what is missing is told."""
+    """A flag that a server does not know would end it at start; what is missing is reported."""
     assert [flag for flag in vllm.ENGINE.args(endpoint(**engine)) if flag in KNOWN] == []
     assert note == vllm.note(endpoint(**engine))
 
 
 def test_no_keep_alive_when_it_is_zero() -> None:
-    """`sseKeepAliveSeconds: 0` turns the comments off, and then nobody waits for them."""
+    """`sseKeepAliveSeconds: 0` turns the comments off, and then none are expected."""
     assert vllm.ENGINE.keep_alive_seconds(endpoint(sseKeepAliveSeconds=0)) == 0
     assert vllm.ENGINE.keep_alive_seconds(endpoint()) == 15
     assert vllm.ENGINE.keep_alive_seconds(endpoint(version="0.30.0")) == 0

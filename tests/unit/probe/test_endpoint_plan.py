@@ -52,7 +52,7 @@ def test_an_edge_that_only_dns_knows_is_not_trusted() -> None:
     assert (exposure.address, exposure.named_by_cluster) == ("qwen.example.com", False)
 
 
-def test_without_exposure_the_service_judges_unless_a_public_url_is_told() -> None:
+def test_without_exposure_the_service_judges_unless_there_is_a_public_url() -> None:
     """Somebody else may have exposed it."""
     assert planned(edge=None, exposure=None).targets[-1].hop is Hop.SERVICE
     public = planned(edge=None, exposure=None, verification={"publicURL": "http://llm.example.com"})
@@ -90,7 +90,7 @@ def test_the_first_request_may_take_long_and_its_ttft_is_not_judged() -> None:
     assert (warm.limits.first_token, warm.max_ttft) == (120, 1.5)
 
 
-def test_what_is_switched_on_is_asked() -> None:
+def test_enabled_checks_are_planned() -> None:
     """Checks, the longest gap, the engine's gauges and its promise of comments."""
     checks = {"perReplica": True, "cancel": True}
     plan = planned(verification={"checks": checks, "thresholds": {"maxGapMilliseconds": 250}})

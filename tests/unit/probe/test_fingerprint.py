@@ -63,7 +63,7 @@ def test_bare_answers_bear_no_marks(gap: float) -> None:
     assert proxy_of(healthy(paced(64, gap), generation=63 * gap * 1000)) is None
 
 
-def test_engines_json_is_nobodys_page() -> None:
+def test_engines_json_has_no_proxy() -> None:
     """An error of the model server itself."""
     assert page(404, b'{"detail":"Not Found"}', b"server: uvicorn\r\n") is None
 

@@ -132,7 +132,7 @@ def test_vllms_end_of_a_response() -> None:
     ],
 )
 def test_ends_of_a_response(name: str, response: dict[str, object], reason: str, error: str | None) -> None:
-    """Each terminal event is an end, told in the words of the other formats."""
+    """Each terminal event is an end, in the terms of the other formats."""
     expected = EventContent("responses", finish_reason=reason, error=error, done=True)
     assert said({"type": name, "response": response}) == expected
 
@@ -166,7 +166,7 @@ def test_brackets_nested_deeper_than_a_parser_goes() -> None:
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "9" * 400, "true"])
 def test_numbers_that_no_answer_has(value: str) -> None:
-    """JSON's numbers have no bounds; those that cannot be are as if not told."""
+    """Numbers in JSON are unbounded; impossible ones are ignored."""
     event = f'{{"usage": {{"completion_tokens": {value}}}, "metrics": {{"generation_time_ms": {value}}}}}'
     assert read(Event(event)) == EMPTY
 

@@ -213,8 +213,8 @@ def test_close_in_the_middle_is_no_end() -> None:
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n"])
-def test_peer_that_speaks_something_else(said: bytes) -> None:
-    """An answer that is no HTTP/2 is told at once."""
+def test_peer_with_another_protocol(said: bytes) -> None:
+    """A response that is not HTTP/2 is reported at once."""
     assert list(Http2Codec().feed(said)) == [Broken("the peer does not speak HTTP/2")]
 
 
@@ -225,8 +225,8 @@ def test_frame_that_is_too_large() -> None:
     assert isinstance(part, Broken)
 
 
-def test_coding_that_nobody_asked_for_keeps_its_status() -> None:
-    """The head is told before its coding is refused."""
+def test_unrequested_coding_keeps_its_status() -> None:
+    """The head is returned before its coding is refused."""
     peer = Peer(Http2Codec())
     peer.connection.send_headers(1, [(b":status", b"503"), (b"content-encoding", b"br")])
     head, broken = peer.tell()

@@ -32,7 +32,7 @@ def test_every_symptom_has_a_sentence(hop: Hop, names: Names, symptom: Symptom) 
         (OTHER, Symptom.CERTIFICATE, "verification.tls.caConfigMapRef"),
     ],
 )
-def test_edge_is_told_by_field_and_value(names: Names, symptom: Symptom, said: str) -> None:
+def test_edge_remedies_name_field_and_value(names: Names, symptom: Symptom, said: str) -> None:
     """Which field of which object, or whom to ask."""
     assert said in remedy(Hop.EXPOSURE, symptom, names)
 
@@ -50,7 +50,7 @@ def test_proxy_settings_never_cure_the_engine() -> None:
     assert "gzip" not in remedy(Hop.POD, Symptom.BLOCK, NGINX)
 
 
-def test_plain_probe_speaks_of_options() -> None:
+def test_remedies_of_a_plain_probe_name_options() -> None:
     """A person's probe knows no cluster."""
     assert "--ca" in remedy(Hop.EXPOSURE, Symptom.CERTIFICATE, Names())
 

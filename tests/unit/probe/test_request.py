@@ -89,7 +89,7 @@ def test_nothing_is_injected_into_the_head(host: str) -> None:
     ("key", "sendable"), [("abc", True), ("", False), ("a\nb", False), ("schlüssel", False)]
 )
 def test_key_that_breaks_the_head_is_known(key: str, sendable: bool) -> None:
-    """A stray line feed in a Secret is told, not sent."""
+    """A line feed in a Secret is reported, not sent."""
     assert ApiKey(key).is_sendable == sendable
 
 

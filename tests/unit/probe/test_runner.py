@@ -1,4 +1,4 @@
-"""Verifications beside the passes: how many at once, and what becomes of those that nobody wants any more."""
+"""Verifications in the background: how many at once, and what becomes of dropped ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ PATIENCE = 20.0
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something is so, seen from outside."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110 - a server in another thread tells nobody
+        while not holds():  # noqa: ASYNC110 - a server in another thread has no event to await
             await asyncio.sleep(0.01)
 
 
@@ -52,7 +52,7 @@ async def test_an_endpoint_dropped_in_the_moment_of_its_start_can_be_verified_ag
     await verifier.close()
 
 
-async def test_a_dropped_verification_wakes_nobody() -> None:
+async def test_a_dropped_verification_wakes_no_endpoint() -> None:
     """The endpoint is gone: its end is no news."""
     woken: list[tuple[str, str]] = []
     with Proxy(0, proxies.mute) as silent, Proxy(silent.port, proxies.mute) as edge:

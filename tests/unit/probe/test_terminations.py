@@ -78,7 +78,7 @@ def test_silence_before_a_cut(silence: float, expected: Verdict) -> None:
 
 
 def test_short_silence_is_not_certain() -> None:
-    """One stream that paused for a second before it broke is seen again before it is told."""
+    """One stream that paused for a second before it broke is tried again before it is reported."""
     reads = [(0.0, CHUNKED), (0.1, chunk(token()))]
     assert not is_certain(judge(Attempt(record(reads, Ending.CLOSED, 1.1))))
     assert is_certain(judge(Attempt(record(reads, Ending.CLOSED, 60.1))))

@@ -52,7 +52,7 @@ def test_definitions_of_one_healthy_stream() -> None:
     ) == (True, "length", 11, Ending.COMPLETE, None)
 
 
-def test_gaps_are_told_by_quantile() -> None:
+def test_quantiles_of_gaps() -> None:
     """Median, 99th percentile and longest gap; the time a token by usage."""
     times = [0.1, 0.12, 0.14, 0.16, 0.66, 0.68]
     t = healthy(times, per_event=2)
@@ -72,7 +72,7 @@ def test_first_thought_first_word_first_of_any() -> None:
 
 
 def test_completions_are_measured_alike() -> None:
-    """Text chunks count as chat's do; the timeline tells whose format it was."""
+    """Text chunks count as chat's do; the timeline has their API."""
     events = [event({"choices": [{"text": "x", "finish_reason": None}]}) for _ in range(3)]
     t = record(
         [(0.0, CHUNKED), *((1.0 + i, chunk(data)) for i, data in enumerate(events)), (4.0, chunk(DONE))]
@@ -103,8 +103,8 @@ def test_responses_end_with_their_last_event() -> None:
     assert not record([(0.0, CHUNKED + b"".join(chunk(data) for data in events[:-1]) + LAST)]).done
 
 
-def test_reads_are_told_as_they_come() -> None:
-    """Whoever draws a picture hears of each read, headers and framing included, but not of the close."""
+def test_reads_are_reported_as_they_come() -> None:
+    """The callback gets each read, headers and framing included, but not the close."""
     heard: list[tuple[float, int]] = []
     recorder = Recorder(on_read=lambda at, size: heard.append((at, size)))
     for at, data in ((0.1, HEAD), (0.2, b"\r\n"), (0.3, token()), (0.4, b"")):
@@ -191,7 +191,7 @@ def test_any_split_of_a_compressed_answer_finds_the_same(cuts: list[int]) -> Non
     assert (t.events, t.tokens, t.done, t.ending) == (3, 3, True, Ending.COMPLETE)
 
 
-def test_damaged_gzip_is_told() -> None:
+def test_damaged_gzip_is_reported() -> None:
     """Bytes that are no gzip behind a header that says so."""
     head = HEAD + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
     t = record([(0.0, head + chunk(b"data: plain text\n\n"))])
@@ -200,8 +200,8 @@ def test_damaged_gzip_is_told() -> None:
 
 
 @pytest.mark.parametrize("coding", [b"br", b"zstd"])
-def test_coding_that_nobody_asked_for(coding: bytes) -> None:
-    """An encoding that was not offered is told, not guessed at; the status is known all the same."""
+def test_unrequested_coding(coding: bytes) -> None:
+    """An encoding that was not offered is reported, not guessed; the status is known nevertheless."""
     t = record([(0.0, HEAD + b"content-encoding: " + coding + b"\r\n\r\n")])
     assert coding.decode() in t.broken
     assert (t.status, t.ending) == (200, Ending.BROKEN)
@@ -246,7 +246,7 @@ def test_strange_events_are_no_tokens(data: bytes) -> None:
     assert (t.events, t.broken) == (1, "")
 
 
-def test_other_bodies_are_kept_to_tell_who_wrote_them() -> None:
+def test_other_bodies_are_kept_to_identify_their_author() -> None:
     """The beginning of an error page."""
     t = record([(0.0, b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\n<center>!")])
     assert (t.status, t.body, t.is_event_stream) == (404, "<center>!", False)

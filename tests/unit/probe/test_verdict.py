@@ -1,4 +1,4 @@
-"""From timelines to verdicts: what was measured behind real proxies; nobody is blamed without proof."""
+"""From timelines to verdicts: what was measured behind real proxies; no hop is blamed without proof."""
 
 import random
 from dataclasses import replace
@@ -121,7 +121,7 @@ def test_whole_json_answer_is_buffered() -> None:
     assert (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom) == (Verdict.BUFFERED, Symptom.NOT_A_STREAM)
 
 
-# ---- nobody is blamed without proof ----------------------------------------------------------------------
+# ---- no hop is blamed without proof ----------------------------------------------------------------------
 
 
 def test_too_short_asks_for_more_then_gives_up() -> None:
@@ -245,7 +245,7 @@ def test_promised_gap() -> None:
 
 
 def test_what_holds_back_comes_before_what_is_late() -> None:
-    """A stored answer is late as well; its cause is told."""
+    """A buffered response is late as well; its cause is reported."""
     assert verdict(healthy([3.0] * 64, generation=1260.0), max_ttft=1.0, max_gap=0.1) is Verdict.BUFFERED
 
 
@@ -348,12 +348,12 @@ ENGINE_404 = b'{"error":{"message":"The model `x` does not exist.","type":"NotFo
     ],
 )
 def test_refusals(timeline: Timeline, expected: Verdict, symptom: Symptom) -> None:
-    """An HTTP error is told by its status and by who wrote it."""
+    """An HTTP error is judged by its status and by its author."""
     finding = judge(Attempt(timeline, with_key=True))
     assert (finding.verdict, finding.symptom) == (expected, symptom)
 
 
-def test_no_key_is_told_apart_from_a_wrong_one() -> None:
+def test_no_key_is_distinguished_from_a_wrong_one() -> None:
     """401 without a key: the remedy is another one."""
     assert judge(Attempt(answer(401, b"{}"))).symptom is Symptom.KEY_MISSING
 
@@ -416,5 +416,5 @@ def test_what_an_inner_hop_explains(outer: Verdict, inner: Verdict, expected: bo
 
 
 def test_unreadable_clock_changes_no_rule() -> None:
-    """The clock that was used is told, not judged."""
+    """The clock is reported, not judged."""
     assert verdict(replace(POD, clock="monotonic")) is Verdict.STREAMING

@@ -187,7 +187,7 @@ def test_other_answers_are_untouched(server: Server) -> None:
         ("/stubborn", FIRST + END),
     ],
 )
-def test_what_outlives_the_drain_is_told_so(
+def test_streams_that_outlive_the_drain_get_an_error(
     flag: Path, path: str, body: bytes, outside: bool, inside: bool
 ) -> None:
     """Whatever the engine does: an error event and [DONE], once, between two events, and the body is whole."""

@@ -1,4 +1,4 @@
-"""Which run decides, and what of a timeline is told."""
+"""Which run decides, and which numbers of a timeline are reported."""
 
 import re
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_workload_that_is_not_up_does_not_stream() -> None:
     assert exit_code(Reason.IMAGE_NOT_PULLED) == 1
 
 
-def test_evidence_and_remedy_are_told_apart() -> None:
+def test_evidence_and_remedy_are_separated() -> None:
     """The message of the operator's status has both in one line."""
     gathered = report(result(V.BUFFERED, message="64 tokens. In 1 read. Remedy: turn it off. Then on"))
     assert (gathered.evidence, gathered.remedy) == ("64 tokens. In 1 read", "turn it off. Then on")
@@ -76,7 +76,7 @@ def test_a_hop_without_an_answer_has_no_numbers() -> None:
 
 
 def test_the_page_has_every_verdict_with_its_exit_code() -> None:
-    """docs/probe.md tells pipelines the truth, also of a verdict that comes later."""
+    """docs/probe.md has the exit code of every verdict."""
     page = (Path(__file__).parents[3] / "docs" / "probe.md").read_text()
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (\d) \|", page, re.MULTILINE)
     codes = {name: int(code) for names, code in rows for name in re.findall(r"`(\w+)`", names)}

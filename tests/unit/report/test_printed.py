@@ -29,7 +29,7 @@ def printed(printable: Report, encoding: str = "utf-8") -> str:
     return raw.getvalue().decode(encoding)
 
 
-def test_text_says_verdict_evidence_remedy_then_the_hops() -> None:
+def test_text_has_verdict_evidence_remedy_then_the_hops() -> None:
     """The first lines are for people in a hurry."""
     lines = printed(report(result(V.BUFFERED, STORED, inner=FINE))).splitlines()
     assert lines[:3] == ["Buffered: URL: Buffered it is", "Remedy: do something", ""]
@@ -37,7 +37,7 @@ def test_text_says_verdict_evidence_remedy_then_the_hops() -> None:
 
 
 def test_the_proxy_is_named_where_there_is_a_fault() -> None:
-    """Who it seems to be: beside the evidence, in every form; a healthy path accuses nobody."""
+    """The proxy is named beside the evidence, in every form; not on a path that streams."""
     bad = report(result(V.BUFFERED, STORED, proxy="nginx"))
     fine = report(result(V.STREAMING, proxy="nginx"))
     assert (bad.fingerprint, bad.decisive.hops[0].fingerprint) == ("nginx", "nginx")
@@ -84,7 +84,7 @@ def test_junit_has_a_case_for_each_hop_and_run() -> None:
     assert suite[0][0].text == "Remedy: do something"
 
 
-def test_junit_holds_whatever_a_server_said() -> None:
+def test_junit_holds_any_text_of_a_server() -> None:
     """Control characters that XML cannot hold are replaced."""
     page = report(result(V.UPSTREAM_ERROR, None, message=NASTY))
     hop = page.runs[0].hops[0].model_copy(update={"evidence": NASTY})
@@ -115,7 +115,7 @@ def test_html_is_one_file_with_a_picture_of_each_hop() -> None:
     assert page.count('class="plot"') == 2
 
 
-def test_html_escapes_what_a_server_said() -> None:
+def test_html_escapes_text_of_a_server() -> None:
     """An error page becomes text, never markup."""
     page = html.document(report(result(V.UPSTREAM_ERROR, None, message=NASTY)))
     assert "<script" not in page

@@ -1,4 +1,4 @@
-"""What ingress-nginx is told, letter by letter: a value with a unit would be replaced without a word."""
+"""The annotations of ingress-nginx, literally: a value with a unit would be replaced silently."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_the_users_body_size_is_kept() -> None:
 
 
 def test_an_unknown_edge_gets_the_users_annotations_alone() -> None:
-    """Portable fields only: annotations that nobody reads would promise what they do not keep."""
+    """Portable fields only: annotations that no controller reads would be misleading."""
     given = {"haproxy-ingress.github.io/timeout-server": "3600s"}
 
     assert given == annotations(Edge("generic"), given)
