@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.cluster import cache, packages, rootfs, steps
+from tests.cluster import cache, command, packages, rootfs, steps
 
 ROOT = Path(__file__).resolve().parent.parent
 READER = ("python3", "make", "git", "ca-certificates")
@@ -69,18 +69,15 @@ def main() -> int:
     )
     parser.add_argument("--again", action="store_true", help="also where an unchanged rehearsal has passed")
     options = parser.parse_args()
-    try:
+
+    def rehearse_all() -> None:
         for release in options.release or rootfs.RELEASES:
             if options.commands is None:
                 without_cluster(release, again=options.again)
             else:
                 rehearse(release, tuple(options.commands) or COMMANDS, shared_go=False)
-    except steps.Failure as failure:
-        steps.say(f"rehearsal: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    return command.run(rehearse_all, failed="rehearsal", interrupted="interrupted; nothing of it is kept")
 
 
 def without_cluster(release: str, *, again: bool = False) -> None:
@@ -110,11 +107,11 @@ def rehearse(release: str, commands: tuple[str, ...], *, shared_go: bool) -> Non
         if shared_go:
             for name, place in (("GOMODCACHE", "var/go-modules"), ("GOCACHE", "var/go-build")):
                 binds[Path(steps.output(["go", "env", name]).strip())] = place
-        for command in commands:
-            log = cache.log(f"rehearsal-{release}-{command.split('.')[-1].replace(' ', '-')}")
-            with steps.step(f"Debian {release}: {command}"):
+        for line in commands:
+            log = cache.log(f"rehearsal-{release}-{line.split('.')[-1].replace(' ', '-')}")
+            with steps.step(f"Debian {release}: {line}"):
                 try:
-                    steps.run(_inside(root, binds, command, shared_go), log)
+                    steps.run(_inside(root, binds, line, shared_go), log)
                 except steps.Failure as failure:
                     kept = _keep_logs(root, release)
                     raise steps.Failure(failure.what, where=kept, remedy=failure.remedy) from failure

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.cluster import cache, packages, steps
+from tests.cluster import cache, command, packages, steps
 from tests.cluster.programs import listed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,14 +25,7 @@ NEEDED = (3, 11)
 
 def main() -> int:
     """Make or reuse .venv; 1 with one sentence when it cannot be made."""
-    try:
-        make()
-    except steps.Failure as failure:
-        steps.say(f"venv: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return command.run(make, failed="venv", interrupted="interrupted; `make venv` goes on from here")
 
 
 def make() -> None:

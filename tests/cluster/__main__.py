@@ -8,24 +8,17 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import archive, cache, images, kind, lifecycle, steps, tools
-
-INTERRUPTED = 130
+from . import archive, cache, command, images, kind, lifecycle, steps, tools
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     options = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], None] = options.run
-    try:
-        command(options)
-    except steps.Failure as failure:
-        steps.say(f"error: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        steps.say("interrupted; what was finished is kept, call it again to go on")
-        return INTERRUPTED
-    return 0
+    return command.run(
+        lambda: options.run(options),
+        failed="error",
+        interrupted="interrupted; what was finished is kept, call it again to go on",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,9 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(run=run)
-        return command
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(run=run)
+        return added
 
     up = add("up", lambda given: lifecycle.up(given.images), "create the cluster, or bring it up to date")
     up.add_argument(

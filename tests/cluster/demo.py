@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import cache, images, kind, steps, tools
+from . import cache, command, images, kind, lifecycle, steps, tools
 from .programs import listed
 from .versions import IMAGES
 
@@ -36,28 +36,26 @@ QUESTION = "Count from one upwards, one number a line."
 
 def main() -> int:
     """Run the whole story; 1 with a way out when a step fails, 130 when interrupted."""
-    try:
-        start = time.monotonic()
-        _cluster()
-        _operator()
-        _endpoint()
-        _show()
-        _stream()
-        _farewell(time.monotonic() - start)
-    except steps.Failure as failure:
-        steps.say(f"\nthe demo stopped: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        steps.say("\nstopped; `make demo` goes on from here, `make clean` removes everything")
-        return 130
-    return 0
+    return command.run(
+        _tell,
+        failed="\nthe demo stopped",
+        interrupted="\nstopped; `make demo` goes on from here, `make clean` removes everything",
+    )
+
+
+def _tell() -> None:
+    start = time.monotonic()
+    _cluster()
+    _operator()
+    _endpoint()
+    _show()
+    _stream()
+    _farewell(time.monotonic() - start)
 
 
 def _cluster() -> None:
     """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
-    done = subprocess.run([sys.executable, "-m", "tests.cluster", "up"], cwd=ROOT, check=False)
-    if done.returncode != 0:
-        raise steps.Failure("the cluster is not up, the reason is above")
+    lifecycle.up()
     images.load("operator")
     images.load("vllm")
 

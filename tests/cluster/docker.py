@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from . import cache, packages, steps
@@ -54,17 +55,26 @@ def _start() -> None:
             "--default-runtime",
             "lesscaps",
         ]
-    with cache.log("dockerd").open("ab") as log:
-        # A session of its own: the engine outlives this command and the terminal's Ctrl-C.
-        process = subprocess.Popen(
-            listed(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
-        )
-    PID_FILE.write_text(f"{process.pid}\n")
+    pid = _own_pid()  # one that was starting when an earlier call was interrupted
+    if pid is None:
+        with cache.log("dockerd").open("ab") as log:
+            # A session of its own: the engine outlives this command and the terminal's Ctrl-C.
+            process = subprocess.Popen(
+                listed(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+        pid = process.pid
+        PID_FILE.write_text(f"{pid}\n")
     deadline = time.monotonic() + START_SECONDS
     while not running():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if not _alive(pid) or time.monotonic() > deadline:
             PID_FILE.unlink(missing_ok=True)
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             raise steps.Failure("dockerd did not start", where=LOG)
         time.sleep(0.2)
 

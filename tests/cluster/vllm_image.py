@@ -65,8 +65,8 @@ def _installed(version: str = "") -> Path:
     # torch's CUDA build is given empty libraries to link against.
     packages.require("gcc", "readelf", "nm", "strip", about="a compiler", with_packages=("libc6-dev",))
     python = REPO / ".venv" / "bin" / "python"  # it has uv, which installs a gigabyte in seconds
-    code = "import sys; from tests.engines.vllm.installed import ensure; print(ensure(*sys.argv[1:]))"
-    argv = [python if python.exists() else sys.executable, "-c", code, *([version] if version else [])]
+    installed = [python if python.exists() else sys.executable, "-m", "tests.engines.vllm.installed"]
+    argv = [*installed, *([version] if version else [])]
     with steps.step("install vLLM for CPU (about 30 s, once)"):
         log = cache.log("vllm-install")
         remedy = "`make venv` installs uv; PyPI must be reachable"

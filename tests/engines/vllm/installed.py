@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from .install import HERE, HOST, install
+from .install import HERE, HOST, InstallError, install
 
 INGREDIENTS = ("requirements.lock", "install.py", "stubs.py", "model.py", "launch.sh")
 FLAGS = ("--load-format", "dummy", "--dtype", "bfloat16", "--enforce-eager")
@@ -42,3 +42,10 @@ def launch() -> tuple[list[str], dict[str, str]]:
     target = ensure()
     command = [str(target / "bin" / "vllm"), "serve", str(target / "model"), *FLAGS]
     return command, {"VLLM_PYTHON": sys.executable}
+
+
+if __name__ == "__main__":
+    try:
+        print(ensure(*sys.argv[1:]))
+    except InstallError as error:
+        sys.exit(str(error))

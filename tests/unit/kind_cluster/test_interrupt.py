@@ -1,0 +1,181 @@
+"""Ctrl-C in a step ends it with a sentence and nothing left behind; the same command goes on afterwards."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import tools
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = """
+import os, sys
+os.geteuid = lambda: 0  # no step of this file does anything that needs root
+from tests.cluster import command, {module}
+sys.exit(command.run(lambda: {call}, failed="error", interrupted="interrupted"))
+"""
+WAITS = '#!/bin/sh\necho $$ >> "$STARTED"\nexec sleep 600\n'
+"""A program in the middle of its work."""
+WORKS = '#!/bin/sh\nwhile [ $# -gt 0 ]; do if [ "$1" = -o ]; then : > "$2"; fi; shift; done\n'
+"""The same, done at once; like `go build` it writes the file after -o."""
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A step, and the program that it waits for."""
+
+    module: str
+    call: str
+    program: str
+    build: str = ""
+    """The Go build that holds the program; none if it is looked up on PATH."""
+
+
+PHASES = (
+    Phase("tools", "tools.build('helm')", "go"),
+    Phase("tools", "tools.source('helm', 'helm.sh/helm/v4')", "go"),
+    Phase("packages", "packages.install(('jq',), 'a test')", "apt-get"),
+    Phase("docker", "docker.running()", "docker"),
+    Phase("kind", "kind._create('')", "kind", build="node"),
+    Phase("demo", "demo._endpoint()", "kubectl", build="apiserver"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("bin", "cache/state", "cache/tools"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def place(folder: Path, name: str, text: str, build: str = "") -> None:
+    """Put a program on PATH, or where its Go build would have left it."""
+    parent = folder / "bin"
+    if build:
+        parent = folder / "cache" / "tools" / f"{build}-{tools.BUILDS[build].digest}"
+        parent.mkdir(exist_ok=True)
+    path = parent / name
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def started(folder: Path, module: str, call: str) -> subprocess.Popen[str]:
+    """The step as a process group of its own, as a shell starts it."""
+    environment = os.environ | {
+        "STREAMING_CACHE": str(folder / "cache"),
+        "STARTED": str(folder / "started"),
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(module=module, call=call)],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def pids(folder: Path) -> list[int]:
+    """The programs that have been started, oldest first."""
+    path = folder / "started"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def interrupted(folder: Path, module: str, call: str) -> tuple[int, str]:
+    """Ctrl-C while the step's program works, as a terminal sends it; exit code and last line."""
+    process = started(folder, module, call)
+    before = len(pids(folder))
+    eventually(lambda: len(pids(folder)) > before or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    _, text = process.communicate(timeout=SECONDS)
+    assert "Traceback" not in text
+    return process.returncode, text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.call.partition("(")[0])
+def test_ctrl_c_ends_a_step_with_one_sentence(folder: Path, phase: Phase) -> None:
+    """Exit code 130, no traceback, and the program that the step waited for is gone."""
+    place(folder, phase.program, WAITS, phase.build)
+    assert interrupted(folder, phase.module, phase.call) == (130, "interrupted")
+    eventually(lambda: not any(alive(pid) for pid in pids(folder)))
+
+
+def test_an_interrupted_build_is_made_by_the_next_call(folder: Path) -> None:
+    """What was half-made does not stand in its way."""
+    place(folder, "go", WAITS)
+    interrupted(folder, "tools", "tools.build('helm')")
+    place(folder, "go", WORKS)
+    again = started(folder, "tools", "tools.build('helm')")
+    _, text = again.communicate(timeout=SECONDS)
+    assert again.returncode == 0, text
+    made = folder / "cache" / "tools" / f"helm-{tools.BUILDS['helm'].digest}" / "helm"
+    assert made.exists()
+
+
+def test_who_waits_for_another_process_can_be_interrupted(folder: Path) -> None:
+    """The lock is the other's; who waits for it leaves it alone."""
+    place(folder, "go", WAITS)
+    working = started(folder, "tools", "tools.build('helm')")
+    eventually(lambda: len(pids(folder)) == 1)
+    waiting = started(folder, "tools", "tools.build('helm')")
+    assert waiting.stderr is not None
+    assert waiting.stderr.readline() == "    waiting: another process is at work on tools-helm\n"
+    os.killpg(waiting.pid, signal.SIGINT)
+    assert (waiting.wait(SECONDS), waiting.stderr.read()) == (130, "interrupted\n")
+    assert working.poll() is None
+    os.killpg(working.pid, signal.SIGINT)
+    working.communicate(timeout=SECONDS)
+
+
+def test_an_engine_that_was_starting_at_ctrl_c_is_not_started_twice(folder: Path) -> None:
+    """It goes on starting; the next call waits for it, and knows it for ours."""
+    place(folder, "docker", '#!/bin/sh\ntest -e "$STARTED.answers"\n')
+    place(folder, "dockerd", '#!/bin/sh\necho $$ >> "$STARTED"\nwhile :; do sleep 0.1; done\n')
+    assert interrupted(folder, "docker", "docker.ensure()") == (130, "interrupted")
+    again = started(folder, "docker", "docker.ensure()")
+    assert again.stderr is not None
+    assert again.stderr.readline() == "==> start dockerd\n"
+    (folder / "started.answers").touch()
+    again.communicate(timeout=SECONDS)
+    engine, *others = pids(folder)
+    try:
+        assert (again.returncode, others, alive(engine)) == (0, [], True)
+        assert (folder / "cache/state/dockerd.pid").read_text() == f"{engine}\n"
+    finally:
+        os.kill(engine, signal.SIGKILL)
+
+
+def test_an_unforeseen_error_is_a_sentence_with_its_log(folder: Path) -> None:
+    """What nobody foresaw ends as a failure as well: what it was, and where its traceback is."""
+    failing = started(folder, "cache", "1 / 0")
+    _, text = failing.communicate(timeout=SECONDS)
+    log = folder / "cache" / "logs" / "unforeseen.log"
+    assert failing.returncode == 1
+    assert text == (
+        "error: ZeroDivisionError: division by zero\n"
+        f"    details: {log}\n"
+        "    what to do: try again; if it comes back, report it with this file\n"
+    )
+    assert "Traceback" in log.read_text()
