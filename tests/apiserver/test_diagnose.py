@@ -66,10 +66,10 @@ class World:
     async def diagnose(self, *words: str, **environment: str) -> Result:
         """`streamctl diagnose chat`, in a thread: it has an event loop of its own."""
         typed = ["diagnose", "chat", "-n", self.endpoint.namespace, "--kubeconfig", str(self.kubeconfig)]
-        found = await asyncio.to_thread(CliRunner().invoke, main, [*typed, *words], env=environment)
-        assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-        assert KEY not in found.output
-        return found
+        result = await asyncio.to_thread(CliRunner().invoke, main, [*typed, *words], env=environment)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert KEY not in result.output
+        return result
 
     def not_ready(self, **container: Any) -> None:
         """What a kubelet tells of a pod that does not come up."""
@@ -191,15 +191,15 @@ def _played(plane: ControlPlane, deployment: dict[str, Any], node: str) -> dict[
 async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningEngine) -> None:
     """Pod and Service through the API server, with the Secret's key; the route where --via says; the children."""
     with Proxy(engine.port, proxies.healthy) as edge:
-        told = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
-    found = json.loads(told.stdout)
-    assert (told.exit_code, found["verdict"]) == (0, "Streaming"), told.output
-    hops = found["runs"][0]["hops"]
+        result = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["verdict"]) == (0, "Streaming"), result.output
+    hops = report["runs"][0]["hops"]
     assert [hop["hop"] for hop in hops] == ["Exposure", "Service", "Pod"]
     assert {hop["verdict"] for hop in hops} == {"Streaming"}
     assert ["not judged" in hop["note"] for hop in hops] == [False, True, True]
     assert b"Host: chat." in edge.requests[0]
-    states = {f"{child['kind']}/{child['name']}": child["state"] for child in found["children"]}
+    states = {f"{child['kind']}/{child['name']}": child["state"] for child in report["children"]}
     assert (
         states["Deployment/chat"],
         states["Ingress/chat"],
@@ -210,18 +210,18 @@ async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningE
 async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) -> None:
     """The pod streams, the route does not: the route is at fault, with what to set there."""
     with Proxy(engine.port, proxies.store_and_forward) as edge:
-        told = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
-    found = json.loads(told.stdout)
-    assert (told.exit_code, found["verdict"], found["hop"]) == (1, "Buffered", "Exposure")
-    assert "ingress-nginx" in found["remedy"]
+        result = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["verdict"], report["hop"]) == (1, "Buffered", "Exposure")
+    assert "ingress-nginx" in report["remedy"]
 
 
 async def test_an_unreachable_edge_is_exit_code_4(world: World) -> None:
     """The pod still streams, and says so."""
-    told = await world.diagnose("--via", f"127.0.0.1:{free_port()}", "--output", "json")
-    found = json.loads(told.stdout)
-    assert (told.exit_code, found["verdict"]) == (4, "Unreachable")
-    assert {hop["hop"]: hop["verdict"] for hop in found["runs"][0]["hops"] if hop["hop"] != "Exposure"} == {
+    result = await world.diagnose("--via", f"127.0.0.1:{free_port()}", "--output", "json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["verdict"]) == (4, "Unreachable")
+    assert {hop["hop"]: hop["verdict"] for hop in report["runs"][0]["hops"] if hop["hop"] != "Exposure"} == {
         "Pod": "Streaming",
         "Service": "Streaming",
     }
@@ -230,10 +230,12 @@ async def test_an_unreachable_edge_is_exit_code_4(world: World) -> None:
 async def test_a_pod_that_is_not_ready_is_reported_without_a_request(world: World) -> None:
     """The kubelet's waiting reason, translated; no request is sent anywhere."""
     world.not_ready(state={"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
-    told = await world.diagnose()
-    assert (told.exit_code, told.stdout.startswith("ImageNotPulled: image none: ")) == (1, True), told.output
-    assert "Remedy: Check engine.image" in told.stdout
-    assert f"Pod/{world.pod['metadata']['name']}" in told.stdout
+    result = await world.diagnose()
+    assert (result.exit_code, result.stdout.startswith("ImageNotPulled: image none: ")) == (1, True), (
+        result.output
+    )
+    assert "Remedy: Check engine.image" in result.stdout
+    assert f"Pod/{world.pod['metadata']['name']}" in result.stdout
 
 
 async def test_with_few_rights_it_reports_what_it_may_not_do(
@@ -247,12 +249,12 @@ async def test_with_few_rights_it_reports_what_it_may_not_do(
     assert "--api-key-env" in keyless.stdout
     with Proxy(engine.port, proxies.healthy) as edge:
         via = ("--via", f"127.0.0.1:{edge.port}", "--api-key-env", "K", "--output", "json")
-        told = await world.diagnose(*via, K=KEY)
-    found = json.loads(told.stdout)
-    assert (told.exit_code, [hop["hop"] for hop in found["runs"][0]["hops"]]) == (0, ["Exposure"]), (
-        told.output
+        result = await world.diagnose(*via, K=KEY)
+    report = json.loads(result.stdout)
+    assert (result.exit_code, [hop["hop"] for hop in report["runs"][0]["hops"]]) == (0, ["Exposure"]), (
+        result.output
     )
-    details = {f"{child['kind']}/{child['name']}": child for child in found["children"]}
+    details = {f"{child['kind']}/{child['name']}": child for child in report["children"]}
     assert "not allowed" in details["Hop/Pod"]["detail"]
     assert "ingressclasses" in details["Rights/yours"]["state"]
 
@@ -262,21 +264,23 @@ async def test_without_an_exposure_the_service_judges(world: World, tmp_path: Pa
     body = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndpoint"}
     metadata = {"name": "chat", "namespace": world.endpoint.namespace}
     world.plane.patch({**body, "metadata": metadata}, {"spec": {"exposure": None}})
-    told = await world.diagnose("--output", "json")
-    found = json.loads(told.stdout)
-    assert (told.exit_code, found["hop"]) == (0, "Service"), told.output
-    assert [hop["hop"] for hop in found["runs"][0]["hops"]] == ["Service", "Pod"]
+    result = await world.diagnose("--output", "json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["hop"]) == (0, "Service"), result.output
+    assert [hop["hop"] for hop in report["runs"][0]["hops"]] == ["Service", "Pod"]
     world.kubeconfig = as_service_account(world.plane, world.endpoint.namespace, tmp_path, RULES)
-    told = await world.diagnose("--api-key-env", "K", K=KEY)
-    assert (told.exit_code, "pods/portforward" in told.stdout) == (4, True), told.output
+    result = await world.diagnose("--api-key-env", "K", K=KEY)
+    assert (result.exit_code, "pods/portforward" in result.stdout) == (4, True), result.output
 
 
 async def test_unknown_names_are_reported_with_those_that_exist(world: World) -> None:
     """Usage: exit code 2, one sentence."""
     words = ["diagnose", "chta", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig)]
-    told = await asyncio.to_thread(CliRunner().invoke, main, words)
-    assert told.exit_code == 2
-    assert f"no StreamingEndpoint chta in namespace {world.endpoint.namespace}: there are chat" in told.stderr
+    result = await asyncio.to_thread(CliRunner().invoke, main, words)
+    assert result.exit_code == 2
+    assert (
+        f"no StreamingEndpoint chta in namespace {world.endpoint.namespace}: there are chat" in result.stderr
+    )
 
 
 async def test_names_are_completed(world: World) -> None:
@@ -286,6 +290,24 @@ async def test_names_are_completed(world: World) -> None:
     assert await asyncio.to_thread(complete_for_kubectl, main, ["diagnose", "--kubeconfig", "/no", ""]) == [
         ":4"
     ]
+
+
+async def test_a_closed_pipe_and_a_closed_tunnel_leave_no_traceback(
+    world: World, engine: RunningEngine
+) -> None:
+    """`| grep -q` stops reading: the exit code is the verdict's, and standard error is empty."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = ["diagnose", "chat", "-n", world.endpoint.namespace, "--kubeconfig", str(world.kubeconfig)]
+    with Proxy(engine.port, proxies.healthy) as edge, os.fdopen(writing, "wb") as out:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "streaming_operator", *words, "--via", f"127.0.0.1:{edge.port}"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 async def test_as_a_kubectl_plugin(world: World, engine: RunningEngine, kubectl: Path) -> None:

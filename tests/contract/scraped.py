@@ -23,17 +23,17 @@ class Family:
 
 def families(text: str) -> dict[str, str]:
     """Name -> `name type labels buckets`, for vLLM's own and the http ones; `_created` are left out."""
-    found: dict[str, Family] = {}
+    by_name: dict[str, Family] = {}
     for family in text_string_to_metric_families(text):
         if not family.name.startswith(OURS) or family.name.endswith("_created"):
             continue
-        entry = found.setdefault(family.name, Family(family.type))
+        entry = by_name.setdefault(family.name, Family(family.type))
         for sample in family.samples:
             entry.labels |= set(sample.labels) - {"le"}
             bucket = sample.labels.get("le")
             if bucket is not None and bucket not in entry.buckets:
                 entry.buckets.append(bucket)
-    return {name: family.line(name) for name, family in found.items()}
+    return {name: family.line(name) for name, family in by_name.items()}
 
 
 def value(text: str, name: str, **labels: str) -> float:

@@ -26,5 +26,5 @@ class Mark:
 
 
 def _note(line: str) -> None:
-    with Path(os.environ["SEEN_SCOPES"]).open("a") as seen:
-        seen.write(line)
+    with Path(os.environ["SEEN_SCOPES"]).open("a") as scopes_file:
+        scopes_file.write(line)

@@ -47,8 +47,8 @@ MAIN = ["--enable-per-request-metrics", "--sse-keep-alive-interval", "1", "--max
 @pytest.fixture(scope="module", params=BOTH)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What the operator starts: a key, per-request metrics, keep-alive comments, a middleware; two places."""
-    seen = tmp_path_factory.mktemp("seen") / "scopes"
-    env = {"VLLM_API_KEY": KEY, "PYTHONPATH": str(here()), "SEEN_SCOPES": str(seen)}
+    scopes_file = tmp_path_factory.mktemp("seen") / "scopes"
+    env = {"VLLM_API_KEY": KEY, "PYTHONPATH": str(here()), "SEEN_SCOPES": str(scopes_file)}
     yield from served(request.param, [*MAIN, "--middleware", "seen.Mark", "--max-model-len", "16384"], env)
 
 
@@ -65,9 +65,9 @@ def events(frames: list[bytes]) -> list[Any]:
     return [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]
 
 
-def kinds(found: list[Any]) -> list[str]:
+def kinds(received: list[Any]) -> list[str]:
     """The shapes in their order, each once: a late server puts several tokens into one event."""
-    return [kind for kind, _ in itertools.groupby(shape(event) for event in found)]
+    return [kind for kind, _ in itertools.groupby(shape(event) for event in received)]
 
 
 def stream(server: Server, path: str, **changes: Any) -> list[Any]:
@@ -93,13 +93,13 @@ def test_stream_headers(server: Server) -> None:
 
 def test_chat_stream(server: Server) -> None:
     """Role, the tokens, the last one with its reason, usage with timings, [DONE]; a frame each."""
-    found = stream(server, CHAT)
-    assert kinds(found) == [shapes.ROLE, shapes.CONTENT, shapes.LAST, shapes.ENDING]
-    assert len(found) <= TOKENS + 2
-    assert found[-1]["usage"]["completion_tokens"] == TOKENS
-    assert found[-2]["choices"][0]["finish_reason"] == "length"
-    assert {event["object"] for event in found} == {"chat.completion.chunk"}
-    assert len({(event["id"], event["created"]) for event in found}) == 1
+    received = stream(server, CHAT)
+    assert kinds(received) == [shapes.ROLE, shapes.CONTENT, shapes.LAST, shapes.ENDING]
+    assert len(received) <= TOKENS + 2
+    assert received[-1]["usage"]["completion_tokens"] == TOKENS
+    assert received[-2]["choices"][0]["finish_reason"] == "length"
+    assert {event["object"] for event in received} == {"chat.completion.chunk"}
+    assert len({(event["id"], event["created"]) for event in received}) == 1
 
 
 def test_bytes_of_a_token(server: Server) -> None:
@@ -121,11 +121,11 @@ def test_running_usage(server: Server) -> None:
     """`continuous_usage_stats` counts the tokens on every chunk, from nought on the role chunk."""
     options = {"include_usage": True, "continuous_usage_stats": True}
     with server.ask(CHAT, completion(stream=True, stream_options=options)) as answer:
-        found = events(list(answer.frames()))
+        received = events(list(answer.frames()))
     expected = [shapes.ROLE, shapes.CONTENT, shapes.LAST]
     usage = shapes.USAGE_ON_THE_WAY
-    assert kinds(found[:-1]) == [shapes.with_usage(chunk, usage) for chunk in expected]
-    counts = [event["usage"]["completion_tokens"] for event in found]
+    assert kinds(received[:-1]) == [shapes.with_usage(chunk, usage) for chunk in expected]
+    counts = [event["usage"]["completion_tokens"] for event in received]
     assert (counts[0], counts[-2:]) == (0, [TOKENS, TOKENS])
     assert counts[:-1] == sorted(set(counts))
 
@@ -142,17 +142,17 @@ def test_stream_interval(server: Server) -> None:
 
 def test_text_stream(server: Server) -> None:
     """/v1/completions has no role chunk and the same ending."""
-    found = stream(server, TEXT)
-    assert kinds(found) == [shapes.TEXT, shapes.TEXT_LAST, shapes.ENDING]
-    assert {event["object"] for event in found} == {"text_completion"}
+    received = stream(server, TEXT)
+    assert kinds(received) == [shapes.TEXT, shapes.TEXT_LAST, shapes.ENDING]
+    assert {event["object"] for event in received} == {"text_completion"}
 
 
 def test_text_running_usage(server: Server) -> None:
     """Running usage of /v1/completions lacks the details that chat has."""
     options = {"include_usage": True, "continuous_usage_stats": True}
     with server.ask(TEXT, completion(stream=True, stream_options=options)) as answer:
-        found = events(list(answer.frames()))
-    assert shape(found[0]) == shapes.with_usage(shapes.TEXT, shapes.USAGE)
+        received = events(list(answer.frames()))
+    assert shape(received[0]) == shapes.with_usage(shapes.TEXT, shapes.USAGE)
 
 
 def test_responses_stream(server: Server) -> None:
@@ -161,13 +161,17 @@ def test_responses_stream(server: Server) -> None:
         frames = list(answer.frames())
     assert all(frame.startswith(b"event: ") and frame.count(b"\n\n") == 1 for frame in frames)
     named = [frame.removesuffix(b"\n\n").split(b"\ndata: ") for frame in frames]
-    found = [json.loads(data) for _, data in named]
-    assert [name.removeprefix(b"event: ").decode() for name, _ in named] == [event["type"] for event in found]
-    assert [kind for kind, _ in itertools.groupby(event["type"] for event in found)] == list(shapes.RESPONSES)
-    assert [shape(event) for event in found] == [shapes.RESPONSES[event["type"]] for event in found]
-    assert [event["sequence_number"] for event in found] == [*range(len(found))]
-    said = "".join(event.get("delta", "") for event in found)
-    ended = found[-1]["response"]
+    received = [json.loads(data) for _, data in named]
+    assert [name.removeprefix(b"event: ").decode() for name, _ in named] == [
+        event["type"] for event in received
+    ]
+    assert [kind for kind, _ in itertools.groupby(event["type"] for event in received)] == list(
+        shapes.RESPONSES
+    )
+    assert [shape(event) for event in received] == [shapes.RESPONSES[event["type"]] for event in received]
+    assert [event["sequence_number"] for event in received] == [*range(len(received))]
+    said = "".join(event.get("delta", "") for event in received)
+    ended = received[-1]["response"]
     assert ended["output"][0]["content"][0]["text"] == said
     assert (ended["status"], ended["usage"]["output_tokens"]) == ("incomplete", TOKENS)
 
@@ -203,9 +207,9 @@ async def test_probe_measures_each_api(server: Server, api: Api) -> None:
 
 def test_timings_of_one_token(server: Server) -> None:
     """One token has no mean time between tokens."""
-    found = stream(server, CHAT, max_tokens=1)
-    assert [shape(event) for event in found[:2]] == [shapes.ROLE, shapes.LAST]
-    assert shape(found[-1]["metrics"]) == shapes.TIMINGS_OF_ONE
+    received = stream(server, CHAT, max_tokens=1)
+    assert [shape(event) for event in received[:2]] == [shapes.ROLE, shapes.LAST]
+    assert shape(received[-1]["metrics"]) == shapes.TIMINGS_OF_ONE
 
 
 @pytest.mark.parametrize(("path", "expected"), [(CHAT, shapes.WHOLE_CHAT), (TEXT, shapes.WHOLE_TEXT)])
@@ -313,10 +317,10 @@ def test_middleware_is_outermost(server: Server) -> None:
     with server.ask("/v1/refused", headers={}) as answer:
         assert (answer.status, answer.header("x-marked")) == (401, "1")
     environment = Path(f"/proc/{server.engine.pid}/environ").read_bytes().split(b"\0")
-    (seen,) = (
+    (scopes_file,) = (
         entry.removeprefix(b"SEEN_SCOPES=") for entry in environment if entry.startswith(b"SEEN_SCOPES=")
     )
-    scopes = Path(seen.decode()).read_text().splitlines()
+    scopes = Path(scopes_file.decode()).read_text().splitlines()
     assert "lifespan" in {scope.strip() for scope in scopes}
     assert "http /v1/refused" in scopes
 
@@ -325,10 +329,10 @@ def test_metrics(server: Server) -> None:
     """Families, labels, buckets: the real server has the whole table, the double a part of it, all alike."""
     stream(server, CHAT)
     table = set((here() / "metrics.txt").read_text().splitlines()[1:])
-    found = set(families(server.metrics()).values())
-    assert found - table == set()
+    received = set(families(server.metrics()).values())
+    assert received - table == set()
     if server.kind == "vllm":
-        assert table - found == set()
+        assert table - received == set()
 
 
 def test_refused_requests_are_not_counted(server: Server) -> None:
@@ -348,12 +352,12 @@ def test_sigterm_aborts_streams(server: Server) -> None:
     """
     engine = server.engine
     with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
-        found = stopped_stream(server, answer)
-    told = events(found) if found[-1] == DONE else []
-    if server.kind == "vllm" and (not told or "error" in told[-1]):
+        received = stopped_stream(server, answer)
+    parsed = events(received) if received[-1] == DONE else []
+    if server.kind == "vllm" and (not parsed or "error" in parsed[-1]):
         assert engine.wait() == 0
         return
-    last, ending = told[-2:]
+    last, ending = parsed[-2:]
     assert [shape(last), shape(ending)] == [shapes.LAST, shapes.ENDING]
     assert last["choices"][0]["finish_reason"] == "abort"
     assert engine.wait() == 0
@@ -371,15 +375,15 @@ def test_double_can_lose_the_abort() -> None:
 
 def stopped_stream(server: Server, answer: Exchange) -> list[bytes]:
     """The events of a stream whose server gets SIGTERM, until its end or five comments without an event."""
-    frames, found, silent = answer.frames(), [], 0
-    found += [next(frames) for _ in range(4)]  # two tokens, so that there is a mean time between them
+    frames, received, silent = answer.frames(), [], 0
+    received += [next(frames) for _ in range(4)]  # two tokens, so that there is a mean time between them
     server.engine.signal(signal.SIGTERM)
     for frame in frames:
         silent = silent + 1 if frame == KEEP_ALIVE else 0
         if silent == 5:
             break
-        found += [] if silent else [frame]
-    return found
+        received += [] if silent else [frame]
+    return received
 
 
 def test_sigterm_while_loading_is_swallowed(draining: Server) -> None:
@@ -402,9 +406,9 @@ def test_drain(draining: Server) -> None:
         until(lambda: refused(engine.port))
         with Exchange(engine.port, "GET", "/health") as health:
             assert health.status == 200
-        found = events(list(frames))
-    assert found[-2]["choices"][0]["finish_reason"] == "length"
-    assert "metrics" not in found[-1]
+        received = events(list(frames))
+    assert received[-2]["choices"][0]["finish_reason"] == "length"
+    assert "metrics" not in received[-1]
     assert engine.wait(120) == 0
 
 

@@ -83,15 +83,15 @@ class Stream:
     def end(self) -> tuple[str, str]:
         """How the stream says that it ended (the finish reason, or `error`), and its last event."""
         self._reader.join()
-        told = [line[6:].decode().strip() for line in self.events if line.startswith(b"data: ")]
-        return next(filter(None, map(_ending, reversed(told[:-1])))), told[-1]
+        parsed = [line[6:].decode().strip() for line in self.events if line.startswith(b"data: ")]
+        return next(filter(None, map(_ending, reversed(parsed[:-1])))), parsed[-1]
 
 
 def _ending(event: str) -> str | None:
     """What one event says of the end."""
-    found = json.loads(event)
-    reasons = [choice["finish_reason"] for choice in found.get("choices", []) if choice["finish_reason"]]
-    return "error" if "error" in found else next(iter(reasons), None)
+    fields = json.loads(event)
+    reasons = [choice["finish_reason"] for choice in fields.get("choices", []) if choice["finish_reason"]]
+    return "error" if "error" in fields else next(iter(reasons), None)
 
 
 @contextmanager

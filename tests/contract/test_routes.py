@@ -81,9 +81,9 @@ def test_it_makes_what_it_declares(route: Route) -> None:
 @ALL_ROUTES
 def test_it_serves_the_host_the_paths_and_the_service(route: Route) -> None:
     """All that was asked for leaves the cluster, through the endpoint's own Service."""
-    found = strings(rendered(route)["spec"])
+    values = strings(rendered(route)["spec"])
 
-    assert {"qwen.example.com", "/v1", "/tokenize", "qwen", str(SERVICE_PORT)} <= set(found)
+    assert {"qwen.example.com", "/v1", "/tokenize", "qwen", str(SERVICE_PORT)} <= set(values)
 
 
 @ALL_ROUTES

@@ -48,8 +48,8 @@ def main() -> int:
 
     with atheris.instrument_imports(include=INSTRUMENTED):
         from tests.fuzz.promise import hold
-    found = cache.ROOT / "fuzz" / "corpus"
-    for folder in (found, FINDINGS):
+    cached_corpus = cache.ROOT / "fuzz" / "corpus"
+    for folder in (cached_corpus, FINDINGS):
         folder.mkdir(parents=True, exist_ok=True)
     limits = [
         f"-max_total_time={os.environ.get('FUZZ_SECONDS', '60')}",
@@ -63,7 +63,7 @@ def main() -> int:
             "-print_final_stats=1",
             f"-artifact_prefix={FINDINGS}/",
             *sys.argv[1:],
-            str(found),
+            str(cached_corpus),
             str(HERE / "corpus"),
         ],
         hold,

@@ -4,7 +4,7 @@ What the parsers promise for any bytes in any pieces; `hold` raises AssertionErr
 * never an exception;
 * the same events and the same `Timeline`, but for the arrivals, however the bytes were cut into reads;
 * a verdict;
-* no more is kept than came, and what a server said is told in short lines that no terminal obeys.
+* no more is kept than came, and text from a server is kept in short lines without control characters.
 
 The first byte of an input says what it is and how it is cut, the rest is the stream.
 """
@@ -83,9 +83,9 @@ def _recorded(codec: Codec, pieces: Iterable[bytes]) -> Timeline:
 
 
 def _told(timeline: Timeline) -> dict[str, object]:
-    told = {f.name: getattr(timeline, f.name) for f in fields(timeline) if f.name not in _BY_READS}
-    told["broken"] = bool(timeline.broken)  # the parsers say it with what they have of a line
-    return told | {"arrivals": [(a.frame, a.kind) for a in timeline.arrivals]}
+    facts = {f.name: getattr(timeline, f.name) for f in fields(timeline) if f.name not in _BY_READS}
+    facts["broken"] = bool(timeline.broken)  # its text depends on how lines were split
+    return facts | {"arrivals": [(a.frame, a.kind) for a in timeline.arrivals]}
 
 
 def _pieces(stream: bytes, size: int) -> list[bytes]:

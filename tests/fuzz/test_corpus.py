@@ -1,4 +1,4 @@
-"""The fuzzer's seeds, and what found bugs before, on every run of the tests."""
+"""The fuzzer's seeds, and what revealed bugs before, on every run of the tests."""
 
 import zlib
 from pathlib import Path

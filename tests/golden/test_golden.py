@@ -31,4 +31,6 @@ def test_every_child_is_owned_by_its_endpoint(case: Case) -> None:
     """The garbage collector can delete all of them without the operator."""
     owners = [child["metadata"]["ownerReferences"] for child in case.children()]
 
-    assert [[case.endpoint().uid]] * len(owners) == [[owner["uid"] for owner in found] for found in owners]
+    assert [[case.endpoint().uid]] * len(owners) == [
+        [owner["uid"] for owner in references] for references in owners
+    ]

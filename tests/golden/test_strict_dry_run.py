@@ -32,11 +32,15 @@ def differing(sent: Any, stored: Any, path: str) -> list[str]:
     """Paths of the leaves that are not stored as they were sent."""
     if isinstance(sent, dict) and isinstance(stored, dict):
         return [
-            found
+            difference
             for key, value in sent.items()
-            for found in differing(value, stored.get(key), f"{path}.{key}")
+            for difference in differing(value, stored.get(key), f"{path}.{key}")
         ]
     if isinstance(sent, list) and isinstance(stored, list) and len(sent) == len(stored):
         pairs = enumerate(zip(sent, stored, strict=True))
-        return [found for index, (one, other) in pairs for found in differing(one, other, f"{path}[{index}]")]
+        return [
+            difference
+            for index, (one, other) in pairs
+            for difference in differing(one, other, f"{path}[{index}]")
+        ]
     return [] if sent == stored else [f"{path}: {sent!r} became {stored!r}"]
