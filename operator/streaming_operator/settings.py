@@ -5,10 +5,20 @@ The chart writes these variables. A wrong value is refused with its name and wha
 """
 
 import ipaddress
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import os
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic.dataclasses import dataclass
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 PREFIX = "STREAMING_OPERATOR_"
 
@@ -17,114 +27,131 @@ class WrongSetting(ValueError):
     """A variable whose value cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
+def _listed(value: Any) -> Any:
+    """The parts of a comma-separated text."""
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _network(text: str) -> str:
+    """A network as Python writes it; raises `ValueError` for anything else."""
+    return str(ipaddress.ip_network(text))
+
+
+def _service(text: str) -> str:
+    """The name of a Service with its namespace."""
+    if not all(text.partition("/")) or text.count("/") != 1:
+        raise ValueError("is written namespace/name")
+    return text
+
+
+def _without_nulls(value: Any) -> Any:
+    """Helm writes a value that is not set as null."""
+    return (
+        {key: inner for key, inner in value.items() if inner is not None}
+        if isinstance(value, dict)
+        else value
+    )
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1, le=1024)]
+Seconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_listed)]
+
+
+@dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid"),
+)
 class EdgeSetting:
     """One entry of the administrator's list: what stands behind a class and where it listens."""
 
     class_name: str | None = None
     gateway_class: str | None = None
     profile: Literal["ingress-nginx", "generic"] = "generic"
-    service: str | None = None
+    service: Annotated[str, AfterValidator(_service)] | None = None
     """`namespace/name` of the edge's Service."""
-    http_port: int = 80
-    https_port: int = 443
+    http_port: Port = 80
+    https_port: Port = 443
     annotations_prefix: str = "nginx.ingress.kubernetes.io"
 
+    @model_validator(mode="after")
+    def _has_one_class(self) -> Self:
+        if (self.class_name is None) == (self.gateway_class is None):
+            raise ValueError("each edge has exactly one of className, gatewayClass")
+        return self
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+
+class Settings(BaseSettings):
     """All settings, with the defaults of the chart."""
 
-    edges: tuple[EdgeSetting, ...] = ()
-    watch_namespaces: tuple[str, ...] = ()
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    edges: tuple[Annotated[EdgeSetting, BeforeValidator(_without_nulls)], ...] = ()
+    watch_namespaces: Names = ()
     """Empty: the whole cluster."""
     read_secrets: bool = True
     """Whether the service account may read the Secrets that apiKeySecretRef names."""
-    cluster_domain: str = "cluster.local"
-    http_port: int = 8080
+    cluster_domain: Annotated[str, Field(min_length=1)] = "cluster.local"
+    http_port: Port = 8080
     """Port of /livez, /readyz and /metrics."""
-    workers: int = 32
+    workers: Count = 32
     """Passes at once."""
-    connections: int = 32
+    connections: Count = 32
     """Connections to the API server."""
-    requests_per_second: float = 200.0
-    request_burst: int = 400
-    concurrent_probes: int = 16
+    requests_per_second: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 200.0
+    request_burst: Annotated[int, Field(ge=1, le=10_000_000)] = 400
+    concurrent_probes: Count = 16
     """Verifications at once."""
-    resync_seconds: float = 600.0
+    resync_seconds: Seconds = 600.0
     """Full comparison of an endpoint, from caches."""
-    roll_call_seconds: float = 180.0
-    """List of the endpoints' names, to find those whose deletion went unseen."""
+    roll_call_seconds: Seconds = 180.0
+    """List of the endpoints' names, to find those whose deletion was not seen."""
+    detailed_metrics: bool = False
+    """Durations of probes by bucket (histograms): 75 more series for each endpoint and hop."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
-    forbidden_addresses: tuple[str, ...] = field(default=())
+    forbidden_addresses: Networks = ()
     """Public networks (CIDR) that no host name may lead a probe to, e.g. the pods' own where they have such."""
-    allowed_addresses: tuple[str, ...] = field(default=())
+    allowed_addresses: Networks = ()
     """Private networks (CIDR) that a host name may lead a probe to, e.g. that of the load balancers."""
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: the environment is read where `from_environment` says so, and nowhere else."""
+        return (init_settings,)
+
+    @classmethod
+    def from_environment(cls) -> Self:
         """Read `STREAMING_OPERATOR_*`; raises `WrongSetting` naming the variable."""
-        known = cls.__dataclass_fields__
-        values: dict[str, Any] = {}
-        for variable, text in environ.items():
-            if not variable.startswith(PREFIX):
-                continue
-            name = variable.removeprefix(PREFIX).lower()
-            if name not in known:
-                raise WrongSetting(
-                    f"{variable}: unknown; known are {', '.join(PREFIX + n.upper() for n in known)}"
-                )
-            values[name] = _convert(variable, known[name].type, text)
-        return cls(**values)
+        known = [PREFIX + name.upper() for name in cls.model_fields]
+        for variable in os.environ:
+            if variable.startswith(PREFIX) and variable not in known:
+                raise WrongSetting(f"{variable}: unknown; known are {', '.join(known)}")
+        try:
+            return cls(**EnvSettingsSource(cls)())
+        except SettingsError as error:
+            raise WrongSetting(f"{PREFIX}EDGES: cannot be read as JSON: {error.__cause__}") from error
+        except ValidationError as error:
+            raise WrongSetting("; ".join(map(_problem, error.errors()))) from error
 
 
-def _convert(variable: str, kind: Any, text: str) -> Any:
-    """Read one variable as the type of its field."""
-    try:
-        if variable == f"{PREFIX}EDGES":
-            return tuple(_edge(entry) for entry in json.loads(text or "[]"))
-        if variable.endswith("_ADDRESSES"):
-            return tuple(str(ipaddress.ip_network(part.strip())) for part in text.split(",") if part.strip())
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is int or kind is float:
-            return kind(text)
-        if str(kind).startswith("tuple"):
-            return tuple(part.strip() for part in text.split(",") if part.strip())
-        allowed = getattr(kind, "__args__", ())
-        if allowed and text not in allowed:
-            raise WrongSetting(f"{variable}: {text!r} is not one of {', '.join(allowed)}")
-    except WrongSetting:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise WrongSetting(
-            f"{variable}: cannot read {text!r} as {getattr(kind, '__name__', kind)}: {error}"
-        ) from error
-    return text
-
-
-def _edge(entry: Mapping[str, Any]) -> EdgeSetting:
-    """Read one edge as the chart writes it (camelCase)."""
-    names = {
-        "className": "class_name",
-        "gatewayClass": "gateway_class",
-        "profile": "profile",
-        "service": "service",
-        "httpPort": "http_port",
-        "httpsPort": "https_port",
-        "annotationsPrefix": "annotations_prefix",
-    }
-    unknown = set(entry) - set(names)
-    if unknown:
-        raise WrongSetting(
-            f"{PREFIX}EDGES: unknown key {', '.join(sorted(unknown))}; known are {', '.join(names)}"
-        )
-    edge = EdgeSetting(**{names[key]: value for key, value in entry.items() if value is not None})
-    if (edge.class_name is None) == (edge.gateway_class is None):
-        raise WrongSetting(f"{PREFIX}EDGES: each edge has exactly one of className, gatewayClass")
-    if edge.profile not in ("ingress-nginx", "generic"):
-        raise WrongSetting(f"{PREFIX}EDGES: profile is ingress-nginx or generic, not {edge.profile!r}")
-    if edge.service is not None and edge.service.count("/") != 1:
-        raise WrongSetting(f"{PREFIX}EDGES: service is written namespace/name, not {edge.service!r}")
-    return edge
+def _problem(found: Any) -> str:
+    """One finding of pydantic, by the name of the variable."""
+    name, *path = found["loc"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    words = "unknown key" if found["type"] == "unexpected_keyword_argument" else found["msg"]
+    return (
+        f"{PREFIX}{str(name).upper()}{where}: {words.removeprefix('Value error, ')}, not {found['input']!r}"
+    )

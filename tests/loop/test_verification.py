@@ -94,7 +94,8 @@ class Life:
             lambda key: self._woken.set(),
             lambda: Moment(self.now, self.now.timestamp()),
         )
-        self.reconciler._guard = replace(self.reconciler._guard, local=True)  # it all listens on 127.0.0.1
+        planner = self.reconciler._planner
+        planner._guard = replace(planner._guard, local=True)  # it all listens on 127.0.0.1
 
     async def look(self) -> None:
         """One pass; never waits for a stream."""

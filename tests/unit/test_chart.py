@@ -1,9 +1,11 @@
 """The chart, rendered by helm: its values are what the operator reads, its role is what the chart says."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -49,7 +51,9 @@ def settings(helm: Path, values: dict[str, Any]) -> Settings:
     """What the operator would read from the Deployment's environment."""
     deployment = next(doc for doc in documents(helm, values) if doc["kind"] == "Deployment")
     variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
-    return Settings.from_environment({variable["name"]: variable["value"] for variable in variables})
+    environment = {variable["name"]: variable["value"] for variable in variables}
+    with mock.patch.dict(os.environ, environment, clear=True):
+        return Settings.from_environment()
 
 
 def rules(docs: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -83,6 +87,7 @@ def test_every_value_arrives(helm: Path) -> None:
             "concurrentProbes": 2,
             "resyncSeconds": 60,
             "rollCallSeconds": 30,
+            "detailedMetrics": True,
             "forbiddenAddresses": ["10.9.0.0/16", "fd00::/8"],
             "allowedAddresses": ["192.168.7.0/24"],
         },
@@ -111,6 +116,7 @@ def test_every_value_arrives(helm: Path) -> None:
         concurrent_probes=2,
         resync_seconds=60,
         roll_call_seconds=30,
+        detailed_metrics=True,
         forbidden_addresses=("10.9.0.0/16", "fd00::/8"),
         allowed_addresses=("192.168.7.0/24",),
     )
@@ -121,9 +127,9 @@ def test_chart_knows_every_setting(helm: Path) -> None:
     """A setting that the chart cannot set does not exist: each has a variable or a place under `settings`."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     deployment = (CHART / "templates" / "deployment.yaml").read_text()
-    written = {name for name in Settings.__dataclass_fields__ if f"{PREFIX}{name.upper()}," in deployment}
+    written = {name for name in Settings.model_fields if f"{PREFIX}{name.upper()}," in deployment}
     tunable = {_snake(name) for name in schema["properties"]["settings"]["properties"]}
-    assert written | tunable == set(Settings.__dataclass_fields__)
+    assert written | tunable == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize(

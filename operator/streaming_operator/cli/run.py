@@ -3,7 +3,6 @@
 """
 
 import asyncio
-import os
 
 import click
 
@@ -22,7 +21,7 @@ def run() -> None:
     SIGTERM and Ctrl-C end it cleanly.
     """
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.from_environment()
     except WrongSetting as error:
         raise click.UsageError(str(error)) from error
     logs.configure(settings.log_level, settings.log_format)

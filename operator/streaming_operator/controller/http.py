@@ -13,6 +13,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from streaming_operator.metrics import REGISTRY
 
+SHUTDOWN_SECONDS = 2.0
+"""Time for a scrape that is under way at stop."""
+
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""
 
@@ -43,7 +46,7 @@ def application(live: Check, ready: Check) -> web.Application:
 
 async def serve(app: web.Application, port: int) -> web.AppRunner:
     """Listen on all addresses; the returned runner is cleaned up by its owner."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()
     return runner

@@ -34,7 +34,7 @@ RESTART_PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY = 60.0
 """A life of more seconds than this was a good one: the pauses start anew."""
 
-STOP_PATIENCE = 15.0
+STOP_PATIENCE = 10.0
 """Seconds that kopf's thread gets to end; it is a daemon thread, so that it cannot hold the process."""
 
 

@@ -1,8 +1,8 @@
 """
 `streamctl run`: the parts of the operator put together, started and stopped in order.
 
-Start: own HTTP side, cluster caches, kopf, workers. Stop on SIGTERM: not ready, no new passes, running
-passes end, verifications end, kopf ends, connections close.
+Start: own HTTP side, cluster caches, kopf, workers. Stop on SIGTERM: not ready, no new passes; running passes and
+kopf end, then verifications, then connections. All of it fits into the pod's grace period.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 
+from streaming_operator import metrics
 from streaming_operator.cluster import Cluster
 from streaming_operator.controller import http
 from streaming_operator.controller.kopf_watch import KopfEdge, login, roll_call
@@ -22,10 +23,16 @@ from streaming_operator.values import Identity, Key
 log = logging.getLogger(__name__)
 
 STALE_SECONDS = 900.0
-"""No event, bookmark or list from any watch for this long: the process is of no use any more."""
+"""No event, bookmark or list from any watch for this long: the process is considered stuck."""
 
-DRAIN_SECONDS = 20.0
-"""Patience with running passes at stop; the pod's grace period is 30 s."""
+DRAIN_SECONDS = 12.0
+"""Time for running passes and for kopf to end, beside each other."""
+
+CLOSE_SECONDS = 5.0
+"""Time for verifications and connections to end."""
+
+CANCEL_SECONDS = 1.0
+"""Time for what did not end by itself, once it is cancelled."""
 
 
 async def run(settings: Settings) -> None:
@@ -35,6 +42,8 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
+    if settings.detailed_metrics:
+        metrics.use_buckets()
     started = False
     cluster = await Cluster.connect(settings)
     queue: WorkQueue[Key] = WorkQueue()
@@ -49,31 +58,38 @@ async def run(settings: Settings) -> None:
 
     own_http = await http.serve(http.application(live, ready), settings.http_port)
     log.info("operator starts", extra={"http_port": settings.http_port})
-    work: asyncio.Task[None] | None = None
     tasks: list[asyncio.Task[None]] = []
     try:
-        start = asyncio.create_task(cluster.start(queue.add))
+        start = asyncio.create_task(cluster.start(queue.add), name="start")
         await _first(start, stop=stop)
         if not stop.is_set():
             start.result()
             gc.freeze()  # the caches live as long as the process: keep them out of every collection
-            work = asyncio.create_task(queue.run(settings.workers, reconciler.process))
-            tasks = [asyncio.create_task(_watch(cluster, settings, queue, reconciler)), work]
+            work = asyncio.create_task(queue.run(settings.workers, reconciler.process), name="passes")
+            watch = asyncio.create_task(_watch(cluster, settings, queue, reconciler), name="watch")
+            tasks = [work, watch]
             started = True
             log.info("operator is ready")
             await _first(*tasks, stop=stop)
     finally:
         stop.set()
         log.info("operator stops")
-        queue.close()
-        if work is not None:
-            await asyncio.wait({work}, timeout=DRAIN_SECONDS)
-        await reconciler.close()
-        for task in (*tasks, start):
+        queue.close()  # ends the passes when those that run are done
+        for task in (start, *tasks[1:]):
             task.cancel()
-        await asyncio.gather(*tasks, start, return_exceptions=True)
-        await cluster.close()
-        await own_http.cleanup()
+        await _ended(DRAIN_SECONDS, start, *tasks)
+        closings = (reconciler.close(), cluster.close(), own_http.cleanup())
+        await _ended(CLOSE_SECONDS, *(asyncio.create_task(closing) for closing in closings))
+
+
+async def _ended(seconds: float, *tasks: "asyncio.Task[None]") -> None:
+    """Wait until these have ended; what takes longer is logged and cancelled, and no longer waited for."""
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        log.warning("did not end in time", extra={"part": task.get_name(), "seconds": seconds})
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=CANCEL_SECONDS)
 
 
 async def _first(*tasks: "asyncio.Task[None]", stop: asyncio.Event) -> None:

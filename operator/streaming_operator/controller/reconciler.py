@@ -9,15 +9,15 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from streaming_operator import metrics, probe, render, status
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import Cluster
+from streaming_operator.controller.planner import Planner
 from streaming_operator.controller.schedule import FAILING_PAUSE, Moment, Schedule
 from streaming_operator.controller.stored_status import StoredStatus
 from streaming_operator.controller.workqueue import Retry
@@ -25,14 +25,11 @@ from streaming_operator.errors import (
     ClusterError,
     Conflict,
     EndpointGone,
-    Forbidden,
     NamespaceGone,
-    NotFound,
     OperatorError,
-    Rejected,
 )
 from streaming_operator.settings import Settings
-from streaming_operator.values import EdgeAddress, Identity, Key, Observed, ProbeResult, Problem
+from streaming_operator.values import Identity, Key, Observed, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +77,7 @@ class Reconciler:
         self._bodies: dict[Key, Mapping[str, Any]] = {}
         self._memories: dict[Key, Memory] = {}
         self._verifier = probe.Verifier(settings.concurrent_probes, wake)
-        against = probe.api_server(urlsplit(cluster.server).hostname or "")
-        self._guard = replace(
-            against,
-            refused_by_dns=against.refused_by_dns + settings.forbidden_addresses,
-            allowed_by_dns=settings.allowed_addresses,
-        )
+        self._planner = Planner(cluster, settings, clock=lambda: self._now().wall)
 
     # ---- what the watch tells ------------------------------------------------------------------------------
 
@@ -205,7 +197,7 @@ class Reconciler:
             return memory.schedule.problem
         if endpoint.spec.exposure is not None and not (observed.route and observed.route.admitted):
             return Problem(Reason.PENDING, "The edge has not accepted the route yet")
-        plan = await self._plan(endpoint, memory.schedule, observed)
+        plan = await self._planner.plan(endpoint, observed, memory.schedule.occasion(observed))
         if isinstance(plan, Problem):
             memory.schedule = memory.schedule.blocked(plan, now)
             return plan
@@ -227,68 +219,6 @@ class Reconciler:
         if isinstance(outcome, ProbeResult):
             return schedule.answered(outcome, settings, observed, now)
         return schedule if outcome is None else schedule.failed(outcome)
-
-    async def _plan(
-        self, endpoint: StreamingEndpoint, schedule: Schedule, observed: Observed
-    ) -> probe.Plan | Problem:
-        """Gather what a verification needs. Trouble with it says nothing of the endpoint: it is a Problem, no error."""
-        try:
-            edge = await self._edge(endpoint)
-        except NotFound as error:
-            return Problem(
-                Reason.EDGE_ADDRESS_UNKNOWN,
-                f"{error}. The operator's chart names this Service in edges[].service: correct it there",
-            )
-        except Forbidden as error:
-            return Problem(Reason.EDGE_ADDRESS_UNKNOWN, str(error))
-        except ClusterError as error:
-            return Problem(error.reason, str(error))
-        try:
-            key = await self._key(endpoint)
-            ca = await self._ca(endpoint)
-        except Forbidden as error:
-            return Problem(
-                Reason.SECRET_NOT_READABLE,
-                f"{error}. The chart's value rbac.readSecrets=false takes this right away: set it to true, or "
-                "spec.verification.mode to Disabled",
-            )
-        except (NotFound, Rejected) as error:
-            return Problem(Reason.SECRET_NOT_READABLE, str(error))
-        except ClusterError as error:
-            return Problem(error.reason, str(error))
-        return probe.plan_for(
-            endpoint,
-            observed,
-            capabilities=self._cluster.capabilities(),
-            edge=edge,
-            key=key,
-            ca=ca,
-            occasion=schedule.occasion(observed),
-            guard=self._guard,
-            clock=lambda: self._now().wall,
-        )
-
-    async def _edge(self, endpoint: StreamingEndpoint) -> EdgeAddress | None:
-        """Where the edge listens; None leaves it to DNS of the host."""
-        if endpoint.spec.exposure is None:
-            return None
-        found = await self._cluster.edge_addresses(endpoint)
-        address = next(iter(found.addresses), None)
-        return None if address is None else EdgeAddress(address, found.http_port, found.https_port)
-
-    async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
-        """The key that clients send, read only now and kept nowhere."""
-        ref = endpoint.spec.engine.api_key_secret_ref
-        if ref is None:
-            return None
-        return probe.ApiKey(await self._cluster.read_secret_key(endpoint.namespace, ref.name, ref.key))
-
-    async def _ca(self, endpoint: StreamingEndpoint) -> str | None:
-        """The CA bundle that the edge's certificate is checked with; None for the system's."""
-        ref = endpoint.spec.verification.tls.ca_config_map_ref
-        if ref is None:
-            return None
-        return await self._cluster.read_config_map_key(endpoint.namespace, ref.name, ref.key)
 
     # ---- telling -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,97 @@
+"""
+What one verification needs, gathered from the cluster: where the edge listens, the key, the CA bundle.
+
+Trouble with it says nothing about the endpoint: it becomes a `Problem` of the verification, never an error of the pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from streaming_operator import probe
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.reasons import Reason
+from streaming_operator.cluster import Cluster
+from streaming_operator.errors import ClusterError, Forbidden, NotFound, Rejected
+from streaming_operator.settings import Settings
+from streaming_operator.values import EdgeAddress, Observed, Problem
+
+
+class Planner:
+    """Makes plans of verifications; keeps nothing between two of them, least of all a key."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._read_secrets = settings.read_secrets
+        self._clock = clock
+        against = probe.api_server(urlsplit(cluster.server).hostname or "")
+        self._guard = replace(
+            against,
+            refused_by_dns=against.refused_by_dns + settings.forbidden_addresses,
+            allowed_by_dns=settings.allowed_addresses,
+        )
+
+    async def plan(
+        self, endpoint: StreamingEndpoint, observed: Observed, occasion: probe.Occasion
+    ) -> probe.Plan | Problem:
+        """The plan of one verification, or what keeps it from being made."""
+        edge = await self._edge(endpoint)
+        if isinstance(edge, Problem):
+            return edge
+        if endpoint.spec.engine.api_key_secret_ref is not None and not self._read_secrets:
+            return Problem(
+                Reason.SECRET_NOT_READABLE,
+                "The chart's value rbac.readSecrets is false, so that no probe can send the key of "
+                "spec.engine.apiKeySecretRef: set it to true, or spec.verification.mode to Disabled",
+            )
+        try:
+            key = await self._key(endpoint)
+            ca = await self._ca(endpoint)
+        except (Forbidden, NotFound, Rejected) as error:
+            return Problem(Reason.SECRET_NOT_READABLE, str(error))
+        except ClusterError as error:
+            return Problem(error.reason, str(error))
+        return probe.plan_for(
+            endpoint,
+            observed,
+            capabilities=self._cluster.capabilities(),
+            edge=edge,
+            key=key,
+            ca=ca,
+            occasion=occasion,
+            guard=self._guard,
+            clock=self._clock,
+        )
+
+    async def _edge(self, endpoint: StreamingEndpoint) -> EdgeAddress | Problem | None:
+        """Where the edge listens; None leaves it to DNS of the host."""
+        if endpoint.spec.exposure is None:
+            return None
+        try:
+            found = await self._cluster.edge_addresses(endpoint)
+        except NotFound as error:
+            return Problem(
+                Reason.EDGE_ADDRESS_UNKNOWN,
+                f"{error}. The operator's chart names this Service in edges[].service: correct it there",
+            )
+        except Forbidden as error:
+            return Problem(Reason.EDGE_ADDRESS_UNKNOWN, str(error))
+        except ClusterError as error:
+            return Problem(error.reason, str(error))
+        address = next(iter(found.addresses), None)
+        return None if address is None else EdgeAddress(address, found.http_port, found.https_port)
+
+    async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
+        """The key that clients send, read only now and kept nowhere."""
+        ref = endpoint.spec.engine.api_key_secret_ref
+        if ref is None:
+            return None
+        return probe.ApiKey(await self._cluster.read_secret_key(endpoint.namespace, ref.name, ref.key))
+
+    async def _ca(self, endpoint: StreamingEndpoint) -> str | None:
+        """The CA bundle that the edge's certificate is checked with; None for the system's."""
+        ref = endpoint.spec.verification.tls.ca_config_map_ref
+        if ref is None:
+            return None
+        return await self._cluster.read_config_map_key(endpoint.namespace, ref.name, ref.key)
