@@ -145,6 +145,8 @@ def test_chart_knows_every_setting(helm: Path) -> None:
         ({"log": {"level": "info"}}, "/log/level"),
         ({"settings": {"workerz": 1}}, "workerz"),
         ({"replicas": 2}, "replicas"),
+        ({"image": {"registry": "https://registry.example.com"}}, "/image/registry"),
+        ({"image": {"registry": "registry.example.com/"}}, "/image/registry"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm: Path, values: dict[str, Any], named: str) -> None:
@@ -152,6 +154,24 @@ def test_wrong_values_are_refused_by_name(helm: Path, values: dict[str, Any], na
     done = template(helm, values)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ({}, "streaming-operator:0.1.0"),
+        ({"repository": "example.com/team/operator", "tag": "1"}, "example.com/team/operator:1"),
+        ({"registry": "mirror.example.com"}, "mirror.example.com/streaming-operator:0.1.0"),
+        (
+            {"registry": "127.0.0.1:5000/docker-hub", "repository": "example.com/operator", "tag": "1"},
+            "127.0.0.1:5000/docker-hub/example.com/operator:1",
+        ),
+    ],
+)
+def test_a_registry_stands_before_the_repository(helm: Path, image: dict[str, str], expected: str) -> None:
+    """`image.registry` names a mirror: it is put before the repository and changes nothing else."""
+    deployment = next(doc for doc in documents(helm, {"image": image}) if doc["kind"] == "Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == expected
 
 
 def test_secrets_can_be_taken_away(helm: Path) -> None:
