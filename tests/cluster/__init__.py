@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import clients as _clients
+from . import images as _images
 from . import kind as _kind
-from . import lifecycle as _lifecycle
+from . import mirror as _mirror
 from . import tools as _tools
-from .images import load as _load
-from .images import make as _make
 from .ingress import manifest as ingress_manifest
 from .kind import CLUSTER, GPUS, KUBECONFIG, NODE, address, audit_entries, node, set_gpus
-from .lifecycle import available, clean, down, mode, up
+from .lifecycle import available, clean, down, up
+from .modes import current as mode
 from .network import Evidence
 from .network import evidence as closed
 from .prometheus import crds
@@ -39,12 +40,12 @@ def apiserver_binaries() -> dict[str, Path]:
 
 def kubectl() -> Path:
     """The kubectl of the cluster's version."""
-    return _tools.build("apiserver")["kubectl"]
+    return _clients.find("kubectl")
 
 
 def helm() -> Path:
     """Helm, built if need be (about 2 minutes, once)."""
-    return _tools.build("helm")["helm"]
+    return _clients.find("helm")
 
 
 def kubeconfig() -> Path:
@@ -59,14 +60,14 @@ def running() -> bool:
 
 def load(name: str) -> bool:
     """Leave with today's image of this name in the node; whether anything had to be sent."""
-    return _load(name, _lifecycle.mode())
+    return _images.load(name, mode())
 
 
 def image_name(name: str) -> str:
     """What a pod calls the image, such as `localhost/streaming-operator:dev` for `operator`."""
-    return IMAGES[_lifecycle.mode()][name]
+    return _mirror.image(name, mode())
 
 
 def image_digest(name: str) -> str:
     """The digest of today's image: as a pod annotation it makes new pods when our code changed."""
-    return _make(name).digest
+    return _images.digest(name, mode())

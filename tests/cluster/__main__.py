@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import archive, cache, command, images, kind, lifecycle, steps, tools
+from . import archive, cache, command, images, kind, lifecycle, modes, steps, tools
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,11 +32,16 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    up = add("up", lambda given: lifecycle.up(given.images), "create the cluster, or bring it up to date")
+    up = add(
+        "up",
+        lambda given: lifecycle.up(given.images, demo=given.demo),
+        "create the cluster, or bring it up to date",
+    )
     up.add_argument(
         "--images", choices=("auto", "registry", "build"),
         help="pull third-party images, build all here, or try a pull and decide (default: $IMAGES or auto)",
     )  # fmt: skip
+    up.add_argument("--demo", action="store_true", help="leave out what only tests need")
     add("down", lambda _: lifecycle.down(), "delete the cluster; the container engine and the cache stay")
     clean = add(
         "clean",
@@ -60,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tools(given: argparse.Namespace) -> None:
-    for name in [given.only] if given.only else tools.BUILDS:
+    # The clients of registry mode are part of other builds.
+    for name in [given.only] if given.only else [name for name in tools.BUILDS if name != "clients"]:
         tools.build(name)
     print(cache.ROOT / "bin")
 
@@ -85,7 +91,7 @@ def _load(given: argparse.Namespace) -> None:
     if not kind.running():
         raise steps.Failure("the cluster is not running", remedy="python -m tests.cluster up")
     for name in given.name:
-        sent = images.load(name, lifecycle.mode())
+        sent = images.load(name, modes.current())
         steps.say(f"{name}: {'loaded' if sent else 'is there already'}")
 
 

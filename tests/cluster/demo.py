@@ -7,19 +7,20 @@ the story: the cluster comes from `up`, the operator from charts/, the endpoint 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from . import cache, command, images, kind, lifecycle, steps, tools
+from . import cache, clients, command, images, kind, lifecycle, mirror, modes, steps
 from .programs import listed
-from .versions import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "streaming-operator"
@@ -31,6 +32,7 @@ EDGE = {
     "service": "ingress-nginx/ingress-nginx-controller",
 }
 READY_SECONDS = 600  # a slow machine needs three minutes; what is longer is stuck
+PATH = "/v1/chat/completions"
 QUESTION = "Count from one upwards, one number a line."
 
 
@@ -55,18 +57,17 @@ def _tell() -> None:
 
 def _cluster() -> None:
     """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
-    lifecycle.up()
-    images.load("operator")
-    images.load("vllm")
+    lifecycle.up(demo=True)
+    images.load("vllm", modes.current())
 
 
 def _operator() -> None:
     """Install or upgrade the chart; a newly built image of the same name restarts the operator."""
-    image, _, tag = IMAGES["build"]["operator"].rpartition(":")
+    image, _, tag = mirror.image("operator", modes.current()).rpartition(":")
     values = {
         "image": {"repository": image, "tag": tag, "pullPolicy": "Never"},
         "edges": [EDGE],
-        "podAnnotations": {"streamingendpoints.dev/image-digest": images.make("operator").digest},
+        "podAnnotations": {"streamingendpoints.dev/image-digest": images.digest("operator", modes.current())},
     }
     homes = {
         f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
@@ -74,7 +75,7 @@ def _operator() -> None:
     path = cache.STATE / "demo-values.json"
     path.write_text(json.dumps(values, indent=1))
     with steps.step("helm upgrade --install streaming-operator charts/streaming-operator (about 10 s)"):
-        helm = tools.build("helm")["helm"]
+        helm = clients.find("helm")
         steps.run(
             [helm, "upgrade", "--install", "streaming-operator", CHART, "--kubeconfig", kind.KUBECONFIG,
              "--namespace", SYSTEM, "--create-namespace", "--values", path, "--wait", "--timeout", "3m"],
@@ -149,41 +150,57 @@ def _show() -> None:
 
 
 def _stream() -> None:
-    """Ask through the ingress with `curl -N`, and print the answer as it arrives."""
-    if shutil.which("curl") is None:
-        raise steps.Failure("curl is not installed", remedy="apt-get install curl")
-    body = {
-        "model": NAME,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "stream": True,
-        "max_tokens": 64,
-        "ignore_eos": True,
-    }
-    argv = [
-        "curl", "-N", "-sS", "--fail-with-body", "--max-time", "120", "--noproxy", "*",
-        "--resolve", f"{HOST}:80:{kind.address()}", f"http://{HOST}/v1/chat/completions",
-        "-H", "Content-Type: application/json", "-d", json.dumps(body),
+    """Ask through the ingress as `curl -N` would, and print the answer as it arrives."""
+    body = json.dumps(
+        {
+            "model": NAME,
+            "messages": [{"role": "user", "content": QUESTION}],
+            "stream": True,
+            "max_tokens": 64,
+            "ignore_eos": True,
+        }
+    )
+    host, port = kind.edge()
+    by_hand = [
+        "curl", "-N", "-sS", "--fail-with-body", "--noproxy", "*",
+        "--connect-to", f"{HOST}:80:{host}:{port}", f"http://{HOST}{PATH}",
+        "-H", "Content-Type: application/json", "-d", body,
     ]  # fmt: skip
-    steps.say(f"\n$ {shlex.join(argv)}\n")
+    steps.say(f"\n$ {shlex.join(by_hand)}\n")
     start = time.monotonic()
-    with subprocess.Popen(listed(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as curl:
-        assert curl.stdout is not None
-        stamps: list[float] = []
-        done = False
-        for line in curl.stdout:
+    stamps: list[float] = []
+    done = False
+    try:
+        for line in _lines(host, port, body):
             event = line.decode(errors="replace").strip()
             done = done or event == "data: [DONE]"
             text = _token(event)
             if text:
                 stamps.append(time.monotonic() - start)
                 print(text, end="", flush=True)
+    except (OSError, http.client.HTTPException) as error:
+        raise steps.Failure(
+            f"the stream through {host}:{port} broke: {error or type(error).__name__}"
+        ) from error
     print(flush=True)
-    if curl.returncode != 0 or not done or not stamps:
-        raise steps.Failure(f"the stream did not end in [DONE] (curl ended with {curl.returncode})")
+    if not done or not stamps:
+        raise steps.Failure("the stream did not end in [DONE]")
     steps.say(
         f"\n{len(stamps)} events, first at {stamps[0]:.2f} s, last at {stamps[-1]:.2f} s, then [DONE]."
         "\n(The demo's weights are random, and so is what they say; how it arrives is real.)"
     )
+
+
+def _lines(host: str, port: int, body: str) -> Iterator[bytes]:
+    """The lines of the response, each as soon as it is here; no program outside Python is needed."""
+    connection = http.client.HTTPConnection(host, port, timeout=120)
+    with closing(connection):
+        connection.request("POST", PATH, body, {"Host": HOST, "Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise steps.Failure(f"the ingress answered {response.status}: {response.read(300)!r}")
+        while line := response.readline():
+            yield line
 
 
 def _token(event: str) -> str:

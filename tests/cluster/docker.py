@@ -1,4 +1,4 @@
-"""Owns the container engine: uses the one that runs, or installs Debian's and starts it for this user.
+"""Owns the container engine: uses the one that runs, or, in build mode as root, installs Debian's and starts it.
 
 What we started is known by a pid file, and only that is ever stopped.
 """
@@ -22,12 +22,46 @@ LOG = cache.LOGS / "dockerd.log"
 PACKAGES = ("docker.io", "containerd", "runc", "iptables")
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
+_ARCHITECTURE = ("{{.Architecture}}", "{{.Host.Arch}}")  # of docker, of podman
 _CAP_SYS_RESOURCE = 24  # its bit in the kernel's capability sets
+
+
+def engine() -> str:
+    """The engine's command: ENGINE if it is set, else docker, else podman where only that is installed."""
+    named = os.environ.get("ENGINE")
+    if named:
+        return named
+    return "podman" if not shutil.which("docker") and shutil.which("podman") else "docker"
+
+
+def kind_provider() -> dict[str, str]:
+    """The environment in which kind uses the same engine."""
+    return {} if engine() == "docker" else {"KIND_EXPERIMENTAL_PROVIDER": engine()}
+
+
+def machine() -> str:
+    """The machine type of the engine's containers, as the kernel names it: x86_64 or aarch64."""
+    name = steps.output([engine(), "info", "--format", _ARCHITECTURE[engine() == "podman"]]).strip()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 
 def running() -> bool:
     """Whether a container engine answers."""
-    return shutil.which("docker") is not None and steps.succeeds(["docker", "info"], seconds=20)
+    return shutil.which(engine()) is not None and steps.succeeds([engine(), "info"], seconds=20)
+
+
+def trouble() -> str | None:
+    """Why no container engine answers this user, and what to do; None when one does."""
+    if not shutil.which(engine()):
+        return "no container engine is installed: install Docker or Podman"
+    try:
+        steps.output([engine(), "info"])
+    except steps.Failure as failure:
+        return (
+            f"the container engine does not answer: {failure.what.splitlines()[-1]}; start it, and let this user"
+            " use it (Linux: the group docker)"
+        )
+    return None
 
 
 def ensure() -> None:
@@ -36,7 +70,8 @@ def ensure() -> None:
         return
     if os.geteuid() != 0:
         raise steps.Failure(
-            "no container engine answers (docker info)", remedy="start Docker, or run this as root on Debian"
+            f"no container engine answers ({engine()} info)",
+            remedy="start Docker, or run this as root on Debian",
         )
     packages.require("docker", "dockerd", about="the container engine", with_packages=PACKAGES)
     if running():

@@ -5,9 +5,21 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
-from . import archive, ingress, kind, node_store, prometheus, python_images, steps, vllm_image
+from . import (
+    archive,
+    docker,
+    engine_images,
+    ingress,
+    kind,
+    mirror,
+    node_store,
+    prometheus,
+    python_images,
+    steps,
+    vllm_image,
+)
 from .programs import listed
-from .versions import IMAGES, Mode
+from .versions import Mode
 
 RECIPES: dict[str, Callable[[], archive.Image]] = {
     "ingress-nginx": ingress.image,
@@ -16,8 +28,9 @@ RECIPES: dict[str, Callable[[], archive.Image]] = {
     **prometheus.RECIPES,
 }
 # Loaded by `up`; the others when a test asks for them.
-DEFAULT = ("ingress-nginx", "operator", "double", "client")
-OURS = ("operator", "double", "client", "vllm")  # never pulled
+DEMO = ("ingress-nginx", "operator")
+DEFAULT = (*DEMO, "double", "client")
+_LABEL = "streaming-engine-digest"  # of an image in the node's store: what the engine calls the same image
 
 
 def make(name: str) -> archive.Image:
@@ -29,8 +42,8 @@ def make(name: str) -> archive.Image:
 
 def load(name: str, mode: Mode = "build") -> bool:
     """Leave with today's image in the node; whether anything had to be sent."""
-    if mode == "registry" and name not in OURS:
-        return _load_pulled(IMAGES[mode][name])
+    if mode == "registry":
+        return _load_from_engine(engine_images.ensure(name))
     image = make(name)
     if loaded().get(image.name) == image.digest:
         return False
@@ -40,18 +53,30 @@ def load(name: str, mode: Mode = "build") -> bool:
     return True
 
 
+def digest(name: str, mode: Mode) -> str:
+    """The digest of today's image: as a pod annotation it makes new pods when our code changed."""
+    if mode == "registry":
+        return engine_images.digest(mirror.image(name, mode))
+    return make(name).digest
+
+
 def loaded() -> dict[str, str]:
     """The images of the node by name, with the digests of their manifests."""
+    return {fields[0]: fields[2] for fields in _rows()}
+
+
+def _rows() -> list[list[str]]:
     lines = kind.node(*node_store.CTR, "images", "ls").splitlines()[1:]
-    return {fields[0]: fields[2] for line in lines if len(fields := line.split()) > 2}
+    return [fields for line in lines if len(fields := line.split()) > 2]
 
 
-def _load_pulled(name: str) -> bool:
-    if name in loaded():
+def _load_from_engine(name: str) -> bool:
+    """Through this machine's engine, which has the user's credentials and reaches a mirror on loopback too."""
+    label = f"{_LABEL}={engine_images.digest(name).removeprefix('sha256:')[:32]}"
+    if any(fields[0] == name and label in fields[-1].split(",") for fields in _rows()):
         return False
-    with steps.step(f"pull {name} and load it into the node"):
-        steps.output(["docker", "pull", "--quiet", name])
-        with subprocess.Popen(listed(["docker", "save", name]), stdout=subprocess.PIPE) as saved:
+    with steps.step(f"load {name} into the node"):
+        with subprocess.Popen(listed([docker.engine(), "save", name]), stdout=subprocess.PIPE) as saved:
             assert saved.stdout is not None
             source = saved.stdout
 
@@ -60,11 +85,12 @@ def _load_pulled(name: str) -> bool:
                     pipe.write(block)
 
             _import(copy)
+        kind.node(*node_store.CTR, "images", "label", name, label)
     return True
 
 
 def _import(write: Callable[[archive.Sink], object]) -> None:
-    argv = ["docker", "exec", "-i", kind.NODE, *node_store.CTR, "images", "import", "-"]
+    argv = [docker.engine(), "exec", "-i", kind.NODE, *node_store.CTR, "images", "import", "-"]
     process = subprocess.Popen(
         listed(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import archive, cache, rootfs, steps, tools
+from . import archive, cache, mirror, rootfs, steps, tools
 from .versions import HERE, IMAGES, Mode
 
 PACKAGES = (
@@ -139,7 +139,7 @@ def manifest(
     text = (_FILES / "ingress.yaml").read_text()
     for name, value in (
         ("NAMESPACE", namespace), ("CLASS", class_name), ("CONTROLLER", controller),
-        ("IMAGE", IMAGES[mode]["ingress-nginx"]), ("CONFIGMAP", json.dumps(settings)),
+        ("IMAGE", mirror.image("ingress-nginx", mode)), ("CONFIGMAP", json.dumps(settings)),
         ("PORTS", json.dumps(ports)),
         ("DIGEST", image().digest if mode == "build" else ""),
     ):  # fmt: skip

@@ -6,16 +6,18 @@ The kubeconfig lives in the cache, never in ~/.kube, so that no other cluster ca
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import cache, docker, network, node_image, steps, tools
-from .versions import HERE, IMAGES, Mode
+from . import cache, clients, docker, engine_images, network, node_image, steps
+from .versions import HERE, Mode
 
-CLUSTER = "streaming"
+# Another name, with a STREAMING_CACHE of its own, is a second cluster beside the first.
+CLUSTER = os.environ.get("STREAMING_CLUSTER") or "streaming"
 NODE = f"{CLUSTER}-control-plane"
 KUBECONFIG = cache.STATE / "kubeconfig"
 AUDIT_LOG = "/var/log/kubernetes/audit.log"
@@ -27,13 +29,16 @@ _SYSTEM = (
     ("kube-system", "deployment/coredns"),
     ("local-path-storage", "deployment/local-path-provisioner"),
 )
+_MOUNTS = "    extraMounts:\n"
+# Docker Desktop and Podman keep containers in a virtual machine, whose addresses this machine does not reach.
+_PORTS = "    extraPortMappings: [{containerPort: 80, hostPort: 0, listenAddress: 127.0.0.1}]\n"
 _MARK = "/kind/streaming-digest"  # in the node: what the cluster was made from
 _COREFILE_DROPS = ("forward ", "loop")  # they ask a resolver outside, which nothing can reach
 
 
 def kubectl_argv(*words: str) -> list[str]:
     """A kubectl command line for this cluster."""
-    return [str(tools.build("apiserver")["kubectl"]), f"--kubeconfig={KUBECONFIG}", *words]
+    return [str(clients.find("kubectl")), f"--kubeconfig={KUBECONFIG}", *words]
 
 
 def kubectl(*words: str, stdin: str | None = None) -> str:
@@ -48,7 +53,9 @@ def apply(manifest: str) -> None:
 
 def node(*words: str, stdin: bytes | None = None) -> str:
     """What a command in the node prints."""
-    return steps.output(["docker", "exec", *(["-i"] if stdin is not None else []), NODE, *words], stdin=stdin)
+    return steps.output(
+        [docker.engine(), "exec", *(["-i"] if stdin is not None else []), NODE, *words], stdin=stdin
+    )
 
 
 def running() -> bool:
@@ -62,7 +69,7 @@ def running() -> bool:
 
 def exists() -> bool:
     """Whether the node's container is there, running or not."""
-    return docker.running() and steps.succeeds(["docker", "container", "inspect", NODE])
+    return docker.running() and steps.succeeds([docker.engine(), "container", "inspect", NODE])
 
 
 def up(mode: Mode) -> bool:
@@ -70,15 +77,17 @@ def up(mode: Mode) -> bool:
 
     A new one counts as made only after `finished()`: an interrupted `up` begins again.
     """
-    docker.ensure()
-    network.close()
-    image = node_image.ensure() if mode == "build" else IMAGES[mode]["node"]
-    config = _config(image)
-    digest = cache.key(config, _FILES / "audit-policy.yaml")
-    if running() and steps.succeeds(["docker", "exec", NODE, "grep", "-qx", digest, _MARK]):
+    closed = network.wanted(mode)
+    if closed:
+        network.close()
+    image = node_image.ensure() if mode == "build" else engine_images.ensure("node")
+    config = _config(image, mode)
+    # An open network is a matter of registry mode alone: it marks the cluster there.
+    digest = cache.key(config, _FILES / "audit-policy.yaml", *([] if closed else ["open"]))
+    if running() and steps.succeeds([docker.engine(), "exec", NODE, "grep", "-qx", digest, _MARK]):
         return False
     down()
-    _create(config)
+    _create(config, closed=closed)
     (cache.STATE / "digest").write_text(digest)
     return True
 
@@ -88,18 +97,20 @@ def finished() -> None:
     node("tee", _MARK, stdin=(cache.STATE / "digest").read_bytes() + b"\n")
 
 
-def _config(image: str) -> str:
+def _config(image: str, mode: Mode) -> str:
     text = (_FILES / "kind.yaml").read_text()
+    if mode == "registry":
+        text = text.replace(_MOUNTS, _PORTS + _MOUNTS)
     policy = cache.STATE / "audit-policy.yaml"
     return text.replace("@NAME@", CLUSTER).replace("@IMAGE@", image).replace("@POLICY@", str(policy))
 
 
-def _create(config: str) -> None:
+def _create(config: str, *, closed: bool) -> None:
     cache.STATE.mkdir(parents=True, exist_ok=True)
     (cache.STATE / "audit-policy.yaml").write_text((_FILES / "audit-policy.yaml").read_text())
     path = cache.STATE / "kind.yaml"
     path.write_text(config)
-    program = tools.build("node")["kind"]
+    program = clients.find("kind")
     with steps.step("create the kind cluster (about 20 s)"):
         steps.run(
             [
@@ -115,16 +126,18 @@ def _create(config: str) -> None:
                 "--retain",
             ],
             cache.log("kind-create"),
-            remedy=f"the node still stands: docker exec {NODE} journalctl -u kubelet | tail",
+            env=docker.kind_provider(),
+            remedy=f"the node still stands: {docker.engine()} exec {NODE} journalctl -u kubelet | tail",
         )
-    _settle()
+    _settle(closed=closed)
 
 
-def _settle() -> None:
+def _settle(*, closed: bool) -> None:
     """Wait until a pod can be made and a name be looked up."""
     with steps.step("wait for the system pods"):
         await_true(lambda: _found("default", "serviceaccount/default"), "the default service account")
-        _answer_foreign_names_at_once()
+        if closed:
+            _answer_foreign_names_at_once()
         for namespace, name in _SYSTEM:
             await_true(partial(_found, namespace, name), name)
             kubectl("-n", namespace, "rollout", "status", name, "--timeout=120s")
@@ -175,17 +188,26 @@ def audit_entries() -> list[dict[str, Any]]:
 def address() -> str:
     """The node's address, which this machine reaches: host ports and NodePorts answer there."""
     template = f'{{{{(index .NetworkSettings.Networks "{network.NAME}").IPAddress}}}}'
-    return steps.output(["docker", "inspect", "--format", template, NODE]).strip()
+    return steps.output([docker.engine(), "inspect", "--format", template, NODE]).strip()
+
+
+def edge() -> tuple[str, int]:
+    """Where this machine reaches port 80 of the node: the published port, else the node's own address."""
+    text = steps.output([docker.engine(), "inspect", "--format", "{{json .NetworkSettings.Ports}}", NODE])
+    for published in json.loads(text).get("80/tcp") or ():
+        return "127.0.0.1", int(published["HostPort"])
+    return address(), 80
 
 
 def down() -> None:
     """Delete the cluster if there is one."""
     if exists():
         with steps.step("delete the kind cluster"):
-            program = tools.build("node")["kind"]
+            program = clients.find("kind")
             steps.run(
                 [program, "delete", "cluster", "--name", CLUSTER, "--kubeconfig", KUBECONFIG],
                 cache.log("kind-delete"),
+                env=docker.kind_provider(),
             )
     Path(KUBECONFIG).unlink(missing_ok=True)
 

@@ -7,78 +7,111 @@ import platform
 import shutil
 import time
 
-from . import cache, docker, images, ingress, kind, network, prometheus, rootfs, steps, tools
+from . import (
+    cache,
+    clients,
+    docker,
+    images,
+    ingress,
+    kind,
+    mirror,
+    modes,
+    network,
+    prometheus,
+    rootfs,
+    steps,
+    tools,
+)
 from .versions import VERSIONS, Mode
 
-_MODE_FILE = cache.STATE / "mode"
 _PULL_SECONDS = 10.0
 _SMALL = f"registry.k8s.io/pause:{VERSIONS.pause}"  # the smallest image that a kind cluster needs
 
 
-def available() -> str | None:
-    """None if the cluster can run here, else the reason and what to do."""
+def available(wish: str | None = None) -> str | None:
+    """None if the cluster can run here, else the reason and what to do. `wish` as in `up`."""
+    if _wish(wish) == "registry":
+        return docker.trouble()
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return "the test cluster is built for Linux on x86-64: run it in such a virtual machine"
+        return f"images are built on Linux on x86-64 only: {_ELSE}"
     if os.geteuid() != 0:
-        return "the test cluster needs root (packet filter, root file systems): run as root"
+        return f"building images needs root (packet filter, root file systems): run as root, or {_ELSE}"
     if not rootfs.is_debian():
-        return "the test cluster is made from Debian's packages: run it on Debian 12 or 13"
+        return f"images are built from Debian's packages: run it on Debian 12 or 13, or {_ELSE}"
     if not docker.running() and not shutil.which("dockerd") and not shutil.which("apt-get"):
         return "no container engine and no apt-get to install one: install Docker"
     if not shutil.which("go") and not (cache.ROOT / "tools").is_dir():
-        return "Go is not installed and nothing is built yet: install Go 1.26 or newer"
+        return f"Go is not installed and nothing is built yet: install Go 1.26 or newer, or {_ELSE}"
     return None
 
 
-def up(wish: str | None = None) -> None:
+_ELSE = "IMAGES=registry, with a container engine that this user may use"
+
+
+def up(wish: str | None = None, *, demo: bool = False) -> None:
     """Leave with cluster, CRDs, ingress controller and today's images; quick if nothing changed.
 
-    `wish` is auto, registry or build; $IMAGES if it is not given, else auto.
+    `wish` is auto, registry or build; $IMAGES if it is not given, else auto. `demo` leaves out what only tests
+    need: their images, and the CRDs of other projects.
     """
-    reason = available()
+    reason = available(wish)
     if reason:
         raise steps.Failure(f"no cluster here: {reason}")
     start = time.monotonic()
     with cache.lock("cluster"):
-        docker.ensure()
-        mode = _decide(wish or os.environ.get("IMAGES") or "auto")
-        if kind.up(mode):
-            _install_crds()
+        chosen = _decide(_wish(wish))
+        modes.choose(chosen)
+        clients.require()
+        if kind.up(chosen):
             kind.set_gpus(kind.GPUS)
             kind.finished()
-        _MODE_FILE.write_text(mode)
-        for name in images.DEFAULT:
-            images.load(name, mode)
-        _install_ingress(mode)
+        modes.note()
+        if not demo:
+            _install_crds()
+        for name in images.DEMO if demo else images.DEFAULT:
+            images.load(name, chosen)
+        _install_ingress(chosen)
+    steps.say(f"==> the cluster's network is {network.state()}")
     steps.say(
         f"==> the cluster is up ({time.monotonic() - start:.0f} s): export KUBECONFIG={kind.KUBECONFIG}"
     )
 
 
-def mode() -> Mode:
-    """How the running cluster's images came here."""
-    text = _MODE_FILE.read_text() if _MODE_FILE.exists() else "build"
-    return "registry" if text == "registry" else "build"
+def _wish(wish: str | None) -> str:
+    return wish or os.environ.get("IMAGES") or "auto"
 
 
 def _decide(wish: str) -> Mode:
     """`auto`: what the running cluster was made with, else what one short pull says."""
+    if wish == "registry":
+        behind = mirror.configured()
+        steps.say(f"==> images: registry{f' (behind {behind})' if behind else ''}; ours are built on them")
+        return "registry"
+    if wish not in ("auto", "build"):
+        raise steps.Failure(f"IMAGES={wish} means nothing", remedy="auto, registry or build")
+    docker.ensure()
     if wish == "build":
         return "build"
-    if wish == "registry":
-        return "registry"
-    if wish != "auto":
-        raise steps.Failure(f"IMAGES={wish} means nothing", remedy="auto, registry or build")
-    if kind.running() and _MODE_FILE.exists():
-        return mode()
-    reached = steps.succeeds(["docker", "pull", "--quiet", _SMALL], seconds=_PULL_SECONDS)
+    if modes.known() and kind.running():
+        return modes.current()
+    small = mirror.behind(_SMALL)
+    reached = steps.succeeds([docker.engine(), "pull", "--quiet", small], seconds=_PULL_SECONDS)
     chosen: Mode = "registry" if reached else "build"
     why = "the registry answers" if reached else f"no registry answered within {_PULL_SECONDS:.0f} s"
     steps.say(f"==> images: {chosen} ({why}; IMAGES=build or IMAGES=registry decides otherwise)")
     return chosen
 
 
+_CRDS = ("servicemonitors.monitoring.coreos.com", "httproutes.gateway.networking.k8s.io")
+
+
 def _install_crds() -> None:
+    names = " ".join(_CRDS)
+    if steps.succeeds(kind.kubectl_argv("get", "crd", *_CRDS)):
+        return
+    if modes.current() == "registry" and not shutil.which("go"):
+        steps.say(f"==> left out without Go, which fetches them: the CRDs {names}")
+        return
     with steps.step("install the CRDs of prometheus-operator and gateway-api"):
         for name in ("monitoring", "gateway"):
             kind.apply("\n---\n".join(path.read_text() for path in prometheus.crds(name)))
@@ -96,7 +129,7 @@ def down() -> None:
     """Delete the cluster; the container engine and the cache stay."""
     with cache.lock("cluster"):
         kind.down()
-        _MODE_FILE.unlink(missing_ok=True)
+        modes.forget()
 
 
 def clean(*, with_cache: bool = False) -> None:
@@ -125,8 +158,15 @@ def status() -> list[str]:
         lines.append(f"kubeconfig  {kind.KUBECONFIG}")
         lines.append(f"node        {kind.address()}")
         lines += [f"image       {name}" for name in sorted(images.loaded()) if name.startswith("localhost/")]
-        lines.append(f"network     {'closed' if network.evidence().closed else 'NOT CLOSED: run up again'}")
+        lines.append(f"images      {modes.current()}")
+        lines.append(f"network     {_network()}")
     return lines
+
+
+def _network() -> str:
+    if network.wanted(modes.current()) and os.geteuid() == 0 and not network.evidence().closed:
+        return "NOT CLOSED: run up again"
+    return network.state()
 
 
 def _runs(answer: bool) -> str:

@@ -1,13 +1,18 @@
 """Closes the cluster's network: the node and its pods reach each other and this machine, and nothing else.
 
 It must run before the node exists: until kube-proxy works, traffic to a Service follows the default route.
+Build mode always closes it. Registry mode leaves it as the engine makes it, unless NETWORK=closed asks for it,
+which needs root.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 
-from . import steps
+from . import docker, steps
+from .versions import Mode
 
 NAME = "kind"  # the network that kind uses; an existing one is taken as it is
 BRIDGE = "kind0"
@@ -27,6 +32,25 @@ class Evidence:
         return set(self.rejected) >= set(BRIDGES)
 
 
+def wanted(mode: Mode) -> bool:
+    """Whether the network is to be closed."""
+    asked = os.environ.get("NETWORK", "")
+    if asked not in ("", "open", "closed"):
+        raise steps.Failure(f"NETWORK={asked} means nothing", remedy="open or closed")
+    if mode == "build":
+        if asked == "open":
+            raise steps.Failure(
+                "build mode's network is always closed: its images are found nowhere else",
+                remedy="leave NETWORK out, or IMAGES=registry",
+            )
+        return True
+    if asked == "closed" and (os.geteuid() != 0 or not shutil.which("iptables")):
+        raise steps.Failure(
+            "NETWORK=closed needs root and iptables", remedy="leave NETWORK out, or run this as root on Linux"
+        )
+    return asked == "closed"
+
+
 def close() -> None:
     """Make the network without address translation, and reject what wants to leave its bridges."""
     if not steps.succeeds(["docker", "network", "inspect", NAME]):
@@ -43,6 +67,17 @@ def close() -> None:
     for bridge in BRIDGES:
         if not steps.succeeds(["iptables", "-C", *_rule(bridge)]):
             steps.output(["iptables", "-I", *_rule(bridge)])
+
+
+def state() -> str:
+    """For the person: whether the cluster's network is closed, as far as an ordinary user can see."""
+    if not steps.succeeds([docker.engine(), "network", "inspect", NAME]):
+        return "open: pods reach whatever this machine reaches"
+    if _bridge() != BRIDGE:
+        return "open: pods reach whatever this machine reaches (NETWORK=closed, as root, closes it)"
+    return (
+        f"closed: nothing leaves the node (`{docker.engine()} network rm {NAME}` without a cluster opens it)"
+    )
 
 
 def evidence() -> Evidence:
@@ -68,7 +103,5 @@ def _rule(bridge: str) -> list[str]:
 
 
 def _bridge() -> str:
-    return steps.output([
-        "docker", "network", "inspect", NAME,
-        "--format", '{{index .Options "com.docker.network.bridge.name"}}',
-    ]).strip()  # fmt: skip
+    template = '{{index .Options "com.docker.network.bridge.name"}}'
+    return steps.output([docker.engine(), "network", "inspect", NAME, "--format", template]).strip()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import archive, kind, steps
+from . import archive, docker, kind, steps
 
 CTR = ("ctr", "--namespace", "k8s.io")
 _LARGE = 32 << 20  # bytes; a pipe is as quick below
@@ -48,6 +48,6 @@ def _copy(source: Path, target: Path) -> None:
 def _blobs() -> Path | None:
     """Where the node's store keeps its blobs on this machine."""
     template = '{{range .Mounts}}{{if eq .Destination "/var"}}{{.Source}}{{end}}{{end}}'
-    volume = steps.output(["docker", "inspect", "--format", template, kind.NODE]).strip()
+    volume = steps.output([docker.engine(), "inspect", "--format", template, kind.NODE]).strip()
     blobs = Path(volume) / _BLOBS
     return blobs if volume and blobs.is_dir() else None

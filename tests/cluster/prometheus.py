@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import archive, cache, rootfs, steps, tools
+from . import archive, cache, mirror, rootfs, steps, tools
 from .versions import HERE, IMAGES, VERSIONS, Mode
 
 NAMESPACE = "monitoring"
@@ -57,7 +57,7 @@ def manifest(mode: Mode = "build") -> str:
     text = (_FILES / "prometheus.yaml").read_text()
     text = text.replace("@version@", VERSIONS.prometheus)
     for name in RECIPES:
-        text = text.replace(f"@{name}@", IMAGES[mode][name])
+        text = text.replace(f"@{name}@", mirror.image(name, mode))
     return text
 
 

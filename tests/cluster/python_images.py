@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from . import archive, cache, rootfs, steps
@@ -20,6 +22,7 @@ PACKAGES = ("python3", "ca-certificates", "curl", "libgomp1", "libstdc++6", "lib
 OPERATOR_UID = 65532
 VLLM_UID = 2000  # the uid of the official vLLM images; their group is 0
 _NAMES = IMAGES["build"]
+MACHINE = "x86_64"  # what build mode is made for
 _PYTHON = {"PYTHONPATH": f"/{CODE}:/{SITE}", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # Some libraries ask for the name of the user that they run as.
 _USERS = f"operator:x:{OPERATOR_UID}:{OPERATOR_UID}::/tmp:/bin/sh\nvllm:x:{VLLM_UID}:0::/home/vllm:/bin/sh\n"
@@ -45,21 +48,22 @@ def base() -> archive.Layer:
     )
 
 
-def packages(name: str, lock: Path, about: str) -> archive.Layer:
+def packages(name: str, lock: Path, about: str, machine: str = MACHINE) -> archive.Layer:
     """The packages of a lock file with hashes, as wheels for the Python of the base."""
 
     def fill(root: Path) -> None:
         with steps.step(f"install {about} (once per lock file)"):
-            pip_install(root, ["--require-hashes", "--requirement", str(lock)], f"pip-{name}")
+            pip_install(root, ["--require-hashes", "--requirement", str(lock)], f"pip-{name}", machine)
             compile_all(root)
 
-    return rootfs.layer(f"packages-{name}", cache.key(lock, "1"), fill, prefix=SITE)
+    other = () if machine == MACHINE else (machine,)
+    return rootfs.layer(f"packages-{name}", cache.key(lock, "1", *other), fill, prefix=SITE)
 
 
-def pip_install(target: Path, requirements: list[str], log: str) -> None:
-    """Wheels for the base's Python into a folder, whatever Python runs here."""
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in _GLIBC] + [
-        "--platform=manylinux2014_x86_64"
+def pip_install(target: Path, requirements: list[str], log: str, machine: str = MACHINE) -> None:
+    """Wheels for the base's Python into a folder, whatever Python and whatever system runs here."""
+    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in _GLIBC] + [
+        f"--platform=manylinux2014_{machine}"
     ]
     steps.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", target,
@@ -113,20 +117,19 @@ def script(name: str, programs: Mapping[str, str]) -> archive.Layer:
     return rootfs.layer(f"script-{name}", digest, fill, prefix="usr/local/bin")
 
 
-def client() -> archive.Image:
+def _client(_: str) -> archive.Image:
     """Python and curl, for plain clients inside the cluster."""
     return archive.Image(
-        _NAMES["client"], (base(),), command=("sleep", "infinity"), user=f"{OPERATOR_UID}:{OPERATOR_UID}"
+        _NAMES["client"], (), command=("sleep", "infinity"), user=f"{OPERATOR_UID}:{OPERATOR_UID}"
     )
 
 
-def operator() -> archive.Image:
+def _operator(machine: str) -> archive.Image:
     """The operator as it stands in this working tree."""
     return archive.Image(
         _NAMES["operator"],
         (
-            base(),
-            packages("operator", REPO / "requirements.lock", "the operator's dependencies"),
+            packages("operator", REPO / "requirements.lock", "the operator's dependencies", machine),
             code("operator", REPO / "operator" / "streaming_operator", "streaming_operator"),
         ),
         entrypoint=("python3", "-m", "streaming_operator"),
@@ -137,14 +140,13 @@ def operator() -> archive.Image:
     )
 
 
-def double() -> archive.Image:
+def _double(machine: str) -> archive.Image:
     """The double of the vLLM server, started as in the official image, whose entrypoint is `vllm serve`."""
     source = REPO / "tests" / "engines" / "double"
     return archive.Image(
         _NAMES["double"],
         (
-            base(),
-            packages("double", source / "requirements.lock", "the test engine's dependencies"),
+            packages("double", source / "requirements.lock", "the test engine's dependencies", machine),
             script("vllm-double", {"vllm": _DOUBLE}),
             code("double", source, "double"),
         ),
@@ -155,4 +157,15 @@ def double() -> archive.Image:
     )
 
 
-RECIPES: dict[str, Callable[[], archive.Image]] = {"operator": operator, "double": double, "client": client}
+def _on_debian(name: str) -> archive.Image:
+    image = ON_PYTHON[name](MACHINE)
+    return replace(image, layers=(base(), *image.layers))
+
+
+# What comes on top of a Python for this machine type: in registry mode that of the official image, else our own.
+ON_PYTHON: dict[str, Callable[[str], archive.Image]] = {
+    "operator": _operator,
+    "double": _double,
+    "client": _client,
+}
+RECIPES: dict[str, Callable[[], archive.Image]] = {name: partial(_on_debian, name) for name in ON_PYTHON}

@@ -80,6 +80,13 @@ BUILDS = {
         extra=("coredns", "pause"),
         about=f"the rest of Kubernetes, kind {VERSIONS.kind} and CoreDNS (about 4 minutes, once)",
     ),
+    # For registry mode, which needs no more of them than this.
+    "clients": Build(
+        module="kubernetes",
+        programs={"kind": "sigs.k8s.io/kind", **_commands("kubectl")},
+        ldflags=_kubernetes_flags(),
+        about=f"kind {VERSIONS.kind} and kubectl {VERSIONS.kubernetes} (about 2 minutes, once)",
+    ),
     "ingress-nginx": Build(
         module="ingress-nginx",
         programs={"nginx-ingress-controller": "k8s.io/ingress-nginx/cmd/nginx"},

@@ -36,3 +36,4 @@ _TABLE = tomllib.loads(FILE.read_text())
 
 VERSIONS = Versions(**{name: text for name, text in _TABLE.items() if isinstance(text, str)})
 IMAGES: dict[Mode, dict[str, str]] = _TABLE["images"]
+BASES: dict[str, str] = _TABLE["bases"]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import cache, images, kind, tools
+from tests.cluster import cache, clients, images, kind
 from tests.cluster.programs import listed
 from tests.cluster.versions import IMAGES
 from tests.e2e import kube
@@ -58,7 +58,7 @@ def helm(*words: str) -> str:
     done = subprocess.run(
         listed(
             [
-                str(tools.build("helm")["helm"]),
+                str(clients.find("helm")),
                 *words,
                 "--namespace",
                 NAMESPACE,

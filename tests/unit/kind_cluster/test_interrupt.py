@@ -43,7 +43,7 @@ PHASES = (
     Phase("tools", "tools.source('helm', 'helm.sh/helm/v4')", "go"),
     Phase("packages", "packages.install(('jq',), 'a test')", "apt-get"),
     Phase("docker", "docker.running()", "docker"),
-    Phase("kind", "kind._create('')", "kind", build="node"),
+    Phase("kind", "kind._create('', closed=True)", "kind", build="node"),
     Phase("demo", "demo._endpoint()", "kubectl", build="apiserver"),
 )
 
