@@ -65,7 +65,8 @@ def _scratch() -> Path:
 
 def _pack(name: str, out: IO[bytes]) -> None:
     """The build context: a Dockerfile and what it copies."""
-    with tarfile.open(fileobj=out, mode="w") as context:
+    # docker tells an archive from a Dockerfile by its first bytes, and does not know those of the PAX format.
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as context:
         if name == "vllm":
             context.add(_VLLM_DOCKERFILE, "Dockerfile")
             for path in sorted(_VLLM.glob("*.py")):

@@ -1,0 +1,149 @@
+"""What README promises to people with a container engine and no root."""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests import cluster as test_cluster
+from tests.cluster import cache, clients, docker, network
+from tests.registry_mode import registry
+from tests.registry_mode.newcomer import Newcomer, arrive
+
+CLUSTER = "registry-mode"
+pytestmark = pytest.mark.timeout(1200)
+
+
+@dataclass(frozen=True)
+class World:
+    """A newcomer, and the mirror that serves everything they pull."""
+
+    newcomer: Newcomer
+    mirror: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What they set; the cluster's name keeps it apart from the one that stands here already."""
+        return {"IMAGES": "registry", "REGISTRY_MIRROR": self.mirror, "STREAMING_CLUSTER": CLUSTER}
+
+    def kubectl(self, *words: str) -> str:
+        """What kubectl prints, asked from outside."""
+        argv = [str(clients.find("kubectl")), f"--kubeconfig={self.newcomer.kubeconfig}", *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """The registry filled, the newcomer arrived, this machine's closed network in place."""
+    reason = test_cluster.available("build")
+    if reason is not None:
+        pytest.skip(reason)
+    docker.ensure()
+    network.close()
+    with (
+        tempfile.TemporaryDirectory(dir=cache.ROOT, prefix="registry-") as blobs,
+        tempfile.TemporaryDirectory(prefix="newcomer-") as place,
+        registry.serving(Path(blobs)) as host,
+    ):
+        for image in registry.upstream():
+            registry.push(image, host)
+        newcomer = arrive(Path(place))
+        try:
+            yield World(newcomer, f"{host}/{registry.PREFIX}")
+        finally:
+            newcomer.run(
+                ".venv/bin/python", "-m", "tests.cluster", "down", env={"STREAMING_CLUSTER": CLUSTER}
+            )
+            registry.forget(docker.engine(), host)
+
+
+@pytest.fixture(scope="module")
+def demo(world: World) -> "subprocess.CompletedProcess[str]":
+    """`IMAGES=registry make demo`, once."""
+    done = world.newcomer.run("make", "demo", seconds=1100, env=world.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_without_root_and_go_the_demo_streams(demo: "subprocess.CompletedProcess[str]", world: World) -> None:
+    """The endpoint is Ready in the newcomer's own cluster, and its answer came through the ingress to [DONE]."""
+    sep = json.loads(world.kubectl("get", "sep", "-n", "demo", "tiny", "-o", "json"))
+    conditions = {condition["type"]: condition["status"] for condition in sep["status"]["conditions"]}
+    assert conditions["Ready"] == "True"
+    assert "then [DONE]" in demo.stderr
+    assert len(demo.stdout.split()) > 10
+
+
+def test_every_image_that_is_not_ours_came_from_the_mirror(
+    demo: "subprocess.CompletedProcess[str]", world: World
+) -> None:
+    """The prefix stands before each name; what holds our code was built here, on an image from there."""
+    pods = json.loads(world.kubectl("get", "pods", "-A", "-o", "json"))["items"]
+    images = {
+        container["image"]
+        for pod in pods
+        if pod["metadata"]["namespace"] in ("ingress-nginx", "streaming-system", "demo")
+        for container in pod["spec"]["containers"]
+    }
+    assert images == {
+        f"{world.mirror}/registry.k8s.io/ingress-nginx/controller:{test_cluster.VERSIONS.ingress_nginx}",
+        "localhost/streaming-operator:dev",
+        "localhost/vllm-cpu:0.32.0",
+    }
+    node = f"{CLUSTER}-control-plane"
+    used = subprocess.run(
+        [docker.engine(), "inspect", "--format", "{{.Config.Image}}", node],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert used.stdout.strip() == f"{world.mirror}/{test_cluster.IMAGES['registry']['node']}"
+
+
+def test_nothing_was_built_with_go_and_no_packet_filter_touched(
+    demo: "subprocess.CompletedProcess[str]", world: World
+) -> None:
+    """No program lies in the newcomer's cache, and the demo tells how the network stands."""
+    assert not (world.newcomer.home / ".cache/streaming-operator/tools").exists()
+    assert f"the cluster's network is {network.state()}" in demo.stderr
+
+
+def test_a_second_demo_finds_everything(demo: "subprocess.CompletedProcess[str]", world: World) -> None:
+    """Nothing is pulled, created or loaded again."""
+    again = world.newcomer.run("make", "demo", seconds=600, env=world.env)
+    assert again.returncode == 0, again.stderr
+    for word in ("==> pull", "create the kind cluster", "into the node"):
+        assert word not in again.stderr
+
+
+def test_missing_clients_are_named_with_the_command_that_installs_them(world: World) -> None:
+    """One sentence for all of them, before anything is pulled; no traceback."""
+    places = [world.newcomer.root / "usr/local/bin" / name for name in clients.CLIENTS]
+    for path in places:
+        path.rename(path.with_name(f"{path.name}.away"))
+    try:
+        done = world.newcomer.run("make", "demo", env=world.env)
+    finally:
+        for path in places:
+            path.with_name(f"{path.name}.away").rename(path)
+    assert done.returncode != 0
+    for name in clients.CLIENTS:
+        assert f"{name} is not installed" in done.stderr
+    assert clients.install_command(list(clients.CLIENTS), "Linux", os.uname().machine) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "==> pull" not in done.stderr
+
+
+def test_who_may_not_use_the_engine_is_told_so(world: World) -> None:
+    """The engine's own words, and the group that is missing."""
+    stranger = replace(world.newcomer, may_use_engine=False)
+    done = stranger.run("make", "demo", env=world.env)
+    assert done.returncode != 0
+    assert "permission denied" in done.stderr
+    assert "the group docker" in done.stderr
+    assert "Traceback" not in done.stderr
