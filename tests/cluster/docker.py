@@ -30,6 +30,8 @@ def engine() -> str:
     """The engine's command: ENGINE if it is set, else docker, else podman where only that is installed."""
     named = os.environ.get("ENGINE")
     if named:
+        if named not in ("docker", "podman"):
+            raise steps.Failure(f"ENGINE={named} means nothing", remedy="docker or podman")
         return named
     return "podman" if not shutil.which("docker") and shutil.which("podman") else "docker"
 

@@ -37,7 +37,14 @@ def _all(bringer: Bringer, packages: dict[str, tuple[str, ...]]) -> dict[str, So
 
 PROGRAMS: dict[str, Source] = {
     **_all(
-        "reader", {"git": ("git",), "Go 1.26 or newer": ("go",), "make": ("make",), "python3": ("python3",)}
+        "reader",
+        {
+            "git": ("git",),
+            "Go 1.26 or newer": ("go",),
+            "make": ("make",),
+            "Podman, or Docker": ("podman",),
+            "python3": ("python3",),
+        },
     ),
     **_all(
         "essential",
@@ -46,6 +53,7 @@ PROGRAMS: dict[str, Source] = {
             "bash": ("bash",),
             "coreutils": ("chroot", "cp", "head", "mkdir", "mkfifo", "mktemp", "readlink", "rm", "sleep"),
             "dash": ("sh",),
+            "dpkg": ("dpkg-deb",),
             "tar": ("tar",),
             "util-linux": ("mount", "nsenter", "unshare"),
         },
