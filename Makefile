@@ -13,7 +13,7 @@ endif
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE := 1
 
-# auto: one short pull decides; registry: pull; build: make every image here from Debian, Go and PyPI.
+# auto: one short pull decides; registry: the user's engine pulls, no root; build: all from Debian, Go and PyPI, as root.
 export IMAGES ?= auto
 # Options for pytest, e.g. make test PYTEST='-k sse -x'
 PYTEST ?=
