@@ -61,8 +61,8 @@ LANES = (
     ),
     Lane(
         "registry mode",
-        "The whole demo as an ordinary user without Go, from a registry on loopback, on a cluster of its own. It runs when "
-        "what it installs has changed since it last passed here, and with `FULL=1`.",
+        "The whole demo as an ordinary user without Go, from a registry on loopback, on a cluster of its own. It runs "
+        "when what it installs has changed since it last passed here, and with `FULL=1`.",
         "tests/registry_mode/",
         one_process=True,
     ),

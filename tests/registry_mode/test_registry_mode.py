@@ -49,7 +49,7 @@ def _passed() -> Path:
 
 
 @pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+def world() -> Iterator[World]:
     """The registry filled, the newcomer arrived, this machine's closed network in place."""
     if _passed().exists() and not os.environ.get("FULL"):
         pytest.skip("passed before with the same files; FULL=1 runs it again")
@@ -73,16 +73,16 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
                 ".venv/bin/python", "-m", "tests.cluster", "down", env={"STREAMING_CLUSTER": CLUSTER}
             )
             registry.forget(docker.engine(), host)
-    if not request.session.testsfailed:
-        _passed().mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture(scope="module")
-def demo(world: World) -> "subprocess.CompletedProcess[str]":
-    """`IMAGES=registry make demo`, once."""
-    done = world.newcomer.run("make", "demo", seconds=1100, env=world.env)
+def demo(world: World, request: pytest.FixtureRequest) -> Iterator["subprocess.CompletedProcess[str]"]:
+    """`IMAGES=registry make demo`, once; noted as passed when no test of this run has failed."""
+    done = world.newcomer.run("make", "demo", env=world.env, seconds=1100)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done
+    yield done
+    if not request.session.testsfailed:
+        _passed().mkdir(parents=True, exist_ok=True)
 
 
 def test_without_root_and_go_the_demo_streams(demo: "subprocess.CompletedProcess[str]", world: World) -> None:
