@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import clients, rootfs
+from tests.cluster import clients, rootfs, steps
+from tests.cluster.programs import listed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("python3", "python3-venv", "make", "ca-certificates")
@@ -59,19 +60,28 @@ class Newcomer:
         """Run a command in the clone; its output is kept."""
         groups = [UID, SOCKET.stat().st_gid] if self.may_use_engine else [UID]
         script = (
-            'set -e; root=$1; home=$2; shift 2; mount --rbind /proc "$root/proc"; mount --rbind /dev "$root/dev";'
+            'set -e; root=$1; home=$2; shift 2; mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev";'
             ' mkdir -p "$root/run" "$root$home"; mount --bind "$home" "$root$home";'
             ' touch "$root/run/docker.sock"; mount --bind /var/run/docker.sock "$root/run/docker.sock";'
             ' exec "$@"'
         )
         inside = f'cd {self.clone} && exec "$@"'
+        command: list[str | Path] = [
+            # Namespaces of its own, which end with it and take what it started along.
+            "unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child",
+            "sh", "-c", script, "sh", self.root, self.home,
+            _CHROOT, f"--userspec={UID}:{UID}", f"--groups={','.join(map(str, groups))}", self.root,
+            "sh", "-c", inside, "sh", *words,
+        ]  # fmt: skip
         return subprocess.run(
-            ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", str(self.root), str(self.home),
-             _CHROOT, f"--userspec={UID}:{UID}", f"--groups={','.join(map(str, groups))}", str(self.root),
-             "sh", "-c", inside, "sh", *words],
-            env=_environment(self.home, env or {}), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=seconds, check=False,
-        )  # fmt: skip
+            listed(command),
+            env=_environment(self.home, env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
 
 
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -103,11 +113,10 @@ def arrive(folder: Path) -> Newcomer:
 
 def _clone(target: Path) -> None:
     """What git tracks or would track, as it stands in this working tree."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for name in listed.stdout.split("\0"):
+    names = steps.output(
+        ["git", "-C", REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    )
+    for name in names.split("\0"):
         source = REPOSITORY / name
         if name and source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.cluster import archive, cache, images, node_image, python_images, steps, vllm_image
+from tests.cluster.programs import listed
 from tests.cluster.versions import BASES, IMAGES
 
 PREFIX = "some/prefix"
@@ -38,7 +39,7 @@ def serving(folder: Path) -> Iterator[str]:
     config = folder / "registry.yaml"
     config.write_text(CONFIG.format(storage=folder / "blobs", port=port))
     with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([_program(), "serve", config], stdout=log, stderr=log)
+        process = subprocess.Popen(listed([_program(), "serve", config]), stdout=log, stderr=log)
     try:
         _await_answer(process, port, folder / "registry.log")
         yield f"127.0.0.1:{port}"
@@ -131,12 +132,7 @@ def _expect(connection: http.client.HTTPConnection, status: int) -> http.client.
 
 def forget(engine: str, host: str) -> None:
     """Remove from the engine what was pulled from this registry."""
-    listed = subprocess.run(
-        [engine, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.split():
+    names = steps.output([engine, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+    for name in names:
         if name.startswith(f"{host}/"):
-            subprocess.run([engine, "image", "rm", "--force", name], capture_output=True, check=False)
+            steps.succeeds([engine, "image", "rm", "--force", name])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import cluster as test_cluster
-from tests.cluster import cache, clients, docker, network
+from tests.cluster import cache, clients, docker, network, steps
 from tests.registry_mode import registry
 from tests.registry_mode.newcomer import Newcomer, arrive
 
@@ -39,8 +39,7 @@ class World:
 
     def kubectl(self, *words: str) -> str:
         """What kubectl prints, asked from outside."""
-        argv = [str(clients.find("kubectl")), f"--kubeconfig={self.newcomer.kubeconfig}", *words]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        return steps.output([clients.find("kubectl"), f"--kubeconfig={self.newcomer.kubeconfig}", *words])
 
 
 def _passed() -> Path:
@@ -111,13 +110,8 @@ def test_every_image_that_is_not_ours_came_from_the_mirror(
         "localhost/vllm-cpu:0.32.0",
     }
     node = f"{CLUSTER}-control-plane"
-    used = subprocess.run(
-        [docker.engine(), "inspect", "--format", "{{.Config.Image}}", node],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert used.stdout.strip() == f"{world.mirror}/{test_cluster.IMAGES['registry']['node']}"
+    used = steps.output([docker.engine(), "inspect", "--format", "{{.Config.Image}}", node])
+    assert used.strip() == f"{world.mirror}/{test_cluster.IMAGES['registry']['node']}"
 
 
 def test_nothing_was_built_with_go_and_no_packet_filter_touched(
