@@ -22,7 +22,7 @@ from tests.cluster import cache
 from tests.cluster.programs import listed
 from tests.engines.running import MODEL
 from tests.engines.vllm import installed
-from tests.engines.vllm.install import PYTHON, VERSION, InstallError
+from tests.engines.vllm.install import VERSION, InstallError
 
 LOCKS = Path(__file__).with_name("locks")
 PATIENCE = 240
@@ -75,9 +75,13 @@ class Client:
     key: Callable[[Exchange], str]
 
 
+LOCKED_FOR = (3, 11)
+"""The Python whose wheels the locks list."""
+
+
 def _site(name: str) -> Path:
     """The client's packages in the cache, installed now if need be."""
-    if sys.version_info[:2] != PYTHON:
+    if sys.version_info[:2] != LOCKED_FOR:
         raise NotRun("needs CPython 3.11, whose wheels its lock lists")
     lock = LOCKS / f"{name}.lock"
 
