@@ -1,6 +1,6 @@
 """
 Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
-manifests, docs/conditions.md, the index of decisions, the schema of a probe's report.
+manifests, docs/conditions.md, docs/tests.md, the index of decisions, the schema of a probe's report.
 
 `python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. Helm
 renders the manifests from the chart: the pinned helm of the test cluster, built once.
@@ -19,6 +19,7 @@ from streaming_operator.api.crd import crd_yaml
 from streaming_operator.render import documents
 from streaming_operator.report import model
 from tests.cluster.programs import listed
+from tests.lanes import document as tests_page
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "streaming-operator"
@@ -115,6 +116,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/conditions.md": conditions_page,
     "docs/decisions/README.md": decisions_index,
     "docs/probe-result.schema.json": model.schema,
+    "docs/tests.md": tests_page.page,
 }
 
 if __name__ == "__main__":

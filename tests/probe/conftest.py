@@ -14,9 +14,9 @@ from streaming_operator.probe.http.request import ApiKey
 from streaming_operator.probe.verification import Plan
 from tests.engines.running import MODEL, RunningEngine
 
-LIMITS = Limits(connect=5.0, first_token=20.0, stall=20.0, total=60.0)
+LIMITS = Limits(connect=20.0, first_token=20.0, stall=20.0, total=60.0)
 """Generous, for busy machines; a test that waits for a limit sets its own."""
-HASTY = Limits(connect=5.0, first_token=2.0, stall=2.0, total=60.0)
+HASTY = Limits(connect=20.0, first_token=2.0, stall=2.0, total=60.0)
 GAUGES = Gauges(Vllm.metrics_path, Vllm.running_gauge, Vllm.waiting_gauge)
 METRICS = "--enable-per-request-metrics"
 

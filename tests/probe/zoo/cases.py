@@ -16,8 +16,8 @@ from tests.probe.zoo.running import Setup
 
 V, S = Verdict, Symptom
 Known = Literal["ours", "generic", "url"]
-PATIENT = Limits(connect=5.0, first_token=20.0, stall=20.0, total=60.0)
-HASTY = Limits(connect=5.0, first_token=2.0, stall=2.0, total=60.0)
+PATIENT = Limits(connect=20.0, first_token=20.0, stall=20.0, total=60.0)
+HASTY = Limits(connect=20.0, first_token=2.0, stall=2.0, total=60.0)
 
 PACE: tuple[str, ...] = ()
 UNCHUNKED = ("--close-delimited", "true")

@@ -1,9 +1,10 @@
 """Runs cases of the zoo, a few at a time, and keeps what the probe said of each."""
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from tests.probe.zoo.cases import Case
 from tests.probe.zoo.running import Running, Setup
 
 AT_ONCE = 6
+ATTEMPTS = 4
+"""Of a case, while this machine is late: some faults differ from none by a timer of 100 ms."""
+LATE = 0.05
+"""Seconds after which a sleeping process that may run again is late."""
 NAMES = {
     "ours": Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example"),
     "generic": Names("llm", "llm-key", "generic", "IngressClass other", "llm.example"),
@@ -83,7 +88,7 @@ class Keeper:
             await asyncio.to_thread(path.open)
             reloads = asyncio.create_task(path.reload()) if case.reloads else None
             try:
-                return Outcome(await verify(self._plan(case, path.ports)))
+                return Outcome(await self._verified(case, path))
             finally:
                 if reloads is not None:
                     reloads.cancel()
@@ -92,6 +97,15 @@ class Keeper:
             return Outcome(missing=str(missing))
         except (OSError, RuntimeError) as error:
             return Outcome(broken=f"{type(error).__name__}: {error}")
+
+    async def _verified(self, case: Case, path: "_Path") -> ProbeResult:
+        """What the probe says, asked again where it is not what is expected and this machine was late meanwhile."""
+        for _ in range(ATTEMPTS):
+            async with _watched() as lateness:
+                result = await verify(self._plan(case, path.ports))
+            if (result.verdict, result.hop) == (case.expected, case.hop) or max(lateness) < LATE:
+                break
+        return result
 
     def _plan(self, case: Case, ports: dict[Hop, int]) -> Plan:
         targets = [Target(hop, "127.0.0.1", port) for hop, port in ports.items()]
@@ -115,6 +129,27 @@ class Keeper:
             limits=case.limits,
             guard=Guard(local=not case.address),
         )
+
+
+@asynccontextmanager
+async def _watched() -> AsyncIterator[list[float]]:
+    """By how many seconds the loop is late, again and again for as long as the block lasts."""
+    lateness = [0.0]
+    clock = asyncio.get_running_loop().time
+
+    async def watch() -> None:
+        while True:
+            due = clock() + LATE / 5
+            await asyncio.sleep(LATE / 5)
+            lateness.append(clock() - due)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield lateness
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
 
 
 class _Path:
