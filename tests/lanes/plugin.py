@@ -59,7 +59,7 @@ class Lanes:
         try:
             return (yield)
         finally:
-            if nextitem is None or nextitem.path != item.path or _locks(nextitem) != wanted:
+            if nextitem is None or _locks(nextitem) != wanted or not _goes_on(item, nextitem):
                 self._release()
 
     @pytest.hookimpl(tryfirst=True)
@@ -119,6 +119,11 @@ class Lanes:
 
 def _path(item: pytest.Item) -> str:
     return str(item.path.relative_to(item.config.rootpath))
+
+
+def _goes_on(item: pytest.Item, nextitem: pytest.Item) -> bool:
+    """Whether the locks stay: for what tests of one file share, and for all that must be alone, one after the other."""
+    return nextitem.path == item.path or any(lock.alone for lock in _locks(item))
 
 
 def _locks(item: pytest.Item) -> tuple[Lock, ...]:
