@@ -25,6 +25,8 @@ from tests.engines.vllm import installed
 from tests.engines.vllm.install import VERSION, InstallError
 
 LOCKS = Path(__file__).with_name("locks")
+PYTHON = (3, 11)
+"""The version that the locks have wheels for."""
 PATIENCE = 240
 """Seconds for one client: each needs up to half a minute before its first request."""
 PROMPT_TOKENS = 20

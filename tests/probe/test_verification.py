@@ -34,7 +34,7 @@ async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
         (Hop.POD, Verdict.STREAMING),
     ]
     for hop in result.hops:
-        sizes = hop.timeline.sizes  # type: ignore[union-attr]
+        sizes = hop.timeline.sizes  # type: ignore[attr-defined]
         assert set(sizes) <= {(at, size) for name, at, size in reads if name is hop.hop}
 
 
