@@ -14,7 +14,6 @@ import pytest
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
 from tests.lanes import preparation
-from tests.lanes.run_folder import folder
 
 HERE = Path(__file__).parent
 
@@ -24,18 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.cluster)
-
-
-def pytest_runtest_logfinish(nodeid: str) -> None:
-    """Let the test that judges all of them know; it may run in another process."""
-    with (folder() / "ended").open("a") as file:
-        file.write(f"{nodeid}\n")
-
-
-def ended() -> set[str]:
-    """The tests of this run that have ended."""
-    path = folder() / "ended"
-    return set(path.read_text().splitlines()) if path.exists() else set()
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,21 @@ NAMESPACE = "monitoring"
 API = f"/api/v1/namespaces/{NAMESPACE}/services/prometheus-operated:9090/proxy/api/v1"
 
 
-@pytest.fixture(scope="module")
-def prometheus(cluster: int) -> Iterator[None]:
-    """prometheus-operator and one Prometheus that takes every ServiceMonitor."""
+@pytest.fixture
+def watched(endpoint: Endpoint) -> Endpoint:
+    """A Ready endpoint with a ServiceMonitor."""
+    endpoint.apply(endpoint.double(monitoring={"serviceMonitor": {"intervalSeconds": 1}}))
+    endpoint.await_ready()
+    return endpoint
+
+
+@pytest.fixture
+def prometheus(watched: Endpoint) -> Iterator[None]:
+    """
+    prometheus-operator and one Prometheus that takes every ServiceMonitor.
+
+    It begins with the endpoint's in its configuration: the kubelet brings a later one after a minute or two.
+    """
     for name in ("prometheus", "prometheus-operator", "prometheus-config-reloader"):
         test_cluster.load(name)
     text = test_cluster.prometheus_manifest()
@@ -48,10 +60,9 @@ def _ask(query: str) -> list[dict]:
     return json.loads(kube.raw(f"{API}/query?query={quote(query)}"))["data"]["result"]
 
 
-def test_prometheus_shows_the_engines_ttft(prometheus: None, endpoint: Endpoint) -> None:
+def test_prometheus_shows_the_engines_ttft(watched: Endpoint, prometheus: None) -> None:
     """The histogram of each pod is there under the endpoint's name as job, and counts what users ask."""
-    endpoint.apply(endpoint.double(monitoring={"serviceMonitor": {"intervalSeconds": 1}}))
-    endpoint.await_ready()
+    endpoint = watched
     series = (
         f'vllm:time_to_first_token_seconds_count{{namespace="{endpoint.namespace}",job="{endpoint.name}"}}'
     )

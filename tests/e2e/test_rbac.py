@@ -9,8 +9,8 @@ import re
 import pytest
 
 from tests.e2e import audit, kube, release
-from tests.e2e.conftest import ended
-from tests.e2e.waiting import wait_for
+from tests.lanes import ended
+from tests.lanes.plugin import others_on_the_cluster
 
 TAKEN_AWAY = re.compile(r"^get /api/v1/namespaces/e2e-chart-[^/]+/secrets/key$")
 """A right that test_chart.py takes away for a while, to see what the operator says."""
@@ -38,28 +38,18 @@ def _used(since: int) -> set[Grant]:
     return {(r.group, r.resource, r.verb) for r in asked} | made
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def others_ended(request: pytest.FixtureRequest) -> None:
-    """Every other test of the cluster has ended."""
-    here = request.path.parent
-    others = {
-        item.nodeid
-        for item in request.session.items
-        if here in item.path.parents and item.path != request.path
-    }
-    wait_for(
-        lambda: others <= ended(), "the other tests", seconds=540, tell=lambda: str(sorted(others - ended()))
-    )
+    """Every other test on the cluster has ended: it was waited for before this one's time began."""
+    assert ended.missing(others_on_the_cluster(request.node)) == set()
 
 
-def test_nothing_was_forbidden(cluster: int, others_ended: None) -> None:
+def test_nothing_was_forbidden(cluster: int) -> None:
     """The roles cover everything that the operator asked for."""
     assert sorted(what for what in set(audit.forbidden(cluster)) if not TAKEN_AWAY.search(what)) == []
 
 
-def test_everything_granted_was_used(
-    cluster: int, others_ended: None, request: pytest.FixtureRequest
-) -> None:
+def test_everything_granted_was_used(cluster: int, request: pytest.FixtureRequest) -> None:
     """Each verb on each resource was needed by something that the tests showed."""
     files = {item.path for item in request.session.items if item.path.parent == request.path.parent}
     every = set(request.path.parent.glob("test_*.py"))

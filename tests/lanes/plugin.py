@@ -9,7 +9,7 @@ import pytest
 
 from tests import lanes
 from tests.cluster import cache
-from tests.lanes import costs, preparation, run_folder, scheduler
+from tests.lanes import costs, ended, preparation, run_folder, scheduler
 from tests.lanes.locks import Lock, held
 
 
@@ -50,6 +50,9 @@ class Lanes:
         with capture.global_and_fixture_disabled() if capture else ExitStack():
             for need in preparation.needs(item):
                 need.outcome()
+        if _judges(item):
+            self._release()
+            ended.wait_for(others_on_the_cluster(item))
         wanted = _locks(item)
         if wanted != self._locked:
             self._release()
@@ -80,6 +83,10 @@ class Lanes:
         report.processor_seconds = used - self._used  # type: ignore[attr-defined]
         self._used = used
         return report
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Let the tests that judge all others know."""
+        ended.note(nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """What each lane cost; the files' costs are kept where COSTS=write asks for it."""
@@ -119,6 +126,16 @@ class Lanes:
 
 def _path(item: pytest.Item) -> str:
     return str(item.path.relative_to(item.config.rootpath))
+
+
+def _judges(item: pytest.Item) -> bool:
+    return lanes.lane_of(_path(item), item).name == lanes.LAST
+
+
+def others_on_the_cluster(judge: pytest.Item) -> set[str]:
+    """What a test that judges all others waits for."""
+    every = [item for item in judge.session.items if item.get_closest_marker("cluster") is not None]
+    return {item.nodeid for item in every if not _judges(item)}
 
 
 def _goes_on(item: pytest.Item, nextitem: pytest.Item) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from tests import lanes
 from tests.cluster.steps import Failure
-from tests.lanes import costs, document, run_folder
+from tests.lanes import costs, document, ended, run_folder
 from tests.lanes.costs import Cost
 from tests.lanes.locks import Lock, held
 from tests.lanes.preparation import Need, Outcome, unavailable
@@ -115,6 +115,24 @@ def test_who_disturbs_waits_for_the_others(tmp_path: Path) -> None:
         order.append("together")
     thread.join()
     assert order == ["together", "alone"]
+
+
+def test_who_judges_others_waits_until_they_have_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In whatever order and process; one that never ends is missing after a while."""
+    monkeypatch.setattr(ended, "folder", lambda: tmp_path)
+    monkeypatch.setattr(ended, "_PAUSE", 0.01)
+    ended.note("a")
+    thread = threading.Thread(target=ended.note, args=("b",))
+    thread.start()
+    ended.wait_for(["a", "b"])
+    thread.join()
+    assert ended.missing(["a", "b"]) == set()
+
+    monkeypatch.setattr(ended, "PATIENCE", 0.05)
+    ended.wait_for(["a", "c"])
+    assert ended.missing(["a", "c"]) == {"c"}
 
 
 def test_every_file_of_tests_is_in_the_document() -> None:
