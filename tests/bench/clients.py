@@ -77,13 +77,9 @@ class Client:
     key: Callable[[Exchange], str]
 
 
-LOCKED_FOR = (3, 11)
-"""The Python whose wheels the locks list."""
-
-
 def _site(name: str) -> Path:
     """The client's packages in the cache, installed now if need be."""
-    if sys.version_info[:2] != LOCKED_FOR:
+    if sys.version_info[:2] != PYTHON:
         raise NotRun("needs CPython 3.11, whose wheels its lock lists")
     lock = LOCKS / f"{name}.lock"
 
@@ -100,8 +96,16 @@ def _site(name: str) -> Path:
 
 
 def _vllm() -> Path:
+    return _installed(installed.ensure)
+
+
+def _model() -> Path:
+    return _installed(installed.model)
+
+
+def _installed(make: Callable[[], Path]) -> Path:
     try:
-        return installed.ensure()
+        return make()
     except InstallError as error:
         raise NotRun(f"the real vLLM is not there: {error}") from error
 
@@ -143,7 +147,7 @@ def _run_vllm(job: Job) -> None:
         "told.json",
     ]
     served = ["--backend", "openai-chat", "--base-url", job.url, "--endpoint", "/v1/chat/completions"]
-    model = ["--model", MODEL, "--tokenizer", str(there / "model"), "--request-id-prefix", "nr-"]
+    model = ["--model", MODEL, "--tokenizer", str(_model()), "--request-id-prefix", "nr-"]
     command = [
         str(there / "bin" / "vllm"),
         "bench",
@@ -176,7 +180,7 @@ def _run_guidellm(job: Job) -> None:
         *("--backend", f"kind=openai_http,target={job.url},model={MODEL}"),
         *("--profile", f"kind=concurrent,streams={job.at_once}"),
         *("--constraint", f"kind=max_requests,count={job.requests}"),
-        *("--tokenizer", f"kind=huggingface_auto,model={there / 'model'}"),
+        *("--tokenizer", f"kind=huggingface_auto,model={_model()}"),
         *("--data", data, "--output", f"kind=json,path={job.folder / 'told.json'}"),
     ]
     path = {"PYTHONPATH": f"{site}:{there / 'site'}", "LD_LIBRARY_PATH": str(there / "stub")}
@@ -193,7 +197,7 @@ def _read_guidellm(folder: Path) -> Mapping[str, Told]:
 
 def _run_aiperf(job: Job) -> None:
     site = _site("aiperf")
-    _hub(job.folder / "hub", _vllm() / "model")
+    _hub(job.folder / "hub", _model())
     command = [
         *(
             sys.executable,

@@ -27,13 +27,14 @@ _LAUNCHER = f'#!/bin/sh\nexec /{PLACE}/bin/vllm "$@"\n'
 
 def image() -> archive.Image:
     """Its entrypoint, user and home are those of the official image."""
-    digest = cache.key(SOURCE, HERE / "vllm_image.py")
+    recipe = HERE / "vllm_image.py"
+    parts = sorted(path for path in SOURCE.iterdir() if path.is_file() and path != SOURCE / "model.py")
     return archive.Image(
         IMAGES["build"]["vllm"],
         (
             python_images.base(),
-            rootfs.layer("vllm", digest, _fill_server, prefix=PLACE),
-            rootfs.layer("vllm-model", digest, _fill_model, prefix=MODEL),
+            rootfs.layer("vllm", cache.key(recipe, *parts), _fill_server, prefix=PLACE),
+            rootfs.layer("vllm-model", cache.key(SOURCE / "model.py"), _fill_model, prefix=MODEL),
             python_images.script("vllm-real", {"vllm": _LAUNCHER}),
         ),
         entrypoint=("vllm", "serve"),
@@ -44,7 +45,7 @@ def image() -> archive.Image:
 
 
 def _fill_server(root: Path) -> None:
-    installed = _installed(VERSIONS.python)
+    installed = _made("install vLLM for CPU (about 30 s, once)", VERSIONS.python)
     with steps.step("pack vLLM (about 20 s, once)"):
         for name in ("bin", "site", "stub"):
             # Links instead of copies: the files are only read, and they are gigabytes.
@@ -57,20 +58,20 @@ def _fill_server(root: Path) -> None:
 
 
 def _fill_model(root: Path) -> None:
-    shutil.copytree(_installed() / "model", root, dirs_exist_ok=True)
+    made = _made("train the tiny model (about 20 s, once; vLLM for this Python comes first)", "model")
+    shutil.copytree(made, root, dirs_exist_ok=True)
 
 
-def _installed(version: str = "") -> Path:
-    """The folder that tests/engines/vllm makes for a Python: the image's, or this one, shared with other tests."""
+def _made(about: str, what: str) -> Path:
+    """The folder that tests/engines/vllm makes: the server for a version of Python, or the model; shared with tests."""
     # torch's CUDA build is given empty libraries to link against.
     packages.require("gcc", "readelf", "nm", "strip", about="a compiler", with_packages=("libc6-dev",))
     python = REPO / ".venv" / "bin" / "python"  # it has uv, which installs a gigabyte in seconds
     installed = [python if python.exists() else sys.executable, "-m", "tests.engines.vllm.installed"]
-    argv = [*installed, *([version] if version else [])]
-    with steps.step("install vLLM for CPU (about 30 s, once)"):
+    with steps.step(about):
         log = cache.log("vllm-install")
         remedy = "`make venv` installs uv; PyPI must be reachable"
-        steps.run(argv, log, cwd=REPO, env={"PYTHONPATH": str(REPO)}, remedy=remedy)
+        steps.run([*installed, what], log, cwd=REPO, env={"PYTHONPATH": str(REPO)}, remedy=remedy)
     return Path(log.read_text().splitlines()[-1])
 
 

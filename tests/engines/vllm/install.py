@@ -28,11 +28,7 @@ class InstallError(Exception):
 
 
 def install(directory: Path, python: str = HOST) -> None:
-    """
-    Make `directory`, which must not exist; on any error it is not left half-made.
-
-    For another Python than this one, such as an image's, it holds the packages alone: making a model runs torch.
-    """
+    """Make `directory`, which must not exist, for a version of Python; on any error it is not left half-made."""
     missing = [tool for tool in TOOLS if not _tool(tool)]
     if missing:
         raise InstallError(f"needs {', '.join(missing)}: `make venv` brings uv; install gcc and binutils")
@@ -50,7 +46,6 @@ def install(directory: Path, python: str = HOST) -> None:
         _run("-m", "tests.engines.vllm.stubs", work / "site" / "torch" / "lib", work / "stub")
         _launcher(work / "bin" / "vllm")
         if python == HOST:
-            _run(HERE / "model.py", work / "model", site=work / "site")
             _compile(work / "site")
     except subprocess.CalledProcessError as error:
         shutil.rmtree(work)
