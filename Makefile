@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help venv demo unit test check bench bench-tools fuzz clean generate golden lock rehearsal lint typecheck
+.PHONY: help venv demo unit test image package sbom notes verify check bench bench-tools fuzz clean generate golden lock rehearsal lint typecheck
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
 ifeq ($(origin PYTHON), undefined)
@@ -39,9 +39,32 @@ unit: venv ## Every test that needs no cluster, no root and no build (seconds)
 test: venv ## Every test, those on the cluster too; what the chosen ones do not need is not built
 	@$(BIN)/python -m pytest -n $(LANES) $(PYTEST)
 
+# What `make image` builds; BUILD and BASE, where they are set, replace the images that the Dockerfile starts from.
+IMAGE ?= streaming-operator:dev
+export BUILD BASE
+
+image: venv ## The operator's image IMAGE from the Dockerfile; IMAGES=build: without a registry, as root on Debian
+	@$(BIN)/python -m hack.release image $(if $(filter build,$(IMAGES)),--local-bases) $(IMAGE)
+
+# Where the image will be that the packaged chart names, such as ghcr.io/OWNER.
+export REGISTRY
+
+package: venv ## Wheel, source archive, chart and their checksums into dist/
+	@$(BIN)/python -m hack.release package
+
+sbom: venv ## The locked dependencies as CycloneDX into dist/
+	@$(BIN)/python -m hack.release sbom
+
+notes: venv ## What CHANGELOG.md says of this version
+	@$(BIN)/python -m hack.release notes
+
+verify: venv ## Whether everything names the version of TAG (make verify TAG=v1.2.3)
+	@$(BIN)/python -m hack.release verify $(TAG)
+
 check: lint typecheck ## Lint, types, import arrows, generated files
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m hack.generate --check
+	@$(BIN)/python -m hack.workflows
 
 lint: venv ## Ruff, rules and format
 	@$(BIN)/ruff check --quiet --output-format concise

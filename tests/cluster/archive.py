@@ -49,6 +49,7 @@ class Image:
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     workdir: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> bytes:
@@ -58,7 +59,7 @@ class Image:
         }
         for word, value in (
             ("Entrypoint", list(self.entrypoint)), ("Cmd", list(self.command)),
-            ("User", self.user), ("WorkingDir", self.workdir),
+            ("User", self.user), ("WorkingDir", self.workdir), ("Labels", dict(self.labels)),
         ):  # fmt: skip
             if value:
                 settings[word] = value

@@ -18,7 +18,7 @@ from .versions import HERE, IMAGES, VERSIONS
 REPO = HERE.parents[1]
 SITE = "opt/site"  # installed packages
 CODE = "opt/code"  # ours
-PACKAGES = ("python3", "ca-certificates", "curl", "libgomp1", "libstdc++6", "libnuma1")
+PACKAGES = ("python3", "ca-certificates", "curl", "libgomp1", "libstdc++6", "libnuma1", "python3-pip")
 OPERATOR_UID = 65532
 VLLM_UID = 2000  # the uid of the official vLLM images; their group is 0
 _NAMES = IMAGES["build"]
@@ -62,17 +62,19 @@ def packages(name: str, lock: Path, about: str, machine: str = MACHINE) -> archi
 
 def pip_install(target: Path, requirements: list[str], log: str, machine: str = MACHINE) -> None:
     """Wheels for the base's Python into a folder, whatever Python and whatever system runs here."""
-    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in _GLIBC] + [
-        f"--platform=manylinux2014_{machine}"
-    ]
+    run_pip(["install", "--no-compile", f"--target={target}", *requirements], log, machine)
+    cache.remove(target / "bin")
+
+
+def run_pip(words: list[str], log: str, machine: str = MACHINE) -> None:
+    """A command of this machine's pip about wheels for the base's Python and a machine type."""
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in _GLIBC] + [f"manylinux2014_{machine}"]
     steps.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", target,
-         "--only-binary=:all:",
-         "--implementation=cp", f"--python-version={VERSIONS.python}", *platforms, *requirements],
+        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words, "--only-binary=:all:",
+         "--implementation=cp", f"--python-version={VERSIONS.python}", *(f"--platform={one}" for one in platforms)],
         cache.log(log),
         remedy="pip must reach its package index (pip config list)",
     )  # fmt: skip
-    cache.remove(target / "bin")
 
 
 def compile_all(root: Path) -> None:

@@ -116,6 +116,11 @@ BUILDS = {
         tags="remove_all_sd,enable_kubernetes_sd",
         about=f"Prometheus {VERSIONS.prometheus} (about 2 minutes, once)",
     ),
+    "actionlint": Build(
+        module="actionlint",
+        programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+        about="actionlint (about half a minute, once)",
+    ),
     # For the probe's tests. Its nested module `dynamic/ext` is missing on the module proxy: ext/ stands in.
     "traefik": Build(
         module="traefik",

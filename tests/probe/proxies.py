@@ -140,18 +140,14 @@ def corked(seconds: float) -> Relay:
     return relay
 
 
-def _copy(upstream: socket.socket, client: socket.socket, size: int) -> None:
-    """The first *size* bytes of the response."""
-    while size > 0 and (data := upstream.recv(size)):
-        client.sendall(data)
-        size -= len(data)
-
-
 def cut(after: int, *, reset: bool = False, silence: float = 0.0) -> Relay:
     """The answer ends after so many bytes."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
-        _copy(upstream, client, after)
+        left = after
+        while left > 0 and (data := upstream.recv(left)):
+            client.sendall(data)
+            left -= len(data)
         time.sleep(silence)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -202,7 +198,10 @@ def pause(after: int, seconds: float) -> Relay:
     """So many bytes, a pause, then every byte as it comes again."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
-        _copy(upstream, client, after)
+        left = after
+        while left > 0 and (data := upstream.recv(left)):
+            client.sendall(data)
+            left -= len(data)
         time.sleep(seconds)
         healthy(upstream, client)
 
@@ -213,7 +212,10 @@ def hang(after: int) -> Relay:
     """So many bytes, then nothing and no end, until the client leaves."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
-        _copy(upstream, client, after)
+        left = after
+        while left > 0 and (data := upstream.recv(left)):
+            client.sendall(data)
+            left -= len(data)
         client.recv(1)
 
     return relay
