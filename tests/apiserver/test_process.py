@@ -97,6 +97,25 @@ def test_it_becomes_ready_works_and_ends_cleanly(
         assert "Traceback" not in running.log()
 
 
+def test_a_new_endpoint_costs_one_pass(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
+    """Nothing is known after the first that was not known in it: what the watch echoes of our writes asks for none."""
+    with operator(control_plane.kubeconfig, tmp_path, WATCH_NAMESPACES=namespace) as running:
+        running.until("/readyz", 200)
+        bodies = [
+            {
+                "apiVersion": "streamingendpoints.dev/v1alpha1",
+                "kind": "StreamingEndpoint",
+                "metadata": {"name": an_endpoint(control_plane, namespace, f"chat-{number}").name}
+                | {"namespace": namespace},
+            }
+            for number in range(10)
+        ]
+        for body in bodies:
+            control_plane.until(body, lambda found: "conditions" in (found.get("status") or {}), "a status")
+        time.sleep(1)  # for a pass too many
+        assert 'streamingendpoint_passes_total{outcome="done"} 10.0' in running.get("/metrics")[1]
+
+
 def test_a_wrong_setting_ends_it_with_usage(control_plane: ControlPlane, tmp_path: Path) -> None:
     """Exit code 2 and the variable's name, before anything is started."""
     with operator(control_plane.kubeconfig, tmp_path, WORKERS="many") as running:

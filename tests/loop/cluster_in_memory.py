@@ -106,6 +106,9 @@ class ClusterInMemory:
         self.writes += 1
         return self.store(status)
 
+    async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
+        return self.body
+
     async def publish(self, endpoint: StreamingEndpoint, kind: str, reason: str, message: str) -> None:
         self.events.append(reason)
 

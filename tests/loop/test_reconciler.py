@@ -226,6 +226,24 @@ def test_an_event_that_is_older_than_our_write_is_no_foreign_status(
     run(main())
 
 
+def test_an_endpoint_that_changed_unseen_is_read_before_the_next_try(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """A write over an old version is refused; it does not take another event to learn the new one."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        driver.show()
+        cluster.edit(replicas=2)
+        with pytest.raises(Retry):
+            await driver.reconciler.process(KEY)
+        await driver.reconciler.process(KEY)
+        assert cluster.body["status"]["observedGeneration"] == 2
+        await driver.reconciler.close()
+
+    run(main())
+
+
 def test_a_status_that_somebody_overwrites_for_ever_is_not_fought_over_as_fast_as_possible(
     cluster: ClusterInMemory, path: Path
 ) -> None:

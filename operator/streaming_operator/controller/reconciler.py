@@ -231,7 +231,11 @@ class Reconciler:
         if not status.worth_writing(previous, summary, now.wall) or memory.status.wait(now.seconds) > 0:
             return
         changes = status.changes(previous, summary)
-        version = await self._write(endpoint, summary, memory.status.version)
+        memory.status.writing(summary)
+        try:
+            version = await self._write(endpoint, summary, memory.status.version)
+        finally:
+            memory.status.writing(None)
         if version is None:
             return
         memory.status.wrote(summary, version, now.seconds)
@@ -252,11 +256,21 @@ class Reconciler:
         except BEING_DELETED:
             return None
         except Conflict as error:
+            await self._read_again(endpoint.key)
             if not self._is_current(endpoint.key, endpoint.uid):
                 return None
             raise Retry(f"the endpoint changed meanwhile: {error}") from error
         except ClusterError as error:
             raise Retry(f"status not written: {error}") from error
+
+    async def _read_again(self, key: Key) -> None:
+        """Learn the endpoint's version now; the watch may be late, or have nothing more to show."""
+        try:
+            body = await self._cluster.read_endpoint(key)
+        except ClusterError as error:
+            raise Retry(f"status not written: {error}") from error
+        if body is not None:
+            self.seen(key, body)
 
     async def _tell_invalid(self, key: Key, body: Mapping[str, Any], invalid: InvalidEndpoint) -> None:
         """An unreadable spec stalls until its generation moves; the children that work are left alone."""

@@ -28,6 +28,7 @@ class StoredStatus:
         self.version = version
         """The newest resource version of the endpoint that is known; what is decided now is based on it."""
         self._foreign = False
+        self._in_flight: Status | None = None
         self._wrote = False
         self._written_at = float("-inf")
         self._overwritten = 0
@@ -38,10 +39,16 @@ class StoredStatus:
         """What a body from the API server shows."""
         return cls(dict(body.get("status") or {}), _version(body))
 
+    def writing(self, content: Status | None) -> None:
+        """Note what is on its way to the API server: the watch may show it before the answer is there."""
+        self._in_flight = content
+
     def wrote(self, content: Status, version: str, now: float) -> None:
         """Note our own write and the resource version that it made."""
-        self.content, self.version, self._written_at = content, version, now
-        self._foreign, self._wrote = False, True
+        if not _is_older(version, self.version):  # else the watch has shown a later one already
+            self.version = version
+        self.content, self._written_at = content, now
+        self._foreign, self._wrote, self._in_flight = False, True, None
 
     def saw(self, body: Mapping[str, Any], now: float) -> bool:
         """Compare with a body from the API server; True when somebody else wrote another status."""
@@ -49,7 +56,7 @@ class StoredStatus:
         if _is_older(version, self.version) and now - self._written_at < ECHO_SECONDS:
             return False
         self.version = version
-        if content == self.content:
+        if content in (self.content, self._in_flight):
             return False
         self.content, self._foreign = dict(content), True
         if self._wrote:

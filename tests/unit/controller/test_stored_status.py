@@ -27,6 +27,37 @@ def test_the_echo_of_our_own_write_is_no_news() -> None:
     assert stored.take_foreign() is None
 
 
+def test_the_echo_that_comes_before_the_answer_to_our_write_is_no_news() -> None:
+    """The watch is often faster."""
+    stored = StoredStatus.of(shown({}, 10))
+    stored.writing(OURS)
+
+    assert not stored.saw(shown(OURS, 20), 1)
+    stored.wrote(OURS, "20", 1)
+    assert not stored.saw(shown(OURS, 20), 2)
+    assert (stored.take_foreign(), stored.version) == (None, "20")
+
+
+def test_an_edit_that_is_shown_before_the_answer_to_our_write_stays_the_newest_version() -> None:
+    """Else the next write would be refused, and nothing more would come to tell why."""
+    stored = StoredStatus.of(shown({}, 10))
+    stored.writing(OURS)
+    stored.saw(shown(OURS, 21), 1)
+    stored.wrote(OURS, "20", 1)
+
+    assert stored.version == "21"
+
+
+def test_a_foreign_status_while_ours_is_under_way_is_news() -> None:
+    """The write is refused, since it was decided from an older version."""
+    stored = StoredStatus.of(shown({}, 10))
+    stored.writing(OURS)
+
+    assert stored.saw(shown(THEIRS, 20), 1)
+    stored.writing(None)
+    assert stored.take_foreign() == THEIRS
+
+
 def test_an_older_event_is_no_foreign_status_and_no_base_for_the_next_write() -> None:
     """It was on its way when we wrote."""
     stored = written()
