@@ -92,10 +92,10 @@ def exposed(endpoint: StreamingEndpoint, world: World) -> Condition:
             "spec.exposure.ingress",
         )
     route = world.observed.route if world.observed else None
+    if route is not None and route.problem is not None:
+        return say("False", route.problem.reason, route.problem.message)
     if route is None or not route.exists:
         return say("Unknown", Reason.ROUTE_PENDING, "The route has not been written yet")
-    if route.problem is not None:
-        return say("False", route.problem.reason, route.problem.message)
     if not route.admitted:
         return say("Unknown", Reason.ROUTE_PENDING, "The edge has not accepted the route yet")
     return say("True", Reason.ADMITTED, f"{exposure.host} is routed to the Service {endpoint.name}")

@@ -114,6 +114,13 @@ def test_troubles_of_workload_and_route_are_told_with_their_words() -> None:
     assert said(told(a_world(observed=observed(route=route))), "Ready") == ("False", "ClassNotFound")
 
 
+def test_a_route_that_may_not_be_written_says_why() -> None:
+    """A host that somebody else serves is told although no route of ours is there."""
+    taken = Problem(Reason.HOST_CONFLICT, "qwen.example.com is served by Ingress chat/somebody")
+    route = ObservedRoute(exists=False, admitted=False, problem=taken)
+    assert said(told(a_world(observed=observed(route=route))), "Exposed") == ("False", "HostConflict")
+
+
 def test_missing_optional_kinds_are_named() -> None:
     """Monitoring without its CRD is told and does not hold Ready back; a route without its CRD does."""
     bare = Capabilities(service_monitors=False, http_routes=False)
