@@ -28,11 +28,11 @@ COMPLETION_SECONDS = 3.0
 """Limit for listing endpoints when TAB is pressed."""
 
 _HELP = """
-Say whether the StreamingEndpoint NAME streams, and if not, which hop stops it and what to set.
+Say whether the StreamingEndpoint NAME streams, and if not, which hop is at fault and what to set.
 
-Looks at its children, then sends the same request to a pod and to the Service (through the API server's
-port-forward, which is not judged itself) and to the address that users call. Writes nothing. It needs the
-rights to read the namespace and to forward ports; it lists what it may not read.
+Reads its children, then sends the same request to a pod and to the Service (through the API server's
+port-forward, which is not judged itself) and to the address that users call. Writes nothing. Needs the
+rights to read the namespace and to forward ports; lists what it may not read.
 
 \b
 Examples:
@@ -66,22 +66,24 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 @click.command(help=_HELP)
 @click.argument("name", shell_complete=_names)
-@click.option("-n", "--namespace", help="Namespace of NAME; without it the context's.")
-@click.option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
+@click.option("-n", "--namespace", help="Namespace of NAME; by default the context's.")
+@click.option("--kubeconfig", metavar="FILE", help="Kubeconfig; by default KUBECONFIG or ~/.kube/config.")
 @click.option("--context", help="Context of the kubeconfig.")
-@click.option("--via", metavar="IP[:PORT]", help="Where the edge listens, if not where the cluster says.")
-@click.option("--api-key-env", metavar="VAR", help="Variable that holds the API key; without it the Secret.")
+@click.option("--via", metavar="IP[:PORT]", help="Address of the edge; by default the one in the cluster.")
+@click.option(
+    "--api-key-env", metavar="VAR", help="Environment variable that holds the API key; by default the Secret."
+)
 @click.option(
     "--ca",
     type=PEM,
-    help="PEM file of the CAs to trust; without it the endpoint's.",
+    help="PEM file of the CAs to trust; by default the endpoint's.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(1, 3600),
     default=120.0,
     show_default=True,
-    help="Seconds for the first token.",
+    help="Limit for the first token, in seconds.",
 )
 @output_option
 def diagnose(

@@ -16,7 +16,7 @@ _HELP = """
 Say whether a completion streams from URL, and if not, why.
 
 URL is the address of any OpenAI-compatible server: its base, its /v1, or the whole path. The same request is
-sent with and without gzip, several times where the answer is in doubt. On a terminal the arrivals are drawn
+sent with and without gzip, and repeated where the verdict is not certain. On a terminal the arrivals are drawn
 while they happen.
 
 \b
@@ -36,7 +36,7 @@ Exit codes:
 
 @click.command(help=_HELP)
 @click.argument("url")
-@click.option("--model", help="Model to ask; without it the first of /v1/models.")
+@click.option("--model", help="Model to use; by default the first of /v1/models.")
 @click.option("--api-key-env", metavar="VAR", help="Environment variable that holds the API key.")
 @click.option(
     "--via", metavar="IP[:PORT]", help="Connect here, with URL's host as Host header and server name."
@@ -44,47 +44,47 @@ Exit codes:
 @click.option(
     "--api",
     type=click.Choice(get_args(Api)),
-    help="Which API to ask; without it the one that URL's path names, else chat.",
+    help="API to use; by default that of URL's path, else chat.",
 )
-@click.option("--http2", is_flag=True, help="Ask over HTTP/2: by ALPN, or at once where there is no TLS.")
+@click.option("--http2", is_flag=True, help="Use HTTP/2: by ALPN, or by prior knowledge without TLS.")
 @click.option("--ca", type=PEM, help="PEM file of the CAs to trust instead of the system's.")
 @click.option(
     "--compare",
     metavar="URL",
-    help="The same service nearer to the model server, or the server itself: asked too, as the control.",
+    help="The same service nearer to the model server, or the server itself: probed too, as the control.",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(16, 8192),
     default=1024,
     show_default=True,
-    help="Most tokens to ask for.",
+    help="Most tokens to request.",
 )
 @click.option(
     "--max-ttft",
     metavar="SECONDS",
     type=click.FloatRange(0, 3600, min_open=True),
-    help="A first token that comes later is TTFTExceeded.",
+    help="Limit for the first token; later is TTFTExceeded.",
 )
 @click.option(
     "--max-gap",
     metavar="SECONDS",
     type=click.FloatRange(0, 3600, min_open=True),
-    help="A longer pause between two tokens is ChunkGapExceeded.",
+    help="Limit between two tokens; longer is ChunkGapExceeded.",
 )
 @click.option(
     "--runs",
     type=click.IntRange(1, 1000),
     default=1,
     show_default=True,
-    help="Verifications; the worst decides.",
+    help="Number of verifications; the worst decides.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(1, 3600),
     default=120.0,
     show_default=True,
-    help="Seconds for one stream.",
+    help="Limit for one stream, in seconds.",
 )
 @output_option
 @click.option(

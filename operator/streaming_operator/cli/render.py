@@ -61,19 +61,19 @@ class InvalidFile(ValueError):
     required=True,
     help="YAML file; - reads stdin.",
 )
-@click.option("-n", "--namespace", help="Namespace of documents that name none.")
+@click.option("-n", "--namespace", help="Namespace of documents without one.")
 @click.option(
     "--edge-profile",
     type=click.Choice(get_args(EdgeProfile)),
     default="ingress-nginx",
     show_default=True,
-    help="What stands behind the IngressClass.",
+    help="Kind of edge behind the IngressClass.",
 )
 @click.option(
     "--annotations-prefix",
     default="nginx.ingress.kubernetes.io",
     show_default=True,
-    help="The ingress-nginx controller's own, if it was changed.",
+    help="The --annotations-prefix of the ingress-nginx controller.",
 )
 @click.option("--no-service-monitor", is_flag=True, help="The cluster has no prometheus-operator.")
 @click.option("--no-gateway-api", is_flag=True, help="The cluster has no Gateway API.")
@@ -93,9 +93,9 @@ def render(
     request_timeout_feature: bool,
 ) -> None:
     """
-    Print the objects that the operator would make, as YAML.
+    Print the objects that the operator would apply, as YAML.
 
-    Assumes ingress-nginx behind the class and every optional kind present; the options say otherwise.
+    Assumes ingress-nginx behind the class and every optional kind present; options change that.
     Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
     """
     assumed = AssumedCluster(
