@@ -102,9 +102,7 @@ class Settings(BaseSettings):
     workers: Count = 32
     """Passes at once."""
     connections: Count = 32
-    """Connections to the API server."""
-    requests_per_second: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)] = 200.0
-    request_burst: Annotated[int, Field(ge=1, le=10_000_000)] = 400
+    """Connections to the API server: the most writes at once; how many there are follows its responses."""
     concurrent_probes: Count = 16
     """Verifications at once."""
     resync_seconds: Seconds = 600.0

@@ -62,7 +62,7 @@ async def test_a_version_that_is_too_old_is_told_apart(
     """The API server's real 410 becomes `Expired`, upon which an informer lists again."""
     an_endpoint(control_plane, namespace)
     async with connected(control_plane.kubeconfig, monkeypatch):
-        transport = await Transport.open(per_second=10, burst=10, connections=1, field_manager="test")
+        transport = await Transport.open(connections=1, field_manager="test")
         try:
             query = {"watch": "1", "resourceVersion": "1", "timeoutSeconds": "5"}
             with pytest.raises(Expired):

@@ -13,8 +13,8 @@ def main() -> None:
     """Parse the flags and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "tools"))
-    parser.add_argument("--endpoints", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--endpoints", type=int, default=1000, help="reconcile: created at once")
+    parser.add_argument("--rounds", type=int, default=3, help="reconcile: turns of both")
     parser.add_argument("--log", type=Path, help="reconcile: keep the operator's log in this file")
     parser.add_argument("--at-once", type=int, help="accuracy, tools: only this many at once")
     parser.add_argument("--streams", type=int, default=6, help="accuracy: streams of each with --at-once")

@@ -73,7 +73,6 @@ def test_what_the_chart_leaves_empty_means_nothing() -> None:
         ("WORKERS", "0", "greater than or equal to 1, not '0'"),
         ("WORKERS", "-3", "greater than or equal to 1"),
         ("CONCURRENT_PROBES", "0", "greater than or equal to 1"),
-        ("REQUESTS_PER_SECOND", "0", "greater than 0"),
         ("RESYNC_SECONDS", "nan", "finite number"),
         ("RESYNC_SECONDS", "inf", "finite number"),
         ("ROLL_CALL_SECONDS", "-1", "greater than or equal to 1"),

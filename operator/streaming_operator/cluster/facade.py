@@ -41,8 +41,6 @@ class Cluster:
     async def connect(cls, settings: Settings) -> Self:
         """Read the credentials (service account, else kubeconfig) and open one session."""
         transport = await Transport.open(
-            per_second=settings.requests_per_second,
-            burst=settings.request_burst,
             connections=settings.connections,
             field_manager=FIELD_MANAGER,
         )

@@ -8,7 +8,7 @@ Nothing in this module knows what an object means.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -19,7 +19,7 @@ from yarl import URL
 from streaming_operator.errors import Forbidden, NotFound, Unreachable
 from streaming_operator.kube.answers import error_of, retry_after
 from streaming_operator.kube.credentials import Credentials
-from streaming_operator.kube.rate_limit import Pace
+from streaming_operator.kube.rate_limit import WriteLimit
 
 CALL_SECONDS = 15.0
 """Limit of one call; three times the worst answer of a busy API server that is still useful."""
@@ -41,11 +41,11 @@ _NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
 class Transport:
     """The session; one per operator."""
 
-    def __init__(self, credentials: Credentials, pace: Pace, connections: int, *, field_manager: str) -> None:
+    def __init__(self, credentials: Credentials, connections: int, *, field_manager: str) -> None:
         """`field_manager` is how the API server calls the author of what we write; our User-Agent, too."""
         self._field_manager = field_manager
         self._credentials = credentials
-        self._pace = pace
+        self._limit = WriteLimit(connections)
         self._connections = connections
         self._session = self._new_session()
         self._watches = self._new_session(limit=0)
@@ -53,15 +53,14 @@ class Transport:
         """Calls so far by HTTP method, for the bench and the tests."""
 
     @classmethod
-    async def open(cls, *, per_second: float, burst: int, connections: int, field_manager: str) -> Self:
+    async def open(cls, *, connections: int, field_manager: str) -> Self:
         """Read the credentials and prepare the session; talks to nobody yet."""
-        pace = Pace(per_second, burst)
-        return cls(await Credentials.load(), pace, connections, field_manager=field_manager)
+        return cls(await Credentials.load(), connections, field_manager=field_manager)
 
     @classmethod
     def of_person(cls, credentials: Credentials, *, field_manager: str) -> Self:
-        """A session for one command of a person, who waits for no pace."""
-        return cls(credentials, Pace(50.0, 100), 10, field_manager=field_manager)
+        """A session for one command of a person."""
+        return cls(credentials, 10, field_manager=field_manager)
 
     @property
     def server(self) -> str:
@@ -82,7 +81,6 @@ class Transport:
 
     async def apply(self, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
         """Server-side apply with our field manager; returns the object as it is now."""
-        await self._pace.turn()
         answer = await self._call(
             "PATCH",
             path,
@@ -95,25 +93,21 @@ class Transport:
 
     async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
         """JSON merge patch: lists are replaced as a whole."""
-        await self._pace.turn()
         query = {"fieldManager": self._field_manager}
         content = "application/merge-patch+json"
         await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=content)
 
     async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Create one object; used for events only."""
-        await self._pace.turn()
         await self._call("POST", path, doing, body=orjson.dumps(manifest))
 
     async def validate(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Ask whether an object could be created, without creating it; raises the refusal."""
-        await self._pace.turn()
         query = {"dryRun": "All", "fieldValidation": "Strict"}
         await self._call("POST", path, doing, query=query, body=orjson.dumps(manifest))
 
     async def delete(self, path: str, uid: str, doing: str) -> None:
         """Delete one object if it is still the one with *uid*; its own children go in the background."""
-        await self._pace.turn()
         body = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
@@ -140,12 +134,16 @@ class Transport:
             headers["Accept"] = accept
         renewed = False
         for attempt in range(1, TRIES + 1):
-            await self._pace.unpaused()
-            code, wait, answer = await self._once(method, path, doing, query, body, headers, seconds)
+            await self._limit.unpaused()
+            async with nullcontext() if method == "GET" else self._limit.write():
+                started = asyncio.get_running_loop().time()
+                code, wait, answer = await self._once(method, path, doing, query, body, headers, seconds)
+            if code != 429 and method != "GET":
+                self._limit.responded(started)
             if code < 400:
                 return answer
             if code == 429 and attempt < TRIES:
-                self._pace.pause(wait)
+                self._limit.refused(started, wait)
             elif code == 401 and not renewed:
                 renewed = True
                 await self._credentials.reload()

@@ -1,6 +1,5 @@
-"""What an answer of the API server becomes, and how fast it is asked."""
+"""What an answer of the API server becomes."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -17,8 +16,6 @@ from streaming_operator.errors import (
     Unreachable,
 )
 from streaming_operator.kube.answers import LONGEST_MESSAGE, error_of, retry_after
-from streaming_operator.kube.rate_limit import Pace
-from tests.unit.virtual_time import run
 
 RBAC = 'services is forbidden: User "system:serviceaccount:a:b" cannot list resource "services"'
 ENDING = {"message": "x is being terminated", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
@@ -61,31 +58,3 @@ def test_a_long_answer_is_cut() -> None:
 def test_retry_after_is_honoured_within_reason(header: str | None, seconds: float) -> None:
     """A header that asks for an hour, or cannot be read, does not stop the operator."""
     assert retry_after(header) == seconds
-
-
-def test_writes_come_in_a_burst_and_then_at_the_rate() -> None:
-    """After the burst, one write each 1/rate seconds."""
-
-    async def main() -> list[float]:
-        pace, loop, times = Pace(10, 5), asyncio.get_running_loop(), []
-
-        async def write() -> None:
-            await pace.turn()
-            times.append(round(loop.time(), 6))
-
-        await asyncio.gather(*(write() for _ in range(8)))
-        return times
-
-    assert run(main()) == [0, 0, 0, 0, 0, 0.1, 0.2, 0.3]
-
-
-def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
-    """Nobody starts a request before Retry-After is over."""
-
-    async def main() -> float:
-        pace = Pace(10, 5)
-        pace.pause(7)
-        await asyncio.gather(pace.turn(), pace.unpaused())
-        return asyncio.get_running_loop().time()
-
-    assert run(main()) == 7

@@ -14,7 +14,6 @@ from streaming_operator.errors import Forbidden, Unreachable
 from streaming_operator.kube import client as module
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.credentials import Credentials
-from streaming_operator.kube.rate_limit import Pace
 
 
 class FakeCredentials:
@@ -58,7 +57,7 @@ async def talking_to(script: Script) -> AsyncIterator[tuple[Transport, FakeCrede
     app.router.add_route("*", "/{path:.*}", script.handle)
     async with TestServer(app) as server:
         credentials = FakeCredentials(str(server.make_url("")).rstrip("/"))
-        transport = Transport(cast(Credentials, credentials), Pace(1000, 1000), 2, field_manager="test")
+        transport = Transport(cast(Credentials, credentials), 2, field_manager="test")
         try:
             yield transport, credentials
         finally:
@@ -131,7 +130,7 @@ async def test_an_answer_that_is_no_json_is_no_answer(answer: web.Response) -> N
 async def test_nobody_there_is_unreachable() -> None:
     """A refused connection is a value of our own error tree, with its cause."""
     credentials = FakeCredentials("http://127.0.0.1:1")
-    transport = Transport(cast(Credentials, credentials), Pace(10, 10), 2, field_manager="test")
+    transport = Transport(cast(Credentials, credentials), 2, field_manager="test")
     try:
         with pytest.raises(Unreachable, match="cannot read x") as refusal:
             await transport.get("/x", "read x")
