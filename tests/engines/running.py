@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
+import pytest
+
 from tests.cluster.programs import listed
 
 Kind = Literal["double", "vllm", "llama"]
@@ -105,14 +107,7 @@ class RunningEngine:
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL; safe to call again."""
-        process = self._running()
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(self._running(), STOP_SECONDS)
 
     def log(self) -> str:
         """Everything the server has written so far."""
@@ -151,3 +146,24 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+def end(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """SIGTERM, then SIGKILL after so many seconds; nothing for a process that has ended."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -140,14 +140,18 @@ def corked(seconds: float) -> Relay:
     return relay
 
 
+def _copy(upstream: socket.socket, client: socket.socket, size: int) -> None:
+    """The first *size* bytes of the response."""
+    while size > 0 and (data := upstream.recv(size)):
+        client.sendall(data)
+        size -= len(data)
+
+
 def cut(after: int, *, reset: bool = False, silence: float = 0.0) -> Relay:
     """The answer ends after so many bytes."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
-        left = after
-        while left > 0 and (data := upstream.recv(left)):
-            client.sendall(data)
-            left -= len(data)
+        _copy(upstream, client, after)
         time.sleep(silence)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -198,10 +202,7 @@ def pause(after: int, seconds: float) -> Relay:
     """So many bytes, a pause, then every byte as it comes again."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
-        left = after
-        while left > 0 and (data := upstream.recv(left)):
-            client.sendall(data)
-            left -= len(data)
+        _copy(upstream, client, after)
         time.sleep(seconds)
         healthy(upstream, client)
 
@@ -212,10 +213,7 @@ def hang(after: int) -> Relay:
     """So many bytes, then nothing and no end, until the client leaves."""
 
     def relay(upstream: socket.socket, client: socket.socket) -> None:
-        left = after
-        while left > 0 and (data := upstream.recv(left)):
-            client.sendall(data)
-            left -= len(data)
+        _copy(upstream, client, after)
         client.recv(1)
 
     return relay

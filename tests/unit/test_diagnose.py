@@ -7,17 +7,7 @@ import pytest
 from streaming_operator.api.reasons import Hop
 from streaming_operator.diagnose import reachable
 from streaming_operator.probe.http.connection import Target
-from tests.engines.running import free_port
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback; connecting a UDP socket sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
-        return str(probe.getsockname()[0])
+from tests.engines.running import free_port, own_address
 
 
 def edge(port: int) -> Target:

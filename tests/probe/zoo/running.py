@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.cluster.programs import listed
-from tests.engines.running import free_port
+from tests.engines.running import end, free_port
 from tests.probe import packages
 from tests.probe.zoo.configs import Place, command
 
@@ -100,11 +100,6 @@ class Running:
     def _stop(self) -> None:
         process = self._process
         assert process is not None
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_SECONDS)
         self._log.close()
         shutil.rmtree(self._folder / "data", ignore_errors=True)

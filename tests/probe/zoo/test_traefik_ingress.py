@@ -20,7 +20,7 @@ from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
 from tests.apiserver.control_plane import ControlPlane
 from tests.cluster.programs import listed
-from tests.engines.running import RunningEngine, free_port
+from tests.engines.running import RunningEngine, free_port, own_address
 from tests.probe import packages
 from tests.probe.conftest import METRICS, plan
 from tests.probe.zoo.cases import PAUSES
@@ -84,17 +84,6 @@ def _manifests(
             "spec": {"ingressClassName": CLASS, "rules": [{"host": host, "http": {"paths": [path]}}]},
         },
     )
-
-
-def own_address() -> str:
-    """An address of this machine that an EndpointSlice may hold, which loopback is not; nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
-        address: str = probe.getsockname()[0]
-        return address
 
 
 @pytest.fixture
