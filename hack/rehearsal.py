@@ -13,11 +13,14 @@ Needs root. The network settings of this machine (mirror, certificates, index) a
 """
 
 import argparse
+import json
 import os
+import re
 import shlex
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.cluster import cache, command, packages, rootfs, steps
@@ -36,6 +39,8 @@ WITHOUT_CLUSTER = (
     ".venv/bin/python -m tests.cluster tools",
     ".venv/bin/python -m tests.probe.packages",
     "python3 -m tests.cluster.vllm_image",
+    "CI=1 .venv/bin/python -m pytest -q tests/contract/test_engine_wire.py"
+    " -k 'flags_are_the_real or (loading_refuses and vllm)'",
 )
 COMMANDS = ("make demo", "make test")
 OWN_NETWORK = (
@@ -51,13 +56,21 @@ INSTALLS = (
     "pyproject.toml",
     "requirements.lock",
     "requirements-dev.lock",
-    "hack",
-    "tests/cluster",
+    "hack/rehearsal.py",
+    "hack/venv.py",
+    *(f"tests/cluster/{name}.py" for name in (
+        "archive", "cache", "command", "packages", "programs", "python_images", "rootfs", "steps", "tools",
+        "vllm_image",
+    )),
+    "tests/cluster/versions.toml",
+    "tests/cluster/go",
     "tests/engines/vllm",
     "tests/probe/packages.py",
     "tests/probe/zoo/packages.lock",
-)
+)  # fmt: skip
 """What decides whether an installation works; while none of it changes, a passed rehearsal counts."""
+INSIDE = Path("/etc/streaming-rehearsal")
+"""Stands in the root of a rehearsal: the tests that `make test` runs there do not begin another."""
 
 
 def main() -> int:
@@ -67,39 +80,62 @@ def main() -> int:
     parser.add_argument(
         "--commands", nargs="*", metavar="COMMAND", help="README commands instead; none: all of them"
     )
+    parser.add_argument(
+        "--shared-go",
+        action="store_true",
+        help="README commands with this machine's Go caches: minutes instead of half an hour",
+    )
     parser.add_argument("--again", action="store_true", help="also where an unchanged rehearsal has passed")
     options = parser.parse_args()
 
     def rehearse_all() -> None:
         for release in options.release or rootfs.RELEASES:
             if options.commands is None:
-                without_cluster(release, again=options.again)
+                took = without_cluster(release, again=options.again)
             else:
-                rehearse(release, tuple(options.commands) or COMMANDS, shared_go=False)
+                took = rehearse(release, tuple(options.commands) or COMMANDS, shared_go=options.shared_go)
+            for line, seconds in took.items():
+                steps.say(f"Debian {release}: {seconds:6.0f} s  {line}")
 
     return command.run(rehearse_all, failed="rehearsal", interrupted="interrupted; nothing of it is kept")
 
 
-def without_cluster(release: str, *, again: bool = False) -> None:
-    """Rehearse all that needs no cluster, unless the same has passed before; Failure when a command fails."""
+def without_cluster(release: str, *, again: bool = False) -> dict[str, float]:
+    """
+    Rehearse all that needs no cluster, unless the same has passed before; Failure when a command fails.
+
+    Returned are the commands with the seconds that each took.
+    """
     digest = cache.key(release, *READER, *WITHOUT_CLUSTER, *(ROOT / name for name in INSTALLS))
 
     def build(draft: Path) -> None:
-        rehearse(release, WITHOUT_CLUSTER, shared_go=True)
-        (draft / "passed").write_text("")
+        (draft / "passed.json").write_text(
+            json.dumps(rehearse(release, WITHOUT_CLUSTER, shared_go=True, own_network=False))
+        )
 
     if again:
         cache.remove(cache.ROOT / "rehearsals" / f"{release}-{digest}")
-    cache.folder("rehearsals", release, digest, build)
+    place = cache.folder("rehearsals", release, digest, build)
+    took: dict[str, float] = json.loads((place / "passed.json").read_text())
+    return took
 
 
-def rehearse(release: str, commands: tuple[str, ...], *, shared_go: bool) -> None:
-    """Run the commands one after the other in a fresh root; Failure at the first that fails, with its log."""
+def rehearse(
+    release: str, commands: tuple[str, ...], *, shared_go: bool, own_network: bool = True
+) -> dict[str, float]:
+    """
+    Run the commands one after the other in a fresh root; Failure at the first that fails, with its log.
+
+    A container engine needs a network of its own. Returned are the commands with the seconds that each took.
+    """
+    if INSIDE.exists():
+        raise steps.Failure("a rehearsal does not begin another")
     if os.geteuid() != 0:
         raise steps.Failure("a root file system cannot be made", remedy="run the rehearsal as root")
-    if not shared_go:
+    if own_network:
         packages.require("slirp4netns", about="the network of a namespace")
     go = Path(steps.output(["go", "env", "GOROOT"]).strip())
+    took = {}
     with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=cache.ROOT) as folder:
         root = Path(folder)
         _furnish(root, release)
@@ -108,23 +144,30 @@ def rehearse(release: str, commands: tuple[str, ...], *, shared_go: bool) -> Non
             for name, place in (("GOMODCACHE", "var/go-modules"), ("GOCACHE", "var/go-build")):
                 binds[Path(steps.output(["go", "env", name]).strip())] = place
         for line in commands:
-            log = cache.log(f"rehearsal-{release}-{line.split('.')[-1].replace(' ', '-')}")
+            log = cache.log(f"rehearsal-{release}-{re.sub('[^a-z]+', '-', line)[-40:].strip('-')}")
             with steps.step(f"Debian {release}: {line}"):
+                started = time.monotonic()
                 try:
-                    steps.run(_inside(root, binds, line, shared_go), log)
+                    steps.run(_inside(root, binds, line, shared_go, own_network), log)
                 except steps.Failure as failure:
-                    kept = _keep_logs(root, release)
-                    raise steps.Failure(failure.what, where=kept, remedy=failure.remedy) from failure
+                    end = "\n".join(log.read_text(errors="replace").splitlines()[-steps.TAIL :])
+                    raise steps.Failure(
+                        f"in Debian {release}, `{line}` fails:\n{end}", where=_keep_logs(root, release, log)
+                    ) from failure
+                took[line] = round(time.monotonic() - started, 1)
+    return took
 
 
-def _keep_logs(root: Path, release: str) -> Path:
-    """The logs of the steps inside, which would go with the root, beside the command's own."""
+def _keep_logs(root: Path, release: str, log: Path) -> Path:
+    """The logs of the steps inside, which would go with the root, and the command's own."""
     kept = cache.LOGS / f"rehearsal-{release}"
     cache.remove(kept)
     inside = root / HOME / ".cache/streaming-operator/logs"
     if inside.is_dir():
         shutil.copytree(inside, kept)
-    return kept if kept.is_dir() else cache.LOGS
+    kept.mkdir(exist_ok=True)
+    shutil.copy(log, kept / "output.log")
+    return kept
 
 
 def _furnish(root: Path, release: str) -> None:
@@ -139,6 +182,7 @@ def _furnish(root: Path, release: str) -> None:
             target.unlink(missing_ok=True)
             target.write_bytes(source.read_bytes())
     steps.output(["chroot", root, "update-ca-certificates"])
+    (root / INSIDE.relative_to("/")).touch()
     (root / "usr/local/bin/go").symlink_to("/usr/local/go/bin/go")
     (root / CLONE).mkdir(parents=True)
     tracked = steps.output(
@@ -153,7 +197,9 @@ def _furnish(root: Path, release: str) -> None:
     steps.output(["chroot", root, "sh", "-c", f"cd /{CLONE} && git init -q && git add -A"])
 
 
-def _inside(root: Path, binds: dict[Path, str], command: str, shared_go: bool) -> list[str]:
+def _inside(
+    root: Path, binds: dict[Path, str], command: str, shared_go: bool, own_network: bool
+) -> list[str]:
     """
     The command as a newcomer types it, in namespaces of its own that end with it.
 
@@ -178,10 +224,10 @@ def _inside(root: Path, binds: dict[Path, str], command: str, shared_go: bool) -
         f"mount -t sysfs sysfs {quoted}/sys; mount --rbind /sys/fs/cgroup {quoted}/sys/fs/cgroup; "
         f"exec chroot {quoted} env -i {words} sh -c {shlex.quote(f'cd /{CLONE} && {command}')}"
     )
-    if shared_go:
-        lines.append(enter)
-    else:
+    if own_network:
         lines += [*OWN_NETWORK, f"exec nsenter --net=/proc/$holder/ns/net sh -ec {shlex.quote(enter)}"]
+    else:
+        lines.append(enter)
     return [
         "unshare",
         "--mount",

@@ -18,6 +18,7 @@ from typing import IO
 from . import programs
 
 HEARTBEAT = 30.0  # seconds between two signs of life of a long command
+GRACE = 20.0  # seconds that an interrupted command has to end by itself
 TAIL = 15  # lines of a log that a failure shows
 
 
@@ -78,8 +79,7 @@ def run(
         try:
             code = _wait(process)
         except BaseException:
-            process.terminate()
-            process.wait()
+            _end(process)
             raise
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
@@ -95,6 +95,16 @@ def _started(
         )
     except FileNotFoundError as error:
         raise _missing(words) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a command clean up behind itself; what does not listen (`unshare --fork`) is killed."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _missing(words: Sequence[str]) -> Failure:

@@ -46,6 +46,13 @@ LANES = (
         one_process=True,
     ),
     Lane(
+        "bare Debian",
+        "Everything that needs no cluster is installed in a Debian 12 and 13 with the reader's programs only. Minutes "
+        "when an installation script has changed, else nothing.",
+        "tests/rehearsal/",
+        one_process=True,
+    ),
+    Lane(
         "real vLLM on the host",
         "The real server on the CPU, and what of our double is held to it. A start takes over a minute of both cores.",
         "tests/contract/",

@@ -63,6 +63,8 @@ def needs(item: pytest.Item) -> list[Need]:
         found.append(VLLM_IMAGE if "cluster" in marked else VLLM)
     for marker in item.iter_markers("programs"):
         found += [Need(name, partial(_program, name)) for name in marker.args]
+    for marker in item.iter_markers("rehearsal"):
+        found += [Need(f"rehearsal-{release}", partial(_rehearsal, release)) for release in marker.args]
     return found
 
 
@@ -110,6 +112,13 @@ def _vllm_image() -> None:
     from tests import cluster
 
     cluster.load("vllm")
+
+
+def _rehearsal(release: str) -> dict[str, float]:
+    """Minutes when an installation script has changed, else nothing; the commands with the seconds each took."""
+    from hack import rehearsal
+
+    return rehearsal.without_cluster(release)
 
 
 def _program(name: str) -> None:

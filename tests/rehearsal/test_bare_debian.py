@@ -1,0 +1,19 @@
+"""Who has only what the README asks for can install everything that needs no cluster."""
+
+import pytest
+
+from hack import rehearsal
+from tests.cluster import rootfs
+from tests.lanes import preparation
+
+
+@pytest.mark.parametrize(
+    "release",
+    [pytest.param(release, marks=pytest.mark.rehearsal(release)) for release in rootfs.RELEASES],
+)
+def test_everything_is_installed_in_a_bare_debian(request: pytest.FixtureRequest, release: str) -> None:
+    """`make venv`, `make check`, every program and vLLM: each command ended with 0 in a root that nobody prepared."""
+    (rehearsed,) = preparation.needs(request.node)
+    took = rehearsed.outcome().value
+    assert isinstance(took, dict)
+    assert tuple(took) == rehearsal.WITHOUT_CLUSTER
