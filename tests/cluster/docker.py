@@ -95,9 +95,11 @@ def _start() -> None:
     pid = _own_pid()  # one that was starting when an earlier call was interrupted
     if pid is None:
         with cache.log("dockerd").open("ab") as log:
-            # A session of its own: the engine outlives this command and the terminal's Ctrl-C.
+            # A session of its own: the engine outlives this command and the terminal's Ctrl-C. Its pid is noted before it
+            # runs, so that Ctrl-C comes either before both or after both.
+            noted = ["sh", "-c", 'echo $$ > "$0"; exec "$@"', PID_FILE, *argv]
             process = subprocess.Popen(
-                listed(argv),
+                listed(noted),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -105,7 +107,6 @@ def _start() -> None:
                 cwd="/",
             )
         pid = process.pid
-        PID_FILE.write_text(f"{pid}\n")
     deadline = time.monotonic() + START_SECONDS
     while not running():
         if not _alive(pid) or time.monotonic() > deadline:
