@@ -95,8 +95,8 @@ def _start() -> None:
     pid = _own_pid()  # one that was starting when an earlier call was interrupted
     if pid is None:
         with cache.log("dockerd").open("ab") as log:
-            # A session of its own: the engine outlives this command and the terminal's Ctrl-C. Its pid is noted before it
-            # runs, so that Ctrl-C comes either before both or after both.
+            # A session of its own: the engine outlives this command and the terminal's Ctrl-C. Its pid is noted before
+            # it runs, so that Ctrl-C comes either before both or after both.
             noted = ["sh", "-c", 'echo $$ > "$0"; exec "$@"', PID_FILE, *argv]
             process = subprocess.Popen(
                 listed(noted),
