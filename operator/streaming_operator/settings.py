@@ -145,11 +145,11 @@ class Settings(BaseSettings):
             raise WrongSetting("; ".join(map(_problem, error.errors()))) from error
 
 
-def _problem(found: Any) -> str:
+def _problem(error: Any) -> str:
     """One finding of pydantic, by the name of the variable."""
-    name, *path = found["loc"]
+    name, *path = error["loc"]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    words = "unknown key" if found["type"] == "unexpected_keyword_argument" else found["msg"]
+    words = "unknown key" if error["type"] == "unexpected_keyword_argument" else error["msg"]
     return (
-        f"{PREFIX}{str(name).upper()}{where}: {words.removeprefix('Value error, ')}, not {found['input']!r}"
+        f"{PREFIX}{str(name).upper()}{where}: {words.removeprefix('Value error, ')}, not {error['input']!r}"
     )

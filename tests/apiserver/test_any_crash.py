@@ -45,7 +45,7 @@ def die(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, nth: int, *, before: 
 async def passes(here: Connected, endpoint: StreamingEndpoint, body: Object) -> None:
     """Passes until two in a row write nothing."""
     reconciler = Reconciler(here.cluster, Settings(), lambda key: None)
-    reconciler.seen(endpoint.key, body)
+    reconciler.update(endpoint.key, body)
     quiet = 0
     while quiet < 2:
         writes = here.writes

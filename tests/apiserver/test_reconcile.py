@@ -40,7 +40,7 @@ class Bench:
 
     async def look(self, endpoint: StreamingEndpoint) -> None:
         """One pass with the newest body."""
-        self.reconciler.seen(endpoint.key, self.stored(endpoint))
+        self.reconciler.update(endpoint.key, self.stored(endpoint))
         await self.reconciler.process(endpoint.key)
 
     def said(self, endpoint: StreamingEndpoint, kind: str) -> tuple[str, str]:
@@ -127,7 +127,7 @@ async def test_a_spec_that_an_older_schema_let_through_stalls_and_leaves_the_chi
     await bench.look(endpoint)
     body = bench.stored(endpoint)
     body["spec"]["gpu"] = {"count": -1}
-    bench.reconciler.seen(endpoint.key, body)
+    bench.reconciler.update(endpoint.key, body)
     await bench.reconciler.process(endpoint.key)
 
     assert bench.said(endpoint, "Stalled") == ("True", "InvalidSpec")
@@ -151,7 +151,7 @@ async def test_an_endpoint_that_is_gone_leaves_no_trace(bench: Bench) -> None:
     endpoint = bench.endpoint()
     body = bench.stored(endpoint)
     bench.plane.delete(body)
-    bench.reconciler.seen(endpoint.key, body)
+    bench.reconciler.update(endpoint.key, body)
 
     assert await bench.reconciler.process(endpoint.key) is None
     assert not any(bench.has(child) for child in bench.here.children(endpoint))

@@ -171,7 +171,7 @@ class Driver:
     def show(self, body: dict[str, Any] | None = None) -> None:
         """The watch shows a body, by default the stored one."""
         shown = self.cluster.body if body is None else body
-        if self.reconciler.seen(KEY, shown):
+        if self.reconciler.update(KEY, shown):
             self.queue.add(KEY)
 
     async def look(self) -> float | None:

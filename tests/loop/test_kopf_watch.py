@@ -1,4 +1,4 @@
-"""The kopf edge: what it hands over, what a gap hides from it, and that it comes back when kopf leaves."""
+"""The watch by kopf: what it hands over, what a gap hides from it, and that it comes back when kopf ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,7 +7,7 @@ import kopf
 import pytest
 
 from streaming_operator.controller import kopf_watch
-from streaming_operator.controller.kopf_watch import Body, KopfEdge, roll_call
+from streaming_operator.controller.kopf_watch import Body, KopfWatch, roll_call
 from streaming_operator.values import Identity, Key
 
 from .cluster_in_memory import ClusterInMemory, Driver
@@ -40,12 +40,12 @@ class Heard:
             self._changed.notify_all()
 
     def on_seen(self, key: Key, body: Body) -> None:
-        self.reconciler.seen(key, body)
+        self.reconciler.update(key, body)
         self.seen[key] = body
         self._told = asyncio.ensure_future(self._notify())
 
     def on_gone(self, endpoint: Identity) -> None:
-        if self.reconciler.gone(endpoint):
+        if self.reconciler.remove(endpoint):
             del self.seen[endpoint.key]
         self.gone.append(endpoint)
         self._told = asyncio.ensure_future(self._notify())
@@ -71,7 +71,7 @@ async def heard(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             return kopf.ConnectionInfo(server=url)
 
         monkeypatch.setattr(kopf_watch, "RESTART_PAUSES", (0.05,))
-        task = asyncio.create_task(KopfEdge((), login, heard.on_seen, heard.on_gone, heard.on_listed).run())
+        task = asyncio.create_task(KopfWatch((), login, heard.on_seen, heard.on_gone, heard.on_listed).run())
         try:
             yield heard
         finally:

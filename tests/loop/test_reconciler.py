@@ -134,7 +134,7 @@ def test_an_endpoint_deleted_during_its_pass_leaves_nothing_behind(
         driver = Driver(cluster)
 
         async def deleted() -> None:
-            driver.reconciler.gone(Identity(*KEY, "u1"))
+            driver.reconciler.remove(Identity(*KEY, "u1"))
 
         cluster.during_apply = deleted
         assert await driver.look() is None
@@ -155,7 +155,7 @@ def test_an_endpoint_made_again_during_the_pass_of_the_earlier_one_starts_anew(
 
         async def made_again() -> None:
             cluster.during_apply = nothing
-            driver.reconciler.gone(Identity(*KEY, "u1"))
+            driver.reconciler.remove(Identity(*KEY, "u1"))
             cluster.body = an_endpoint(uid="u2", version=50)
             driver.show()
 
@@ -181,10 +181,10 @@ def test_late_events_of_a_deleted_endpoint_do_not_touch_a_new_one_of_its_name(
 
     async def main() -> None:
         reconciler = Driver(cluster).reconciler
-        reconciler.seen(KEY, new)
+        reconciler.update(KEY, new)
         if "MODIFIED" in late:
-            reconciler.seen(KEY, old)
-        reconciler.gone(Identity(*KEY, "u1"))
+            reconciler.update(KEY, old)
+        reconciler.remove(Identity(*KEY, "u1"))
         assert reconciler.known() == {Identity(*KEY, "u2")}
 
     run(main())
@@ -454,7 +454,7 @@ def test_an_invalid_spec_is_not_ready_in_the_metrics_either(cluster: ClusterInMe
         cluster.edit(gpu={"count": -1})
         await driver.look()
         assert (ready(), cluster.condition("Ready")) == (0, ("False", "InvalidSpec"))
-        driver.reconciler.gone(Identity(*KEY, "u1"))
+        driver.reconciler.remove(Identity(*KEY, "u1"))
         assert series() == set()
 
     run(main())

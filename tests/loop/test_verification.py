@@ -100,7 +100,7 @@ class Life:
     async def look(self) -> None:
         """One pass; never waits for a stream."""
         self._woken.clear()
-        self.reconciler.seen(KEY, {**self._body, "status": self.world.status})
+        self.reconciler.update(KEY, {**self._body, "status": self.world.status})
         await self.reconciler.process(KEY)
 
     async def verified(self) -> None:
@@ -366,7 +366,7 @@ async def test_numbers_of_what_users_feel(ports: Ports) -> None:
         assert _sample("streamingendpoint_probe_max_chunk_gap_seconds_count", **hop) == 1
         assert _sample("streamingendpoint_probes_total", verdict="Streaming", **hop) == 1
         assert _sample("streamingendpoint_probe_last_success_timestamp_seconds") == life.now.timestamp()
-        life.reconciler.gone(IDENTITY)
+        life.reconciler.remove(IDENTITY)
         left = [
             sample.name
             for family in metrics.REGISTRY.collect()
@@ -381,7 +381,7 @@ async def test_a_probe_that_ends_after_its_endpoint_leaves_no_numbers(ports: Por
     engine = Engine()
     async with living(ports, engine) as life:
         await life.look()
-        life.reconciler.gone(IDENTITY)
+        life.reconciler.remove(IDENTITY)
         await life.reconciler.close()
         assert _sample("streamingendpoint_probes_total") == 0
 

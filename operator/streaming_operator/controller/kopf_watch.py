@@ -1,5 +1,5 @@
 """
-The kopf edge: it watches the endpoints, logs in, and is started again whenever it leaves.
+The watch of the endpoints by kopf: it logs in, and is started again whenever kopf ends.
 
 kopf ends itself on a long 5xx, a 404 or a cut line, and cancels every task of its loop when it stops: hence a
 thread and a loop of its own (docs/decisions/0003-kopf-in-its-own-thread.md). It writes nothing, holds no
@@ -32,13 +32,13 @@ RESTART_PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before kopf is started again, growing while it does not stay up."""
 
 STEADY = 60.0
-"""A life of more seconds than this was a good one: the pauses start anew."""
+"""After a run of more seconds than this, the pauses start anew."""
 
 STOP_PATIENCE = 10.0
 """Seconds that kopf's thread gets to end; it is a daemon thread, so that it cannot hold the process."""
 
 
-class ForEver:
+class EndlessBackoff:
     """Endless pauses for kopf's own retries of a request; by default it leaves after 54 s of 5xx."""
 
     def __iter__(self) -> Iterator[float]:
@@ -93,7 +93,7 @@ async def login() -> Session:
     return kopf.AiohttpSession(aiohttp_session=session, server=credentials.server)
 
 
-class _Life:
+class _KopfRun:
     """
     One run of kopf in a loop of its own; `stop` may be called from any thread.
 
@@ -137,20 +137,20 @@ class _Life:
                 self._loop.call_soon_threadsafe(self._flag.set)
 
 
-class KopfEdge:
-    """Runs kopf beside the main loop; `seen` and `gone` are called in the main loop."""
+class KopfWatch:
+    """Runs kopf beside the main loop; the three functions are called in the main loop."""
 
     def __init__(
         self,
         namespaces: Collection[str],
         login: Callable[[], Awaitable[Session]],
-        seen: Callable[[Key, Body], None],
-        gone: Callable[[Identity], None],
-        listed: Callable[[], None],
+        on_update: Callable[[Key, Body], None],
+        on_delete: Callable[[Identity], None],
+        on_list: Callable[[], None],
     ) -> None:
         self._namespaces = tuple(namespaces)
         self._login = login
-        self._seen, self._gone, self._listed = seen, gone, listed
+        self._on_update, self._on_delete, self._on_list = on_update, on_delete, on_list
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -165,25 +165,25 @@ class KopfEdge:
             await asyncio.sleep(pause)
 
     async def _once(self) -> None:
-        """One life of kopf, in a daemon thread."""
+        """One run of kopf, in a daemon thread."""
         done = asyncio.Event()
-        life = _Life(self._registry(), self._namespaces)
+        current = _KopfRun(self._registry(), self._namespaces)
 
-        def live() -> None:
+        def run() -> None:
             try:
-                asyncio.run(life.operate())
+                asyncio.run(current.operate())
             except Exception as error:  # noqa: BLE001 - whatever ended it: it is logged, and kopf is started again
                 log.warning("kopf failed", extra={"cause": f"{type(error).__name__}: {error}"})
             finally:
                 if not self._loop.is_closed():
                     self._loop.call_soon_threadsafe(done.set)
 
-        thread = threading.Thread(target=live, name="kopf", daemon=True)
+        thread = threading.Thread(target=run, name="kopf", daemon=True)
         thread.start()
         try:
             await done.wait()
         except asyncio.CancelledError:
-            life.stop()
+            current.stop()
             await asyncio.to_thread(thread.join, STOP_PATIENCE)
             raise
 
@@ -205,15 +205,15 @@ class KopfEdge:
         """In the main loop: keep the body, or forget the endpoint. kopf keeps the order of events by uid only."""
         identity = Identity.of(event["object"]["metadata"])
         if event.get("type") == "DELETED":
-            self._gone(identity)
+            self._on_delete(identity)
             return
         if event.get("type") is None:  # from a list: kopf never reports what was deleted before it
-            self._listed()
-        self._seen(identity.key, event["object"])
+            self._on_list()
+        self._on_update(identity.key, event["object"])
 
 
 def operator_settings() -> kopf.OperatorSettings:
-    """kopf told to watch and to do nothing else."""
+    """Settings under which kopf watches and does nothing else."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
@@ -221,7 +221,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = ForEver()
+    settings.networking.error_backoffs = EndlessBackoff()
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.process.ultimate_exiting_timeout = STOP_PATIENCE

@@ -13,7 +13,7 @@ import signal
 from streaming_operator import metrics
 from streaming_operator.cluster import Cluster
 from streaming_operator.controller import http
-from streaming_operator.controller.kopf_watch import KopfEdge, login, roll_call
+from streaming_operator.controller.kopf_watch import KopfWatch, login, roll_call
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.workqueue import WorkQueue
 from streaming_operator.errors import ClusterError
@@ -107,18 +107,18 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], re
     """Keep the set of known endpoints true: kopf's watch, and the roll call behind it."""
     call = asyncio.Event()
 
-    def seen(key: Key, body: object) -> None:
-        if reconciler.seen(key, body):  # type: ignore[arg-type]
+    def updated(key: Key, body: object) -> None:
+        if reconciler.update(key, body):  # type: ignore[arg-type]
             queue.add(key)
 
-    def gone(endpoint: Identity) -> None:
-        if reconciler.gone(endpoint):
+    def deleted(endpoint: Identity) -> None:
+        if reconciler.remove(endpoint):
             queue.forget(endpoint.key)
 
     async def missed(key: Key) -> None:
         body = await cluster.read_endpoint(key)
         if body is not None:
-            seen(key, body)
+            updated(key, body)
 
     async def listing() -> frozenset[Identity]:
         return frozenset(Identity.of(metadata) for metadata in await cluster.list_endpoints())
@@ -133,11 +133,11 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], re
                 pass
             call.clear()
             try:
-                await roll_call(reconciler.known, listing, gone, missed)
+                await roll_call(reconciler.known, listing, deleted, missed)
             except ClusterError as error:
                 log.warning("roll call failed", extra={"cause": str(error)})
 
-    edge = KopfEdge(settings.watch_namespaces, login, seen, gone, call.set)
+    watch = KopfWatch(settings.watch_namespaces, login, updated, deleted, call.set)
     async with asyncio.TaskGroup() as group:
-        group.create_task(edge.run())
+        group.create_task(watch.run())
         group.create_task(calls())

@@ -69,7 +69,7 @@ class Planner:
         if endpoint.spec.exposure is None:
             return None
         try:
-            found = await self._cluster.edge_addresses(endpoint)
+            listening = await self._cluster.edge_addresses(endpoint)
         except NotFound as error:
             return Problem(
                 Reason.EDGE_ADDRESS_UNKNOWN,
@@ -79,8 +79,8 @@ class Planner:
             return Problem(Reason.EDGE_ADDRESS_UNKNOWN, str(error))
         except ClusterError as error:
             return Problem(error.reason, str(error))
-        address = next(iter(found.addresses), None)
-        return None if address is None else EdgeAddress(address, found.http_port, found.https_port)
+        address = next(iter(listening.addresses), None)
+        return None if address is None else EdgeAddress(address, listening.http_port, listening.https_port)
 
     async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
         """The key that clients send, read only now and kept nowhere."""

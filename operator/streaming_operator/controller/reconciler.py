@@ -1,7 +1,7 @@
 """
 One pass over one endpoint: the only file that knows the order.
 
-Read it top to bottom: parse, render, apply, observe, verify, summarize, write. A pass is told only *which*
+Read it top to bottom: parse, render, apply, observe, verify, summarize, write. A pass knows only *which*
 endpoint to look at, never what happened; it waits for the API server but never for a stream.
 """
 
@@ -40,7 +40,7 @@ SHORTEST_PAUSE = 0.5
 """Seconds between two passes of one endpoint that nothing but its schedule asks for."""
 
 BEING_DELETED = (EndpointGone, NamespaceGone)
-"""Errors that mean the end of the endpoint; any other 404 is told and retried."""
+"""Errors that mean the end of the endpoint; any other 404 is reported and retried."""
 
 ASKS_FOR_A_PASS = ("uid", "generation", "deletionTimestamp")
 """Fields of an endpoint's metadata; labels and annotations mean nothing to us."""
@@ -79,9 +79,9 @@ class Reconciler:
         self._verifier = probe.Verifier(settings.concurrent_probes, wake)
         self._planner = Planner(cluster, settings, clock=lambda: self._now().wall)
 
-    # ---- what the watch tells ------------------------------------------------------------------------------
+    # ---- events of the watch -------------------------------------------------------------------------------
 
-    def seen(self, key: Key, body: Mapping[str, Any]) -> bool:
+    def update(self, key: Key, body: Mapping[str, Any]) -> bool:
         """Keep the newest body of an endpoint; False when nothing in it asks for a pass."""
         previous = self._bodies.get(key)
         if previous is not None and _is_of_an_earlier_endpoint(body, previous):
@@ -92,9 +92,9 @@ class Reconciler:
         if previous is None or memory is None:
             return True
         asks = any(previous["metadata"].get(name) != kept.get(name) for name in ASKS_FOR_A_PASS)
-        return memory.status.saw(body, self._now().seconds) or asks
+        return memory.status.update(body, self._now().seconds) or asks
 
-    def gone(self, endpoint: Identity) -> bool:
+    def remove(self, endpoint: Identity) -> bool:
         """
         Forget an endpoint; its children are owned and go by themselves.
 
@@ -107,7 +107,7 @@ class Reconciler:
         return True
 
     def known(self) -> frozenset[Identity]:
-        """All endpoints that have been seen and are not gone."""
+        """All endpoints that were shown by the watch and not deleted since."""
         return frozenset(Identity.of(body["metadata"]) for body in self._bodies.values())
 
     async def close(self) -> None:
@@ -129,11 +129,11 @@ class Reconciler:
                 self._forget(key)
 
     async def _process(self, key: Key, body: Mapping[str, Any]) -> float | None:
-        """Parse, look, tell."""
+        """Parse, pass, report."""
         try:
             endpoint = StreamingEndpoint.from_body(body)
         except InvalidEndpoint as invalid:
-            await self._tell_invalid(key, body, invalid)
+            await self._report_invalid(key, body, invalid)
             return None
         if endpoint.deleting:
             return None
@@ -142,7 +142,7 @@ class Reconciler:
             world = await self._pass(endpoint, memory)
             deleted = isinstance(world.error, BEING_DELETED) or not self._is_current(key, endpoint.uid)
             if not deleted:
-                await self._tell(endpoint, memory, world)
+                await self._report(endpoint, memory, world)
         metrics.PASSES.labels(type(world.error).__name__ if world.error else "done").inc()
         if deleted:
             return None  # its deletion event is on the way
@@ -164,7 +164,7 @@ class Reconciler:
                     await self._cluster.apply(endpoint, children)
             except BEING_DELETED:
                 raise
-            except ClusterError as error:  # what already runs is still observed and told
+            except ClusterError as error:  # what already runs is still observed and reported
                 failure = error
             observed = self._cluster.observe(endpoint, children)
             problem = await self._verify(endpoint, memory, observed)
@@ -220,9 +220,9 @@ class Reconciler:
             return schedule.answered(outcome, settings, observed, now)
         return schedule if outcome is None else schedule.failed(outcome)
 
-    # ---- telling -------------------------------------------------------------------------------------------
+    # ---- reporting -----------------------------------------------------------------------------------------
 
-    async def _tell(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> None:
+    async def _report(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> None:
         """Write the status if it says something new, and events for what changed; the only writer."""
         now = self._now()
         previous = memory.status.content
@@ -270,9 +270,9 @@ class Reconciler:
         except ClusterError as error:
             raise Retry(f"status not written: {error}") from error
         if body is not None:
-            self.seen(key, body)
+            self.update(key, body)
 
-    async def _tell_invalid(self, key: Key, body: Mapping[str, Any], invalid: InvalidEndpoint) -> None:
+    async def _report_invalid(self, key: Key, body: Mapping[str, Any], invalid: InvalidEndpoint) -> None:
         """An unreadable spec stalls until its generation moves; the children that work are left alone."""
         previous = body.get("status") or {}
         generation = int(body["metadata"].get("generation") or 1)
@@ -319,7 +319,7 @@ class Reconciler:
         if observed is None or not _is_verified(endpoint, observed) or self._verifier.running(endpoint.key):
             return resync  # an event or the result of the verification wakes this endpoint
         due = memory.schedule.until_due(endpoint.spec.verification, observed, now)
-        if due <= 0:  # something prevents it that the pass has told
+        if due <= 0:  # something prevents it that the pass has reported
             return min(resync, FAILING_PAUSE)
         return min(resync, max(due, SHORTEST_PAUSE))
 

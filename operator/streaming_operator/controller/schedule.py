@@ -59,7 +59,7 @@ class Schedule:
     jitter: float = 1.0
     """Factor of the interval, so that endpoints applied together are not probed together for ever."""
     turn: float = 0.0
-    """Share of the interval after which this endpoint's turn comes when all are found at once, at a start."""
+    """Share of the interval after which this endpoint's turn comes when all are recalled at once, at a start."""
     recalled_at: float | None = None
     """When the state was read from a status; None once a verification has ended since."""
     answered_at: float | None = None

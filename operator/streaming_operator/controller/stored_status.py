@@ -50,7 +50,7 @@ class StoredStatus:
         self.content, self._written_at = content, now
         self._foreign, self._wrote, self._in_flight = False, True, None
 
-    def saw(self, body: Mapping[str, Any], now: float) -> bool:
+    def update(self, body: Mapping[str, Any], now: float) -> bool:
         """Compare with a body from the API server; True when somebody else wrote another status."""
         content, version = body.get("status") or {}, _version(body)
         if _is_older(version, self.version) and now - self._written_at < ECHO_SECONDS:

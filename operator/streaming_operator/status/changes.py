@@ -20,7 +20,7 @@ WATCHED = (
 )
 
 WAITING = (Reason.PODS_PENDING, Reason.MODEL_LOADING, Reason.ROLLING_OUT, Reason.ROUTE_PENDING)
-"""Reasons that every start goes through: news only to somebody who had more before."""
+"""Reasons that every start goes through: an event only after a better state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +32,31 @@ class Change:
     message: str
 
 
-def changes(previous: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Events for conditions whose status or reason moved; waiting states of a start are no news."""
-    before = _by_type(previous)
-    found = []
+def changes(previous: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Events for conditions whose status or reason moved; waiting states of a start are left out."""
+    before, after = _by_type(previous), _by_type(current)
+    events = []
     for kind in WATCHED:
-        new, old = _by_type(told).get(kind), before.get(kind)
+        new, old = after.get(kind), before.get(kind)
         if new is None or (old and (old["status"], old["reason"]) == (new["status"], new["reason"])):
             continue
         if kind is ConditionType.RECONCILING:
             if new["reason"] == Reason.OVERWRITTEN:
-                found.append(Change("Warning", new["reason"], new["message"]))
+                events.append(Change("Warning", new["reason"], new["message"]))
         elif kind is ConditionType.STALLED:
             if new["status"] == "True":
-                found.append(Change("Warning", new["reason"], f"Stalled: {new['message']}"))
+                events.append(Change("Warning", new["reason"], f"Stalled: {new['message']}"))
         elif new["reason"] in WAITING and not (old and old["status"] == "True"):
             continue
         elif new["status"] == "True" and not before:
             continue  # the first look at a new endpoint: nothing has changed yet
         elif new["status"] == "True":
-            found.append(Change("Normal", new["reason"], f"{kind}: {new['message']}"))
+            events.append(Change("Normal", new["reason"], f"{kind}: {new['message']}"))
         elif new["status"] == "False" and kind is not ConditionType.READY:
-            found.append(Change("Warning", new["reason"], f"{kind}: {new['message']}"))
+            events.append(Change("Warning", new["reason"], f"{kind}: {new['message']}"))
         elif kind is ConditionType.READY and old and old["status"] == "True":
-            found.append(Change("Warning", "NotReady", f"{new['reason']}: {new['message']}"))
-    return tuple(found)
+            events.append(Change("Warning", "NotReady", f"{new['reason']}: {new['message']}"))
+    return tuple(events)
 
 
 def is_true(status: Mapping[str, Any], kind: str) -> bool:

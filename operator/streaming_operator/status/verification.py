@@ -52,8 +52,8 @@ def written(state: VerificationState, threshold: int) -> dict[str, Any]:
     """
     `status.verification` of a state.
 
-    Failures are counted up to the endpoint's *threshold*: more of them change nothing that is told, and would cost
-    a write each.
+    Failures are counted up to the endpoint's *threshold*: more of them change no condition, and would cost a
+    write each.
     """
     failures = min(state.failures, threshold)
     return {

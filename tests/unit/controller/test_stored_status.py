@@ -23,7 +23,7 @@ def test_the_echo_of_our_own_write_is_no_news() -> None:
     """Nothing is asked for by it."""
     stored = written()
 
-    assert not stored.saw(shown(OURS, 20), 1)
+    assert not stored.update(shown(OURS, 20), 1)
     assert stored.take_foreign() is None
 
 
@@ -32,9 +32,9 @@ def test_the_echo_that_comes_before_the_answer_to_our_write_is_no_news() -> None
     stored = StoredStatus.of(shown({}, 10))
     stored.writing(OURS)
 
-    assert not stored.saw(shown(OURS, 20), 1)
+    assert not stored.update(shown(OURS, 20), 1)
     stored.wrote(OURS, "20", 1)
-    assert not stored.saw(shown(OURS, 20), 2)
+    assert not stored.update(shown(OURS, 20), 2)
     assert (stored.take_foreign(), stored.version) == (None, "20")
 
 
@@ -42,7 +42,7 @@ def test_an_edit_that_is_shown_before_the_answer_to_our_write_stays_the_newest_v
     """Else the next write would be refused, and nothing more would come to tell why."""
     stored = StoredStatus.of(shown({}, 10))
     stored.writing(OURS)
-    stored.saw(shown(OURS, 21), 1)
+    stored.update(shown(OURS, 21), 1)
     stored.wrote(OURS, "20", 1)
 
     assert stored.version == "21"
@@ -53,7 +53,7 @@ def test_a_foreign_status_while_ours_is_under_way_is_news() -> None:
     stored = StoredStatus.of(shown({}, 10))
     stored.writing(OURS)
 
-    assert stored.saw(shown(THEIRS, 20), 1)
+    assert stored.update(shown(THEIRS, 20), 1)
     stored.writing(None)
     assert stored.take_foreign() == THEIRS
 
@@ -62,7 +62,7 @@ def test_an_older_event_is_no_foreign_status_and_no_base_for_the_next_write() ->
     """It was on its way when we wrote."""
     stored = written()
 
-    assert not stored.saw(shown({}, 15), 1)
+    assert not stored.update(shown({}, 15), 1)
     assert (stored.content, stored.version) == (OURS, "20")
 
 
@@ -70,7 +70,7 @@ def test_a_later_write_of_somebody_else_is_known_whether_or_not_ours_was_seen() 
     """It is told once."""
     stored = written()
 
-    assert stored.saw(shown(THEIRS, 21), 1)
+    assert stored.update(shown(THEIRS, 21), 1)
     assert (stored.content, stored.version) == (THEIRS, "21")
     assert (stored.take_foreign(), stored.take_foreign()) == (THEIRS, None)
 
@@ -79,7 +79,7 @@ def test_an_edit_of_the_spec_moves_the_version_that_is_written_over() -> None:
     """The status is still ours."""
     stored = written()
 
-    assert not stored.saw(shown(OURS, 30), 1)
+    assert not stored.update(shown(OURS, 30), 1)
     assert stored.version == "30"
 
 
@@ -87,8 +87,8 @@ def test_after_a_minute_a_lower_version_counts_too() -> None:
     """etcd was restored from a backup: our write is gone, and versions begin lower."""
     stored = written()
 
-    assert not stored.saw(shown({}, 15), 59)
-    assert stored.saw(shown({}, 15), 61)
+    assert not stored.update(shown({}, 15), 59)
+    assert stored.update(shown({}, 15), 61)
     assert stored.version == "15"
 
 
@@ -96,7 +96,7 @@ def test_a_status_that_is_overwritten_for_ever_is_written_ever_more_seldom() -> 
     """Three times at once, then after 2, 4, 8 ... 60 s; peace ends that."""
     stored, now, version, waits = written(), 0.0, 20, []
     for _ in range(12):
-        stored.saw(shown(THEIRS, version + 1), now)
+        stored.update(shown(THEIRS, version + 1), now)
         wait = max(stored.wait(now), 0.0)
         waits.append(wait)
         now, version = now + wait, version + 2
