@@ -7,13 +7,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.client import ApiError, Object
+from tests.apiserver.control_plane import ControlPlane, optional_crds
 from tests.apiserver.following import an_endpoint
 from tests.cluster.programs import listed
 from tests.engines.running import free_port
@@ -114,6 +115,52 @@ def test_a_new_endpoint_costs_one_pass(control_plane: ControlPlane, namespace: s
             control_plane.until(body, lambda found: "conditions" in (found.get("status") or {}), "a status")
         time.sleep(1)  # for a pass too many
         assert 'streamingendpoint_passes_total{outcome="done"} 10.0' in running.get("/metrics")[1]
+
+
+def test_a_kind_that_is_removed_and_added_again_is_written_again(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    """ServiceMonitors come back, and an endpoint made in between has a status: no missing kind ends an endpoint."""
+    crd = next(crd for crd in optional_crds() if crd["spec"]["names"]["kind"] == "ServiceMonitor")
+    monitor = {"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor"}
+    endpoint = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndpoint"}
+
+    def named(kind: Object, name: str) -> Object:
+        return {**kind, "metadata": {"name": name, "namespace": namespace}}
+
+    def there(wanted: Object) -> bool:
+        try:
+            control_plane.get(wanted)
+        except ApiError:
+            return False
+        return True
+
+    def has_status(name: str) -> bool:
+        return "conditions" in (control_plane.get(named(endpoint, name)).get("status") or {})
+
+    with operator(control_plane.kubeconfig, tmp_path, WATCH_NAMESPACES=namespace) as running:
+        running.until("/readyz", 200)
+        an_endpoint(control_plane, namespace, "before")
+        await_true(lambda: there(named(monitor, "before")))
+        control_plane.delete(crd)
+        try:
+            await_true(lambda: not there(named(monitor, "before")))
+            an_endpoint(control_plane, namespace, "between")
+            await_true(lambda: has_status("between"))
+        finally:
+            control_plane.install([crd])
+        for name in ("before", "between"):
+            await_true(
+                lambda name=name: there(named(monitor, name)), seconds=120
+            )  # discovery comes once a minute
+
+
+def await_true(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait until it is so, seen from outside."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.2)
 
 
 def test_a_wrong_setting_ends_it_with_usage(control_plane: ControlPlane, tmp_path: Path) -> None:
