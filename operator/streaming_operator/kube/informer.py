@@ -8,7 +8,7 @@ gap, or the response to our own write. No failure ends it; it comes back with ba
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -149,12 +149,13 @@ class Informer(Generic[Stored]):
         """
         Take in the response to our own write; returns what is stored then, which is newer where the watch was faster.
         """
-        written = self._keep(body)
-        known = self._objects.get(written.key)
-        if self._writing.get(written.key) == written.resource_version:
-            self._writing[written.key] = None
-        if known is not None and not _newer(written.resource_version, known.resource_version):
+        key, version = _key_of(body["metadata"]), body["metadata"]["resourceVersion"]
+        known = self._objects.get(key)
+        if self._writing.get(key) == version:
+            self._writing[key] = None
+        if known is not None and not _newer(version, known.resource_version):
             return known
+        written = self._keep(body)
         if written.uid not in self._gone:
             self._objects[written.key] = written
             if self._listing is not None:
@@ -242,10 +243,18 @@ class Informer(Generic[Stored]):
                 f"cannot watch {self.kind.plural}: {body.get('message')} ({code})"
             )
         version = body["metadata"]["resourceVersion"]
-        if kind != "BOOKMARK":
+        if kind != "BOOKMARK" and (kind == "DELETED" or not self._is_stored(body["metadata"])):
             stored = self._keep(body)
             self._put(stored.key, None if kind == "DELETED" else stored, last=stored)
         self._version = version
+
+    def _is_stored(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether this very version is stored already: most events are of our own writes, noted from the response."""
+        known = self._objects.get(_key_of(metadata))
+        return known is not None and (known.uid, known.resource_version) == (
+            metadata["uid"],
+            metadata["resourceVersion"],
+        )
 
     def _put(
         self, key: Key, new: Stored | None, last: Stored | None = None, *, authoritative: bool = False
@@ -284,6 +293,11 @@ class Informer(Generic[Stored]):
     def _alive(self) -> None:
         """Note that the API server said something."""
         self._sign_of_life = asyncio.get_running_loop().time()
+
+
+def _key_of(metadata: Mapping[str, Any]) -> Key:
+    """`(namespace, name)` of the object with this metadata."""
+    return (metadata.get("namespace", ""), metadata["name"])
 
 
 def _newer(known: str, other: str) -> bool:

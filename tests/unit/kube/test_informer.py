@@ -223,6 +223,21 @@ def test_our_own_write_is_neither_told_nor_overtaken() -> None:
     assert followed.told == [(None, "5")]
 
 
+def test_a_version_that_is_stored_already_is_not_stored_again() -> None:
+    """Most events are of our own writes: what the response brought stays, and what was learnt of it."""
+    server = ScriptedServer([])
+    followed = Followed(server)
+    stored: list[StoredObject] = []
+
+    def write() -> None:
+        stored.append(followed.informer.note(an_object("a", 12, x=1)))
+
+    server.watches = [[write, event("ADDED", an_object("a", 12, x=1))]]
+
+    assert followed.follow() == {"a": "12"}
+    assert followed.informer.get(("demo", "a")) is stored[0]
+
+
 @pytest.mark.parametrize("answered", [12, 11], ids=["ours", "somebody else's"])
 def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_is_not_ours(
     answered: int,
