@@ -78,13 +78,23 @@ async def run(settings: Settings) -> None:
         for task in (start, *tasks[1:]):
             task.cancel()
         await _ended(DRAIN_SECONDS, start, *tasks)
-        closings = (reconciler.close(), cluster.close(), own_http.cleanup())
-        await _ended(CLOSE_SECONDS, *(asyncio.create_task(closing) for closing in closings))
+        closings = {
+            "verifications": reconciler.close(),
+            "connections": cluster.close(),
+            "HTTP": own_http.cleanup(),
+        }
+        await _ended(
+            CLOSE_SECONDS, *(asyncio.create_task(closing, name=name) for name, closing in closings.items())
+        )
 
 
 async def _ended(seconds: float, *tasks: "asyncio.Task[None]") -> None:
-    """Wait until these have ended; what takes longer is logged and cancelled, and no longer waited for."""
-    _, late = await asyncio.wait(tasks, timeout=seconds)
+    """Wait until these have ended; what fails is logged, what takes longer is logged and cancelled."""
+    done, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            cause = f"{type(error).__name__}: {error}"
+            log.warning("ended with an error", extra={"part": task.get_name(), "cause": cause})
     for task in late:
         log.warning("did not end in time", extra={"part": task.get_name(), "seconds": seconds})
         task.cancel()
