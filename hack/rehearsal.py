@@ -59,8 +59,8 @@ INSTALLS = (
     "hack/rehearsal.py",
     "hack/venv.py",
     *(f"tests/cluster/{name}.py" for name in (
-        "archive", "cache", "command", "packages", "programs", "python_images", "rootfs", "steps", "tools",
-        "vllm_image",
+        "archive", "cache", "command", "image_python", "packages", "programs", "python_images", "rootfs", "steps",
+        "tools", "vllm_image",
     )),
     "tests/cluster/versions.toml",
     "tests/cluster/go",

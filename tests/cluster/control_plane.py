@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import archive, cache, steps, tools
+from . import archive, cache, rootfs, steps, tools
 from .versions import VERSIONS
 
 STORAGE_HELPER = "localhost/busybox:bookworm"
@@ -71,7 +71,7 @@ def _kube_proxy(program: Path, base: Path, scratch: Path) -> archive.Image:
     # endpoints is dead while all pods look well.
     modules = sorted(str(path.relative_to(base)) for path in (base / _LIBRARIES / "xtables").glob("*.so"))
     for library in _libraries(base, [*_PROXY_PROGRAMS, *modules]):
-        shutil.copy(base / library.lstrip("/"), root / _LIBRARIES / Path(library).name)
+        shutil.copy(rootfs.inside(base, library), root / _LIBRARIES / Path(library).name)
     (root / "usr/lib64/ld-linux-x86-64.so.2").symlink_to("../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
     for link, target in _PROXY_LINKS.items():
         (root / "usr/sbin" / link).symlink_to(target)

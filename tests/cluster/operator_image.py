@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from . import archive, cache, docker, python_images, rootfs, steps
+from . import archive, cache, docker, image_python, python_images, rootfs, steps
 from .versions import HERE, IMAGES, VERSIONS
 
 REPO = HERE.parents[1]
@@ -106,7 +106,7 @@ def _base() -> archive.Layer:
     def fill(root: Path) -> None:
         rootfs.unpack(rootfs.debian("operator-base", PACKAGES, variant="extract"), root)
         rootfs.prune(root, (*rootfs.PRUNED, *_UNUSED))
-        whole = rootfs.debian("python", python_images.PACKAGES)
+        whole = image_python.debian()
         steps.output(["tar", "-C", root, "-xpf", whole, *_TRUST])
 
     return rootfs.layer(

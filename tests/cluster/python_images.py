@@ -12,13 +12,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from . import archive, cache, rootfs, steps
+from . import archive, cache, image_python, rootfs, steps
 from .versions import HERE, IMAGES, VERSIONS
 
 REPO = HERE.parents[1]
 SITE = "opt/site"  # installed packages
 CODE = "opt/code"  # ours
-PACKAGES = ("python3", "ca-certificates", "curl", "libgomp1", "libstdc++6", "libnuma1", "python3-pip")
 OPERATOR_UID = 65532
 VLLM_UID = 2000  # the uid of the official vLLM images; their group is 0
 _NAMES = IMAGES["build"]
@@ -35,7 +34,7 @@ def base() -> archive.Layer:
     """Debian with Python and curl: also the image of a plain client."""
 
     def fill(root: Path) -> None:
-        rootfs.unpack(rootfs.debian("python", PACKAGES), root)
+        rootfs.unpack(image_python.debian(), root)
         rootfs.prune(root)
         with (root / "etc/passwd").open("a") as users:
             users.write(_USERS)
@@ -44,7 +43,10 @@ def base() -> archive.Layer:
         shutil.chown(home, VLLM_UID, 0)
 
     return rootfs.layer(
-        "python", cache.key(VERSIONS.debian, _USERS, *PACKAGES, *rootfs.PRUNED), fill, keep_owners=True
+        "python",
+        cache.key(VERSIONS.debian, _USERS, *image_python.PACKAGES, *rootfs.PRUNED),
+        fill,
+        keep_owners=True,
     )
 
 
@@ -54,7 +56,7 @@ def packages(name: str, lock: Path, about: str, machine: str = MACHINE) -> archi
     def fill(root: Path) -> None:
         with steps.step(f"install {about} (once per lock file)"):
             pip_install(root, ["--require-hashes", "--requirement", str(lock)], f"pip-{name}", machine)
-            compile_all(root)
+            image_python.compile_all(root)
 
     other = () if machine == MACHINE else (machine,)
     return rootfs.layer(f"packages-{name}", cache.key(lock, "1", *other), fill, prefix=SITE)
@@ -77,32 +79,12 @@ def run_pip(words: list[str], log: str, machine: str = MACHINE) -> None:
     )  # fmt: skip
 
 
-def compile_all(root: Path) -> None:
-    """Compile ahead: the containers' file systems are read-only, so every start would compile again.
-
-    Only where this Python is the one of the image; a start is a second slower otherwise.
-    """
-    if f"{sys.version_info.major}.{sys.version_info.minor}" == VERSIONS.python:
-        argv = [
-            sys.executable,
-            "-m",
-            "compileall",
-            "-q",
-            "-j0",
-            "--invalidation-mode=unchecked-hash",
-            "-s",
-            root,
-            root,
-        ]
-        steps.succeeds([str(word) for word in argv], seconds=600)
-
-
 def code(name: str, source: Path, inside: str) -> archive.Layer:
     """A folder of this repository, seen in the image as package `inside`."""
 
     def fill(root: Path) -> None:
         shutil.copytree(source, root / inside, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-        compile_all(root)
+        image_python.compile_all(root)
 
     return rootfs.layer(f"code-{name}", cache.key(source, inside), fill, prefix=CODE)
 

@@ -92,6 +92,19 @@ def unpack(tar: Path, target: Path) -> None:
     steps.output(["tar", "-C", target, "--xattrs", "--xattrs-include=*", "-xpf", tar])
 
 
+def inside(root: Path, path: str) -> Path:
+    """
+    The file that a path means inside a root file system: absolute links lead to its own files.
+
+    The loader of programs is such a link. This machine's, of another release, crashes with the root's libraries.
+    """
+    place = root / path.lstrip("/")
+    while place.is_symlink():
+        target = place.readlink()
+        place = root / str(target).lstrip("/") if target.is_absolute() else place.parent / target
+    return place
+
+
 def prune(root: Path, patterns: Iterable[str] = PRUNED) -> None:
     """Remove what the patterns name below a root file system."""
     for pattern in patterns:

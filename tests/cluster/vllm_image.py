@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import archive, cache, packages, python_images, rootfs, steps
+from . import archive, cache, image_python, packages, python_images, rootfs, steps
 from .versions import HERE, IMAGES, VERSIONS
 
 REPO = HERE.parents[1]
@@ -51,6 +51,8 @@ def _fill_server(root: Path) -> None:
             # Links instead of copies: the files are only read, and they are gigabytes.
             shutil.copytree(installed / name, root / name, symlinks=True, copy_function=os.link)
         rootfs.prune(root, _UNUSED)
+        if not (root / "site/vllm/__pycache__").is_dir():
+            image_python.compile_all(root / "site")
         for library in list(root.glob(_WITH_DEBUG_INFORMATION)):
             library.unlink()
             original = installed / library.relative_to(root)
