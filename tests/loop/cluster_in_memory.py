@@ -71,6 +71,7 @@ class ClusterInMemory:
     body: dict[str, Any] = field(default_factory=dict)
     """The endpoint as it is stored."""
     writes: int = 0
+    secrets_read: int = 0
     events: list[str] = field(default_factory=list)
     remembered: set[Key] = field(default_factory=set)
     """Endpoints that the caches have an entry for."""
@@ -95,6 +96,7 @@ class ClusterInMemory:
         return EdgeAddresses(("10.0.0.7",))
 
     async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
+        self.secrets_read += 1
         self._refuse("read_secret_key")
         return "sesame"
 
@@ -151,7 +153,13 @@ class ClusterInMemory:
 class Driver:
     """One operator at that cluster: a queue, a reconciler, and clocks that the loop's virtual time moves."""
 
-    def __init__(self, cluster: ClusterInMemory, *, skew: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self,
+        cluster: ClusterInMemory,
+        *,
+        skew: timedelta = timedelta(0),
+        settings: Settings | None = None,
+    ) -> None:
         self.cluster = cluster
         self.queue: WorkQueue[Key] = WorkQueue()
         self.wall_moved = skew
@@ -159,7 +167,7 @@ class Driver:
         self.passes = 0
         self.reconciler = Reconciler(
             cluster,  # type: ignore[arg-type]
-            Settings(),
+            settings or Settings(),
             self.queue.add,
             self._now,
         )

@@ -18,6 +18,7 @@ from streaming_operator.errors import (
     Unreachable,
 )
 from streaming_operator.probe import Plan, runner
+from streaming_operator.settings import Settings
 from streaming_operator.values import Identity, ProbeResult
 from tests.loop.cluster_in_memory import (
     EXPOSED,
@@ -332,6 +333,19 @@ def test_trouble_with_preparing_a_verification_says_nothing_of_the_endpoint(
         assert cluster.condition("StreamingVerified") == ("Unknown", reason)
         assert cluster.condition("Stalled") == ("False", "NotStalled")
         assert cluster.condition("Ready") == (("True", "Ready") if mode == "Advisory" else ("False", reason))
+
+    run(main())
+
+
+def test_without_the_right_to_secrets_none_is_asked_for(cluster: ClusterInMemory, path: Path) -> None:
+    """`rbac.readSecrets=false`: the condition names the value, and the audit log shows no refused request."""
+
+    async def main() -> None:
+        driver = Driver(cluster, settings=Settings(read_secrets=False))
+        await driver.work(60)
+        assert cluster.condition("StreamingVerified") == ("Unknown", "SecretNotReadable")
+        assert "rbac.readSecrets" in cluster.message("StreamingVerified")
+        assert cluster.secrets_read == 0
 
     run(main())
 
