@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 # auto: one short pull decides; registry: the user's engine pulls, no root; build: all from Debian, Go and PyPI, as root.
 export IMAGES ?= auto
-# Options for pytest, e.g. make test PYTEST='-k sse -x'
+# Options for pytest, e.g. make test PYTEST='-k test_sse -x'
 PYTEST ?=
 # Processes of pytest side by side. Most tests wait most of the time: two cores keep up with four.
 LANES ?= 4

@@ -10,9 +10,9 @@ from tests.lanes.costs import Cost, Costs
 
 HEAD = """# Tests
 
-`make unit` runs what needs no cluster, no root and no build; `make test` runs everything; `make test PYTEST='-k sse'`
-runs what you choose, and builds or starts only what that needs. `make test FULL=1` takes the whole draw of healthy
-streams.
+`make unit` runs what needs no cluster, no root and no build; `make test` runs everything.
+`make test PYTEST='-k test_sse' LANES=0` runs what you choose in one process, and builds or starts only what that needs.
+`make test FULL=1` takes the whole draw of healthy streams.
 
 Tests run in `LANES` processes side by side (four, unless told otherwise): most of them wait most of the time. What a
 test needs is prepared before the first test that asks for it, with a line for each step on the terminal. A machine that
