@@ -22,7 +22,7 @@ INSTALLS = (
     "tests/cluster", "tests/engines/vllm", "tests/registry_mode",
 )  # fmt: skip
 """What decides whether the demo can be installed; the rest is the other lanes'."""
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(1800)  # the first one fills the registry and waits for the demo
 
 
 @dataclass(frozen=True)
