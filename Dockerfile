@@ -1,6 +1,6 @@
-# The operator and streamctl, as `make image` builds and the release publishes them; the test cluster's comes from here
-# too, on a base that is built without a registry. BUILD and BASE must hold the same minor version of Python; BASE
-# needs nothing else: no shell, no pip. The context holds what .dockerignore lets in.
+# The operator and streamctl, as `make image` builds and the release publishes them; `make image IMAGES=build` does it
+# without a registry. BUILD and BASE must hold the same minor version of Python; BASE needs nothing else: no shell, no
+# pip. The context holds what .dockerignore lets in.
 
 ARG BUILD=docker.io/library/python:3.11-slim-bookworm
 ARG BASE=gcr.io/distroless/python3-debian12:nonroot
@@ -42,5 +42,5 @@ COPY --from=code /opt/code /opt/code
 ENV PYTHONPATH=/opt/code:/opt/site PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 65532:65532
 WORKDIR /tmp
-ENTRYPOINT ["/usr/bin/python3", "-m", "streaming_operator"]
+ENTRYPOINT ["python3", "-m", "streaming_operator"]
 CMD ["run"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from . import cache, clients, command, images, kind, lifecycle, mirror, modes, steps
+from . import cache, clients, command, images, kind, lifecycle, mirror, modes, steps, tour
 from .programs import listed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +56,7 @@ def _tell() -> None:
 
 def _cluster() -> None:
     """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
-    lifecycle.up(demo=True)
+    lifecycle.up(demo=True, chosen=lambda mode: steps.say(tour.opening(mode)))
     images.load("vllm", modes.current())
 
 
@@ -185,10 +184,7 @@ def _stream() -> None:
     print(flush=True)
     if not done or not stamps:
         raise steps.Failure("the stream did not end in [DONE]")
-    steps.say(
-        f"\n{len(stamps)} events, first at {stamps[0]:.2f} s, last at {stamps[-1]:.2f} s, then [DONE]."
-        "\n(The demo's weights are random, and so is what they say; how it arrives is real.)"
-    )
+    steps.say(f"\n{len(stamps)} events, first at {stamps[0]:.2f} s, last at {stamps[-1]:.2f} s, then [DONE].")
 
 
 def _lines(host: str, port: int, body: str) -> Iterator[bytes]:
@@ -216,14 +212,11 @@ def _token(event: str) -> str:
 
 
 def _farewell(seconds: float) -> None:
-    place = (
-        ""
-        if os.environ.get("KUBECONFIG") == str(kind.KUBECONFIG)
-        else f"export KUBECONFIG={kind.KUBECONFIG}; "
-    )
+    host, port = kind.edge()
+    service = f"{NAME}.{NAMESPACE}.svc.cluster.local"
+    steps.say(tour.next_steps(namespace=NAMESPACE, name=NAME, service=service, edge=f"{host}:{port}"))
     steps.say(
-        f"\nThe demo took {seconds:.0f} s and stays: {place}kubectl get sep -A -w"
-        "\n`make demo` again reuses it, `make clean` removes it."
+        f"The demo took {seconds:.0f} s and stays: `make demo` again reuses it, `make clean` removes it."
     )
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
 
 from . import (
     cache,
@@ -48,29 +49,32 @@ def available(wish: str | None = None) -> str | None:
 _ELSE = "IMAGES=registry, with a container engine that this user may use"
 
 
-def up(wish: str | None = None, *, demo: bool = False) -> None:
+def up(
+    wish: str | None = None, *, demo: bool = False, chosen: Callable[[Mode], None] = lambda _: None
+) -> None:
     """Leave with cluster, CRDs, ingress controller and today's images; quick if nothing changed.
 
     `wish` is auto, registry or build; $IMAGES if it is not given, else auto. `demo` leaves out what only tests
-    need: their images, and the CRDs of other projects.
+    need: their images, and the CRDs of other projects. `chosen` is told how images come, before anything is made.
     """
     reason = available(wish)
     if reason:
         raise steps.Failure(f"no cluster here: {reason}")
     start = time.monotonic()
     with cache.lock("cluster"):
-        chosen = _decide(_wish(wish))
-        modes.choose(chosen)
+        mode = _decide(_wish(wish))
+        modes.choose(mode)
+        chosen(mode)
         clients.require()
-        if kind.up(chosen):
+        if kind.up(mode):
             kind.set_gpus(kind.GPUS)
             kind.finished()
         modes.note()
         if not demo:
             _install_crds()
         for name in images.DEMO if demo else images.DEFAULT:
-            images.load(name, chosen)
-        _install_ingress(chosen)
+            images.load(name, mode)
+        _install_ingress(mode)
     steps.say(f"==> the cluster's network is {network.state()}")
     steps.say(
         f"==> the cluster is up ({time.monotonic() - start:.0f} s): export KUBECONFIG={kind.KUBECONFIG}"

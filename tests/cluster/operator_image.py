@@ -29,13 +29,11 @@ PROJECT = (
 )
 """What the wheel is made of."""
 PACKAGES = ("netbase", "python3")
-_TRUST = (
-    "./etc/ssl",
-    "./usr/share/ca-certificates",
-)  # made by a package's script, which runs in a whole Debian only
+_TRUST = ("./etc/ssl", "./usr/share/ca-certificates")
+"""Made by a package's script, which runs in a whole Debian only."""
 _UNUSED = (
-    "etc/apt", "etc/cron.daily", "etc/logrotate.d", "usr/bin/[!p]*", "usr/bin/pdb*", "usr/bin/py[!t]*", "usr/sbin",
-    "usr/share/[!cz]*", "var/lib/dpkg",
+    "etc/apt", "etc/cron.daily", "etc/logrotate.d", "bin/*", "sbin/*", "usr/bin/[!p]*", "usr/bin/pdb*",
+    "usr/bin/py[!t]*", "usr/sbin", "usr/share/[!cz]*", "var/lib/dpkg",
 )  # fmt: skip
 
 
@@ -60,7 +58,7 @@ def build(reference: str, *, builder: str, base: str, machine: str = python_imag
                      {"BUILD": builder, "BASE": base, "PIP_NO_INDEX": "1"}.items()]  # fmt: skip
         with steps.step(f"build {reference} from the Dockerfile"), context.open("rb") as content:
             steps.run(
-                ["docker", "build", "--network=none", "--force-rm", f"--iidfile={identifier}",
+                [docker.engine(), "build", "--network=none", "--force-rm", f"--iidfile={identifier}",
                  f"--tag={reference}", *arguments, "-"],
                 cache.log("build-operator"), stdin=content,
             )  # fmt: skip
@@ -120,14 +118,14 @@ def _base() -> archive.Layer:
 def _imported(name: str, layer: archive.Layer) -> str:
     """The container engine's image of this root file system."""
     reference = f"localhost/{name}:{layer.digest.removeprefix('sha256:')[:12]}"
-    if not steps.succeeds(["docker", "image", "inspect", reference]):
-        steps.output(["docker", "import", layer.path, reference])
+    if not steps.succeeds([docker.engine(), "image", "inspect", reference]):
+        steps.output([docker.engine(), "import", layer.path, reference])
     return reference
 
 
 def engine_id() -> str:
     """What the container engine calls the image that was built last."""
-    inspect = ["docker", "image", "inspect", "--format", "{{.Id}}", IMAGES["build"]["operator"]]
+    inspect = [docker.engine(), "image", "inspect", "--format", "{{.Id}}", IMAGES["build"]["operator"]]
     return steps.output(inspect).strip()
 
 
@@ -136,7 +134,7 @@ def taken_over(name: str, identifier: str) -> archive.Image:
 
     def save(folder: Path) -> None:
         packed = folder / "image.tar"
-        steps.output(["docker", "save", "--output", packed, identifier])
+        steps.output([docker.engine(), "save", "--output", packed, identifier])
         with tarfile.open(packed) as content:
             manifest = json.load(_member(content, "manifest.json"))[0]
             config = json.load(_member(content, manifest["Config"]))
