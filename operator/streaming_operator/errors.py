@@ -6,7 +6,7 @@ The errors of a pass; a class says what happens next, its text says what a perso
     + NotOurs         another owner holds a child's name: Stalled, nothing written
     + Forbidden       RBAC is missing: Stalled, retried with backoff
     + Rejected        the API server refuses what we sent: Stalled, retried with backoff
-    + Overwritten     somebody changes a child back again and again: told, repaired less often
+    + Overwritten     somebody changes a child back again and again: reported, repaired less often
     + EndpointGone    the endpoint itself was deleted: the pass ends, nothing is written
     + NamespaceGone   its namespace is being deleted, and the endpoint with it: as above
     + NotFound        another object, which the message names, does not exist

@@ -125,8 +125,8 @@ async def statuses_written(session: aiohttp.ClientSession, namespace: str, count
 
 def _name_with_status(line: bytes) -> str:
     """The endpoint's name if the event shows it with a status."""
-    seen = orjson.loads(line)["object"]
-    return str(seen["metadata"]["name"]) if (seen.get("status") or {}).get("conditions") else ""
+    endpoint = orjson.loads(line)["object"]
+    return str(endpoint["metadata"]["name"]) if (endpoint.get("status") or {}).get("conditions") else ""
 
 
 def versions(plane: ControlPlane, namespace: str) -> dict[str, str]:
@@ -139,7 +139,7 @@ def versions(plane: ControlPlane, namespace: str) -> dict[str, str]:
 
 
 def clear(plane: ControlPlane, namespace: str) -> None:
-    """Delete everything in the namespace: there is no garbage collector here."""
+    """Delete everything in the namespace: the control plane has no garbage collector."""
     for kind in (resources.ENDPOINTS, *resources.CHILDREN):
         if kind is resources.SERVICES:  # has no collection delete
             for item in plane.request("GET", kind.path(namespace))["items"]:

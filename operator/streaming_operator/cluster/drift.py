@@ -2,7 +2,7 @@
 Whether an object still carries what we sent, so that nothing is written when nothing of ours differs. Pure.
 
 Only leaves that we send are compared: the API server adds defaults, and others may add what is theirs. What
-we stopped sending is not seen here but by the applied hash, an annotation on each child.
+we no longer send is noticed by the applied hash alone, an annotation on each child.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ def digest(value: Any, length: int = 16) -> str:
 
 
 def carries(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether *actual* holds every leaf of the manifest *wanted*; kind and version are how it was found."""
+    """Whether *actual* holds every leaf of the manifest *wanted*; kind and version need no comparison."""
     return all(
         _holds(actual.get(name), value, name)
         for name, value in wanted.items()
@@ -104,7 +104,7 @@ def _holds_items(actual: Sequence[Any], wanted: Sequence[Any], name: str) -> boo
     keys = _merge_keys(name, wanted)
     if not keys:
         return len(actual) == len(wanted) and all(
-            _holds(there, item, "") for there, item in zip(actual, wanted, strict=True)
+            _holds(one, item, "") for one, item in zip(actual, wanted, strict=True)
         )
     known = {tuple(item.get(key) for key in keys): item for item in actual if isinstance(item, Mapping)}
     return all(_holds(known.get(tuple(item[key] for key in keys)), item, "") for item in wanted)
@@ -136,18 +136,19 @@ def _same_amount(actual: Any, wanted: Any) -> bool:
 def first_difference(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the fields down to the first leaf that *actual* does not hold; items of lists are left out."""
     for name, value in wanted.items():
-        there = actual.get(name)
-        if name in ("apiVersion", "kind") or _holds(there, value, name):
+        stored = actual.get(name)
+        if name in ("apiVersion", "kind") or _holds(stored, value, name):
             continue
-        if isinstance(value, Mapping) and isinstance(there, Mapping) and name not in _WHOLE:
-            return (name, *first_difference(there, value))
+        if isinstance(value, Mapping) and isinstance(stored, Mapping) and name not in _WHOLE:
+            return (name, *first_difference(stored, value))
         if (
             isinstance(value, (list, tuple))
-            and isinstance(there, list)
+            and isinstance(stored, list)
             and (keys := _merge_keys(name, value))
         ):
-            pairs = ((_item_of(there, item, keys), item) for item in value)
-            found = next(((one, item) for one, item in pairs if not _holds(one, item, "")), None)
-            return (name, *(first_difference(*found) if found and found[0] is not None else ()))
+            pairs = ((_item_of(stored, item, keys), item) for item in value)
+            for one, item in pairs:
+                if not _holds(one, item, ""):
+                    return (name, *(first_difference(one, item) if one is not None else ()))
         return (name,)
     return ()

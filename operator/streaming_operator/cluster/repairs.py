@@ -51,7 +51,7 @@ class Repairs:
         return max(until - now, 0.0)
 
     def author(self, child: Hashable, now: float) -> str | None:
-        """Who overwrites the child; None while that did not happen often enough to be told, or is over."""
+        """Who overwrites the child; None while that did not happen often enough to be reported, or is over."""
         row = self._rows.get(child)
         if row is None or self._level(row, now) <= PATIENCE:
             return None

@@ -106,12 +106,12 @@ def _extras(
             yield (key,), here
         elif below := tree.get(key):  # a field without keys below it is one value: applying replaces it
             if isinstance(value, Mapping) and isinstance(sent[name], Mapping):
-                found = _extras(value, sent[name], below, here, items)
+                extras = _extras(value, sent[name], below, here, items)
             elif isinstance(value, list) and isinstance(sent[name], (list, tuple)):
-                found = _extra_items(value, sent[name], below, here, items)
+                extras = _extra_items(value, sent[name], below, here, items)
             else:
                 continue
-            yield from (((key, *path), deeper) for path, deeper in found)
+            yield from (((key, *path), deeper) for path, deeper in extras)
 
 
 def _extra_items(
@@ -122,24 +122,24 @@ def _extra_items(
         if not key.startswith("k:"):
             continue
         wanted = json.loads(key[2:])
-        there, ours = _item(live, wanted), _item(sent, wanted)
-        if there is None:
+        stored, ours = _item(live, wanted), _item(sent, wanted)
+        if stored is None:
             continue
         if ours is not None:
-            found = _extras(there, ours, below, names, items)
-            yield from (((key, *path), deeper) for path, deeper in found)
+            extras = _extras(stored, ours, below, names, items)
+            yield from (((key, *path), deeper) for path, deeper in extras)
         elif items:
             yield (key,), (*names, "")
 
 
 def _item(items: Sequence[Any], wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The item with these keys; one that it does not have is as the API server fills it in."""
-    found = (
+    matching = (
         item
         for item in items
         if isinstance(item, Mapping) and all(item.get(key, value) == value for key, value in wanted.items())
     )
-    return next(found, None)
+    return next(matching, None)
 
 
 def _in_scope(names: Names, scopes: Iterable[Names]) -> bool:

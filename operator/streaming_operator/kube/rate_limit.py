@@ -15,7 +15,10 @@ from contextlib import asynccontextmanager
 from streaming_operator.errors import OperatorError
 
 FIRST = 8.0
-"""Writes at once before anything is known of the server."""
+"""
+Writes at once before anything is known of the server. Slow responses alone take no more than that away: a few writes at
+once strain no server, and it may be this process that got no CPU.
+"""
 
 SLOW_SECONDS = 1.0
 """A response that takes longer is slow: Kubernetes' own objective for single writes (99 % within a second)."""
@@ -63,7 +66,7 @@ class WriteLimit:
         """Learn from a response to a write that began at *started* (by the event loop's clock)."""
         now = self._clock()
         if now - started > SLOW_SECONDS:
-            self._shrink(started, SHRINK_WHEN_SLOW)
+            self._shrink(started, SHRINK_WHEN_SLOW, FIRST)
             return
         tried = self._waiting or self._under_way + 1 >= self.now
         # One more per response doubles the limit per round trip; after the first sign of strain it grows by one a
@@ -105,10 +108,10 @@ class WriteLimit:
                 self._under_way += 1
                 turn.set_result(None)
 
-    def _shrink(self, started: float, share: float) -> None:
+    def _shrink(self, started: float, share: float, least: float = 1.0) -> None:
         """Lower the limit; what was sent before it was lowered last says nothing of it."""
         if started >= self._shrunk_at:
-            self._limit = max(self._limit * share, 1.0)
+            self._limit = max(self._limit * share, min(self._limit, least))
             self._doubling = False
             self._shrunk_at = self._changed_at = self._clock()
 

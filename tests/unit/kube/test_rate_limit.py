@@ -113,6 +113,20 @@ def slowly(write: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]
     return slow
 
 
+def test_slow_responses_alone_leave_a_few_writes_at_once() -> None:
+    """A starved process sees slow responses of a server that has nothing to do."""
+
+    async def main() -> int:
+        limit = WriteLimit(32)
+        for _ in range(20):
+            started = asyncio.get_running_loop().time()
+            await asyncio.sleep(5 * SLOW_SECONDS)
+            limit.responded(started)
+        return limit.now
+
+    assert run(main()) == 8
+
+
 def test_a_pause_that_the_server_asks_for_holds_everybody() -> None:
     """Nobody starts a request before Retry-After is over; a burst of refusals halves the limit once."""
 
