@@ -17,7 +17,7 @@ REQUEST_TIMEOUT_FEATURE = "HTTPRouteRequestTimeout"
 
 @dataclass(frozen=True, slots=True)
 class EdgeAddresses:
-    """Where the edge of one endpoint listens, as seen from the operator."""
+    """Where the edge of one endpoint listens, as the operator reaches it."""
 
     addresses: tuple[str, ...]
     """IPs or host names, the best first; empty when nobody knows: resolve the user's host."""
@@ -26,7 +26,7 @@ class EdgeAddresses:
 
 
 def edge_from_setting(setting: EdgeSetting) -> Edge:
-    """The administrator's word as a fact."""
+    """The edge that the administrator's setting describes."""
     return Edge(
         profile=setting.profile,
         service=setting.service,
@@ -36,41 +36,43 @@ def edge_from_setting(setting: EdgeSetting) -> Edge:
     )
 
 
-def capabilities(source: Source, told: tuple[EdgeSetting, ...]) -> Capabilities:
+def capabilities(source: Source, settings: tuple[EdgeSetting, ...]) -> Capabilities:
     """Which optional kinds and which classes there are now."""
     classes = list(source.every(resources.GATEWAY_CLASSES))
     return Capabilities(
         service_monitors=source.has(resources.SERVICE_MONITORS),
         http_routes=source.has(resources.HTTP_ROUTES),
-        ingress_classes=ingress_classes(source.every(resources.INGRESS_CLASSES), told),
-        gateway_classes=gateway_classes(classes, told),
+        ingress_classes=ingress_classes(source.every(resources.INGRESS_CLASSES), settings),
+        gateway_classes=gateway_classes(classes, settings),
         gateways={
-            "/".join(seen.key): seen.body["spec"]["gatewayClassName"]
-            for seen in source.every(resources.GATEWAYS)
+            "/".join(gateway.key): gateway.body["spec"]["gatewayClassName"]
+            for gateway in source.every(resources.GATEWAYS)
         },
         request_timeout_classes=frozenset(
-            seen.key[1] for seen in classes if REQUEST_TIMEOUT_FEATURE in seen.body["features"]
+            stored.key[1] for stored in classes if REQUEST_TIMEOUT_FEATURE in stored.body["features"]
         ),
     )
 
 
 def ingress_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
     """Every IngressClass of the cluster with what stands behind it."""
-    told = {setting.class_name: edge_from_setting(setting) for setting in settings if setting.class_name}
+    configured = {
+        setting.class_name: edge_from_setting(setting) for setting in settings if setting.class_name
+    }
     return {
-        seen.key[1]: told.get(seen.key[1])
+        stored.key[1]: configured.get(stored.key[1])
         or Edge(
             profile="ingress-nginx"
-            if seen.body["spec"]["controller"] == INGRESS_NGINX_CONTROLLER
+            if stored.body["spec"]["controller"] == INGRESS_NGINX_CONTROLLER
             else "generic"
         )
-        for seen in classes
+        for stored in classes
     }
 
 
 def gateway_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
     """Every GatewayClass of the cluster with what stands behind it."""
-    told = {
+    configured = {
         setting.gateway_class: edge_from_setting(setting) for setting in settings if setting.gateway_class
     }
-    return {seen.key[1]: told.get(seen.key[1]) or Edge(profile="generic") for seen in classes}
+    return {stored.key[1]: configured.get(stored.key[1]) or Edge(profile="generic") for stored in classes}

@@ -1,5 +1,5 @@
 """
-Events of an endpoint, for `kubectl describe`: told on changes, never needed, so none may end a pass.
+Events of an endpoint, for `kubectl describe`: written on changes; a pass goes on when one cannot be written.
 """
 
 import logging

@@ -117,7 +117,7 @@ class Cluster:
 
     async def list_endpoints(self) -> list[dict[str, Any]]:
         """Metadata of every endpoint, for the roll call."""
-        found: list[dict[str, Any]] = []
+        endpoints: list[dict[str, Any]] = []
         for namespace in self._settings.watch_namespaces or (None,):
             listed = pages(
                 self._transport,
@@ -126,8 +126,8 @@ class Cluster:
                 accept=METADATA_LIST,
             )
             async for page in listed:
-                found.extend(item["metadata"] for item in page.get("items") or ())
-        return found
+                endpoints.extend(item["metadata"] for item in page.get("items") or ())
+        return endpoints
 
     async def write_status(
         self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any], version: str
@@ -188,12 +188,12 @@ class Cluster:
                 resources.SERVICES.path(namespace, name), f"read the edge's Service {edge.service}"
             )
             address = (body.get("spec") or {}).get("clusterIP")
-            found = (
+            service_addresses = (
                 (address,)
                 if address and address != "None"
                 else (f"{name}.{namespace}.svc.{self._settings.cluster_domain}",)
             )
-            return EdgeAddresses(found, edge.http_port, edge.https_port)
+            return EdgeAddresses(service_addresses, edge.http_port, edge.https_port)
         addresses = self._observer.route_addresses(endpoint)
         return EdgeAddresses(addresses, edge.http_port if edge else 80, edge.https_port if edge else 443)
 

@@ -1,5 +1,5 @@
 """
-What is kept of an object that was seen: only what some decision reads, since there are thousands. Pure.
+What is kept of an object: only what some decision reads, since there are thousands. Pure.
 """
 
 import sys
@@ -17,7 +17,7 @@ Trim = Callable[[Body], Body]
 
 
 class Cached(StoredObject):
-    """One object as it was last seen, and whose it is."""
+    """One object as it was last read, and which endpoint controls it."""
 
     __slots__ = ("carries", "endpoint", "written_at")
 
@@ -32,7 +32,7 @@ class Cached(StoredObject):
 
 
 class Source(Protocol):
-    """Where objects are looked up: caches that follow the cluster, or a single look at it."""
+    """Where objects are looked up: caches that follow the cluster, or one snapshot of it."""
 
     def has(self, kind: Kind) -> bool:
         """Whether the cluster has the kind."""
@@ -50,15 +50,15 @@ class Source(Protocol):
         """Every Ingress with a rule for *host*."""
 
 
-def _endpoint_of(seen: Cached) -> Key | None:
+def _endpoint_of(stored: Cached) -> Key | None:
     """Key of the endpoint that controls an object, or whose pod template it comes from."""
-    owner = seen.controller
+    owner = stored.controller
     if owner is None:
         return None
     if owner["kind"] == KIND and str(owner["apiVersion"]).startswith(f"{GROUP}/"):
-        return (seen.key[0], owner["name"])
-    name = (seen.metadata.get("labels") or {}).get(ENDPOINT_LABEL)
-    return (seen.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
+        return (stored.key[0], owner["name"])
+    name = (stored.metadata.get("labels") or {}).get(ENDPOINT_LABEL)
+    return (stored.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
 
 
 def cache(body: Body, trim: Trim, *, packed: bool = False) -> Cached:

@@ -2,7 +2,7 @@
 The children of one endpoint as they are, from the caches alone.
 
 Talks to nobody. The one thing it remembers is which pod template had which hash, so that a scale-up that the
-Deployment controller has not seen yet does not look like a new template.
+Deployment controller has not handled yet does not look like a new template.
 """
 
 from datetime import datetime
@@ -35,7 +35,7 @@ class Observer:
         self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...], contested: str | None = None
     ) -> Observed:
         """
-        Everything that belongs to *endpoint*; *children* say what was wanted, *contested* who else holds its host.
+        Everything that belongs to *endpoint*; *children* are what was rendered, *contested* who else holds its host.
         """
         deployment = self._own(endpoint, resources.DEPLOYMENTS)
         service = self._own(endpoint, resources.SERVICES)
@@ -69,21 +69,21 @@ class Observer:
 
     def _own(self, endpoint: StreamingEndpoint, kind: resources.Kind) -> Cached | None:
         """The endpoint's own object of a kind of which it has one."""
-        found = (
-            seen
-            for seen in self._caches.of_endpoint(endpoint.key, kind)
-            if (seen.controller or {}).get("uid") == endpoint.uid
+        owned = (
+            stored
+            for stored in self._caches.of_endpoint(endpoint.key, kind)
+            if (stored.controller or {}).get("uid") == endpoint.uid
         )
-        return next(found, None)
+        return next(owned, None)
 
     def _pods(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> list[Cached]:
         """Pods of the endpoint's Deployment that have not ended; none of an earlier Deployment."""
         if deployment is None:
             return []
         sets = {
-            seen.uid
-            for seen in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS)
-            if (seen.controller or {}).get("uid") == deployment.uid
+            stored.uid
+            for stored in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS)
+            if (stored.controller or {}).get("uid") == deployment.uid
         }
         return [
             pod
@@ -97,53 +97,54 @@ class Observer:
         if deployment is None:
             return None
         template = digest(deployment.body["spec"]["template"])
-        if _seen_by_controller(deployment.body):
+        if _is_status_current(deployment.body):
             revision = (deployment.metadata.get("annotations") or {}).get(REVISION)
-            for seen in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS):
-                if (seen.controller or {}).get("uid") == deployment.uid and seen.body["revision"] == revision:
-                    self._templates[endpoint.key] = (template, _template_hash_of(seen))
+            for replica_set in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS):
+                owner = replica_set.controller or {}
+                if owner.get("uid") == deployment.uid and replica_set.body["revision"] == revision:
+                    self._templates[endpoint.key] = (template, _template_hash_of(replica_set))
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
 
     def _route(self, endpoint: StreamingEndpoint, contested: str | None) -> ObservedRoute | None:
-        """What is seen of the route; None when nothing is exposed."""
+        """State of the route; None when nothing is exposed."""
         exposure = endpoint.spec.exposure
         if exposure is None:
             return None
         if exposure.ingress is not None:
-            seen = self._own(endpoint, resources.INGRESSES)
+            stored = self._own(endpoint, resources.INGRESSES)
             classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
             problem = route_status.ingress_problem(exposure.ingress.class_name, classes, contested)
             return ObservedRoute(
-                exists=seen is not None,
-                admitted=seen is not None and problem is None,
+                exists=stored is not None,
+                admitted=stored is not None and problem is None,
                 problem=problem,
-                addresses=route_status.ingress_addresses(seen) if seen else (),
-                written_at=_written_at(seen),
+                addresses=route_status.ingress_addresses(stored) if stored else (),
+                written_at=_written_at(stored),
             )
-        seen = self._own(endpoint, resources.HTTP_ROUTES)
+        stored = self._own(endpoint, resources.HTTP_ROUTES)
         gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
         problem = route_status.http_route_problem(
-            seen, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES), contested
+            stored, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES), contested
         )
         return ObservedRoute(
-            exists=seen is not None,
-            admitted=seen is not None and problem is None,
+            exists=stored is not None,
+            admitted=stored is not None and problem is None,
             problem=problem,
             addresses=self._gateway_addresses(endpoint),
-            written_at=_written_at(seen),
+            written_at=_written_at(stored),
         )
 
     def _gateway_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
         """Addresses from the status of the Gateways that carry the endpoint's HTTPRoute."""
         exposure = endpoint.spec.exposure
         refs = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
-        found = (
+        gateways = (
             self._caches.get(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name))
             for ref in refs
         )
         return route_status.gateway_addresses(
-            (seen for seen in found if seen is not None), endpoint.namespace
+            (gateway for gateway in gateways if gateway is not None), endpoint.namespace
         )
 
 
@@ -152,24 +153,24 @@ def _wanted(children: tuple[Manifest, ...], kind: str) -> Manifest | None:
     return next((child for child in children if child["kind"] == kind), None)
 
 
-def _seen_by_controller(deployment: dict[str, Any]) -> bool:
-    """Whether the Deployment's status speaks of its spec."""
+def _is_status_current(deployment: dict[str, Any]) -> bool:
+    """Whether the controller observed this generation of the Deployment."""
     status = deployment.get("status") or {}
     return int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 1)
 
 
 def _rolled_out(deployment: dict[str, Any]) -> bool:
     """Whether every replica is of the newest template and no older one is left."""
-    if not deployment or not _seen_by_controller(deployment):
+    if not deployment or not _is_status_current(deployment):
         return False
     status = deployment.get("status") or {}
     wanted = int((deployment.get("spec") or {}).get("replicas") or 0)
     return int(status.get("updatedReplicas") or 0) == wanted == int(status.get("replicas") or 0)
 
 
-def _template_hash_of(seen: Cached) -> str:
+def _template_hash_of(stored: Cached) -> str:
     """The label by which a Deployment tells its templates apart."""
-    return str((seen.metadata.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
+    return str((stored.metadata.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
 
 
 def _observed_pod(pod: Cached) -> ObservedPod:
@@ -196,6 +197,6 @@ def _cluster_ip(service: Cached | None) -> str | None:
     return None if address in (None, "", "None") else str(address)
 
 
-def _written_at(seen: Cached | None) -> datetime | None:
+def _written_at(stored: Cached | None) -> datetime | None:
     """When we last changed an object."""
-    return seen.written_at if seen else None
+    return stored.written_at if stored else None

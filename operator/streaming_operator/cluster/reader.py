@@ -1,7 +1,7 @@
 """
-The door to the cluster for one command of a person: reads, once, with the rights of their kubeconfig.
+The cluster as one command of a person reads it: once, with the rights of their kubeconfig.
 
-It writes nothing and follows nothing. What it sees goes through the same `Observer` as the operator's passes.
+It writes nothing and follows nothing. What it reads goes through the same `Observer` as the operator's passes.
 """
 
 from collections.abc import AsyncIterator
@@ -62,10 +62,12 @@ class ClusterReader:
     async def names(self, namespace: str) -> tuple[str, ...]:
         """Which endpoints there are instead; empty where they may not be listed."""
         try:
-            found = await self._transport.get(resources.ENDPOINTS.path(namespace), "list StreamingEndpoints")
+            endpoints = await self._transport.get(
+                resources.ENDPOINTS.path(namespace), "list StreamingEndpoints"
+            )
         except ClusterError:
             return ()
-        return tuple(item["metadata"]["name"] for item in found.get("items") or ())
+        return tuple(item["metadata"]["name"] for item in endpoints.get("items") or ())
 
     async def view(self, endpoint: StreamingEndpoint) -> EndpointView:
         """Read the endpoint and its children once."""
@@ -99,12 +101,12 @@ class ClusterReader:
         query = {"labelSelector": f"{SERVICE_NAME_LABEL}={endpoint.name}", "limit": "500"}
         path = resources.ENDPOINT_SLICES.path(endpoint.namespace)
         try:
-            found = await self._transport.get(path, "list EndpointSlices", query=query)
+            slices = await self._transport.get(path, "list EndpointSlices", query=query)
         except ClusterError:
             return ()
         return tuple(
             (entry["targetRef"]["name"], int(piece["ports"][0]["port"]))
-            for piece in found.get("items") or ()
+            for piece in slices.get("items") or ()
             for entry in piece.get("endpoints") or ()
             if (entry.get("conditions") or {}).get("ready", True)
             and (entry.get("targetRef") or {}).get("kind") == "Pod"

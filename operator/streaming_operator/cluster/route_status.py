@@ -1,5 +1,5 @@
 """
-What is seen of a route: whether its edge takes it, who else serves its host, where it listens. Pure.
+State of a route: whether its edge accepted it, who else serves its host, where it listens. Pure.
 """
 
 from collections.abc import Collection, Iterable
@@ -25,9 +25,9 @@ def gateway_addresses(gateways: Iterable[Cached], namespace: str) -> tuple[str, 
     """
     return tuple(
         address
-        for seen in gateways
-        if not (seen.body["placed"] and seen.key[0] == namespace)
-        for address in seen.body["addresses"]
+        for gateway in gateways
+        if not (gateway.body["placed"] and gateway.key[0] == namespace)
+        for address in gateway.body["addresses"]
     )
 
 
@@ -44,7 +44,7 @@ def ingress_problem(class_name: str, classes: Collection[str], contested: str | 
 
 
 def http_route_problem(
-    seen: Cached | None,
+    route: Cached | None,
     endpoint: StreamingEndpoint,
     gateways: Collection[str],
     installed: bool,
@@ -68,18 +68,24 @@ def http_route_problem(
             )
     if contested:
         return Problem(Reason.HOST_CONFLICT, contested)
-    if seen is None:
+    if route is None:
         return None
-    said = [
-        _said(seen, ref.name, ref.namespace or endpoint.namespace, ref.section_name, endpoint.namespace)
+    problems = [
+        _parent_problem(
+            route, ref.name, ref.namespace or endpoint.namespace, ref.section_name, endpoint.namespace
+        )
         for ref in refs
     ]
-    refused = next((problem for problem in said if problem and problem.reason is Reason.ROUTE_REJECTED), None)
-    return refused or next((problem for problem in said if problem), None)
+    refused = next(
+        (problem for problem in problems if problem and problem.reason is Reason.ROUTE_REJECTED), None
+    )
+    return refused or next((problem for problem in problems if problem), None)
 
 
-def _said(route: Cached, name: str, namespace: str, section: str | None, home: str) -> Problem | None:
-    """What the controller of one Gateway says of the route; None when it took it."""
+def _parent_problem(
+    route: Cached, name: str, namespace: str, section: str | None, home: str
+) -> Problem | None:
+    """Why the controller of one Gateway does not serve the route; None when it accepted it."""
     generation = int(route.metadata.get("generation") or 1)
     title = f"Gateway {namespace}/{name}"
     for parent in (route.body.get("status") or {}).get("parents") or ():

@@ -1,8 +1,8 @@
 """
-One look at the objects around one endpoint: lists instead of watches, with the rights that a person has.
+The objects around one endpoint, listed once instead of watched, with the rights that a person has.
 
 What belongs to the whole cluster (classes, Gateways, Ingresses of other namespaces) is often hidden from people: what
-cannot be listed is taken to be as the endpoint says, and told in `hidden`.
+cannot be listed is assumed to be as the endpoint names it, and named in `hidden`.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ EVERYBODYS = (resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_
 
 
 class Snapshot:
-    """A `cached.Source` of objects as they were when it was taken."""
+    """An `objects.Source` of objects as they were when it was taken."""
 
     def __init__(self, objects: Mapping[Kind, list[Cached]], hidden: tuple[str, ...]) -> None:
         self._objects = objects
@@ -37,11 +37,11 @@ class Snapshot:
     @classmethod
     async def take(cls, transport: Transport, endpoint: StreamingEndpoint) -> Self:
         """List what the endpoint's state is read from; raises `Forbidden` where its own namespace is closed."""
-        found: dict[Kind, list[Cached]] = {}
+        listed: dict[Kind, list[Cached]] = {}
         hidden: list[str] = []
 
         async def ours(kind: Kind) -> None:
-            found[kind] = await _list(transport, kind, endpoint.namespace, MANAGED_BY_SELECTOR)
+            listed[kind] = await _list(transport, kind, endpoint.namespace, MANAGED_BY_SELECTOR)
 
         async def optional(kind: Kind) -> None:
             try:
@@ -51,39 +51,39 @@ class Snapshot:
 
         async def everybodys(kind: Kind) -> None:
             try:
-                found[kind] = await _list(transport, kind, None)
+                listed[kind] = await _list(transport, kind, None)
             except KindMissing:
                 return
             except Forbidden:
                 hidden.append(kind.plural)
-                found[kind] = await _instead(transport, kind, endpoint)
+                listed[kind] = await _substitutes(transport, kind, endpoint)
 
         await asyncio.gather(
             *(ours(kind) for kind in OURS),
             *(optional(kind) for kind in resources.OPTIONAL),
             *(everybodys(kind) for kind in EVERYBODYS),
         )
-        return cls(found, tuple(sorted(hidden)))
+        return cls(listed, tuple(sorted(hidden)))
 
     def has(self, kind: Kind) -> bool:
-        """Whether the cluster has the kind, as far as could be seen."""
+        """Whether the cluster has the kind, as far as it could be listed."""
         return kind in self._objects
 
     def every(self, kind: Kind) -> Iterator[Cached]:
-        """All objects of a kind that were seen."""
+        """All objects of a kind that were listed."""
         yield from self._objects.get(kind, ())
 
     def get(self, kind: Kind, key: Key) -> Cached | None:
         """One object."""
-        return next((seen for seen in self.every(kind) if seen.key == key), None)
+        return next((stored for stored in self.every(kind) if stored.key == key), None)
 
     def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
         """Everything of a kind that belongs to an endpoint."""
-        return [seen for seen in self.every(kind) if seen.endpoint == key]
+        return [stored for stored in self.every(kind) if stored.endpoint == key]
 
     def serving(self, host: str) -> list[Cached]:
         """Every Ingress with a rule for *host*."""
-        return [seen for seen in self.every(resources.INGRESSES) if host in hosts_of(seen)]
+        return [stored for stored in self.every(resources.INGRESSES) if host in hosts_of(stored)]
 
 
 async def _list(
@@ -99,21 +99,22 @@ async def _list(
     ]
 
 
-async def _instead(transport: Transport, kind: Kind, endpoint: StreamingEndpoint) -> list[Cached]:
-    """What stands for objects that may not be listed: what the endpoint names exists, of unknown make."""
+async def _substitutes(transport: Transport, kind: Kind, endpoint: StreamingEndpoint) -> list[Cached]:
+    """Stand-ins for objects that may not be listed: what the endpoint names is assumed to exist."""
     exposure = endpoint.spec.exposure
     if kind is resources.INGRESSES:
         return await _list(transport, kind, endpoint.namespace)
     if kind is resources.INGRESS_CLASSES and exposure is not None and exposure.ingress is not None:
-        return [objects.cache(_unseen("", exposure.ingress.class_name), objects.ingress_class)]
+        return [objects.cache(_assumed("", exposure.ingress.class_name), objects.ingress_class)]
     if kind is resources.GATEWAYS and exposure is not None and exposure.http_route is not None:
         refs = exposure.http_route.parent_refs
         return [
-            objects.cache(_unseen(ref.namespace or endpoint.namespace, ref.name), objects.gateway)
+            objects.cache(_assumed(ref.namespace or endpoint.namespace, ref.name), objects.gateway)
             for ref in refs
         ]
     return []
 
 
-def _unseen(namespace: str, name: str) -> Body:
+def _assumed(namespace: str, name: str) -> Body:
+    """An object of which only the name is known."""
     return {"metadata": {"namespace": namespace, "name": name, "uid": "", "resourceVersion": ""}}

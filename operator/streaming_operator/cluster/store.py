@@ -124,18 +124,18 @@ class Caches:
 
     def get(self, kind: Kind, key: Key) -> Cached | None:
         """One object."""
-        found = (informer.get(key) for informer in self._informers.get(kind, ()))
-        return next((seen for seen in found if seen is not None), None)
+        candidates = (informer.get(key) for informer in self._informers.get(kind, ()))
+        return next((stored for stored in candidates if stored is not None), None)
 
     def of_endpoint(self, key: Key, kind: Kind | None = None) -> list[Cached]:
         """Everything that belongs to an endpoint of that name, of one kind or of all."""
-        return [seen for (of, _), seen in self._by_endpoint.get(key, {}).items() if kind in (None, of)]
+        return [stored for (of, _), stored in self._by_endpoint.get(key, {}).items() if kind in (None, of)]
 
     def owned(self, key: Key) -> list[tuple[Kind, Cached]]:
         """What an endpoint of that name controls itself, with its kind."""
         return [
-            (kind, seen)
-            for (kind, _), seen in self._by_endpoint.get(key, {}).items()
+            (kind, stored)
+            for (kind, _), stored in self._by_endpoint.get(key, {}).items()
             if kind in resources.CHILDREN
         ]
 

@@ -75,11 +75,11 @@ def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> P
         return None
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     late = (conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded"
-    found = [
+    problems = [
         _refused(conditions),
         *(problem for pod in pods if not _leaving(pod) for problem in _of_pod(pod, late)),
     ]
-    real = [problem for problem in found if problem is not None]
+    real = [problem for problem in problems if problem is not None]
     if real:
         return min(real, key=lambda problem: (_WORST_FIRST.index(problem.reason), problem.message))
     if int(status.get("replicas") or 0) > int(status.get("updatedReplicas") or 0):
@@ -91,8 +91,8 @@ def of_workload(deployment: dict[str, Any], pods: Sequence[dict[str, Any]]) -> P
 
 def of_pod(pod: dict[str, Any]) -> Problem | None:
     """The worst problem of one pod; None when it is ready."""
-    found = list(_of_pod(pod, late=False))
-    return min(found, key=lambda problem: _WORST_FIRST.index(problem.reason)) if found else None
+    problems = list(_of_pod(pod, late=False))
+    return min(problems, key=lambda problem: _WORST_FIRST.index(problem.reason)) if problems else None
 
 
 def redacted(text: str) -> str:

@@ -123,10 +123,10 @@ class Informer(Generic[Stored]):
                     error,
                 )
                 await asyncio.sleep(_backoff(self._failures))
-            except Exception:  # an answer nobody foresaw must not end the informer
+            except Exception:  # a response of unexpected form must not end the informer
                 listed = False
                 self._failures += 1
-                log.exception("watch of %s failed in an unforeseen way; listing again", self.kind.kind)
+                log.exception("watch of %s failed unexpectedly; listing again", self.kind.kind)
                 await asyncio.sleep(_backoff(self._failures))
 
     @contextmanager
@@ -134,7 +134,7 @@ class Informer(Generic[Stored]):
         """
         While we write an object, its first event is probably our own and wakes nobody.
 
-        If the answer (`note`) does not turn out to be that very version, it was somebody else's: told afterwards.
+        If the answer (`note`) does not turn out to be that very version, it was somebody else's: reported afterwards.
         """
         self._writing[key] = None
         try:
@@ -231,7 +231,7 @@ class Informer(Generic[Stored]):
         return lines_read > 0 or asyncio.get_running_loop().time() - opened >= SHORT_WATCH_SECONDS
 
     def _take(self, line: bytes) -> None:
-        """Apply one line of a watch; raises `Expired` or `Unreachable` when it tells of an error."""
+        """Apply one line of a watch; raises `Expired` or `Unreachable` for an error event."""
         try:
             event: dict[str, Any] = orjson.loads(line)
             kind, body = event["type"], event["object"]
@@ -280,7 +280,7 @@ class Informer(Generic[Stored]):
         self._changed(old, new, Change.OWN if ours else Change.FOREIGN)
 
     def _remember_gone(self, last: Stored | None) -> None:
-        """Keep a few uids of the dead, so that a late answer to our own write does not raise one."""
+        """Keep the last uids that were deleted, so that a late response to our own write does not bring one back."""
         if last is not None:
             self._gone[last.uid] = None
             if len(self._gone) > 1000:

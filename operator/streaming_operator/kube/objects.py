@@ -1,5 +1,5 @@
 """
-An object of the API as it was last seen. Pure.
+An object of the API as it was last read. Pure.
 """
 
 import zlib
