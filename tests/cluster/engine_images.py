@@ -1,8 +1,8 @@
 """Images by the user's container engine, without root: pulled by name, or built on a published base.
 
-None of ours is published, so in registry mode they are built here: the operator and what tests need are the
-layers of build mode on the official Python image; the demo's vLLM is upstream's CPU image with a tiny model
-made inside it. Building asks no network for anything but the base.
+None of ours is published, so in registry mode they are built here: the operator from the Dockerfile at the top, what
+tests need from the layers of build mode, both on the official Python image; the demo's vLLM is upstream's CPU image
+with a tiny model made inside it. Building asks no network for anything but the base.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from . import archive, cache, docker, mirror, python_images, steps
+from . import archive, cache, docker, mirror, operator_image, python_images, steps
 from .versions import BASES, HERE, IMAGES
 
 _VLLM = HERE.parent / "engines" / "vllm"
@@ -27,6 +27,9 @@ def ensure(name: str) -> str:
         return pull(mirror.image(name, "registry"))
     base = pull(mirror.base(name))
     reference = IMAGES["registry"][name]
+    if name == "operator":
+        operator_image.build(reference, builder=base, base=base, machine=docker.machine())
+        return reference
     with tempfile.TemporaryFile(dir=_scratch()) as context:
         _pack(name, context)
         context.seek(0)

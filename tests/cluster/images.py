@@ -13,6 +13,7 @@ from . import (
     kind,
     mirror,
     node_store,
+    operator_image,
     prometheus,
     python_images,
     steps,
@@ -23,6 +24,7 @@ from .versions import Mode
 
 RECIPES: dict[str, Callable[[], archive.Image]] = {
     "ingress-nginx": ingress.image,
+    "operator": operator_image.image,
     **python_images.RECIPES,
     "vllm": vllm_image.image,
     **prometheus.RECIPES,

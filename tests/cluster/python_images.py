@@ -1,4 +1,4 @@
-"""The images with Python inside: the operator, the engines for tests, and a client for tests.
+"""The images with Python inside for tests: the engine's double and a client; the operator's is in `operator_image`.
 
 Base, dependencies and our code are three layers, so that an edit of our code is a layer of kilobytes.
 """
@@ -108,22 +108,6 @@ def _client(_: str) -> archive.Image:
     )
 
 
-def _operator(machine: str) -> archive.Image:
-    """The operator as it stands in this working tree."""
-    return archive.Image(
-        _NAMES["operator"],
-        (
-            packages("operator", REPO / "requirements.lock", "the operator's dependencies", machine),
-            code("operator", REPO / "operator" / "streaming_operator", "streaming_operator"),
-        ),
-        entrypoint=("python3", "-m", "streaming_operator"),
-        command=("run",),
-        env=_PYTHON,
-        user=f"{OPERATOR_UID}:{OPERATOR_UID}",
-        workdir="/tmp",
-    )
-
-
 def _double(machine: str) -> archive.Image:
     """The double of the vLLM server, started as in the official image, whose entrypoint is `vllm serve`."""
     source = REPO / "tests" / "engines" / "double"
@@ -148,7 +132,6 @@ def _on_debian(name: str) -> archive.Image:
 
 # What comes on top of a Python for this machine type: in registry mode that of the official image, else our own.
 ON_PYTHON: dict[str, Callable[[str], archive.Image]] = {
-    "operator": _operator,
     "double": _double,
     "client": _client,
 }
