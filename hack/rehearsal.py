@@ -203,7 +203,8 @@ def _inside(
     """
     The command as a newcomer types it, in namespaces of its own that end with it.
 
-    The root is a mount point, since a container runtime inside cannot pivot away from a plain folder.
+    The root becomes that of its mount namespace: behind a mere chroot, what enters a container inside (`docker exec`)
+    would arrive in this machine's root.
     """
     quoted = shlex.quote(str(root))
     lines = ["set -e", "mount --make-rprivate /", f"mount --bind {quoted} {quoted}"]
@@ -222,7 +223,8 @@ def _inside(
     words = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
     enter = (
         f"mount -t sysfs sysfs {quoted}/sys; mount --rbind /sys/fs/cgroup {quoted}/sys/fs/cgroup; "
-        f"exec chroot {quoted} env -i {words} sh -c {shlex.quote(f'cd /{CLONE} && {command}')}"
+        f"cd {quoted}; pivot_root . mnt; umount -l /mnt; "
+        f"exec env -i {words} sh -c {shlex.quote(f'cd /{CLONE} && {command}')}"
     )
     if own_network:
         lines += [*OWN_NETWORK, f"exec nsenter --net=/proc/$holder/ns/net sh -ec {shlex.quote(enter)}"]

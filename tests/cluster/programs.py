@@ -55,7 +55,7 @@ PROGRAMS: dict[str, Source] = {
             "dash": ("sh",),
             "dpkg": ("dpkg-deb",),
             "tar": ("tar",),
-            "util-linux": ("mount", "nsenter", "unshare"),
+            "util-linux": ("mount", "nsenter", "pivot_root", "umount", "unshare"),
         },
     ),
     **_all(
