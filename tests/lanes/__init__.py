@@ -47,8 +47,8 @@ LANES = (
     ),
     Lane(
         "bare Debian",
-        "Everything that needs no cluster is installed in a Debian 12 and 13 with the reader's programs only. Minutes "
-        "when an installation script has changed, else nothing.",
+        "Everything that needs no cluster is installed in a Debian 12 and 13 with the reader's programs only, with "
+        "`FULL=1`. Minutes when an installation script has changed, else nothing.",
         "tests/rehearsal/",
         one_process=True,
     ),
