@@ -148,6 +148,8 @@ def test_a_kind_that_is_removed_and_added_again_is_written_again(
             an_endpoint(control_plane, namespace, "between")
             await_true(lambda: has_status("between"))
         finally:
+            # Installed while it is still being deleted, it would go with the one that was there.
+            await_true(lambda: not there(crd))
             control_plane.install([crd])
         for name in ("before", "between"):
             await_true(
