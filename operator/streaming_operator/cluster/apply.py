@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.drift import sealed
-from streaming_operator.cluster.objects import Cached, whole
+from streaming_operator.cluster.objects import ENDED, Cached, whole
 from streaming_operator.cluster.repairs import Repairs
 from streaming_operator.cluster.store import Caches
 from streaming_operator.cluster.write import Child, Writer
@@ -183,20 +183,26 @@ class Applier:
     def _surplus(self, endpoint: StreamingEndpoint, children: list[Child]) -> list[tuple[Kind, Cached]]:
         """Objects of this very endpoint that are no longer rendered and that nothing needs any more."""
         wanted = {(child.kind, child.manifest["metadata"]["name"]) for child in children}
-        mounted = {
-            name
-            for pod in self._caches.of_endpoint(endpoint.key, resources.PODS)
-            if pod.body["status"].get("phase") not in ("Succeeded", "Failed")
-            for name in pod.body["spec"]["configMaps"]
-        }
-        return [
+        surplus = [
             (kind, stored)
             for kind, stored in self._caches.owned(endpoint.key)
             if (kind, stored.key[1]) not in wanted
             and not stored.deleting
-            and stored.controller is not None
-            and stored.controller["uid"] == endpoint.uid
-            and not (kind is resources.CONFIG_MAPS and stored.key[1] in mounted)
+            and stored.is_controlled_by(endpoint.uid)
+        ]
+        if not any(kind is resources.CONFIG_MAPS for kind, _ in surplus):
+            return surplus
+        pods = (pod.body for pod in self._caches.of_endpoint(endpoint.key, resources.PODS))
+        mounted = {
+            name
+            for body in pods
+            if body["status"].get("phase") not in ENDED
+            for name in body["spec"]["configMaps"]
+        }
+        return [
+            (kind, stored)
+            for kind, stored in surplus
+            if not (kind is resources.CONFIG_MAPS and stored.key[1] in mounted)
         ]
 
     async def _prune(self, kind: Kind, stored: Cached) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster.objects import Cached, Source
+from streaming_operator.cluster.objects import Cached, Source, own
 from streaming_operator.kube import resources
 from streaming_operator.values import Key, Manifest
 
@@ -99,15 +99,13 @@ def conflict(
             f"StreamingEndpoint {namespace}/{name}, which is older, already serves {host}{path} on {edge}: "
             "change spec.exposure.host, or delete that endpoint"
         )
-    own = next(
-        (one for one in source.of_endpoint(endpoint.key, resources.INGRESSES) if _is_of(one, endpoint)), None
-    )
+    ours = own(source, endpoint, resources.INGRESSES)
     others = {other.key: other for host in _hosts(claim.places) for other in source.serving(host)}
     for other in sorted(others.values(), key=_age):
         owner = other.endpoint
         known = owner is not None and claims.get(owner) is not None
-        first = own is not None and _age(own) < _age(other)
-        if other is own or known or first or other.deleting:
+        first = ours is not None and _age(ours) < _age(other)
+        if other is ours or known or first or other.deleting:
             continue
         shared = sorted(claim.places & places_of(other.body, other.key[0], "Ingress"))
         if shared:
@@ -147,10 +145,6 @@ def _claim(endpoint: StreamingEndpoint, children: Iterable[Manifest]) -> Claim:
         for place in places_of(child, endpoint.namespace)
     )
     return Claim(endpoint.key, endpoint.created, endpoint.uid, frozenset(places))
-
-
-def _is_of(stored: Cached, endpoint: StreamingEndpoint) -> bool:
-    return (stored.controller or {}).get("uid") == endpoint.uid
 
 
 def _path(path: str | None) -> str:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from streaming_operator.api.endpoint import GROUP, KIND
+from streaming_operator.api.endpoint import GROUP, KIND, StreamingEndpoint
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
 from streaming_operator.kube.objects import Body, StoredObject
 from streaming_operator.kube.resources import Kind
 from streaming_operator.values import Key
 
 Trim = Callable[[Body], Body]
+
+
+ENDED = ("Succeeded", "Failed")
+"""Phases of a pod that runs no more."""
 
 
 class Cached(StoredObject):
@@ -48,6 +52,12 @@ class Source(Protocol):
 
     def serving(self, host: str) -> list[Cached]:
         """Every Ingress with a rule for *host*."""
+
+
+def own(source: Source, endpoint: StreamingEndpoint, kind: Kind) -> Cached | None:
+    """The endpoint's own object of a kind of which it has one; not that of an earlier endpoint of its name."""
+    candidates = source.of_endpoint(endpoint.key, kind)
+    return next((stored for stored in candidates if stored.is_controlled_by(endpoint.uid)), None)
 
 
 def _endpoint_of(stored: Cached) -> Key | None:

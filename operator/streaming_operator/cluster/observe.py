@@ -12,8 +12,9 @@ from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import route_status, workload_status
 from streaming_operator.cluster.drift import digest
-from streaming_operator.cluster.objects import Cached, Source
+from streaming_operator.cluster.objects import ENDED, Cached, Source, own
 from streaming_operator.kube import resources
+from streaming_operator.kube.objects import Body
 from streaming_operator.values import Key, Manifest, Observed, ObservedPod, ObservedRoute
 
 TEMPLATE_HASH_LABEL = "pod-template-hash"
@@ -37,14 +38,18 @@ class Observer:
         """
         Everything that belongs to *endpoint*; *children* are what was rendered, *contested* who else holds its host.
         """
-        deployment = self._own(endpoint, resources.DEPLOYMENTS)
-        service = self._own(endpoint, resources.SERVICES)
+        deployment = own(self._caches, endpoint, resources.DEPLOYMENTS)
+        service = own(self._caches, endpoint, resources.SERVICES)
         pods = self._pods(endpoint, deployment)
-        body: dict[str, Any] = deployment.body if deployment else {}
+        body: Body = deployment.body if deployment else {}
         status = body.get("status") or {}
         wanted = _wanted(children, "Deployment")
-        template_hash = self._template_hash(endpoint, deployment)
-        newest = [pod for pod in pods if template_hash is None or _template_hash_of(pod) == template_hash]
+        template_hash = self._template_hash(endpoint, deployment, body)
+        newest = [
+            pod_body
+            for pod, pod_body in pods
+            if template_hash is None or _template_hash_of(pod) == template_hash
+        ]
         return Observed(
             desired_replicas=int(((wanted or body).get("spec") or {}).get("replicas") or 0),
             replicas=int(status.get("replicas") or 0),
@@ -52,56 +57,50 @@ class Observer:
             updated_replicas=int(status.get("updatedReplicas") or 0),
             rolled_out=_rolled_out(body),
             pod_template_hash=template_hash,
-            pods=tuple(_observed_pod(pod) for pod in sorted(pods, key=lambda pod: pod.key)),
-            workload_problem=workload_status.of_workload(body, [pod.body for pod in newest]),
+            pods=tuple(_observed_pod(*pod) for pod in sorted(pods, key=lambda pod: pod[0].key)),
+            workload_problem=workload_status.of_workload(body, newest),
             route=self._route(endpoint, contested),
             route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
-            service_monitor=self._own(endpoint, resources.SERVICE_MONITORS) is not None,
+            service_monitor=own(self._caches, endpoint, resources.SERVICE_MONITORS) is not None,
             service_address=_cluster_ip(service),
         )
 
     def route_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
         """Addresses from the status of the endpoint's Ingress or Gateways."""
-        route = self._own(endpoint, resources.INGRESSES)
+        route = own(self._caches, endpoint, resources.INGRESSES)
         if route is not None:
             return route_status.ingress_addresses(route)
         return self._gateway_addresses(endpoint)
 
-    def _own(self, endpoint: StreamingEndpoint, kind: resources.Kind) -> Cached | None:
-        """The endpoint's own object of a kind of which it has one."""
-        owned = (
-            stored
-            for stored in self._caches.of_endpoint(endpoint.key, kind)
-            if (stored.controller or {}).get("uid") == endpoint.uid
-        )
-        return next(owned, None)
-
-    def _pods(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> list[Cached]:
-        """Pods of the endpoint's Deployment that have not ended; none of an earlier Deployment."""
+    def _pods(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> list[tuple[Cached, Body]]:
+        """
+        Pods of the endpoint's Deployment that have not ended, with their content; none of an earlier Deployment.
+        """
         if deployment is None:
             return []
         sets = {
             stored.uid
             for stored in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS)
-            if (stored.controller or {}).get("uid") == deployment.uid
+            if stored.is_controlled_by(deployment.uid)
         }
-        return [
-            pod
+        pods = [
+            (pod, pod.body)
             for pod in self._caches.of_endpoint(endpoint.key, resources.PODS)
             if (pod.controller or {}).get("uid") in sets
-            and pod.body["status"].get("phase") not in ("Succeeded", "Failed")
         ]
+        return [(pod, body) for pod, body in pods if body["status"].get("phase") not in ENDED]
 
-    def _template_hash(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> str | None:
+    def _template_hash(
+        self, endpoint: StreamingEndpoint, deployment: Cached | None, body: Body
+    ) -> str | None:
         """`pod-template-hash` of the template as it is now; None until the controller has made one."""
         if deployment is None:
             return None
-        template = digest(deployment.body["spec"]["template"])
-        if _is_status_current(deployment.body):
+        template = digest(body["spec"]["template"])
+        if _is_status_current(body):
             revision = (deployment.metadata.get("annotations") or {}).get(REVISION)
             for replica_set in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS):
-                owner = replica_set.controller or {}
-                if owner.get("uid") == deployment.uid and replica_set.body["revision"] == revision:
+                if replica_set.is_controlled_by(deployment.uid) and replica_set.body["revision"] == revision:
                     self._templates[endpoint.key] = (template, _template_hash_of(replica_set))
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
@@ -112,7 +111,7 @@ class Observer:
         if exposure is None:
             return None
         if exposure.ingress is not None:
-            stored = self._own(endpoint, resources.INGRESSES)
+            stored = own(self._caches, endpoint, resources.INGRESSES)
             classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
             problem = route_status.ingress_problem(exposure.ingress.class_name, classes, contested)
             return ObservedRoute(
@@ -122,7 +121,7 @@ class Observer:
                 addresses=route_status.ingress_addresses(stored) if stored else (),
                 written_at=_written_at(stored),
             )
-        stored = self._own(endpoint, resources.HTTP_ROUTES)
+        stored = own(self._caches, endpoint, resources.HTTP_ROUTES)
         gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
         problem = route_status.http_route_problem(
             stored, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES), contested
@@ -173,9 +172,9 @@ def _template_hash_of(stored: Cached) -> str:
     return str((stored.metadata.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
 
 
-def _observed_pod(pod: Cached) -> ObservedPod:
+def _observed_pod(pod: Cached, body: Body) -> ObservedPod:
     """One pod as a fact."""
-    status = pod.body["status"]
+    status = body["status"]
     started = [
         running["startedAt"]
         for container in status.get("containerStatuses") or ()

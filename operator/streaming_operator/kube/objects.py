@@ -61,6 +61,11 @@ class StoredObject:
         """The owner reference of its controller."""
         return next((o for o in self.metadata.get("ownerReferences") or () if o.get("controller")), None)
 
+    def is_controlled_by(self, uid: str) -> bool:
+        """Whether the object of that uid is its controller."""
+        controller = self.controller
+        return controller is not None and controller["uid"] == uid
+
 
 def unchanged(old: StoredObject, new: StoredObject) -> bool:
     """Whether nothing that is kept differs, whatever the resource version says."""
