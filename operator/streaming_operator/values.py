@@ -10,9 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from streaming_operator.api.reasons import Hop, Reason, Verdict
-
-Key = tuple[str, str]
-"""`(namespace, name)` of an object; the namespace is empty for kinds of the whole cluster."""
+from streaming_operator.kinds import Key
 
 Manifest = dict[str, Any]
 """One Kubernetes object as plain data, with only the fields that the operator owns."""

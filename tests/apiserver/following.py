@@ -12,8 +12,9 @@ import pytest
 from streaming_operator import render
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.cluster import Cluster
+from streaming_operator.kinds import Key
 from streaming_operator.settings import Settings
-from streaming_operator.values import Key, Manifest
+from streaming_operator.values import Manifest
 from tests.apiserver.client import ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from streaming_operator.api.reasons import Reason
+from streaming_operator.cluster import resources
 from streaming_operator.errors import Conflict, EndpointGone, Expired, NotFound
-from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.settings import EdgeSetting, Settings
 from tests.apiserver.control_plane import ControlPlane

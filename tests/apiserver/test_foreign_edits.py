@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from streaming_operator.api.endpoint import EndpointSpec, StreamingEndpoint
+from streaming_operator.cluster import resources
 from streaming_operator.cluster.drift import MIRRORS
 from streaming_operator.errors import Overwritten, Rejected
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key, Manifest
+from streaming_operator.values import Manifest
 from tests.apiserver.client import JSON_PATCH, STRATEGIC_MERGE, Object
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.documents import BASES, MINIMAL

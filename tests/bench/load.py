@@ -16,8 +16,8 @@ import orjson
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
+from streaming_operator.cluster import resources
 from streaming_operator.cluster.drift import sealed
-from streaming_operator.kube import resources
 from streaming_operator.values import Capabilities, Edge
 from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane

@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from streaming_operator.kube import resources
+from streaming_operator.cluster import resources
 from streaming_operator.settings import Settings
 from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane

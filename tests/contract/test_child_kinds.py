@@ -6,13 +6,12 @@ import pytest
 import yaml
 
 from streaming_operator import render
-from streaming_operator.kube import resources
-from streaming_operator.render import ChildKind
+from streaming_operator.kinds import Kind
 
 INSTALL = Path(__file__).resolve().parents[2] / "manifests" / "install.yaml"
 
 
-def granted(kind: ChildKind) -> set[str]:
+def granted(kind: Kind) -> set[str]:
     """The verbs that the operator's role has on the kind."""
     documents = yaml.safe_load_all(INSTALL.read_text())
     roles = (one for one in documents if one["kind"] == "ClusterRole")
@@ -25,7 +24,7 @@ def granted(kind: ChildKind) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", render.CHILD_KINDS, ids=lambda kind: kind.plural)
-def test_every_kind_of_child_may_be_watched_and_written(kind: ChildKind) -> None:
+def test_every_kind_of_child_may_be_watched_and_written(kind: Kind) -> None:
     """Informers list and watch it, server-side apply creates and patches it."""
     assert {"list", "watch", "create", "patch"} - granted(kind) == set()
 
@@ -34,14 +33,6 @@ SOMETIMES_GONE = [kind for kind in render.CHILD_KINDS if kind.kind not in {"Serv
 
 
 @pytest.mark.parametrize("kind", SOMETIMES_GONE, ids=lambda kind: kind.plural)
-def test_what_is_not_always_rendered_may_be_pruned(kind: ChildKind) -> None:
+def test_what_is_not_always_rendered_may_be_pruned(kind: Kind) -> None:
     """A child that is no longer rendered is deleted; Service and Deployment go with their endpoint alone."""
     assert "delete" in granted(kind)
-
-
-def test_the_cluster_side_knows_the_same_kinds() -> None:
-    """Its table of addresses and the renderer's list agree, also on what a cluster may lack."""
-    rendered = {(one.api_version, one.kind, one.plural, one.optional) for one in render.CHILD_KINDS}
-    known = {(one.api_version, one.kind, one.plural, one in resources.OPTIONAL) for one in resources.CHILDREN}
-
-    assert known == rendered

@@ -8,7 +8,8 @@ import pytest
 
 from streaming_operator.controller import kopf_watch
 from streaming_operator.controller.kopf_watch import Body, KopfWatch, roll_call
-from streaming_operator.values import Identity, Key
+from streaming_operator.kinds import Key
+from streaming_operator.values import Identity
 
 from .cluster_in_memory import ClusterInMemory, Driver
 from .scripted_api import ScriptedApi, serving

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster import resources
 from streaming_operator.cluster.drift import sealed
 from streaming_operator.cluster.objects import ENDED, Cached, whole
 from streaming_operator.cluster.repairs import Repairs
@@ -28,10 +29,9 @@ from streaming_operator.errors import (
     Overwritten,
     Unreachable,
 )
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import METADATA, Transport
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key, Manifest
+from streaming_operator.values import Manifest
 
 ENDS_THE_PASS = (EndpointGone, NamespaceGone, Unreachable)
 """Errors that every further write would meet too; any other concerns one child."""

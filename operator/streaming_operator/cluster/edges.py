@@ -5,8 +5,8 @@ What stands behind a class, and where it listens: the administrator's list first
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source
-from streaming_operator.kube import resources
 from streaming_operator.settings import EdgeSetting
 from streaming_operator.values import Capabilities, Edge
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
+from streaming_operator.cluster import resources
 from streaming_operator.errors import ClusterError
-from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 
 LONGEST_NOTE = 1024

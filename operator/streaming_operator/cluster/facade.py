@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from streaming_operator import metrics, routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, secrets
+from streaming_operator.cluster import edges, hosts, resources, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
@@ -18,11 +18,11 @@ from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import EndpointGone, NotFound
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key
 from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.kube.paging import pages
 from streaming_operator.settings import Settings
-from streaming_operator.values import Capabilities, Identity, Key, Manifest, Observed
+from streaming_operator.values import Capabilities, Identity, Manifest, Observed
 
 
 class Cluster:

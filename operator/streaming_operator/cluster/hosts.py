@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import product
 
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source, own
-from streaming_operator.kube import resources
-from streaming_operator.values import Key, Manifest
+from streaming_operator.kinds import Key
+from streaming_operator.values import Manifest
 
 Place = tuple[str, str, str]
 """`(edge, host, path)`; the edge is `class NAME` or `Gateway NAMESPACE/NAME`."""

@@ -9,9 +9,8 @@ from typing import Protocol
 
 from streaming_operator.api.endpoint import GROUP, KIND, StreamingEndpoint
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.objects import Body, StoredObject
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key
 
 Trim = Callable[[Body], Body]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster import route_status, workload_status
+from streaming_operator.cluster import resources, route_status, workload_status
 from streaming_operator.cluster.drift import digest
 from streaming_operator.cluster.objects import ENDED, Cached, Source, own
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key
 from streaming_operator.kube.objects import Body
-from streaming_operator.values import Key, Manifest, Observed, ObservedPod, ObservedRoute
+from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute
 
 TEMPLATE_HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

@@ -12,12 +12,11 @@ from typing import Any
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, secrets, workload_status
+from streaming_operator.cluster import edges, hosts, resources, secrets, workload_status
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.snapshot import Snapshot
 from streaming_operator.errors import ClusterError, NotFound
-from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.credentials import Credentials
 from streaming_operator.kube.port_forward import tunnel

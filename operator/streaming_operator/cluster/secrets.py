@@ -3,8 +3,8 @@
 import base64
 import binascii
 
+from streaming_operator.cluster import resources
 from streaming_operator.errors import NotFound, Rejected
-from streaming_operator.kube import resources
 from streaming_operator.kube.client import Transport
 
 

@@ -11,16 +11,14 @@ from typing import Self
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
-from streaming_operator.cluster import objects
+from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.store import TRIMS, hosts_of
 from streaming_operator.errors import Forbidden, KindMissing
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.objects import Body
 from streaming_operator.kube.paging import pages
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key
 
 OURS = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS, resources.REPLICA_SETS)
 EVERYBODYS = (resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS)
@@ -60,7 +58,7 @@ class Snapshot:
 
         await asyncio.gather(
             *(ours(kind) for kind in OURS),
-            *(optional(kind) for kind in resources.OPTIONAL),
+            *(optional(kind) for kind in resources.CHILDREN if kind.optional),
             *(everybodys(kind) for kind in EVERYBODYS),
         )
         return cls(listed, tuple(sorted(hidden)))

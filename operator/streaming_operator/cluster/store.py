@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
-from streaming_operator.cluster import objects
+from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached, Trim
 from streaming_operator.errors import ClusterError, KindMissing
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Change, Informer
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key
 
 DISCOVERY_SECONDS = 60.0
 SYNC_SECONDS = 20.0
@@ -51,18 +49,16 @@ PACKED = frozenset(
 )
 """Kinds that are read in passes of their own endpoint only. A ConfigMap is smaller as it is: its scripts are shared."""
 
-ALWAYS = (
-    resources.CONFIG_MAPS,
-    resources.SERVICES,
-    resources.DEPLOYMENTS,
-    resources.BUDGETS,
-    resources.INGRESSES,
+FOLLOWED = (
+    *resources.CHILDREN,
     resources.PODS,
     resources.REPLICA_SETS,
     resources.INGRESS_CLASSES,
+    resources.GATEWAYS,
+    resources.GATEWAY_CLASSES,
 )
-DISCOVERED = (*resources.OPTIONAL, resources.GATEWAYS, resources.GATEWAY_CLASSES)
-"""Kinds that a cluster may lack: children, and what they refer to."""
+ALWAYS = tuple(kind for kind in FOLLOWED if not kind.optional)
+DISCOVERED = tuple(kind for kind in FOLLOWED if kind.optional)
 
 UNFILTERED = frozenset(
     {resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}

@@ -14,12 +14,12 @@ from streaming_operator.cluster.drift import APPLIED_HASH, carries, first_differ
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.store import Caches
 from streaming_operator.errors import ClusterError, Rejected
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube import managed_fields
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.managed_fields import Path
 from streaming_operator.kube.objects import Body
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key, Manifest
+from streaming_operator.values import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ import aiohttp
 import kopf
 
 from streaming_operator.api.endpoint import GROUP, PLURAL, VERSION
+from streaming_operator.kinds import Key
 from streaming_operator.kube.credentials import Credentials
-from streaming_operator.values import Identity, Key
+from streaming_operator.values import Identity
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from streaming_operator.controller.kopf_watch import KopfWatch, login, roll_call
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.workqueue import WorkQueue
 from streaming_operator.errors import ClusterError
+from streaming_operator.kinds import Key
 from streaming_operator.settings import Settings
-from streaming_operator.values import Identity, Key
+from streaming_operator.values import Identity
 
 log = logging.getLogger(__name__)
 

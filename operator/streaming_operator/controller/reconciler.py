@@ -28,8 +28,9 @@ from streaming_operator.errors import (
     NamespaceGone,
     OperatorError,
 )
+from streaming_operator.kinds import Key
 from streaming_operator.settings import Settings
-from streaming_operator.values import Identity, Key, Observed, ProbeResult, Problem
+from streaming_operator.values import Identity, Observed, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 

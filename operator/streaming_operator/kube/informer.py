@@ -17,11 +17,10 @@ import orjson
 
 from streaming_operator import metrics
 from streaming_operator.errors import ClusterError, Expired, Unreachable
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube import paging
 from streaming_operator.kube.client import METADATA, METADATA_LIST, Transport
 from streaming_operator.kube.objects import Body, StoredObject, unchanged
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key
 
 WATCH_SECONDS = 300
 """Shortest life of one watch; up to a third is added, so that watches do not end together."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from streaming_operator.values import Key
+from streaming_operator.kinds import Key
 
 Body = dict[str, Any]
 

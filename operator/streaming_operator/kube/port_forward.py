@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from streaming_operator.errors import ClusterError, Unreachable
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Kind
 from streaming_operator.kube.client import Transport
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -22,6 +22,7 @@ DATA, ERROR = b"\x00", b"\x01"
 GREETING = 3
 """Bytes of a channel's first message: the channel and the port."""
 _READ = 64 * 1024
+_PODS = Kind("v1", "Pod", "pods")
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ class _Forward:
 
     def __init__(self, transport: Transport, namespace: str, pod: str, port: int) -> None:
         self._transport = transport
-        self._path = resources.PODS.path(namespace, pod, "portforward")
+        self._path = _PODS.path(namespace, pod, "portforward")
         self._query = {"ports": str(port)}
         self._doing = f"forward a port to Pod {namespace}/{pod}"
         self._tasks: set[asyncio.Task[None]] = set()

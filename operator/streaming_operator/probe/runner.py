@@ -13,10 +13,11 @@ from functools import partial
 
 from streaming_operator import metrics
 from streaming_operator.api.reasons import Reason
+from streaming_operator.kinds import Key
 from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
-from streaming_operator.values import HopResult, Key, ProbeResult, Problem
+from streaming_operator.values import HopResult, ProbeResult, Problem
 
 log = logging.getLogger(__name__)
 

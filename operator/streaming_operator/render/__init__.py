@@ -7,24 +7,24 @@ parameter, `Capabilities`.
 
 from streaming_operator import engines
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.render.config import config_map
-from streaming_operator.render.deployment import deployment
-from streaming_operator.render.disruption import disruption_budget
-from streaming_operator.render.monitoring import SERVICE_MONITOR, service_monitor
+from streaming_operator.kinds import Kind
+from streaming_operator.render.config import CONFIG_MAPS, config_map
+from streaming_operator.render.deployment import DEPLOYMENTS, deployment
+from streaming_operator.render.disruption import BUDGETS, disruption_budget
+from streaming_operator.render.monitoring import SERVICE_MONITORS, service_monitor
 from streaming_operator.render.route import route, route_hash, route_kinds
-from streaming_operator.render.service import service
-from streaming_operator.routes.base import ChildKind
+from streaming_operator.render.service import SERVICES, service
 from streaming_operator.values import Capabilities, Manifest
 
-__all__ = ["CHILD_KINDS", "ChildKind", "children", "engine_note", "route_hash"]
+__all__ = ["CHILD_KINDS", "children", "engine_note", "route_hash"]
 
-CHILD_KINDS: tuple[ChildKind, ...] = (
-    ChildKind("v1", "ConfigMap", "configmaps"),
-    ChildKind("v1", "Service", "services"),
-    ChildKind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    ChildKind("apps/v1", "Deployment", "deployments"),
+CHILD_KINDS: tuple[Kind, ...] = (
+    CONFIG_MAPS,
+    SERVICES,
+    BUDGETS,
+    DEPLOYMENTS,
     *route_kinds(),
-    SERVICE_MONITOR,
+    SERVICE_MONITORS,
 )
 """Every kind ever rendered, in apply order: to watch, to prune, and for the operator's role."""
 

@@ -10,9 +10,11 @@ import json
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.kinds import Kind
 from streaming_operator.render import documents
 from streaming_operator.values import Manifest
 
+CONFIG_MAPS = Kind("v1", "ConfigMap", "configmaps")
 FILES = ("drain.py", "streaming_middleware.py")
 
 

@@ -10,9 +10,11 @@ import math
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import Engine, grace_seconds
+from streaming_operator.kinds import Kind
 from streaming_operator.render import volumes
 from streaming_operator.values import Manifest
 
+DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments")
 CONTAINER_NAME = "engine"
 PORT_NAME = "http"
 

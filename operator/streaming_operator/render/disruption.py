@@ -2,7 +2,10 @@
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.kinds import Kind
 from streaming_operator.values import Manifest
+
+BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 
 
 def disruption_budget(endpoint: StreamingEndpoint) -> Manifest | None:

@@ -3,11 +3,11 @@
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import Engine
+from streaming_operator.kinds import Kind
 from streaming_operator.render.deployment import PORT_NAME
-from streaming_operator.routes.base import ChildKind
 from streaming_operator.values import Capabilities, Manifest
 
-SERVICE_MONITOR = ChildKind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True)
+SERVICE_MONITORS = Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True)
 
 
 def service_monitor(
@@ -20,8 +20,8 @@ def service_monitor(
     metadata = naming.metadata(endpoint)
     metadata["labels"] = wanted.labels | metadata["labels"]
     return {
-        "apiVersion": SERVICE_MONITOR.api_version,
-        "kind": SERVICE_MONITOR.kind,
+        "apiVersion": SERVICE_MONITORS.api_version,
+        "kind": SERVICE_MONITORS.kind,
         "metadata": metadata,
         "spec": {
             # The Service carries all labels of a child; its pods' Service is the only one with this pair.

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.routes.base import ChildKind
-from streaming_operator.routes.gateway_api import HTTP_ROUTE
+from streaming_operator.kinds import Kind
+from streaming_operator.routes.gateway_api import HTTP_ROUTES
 from streaming_operator.values import Capabilities, Manifest
 
 
-def route_kinds() -> tuple[ChildKind, ...]:
+def route_kinds() -> tuple[Kind, ...]:
     """Every kind that a registered route renders, each once, in the registry's order."""
     return tuple(dict.fromkeys(route.child for route in routes.registry().values()))
 
@@ -19,7 +19,7 @@ def route_kinds() -> tuple[ChildKind, ...]:
 def route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest | None:
     """The route; None where nothing is exposed or the cluster lacks the kind."""
     chosen = routes.select(endpoint, capabilities)
-    if chosen is None or (chosen.child == HTTP_ROUTE and not capabilities.http_routes):
+    if chosen is None or (chosen.child == HTTP_ROUTES and not capabilities.http_routes):
         return None
     return chosen.render(endpoint, capabilities)
 

@@ -2,9 +2,12 @@
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.kinds import Kind
 from streaming_operator.render.deployment import PORT_NAME
 from streaming_operator.routes.base import SERVICE_PORT
 from streaming_operator.values import Manifest
+
+SERVICES = Kind("v1", "Service", "services")
 
 
 def service(endpoint: StreamingEndpoint) -> Manifest:

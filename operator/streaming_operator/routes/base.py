@@ -5,27 +5,16 @@ A route renders the one object of an endpoint that the edge reads. One file an e
 decides from `Capabilities` alone.
 """
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from streaming_operator.api.endpoint import Exposure, StreamingEndpoint
+from streaming_operator.kinds import Kind
 from streaming_operator.values import Capabilities, Manifest
 
 SERVICE_PORT = 80
 """Port of the endpoint's Service, so that its URL inside the cluster needs none."""
 
 ExposureKind = Literal["ingress", "httpRoute"]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildKind:
-    """One kind of object that the operator makes: what to watch, to prune, and to ask rights for."""
-
-    api_version: str
-    kind: str
-    plural: str
-    optional: bool = False
-    """Whether the kind is a CRD that a cluster may lack."""
 
 
 class Route(Protocol):
@@ -37,7 +26,7 @@ class Route(Protocol):
     """The member of `spec.exposure` it serves."""
     profile: str
     """The profile of the edges it serves; `generic` serves every edge without a route of its own."""
-    child: ChildKind
+    child: Kind
     """The kind of the one object it renders."""
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:

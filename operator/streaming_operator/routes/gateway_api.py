@@ -7,10 +7,11 @@ it may ignore the field, warn, or refuse the route. Never a retry stanza: settin
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import HttpRoute, ParentRef, StreamingEndpoint
-from streaming_operator.routes.base import SERVICE_PORT, ChildKind, ExposureKind, Route, exposure_of
+from streaming_operator.kinds import Kind
+from streaming_operator.routes.base import SERVICE_PORT, ExposureKind, Route, exposure_of
 from streaming_operator.values import Capabilities, Manifest
 
-HTTP_ROUTE = ChildKind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", optional=True)
+HTTP_ROUTES = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", optional=True)
 
 
 def _parent(reference: ParentRef) -> Manifest:
@@ -36,7 +37,7 @@ class GatewayApi:
     name = "gateway-api"
     exposure: ExposureKind = "httpRoute"
     profile = "generic"
-    child = HTTP_ROUTE
+    child = HTTP_ROUTES
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """Host, paths, backend, and the total time limit where it is supported: `0s` turns it off."""
@@ -51,8 +52,8 @@ class GatewayApi:
         if takes_request_timeout(endpoint, route, capabilities):
             rule["timeouts"] = {"request": f"{exposure.timeouts.request_seconds}s"}
         return {
-            "apiVersion": HTTP_ROUTE.api_version,
-            "kind": HTTP_ROUTE.kind,
+            "apiVersion": HTTP_ROUTES.api_version,
+            "kind": HTTP_ROUTES.kind,
             "metadata": naming.metadata(endpoint),
             "spec": {
                 "parentRefs": [_parent(reference) for reference in route.parent_refs],

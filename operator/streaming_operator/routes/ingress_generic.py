@@ -6,10 +6,11 @@ Routes of edges that are configured by annotations build on `portable_ingress`.
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.routes.base import SERVICE_PORT, ChildKind, ExposureKind, Route, exposure_of
+from streaming_operator.kinds import Kind
+from streaming_operator.routes.base import SERVICE_PORT, ExposureKind, Route, exposure_of
 from streaming_operator.values import Capabilities, Manifest
 
-INGRESS = ChildKind("networking.k8s.io/v1", "Ingress", "ingresses")
+INGRESSES = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 
 
 def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -> Manifest:
@@ -30,7 +31,7 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
     }
     if ingress.tls is not None:
         spec["tls"] = [{"hosts": [exposure.host], "secretName": ingress.tls.secret_name}]
-    return {"apiVersion": INGRESS.api_version, "kind": INGRESS.kind, "metadata": metadata, "spec": spec}
+    return {"apiVersion": INGRESSES.api_version, "kind": INGRESSES.kind, "metadata": metadata, "spec": spec}
 
 
 class GenericIngress:
@@ -39,7 +40,7 @@ class GenericIngress:
     name = "ingress-generic"
     exposure: ExposureKind = "ingress"
     profile = "generic"
-    child = INGRESS
+    child = INGRESSES
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """Portable fields and the user's annotations."""

@@ -8,7 +8,7 @@ silently, so times are bare integers (seconds) and switches are lower case.
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.routes.base import ExposureKind, Route, exposure_of
-from streaming_operator.routes.ingress_generic import INGRESS, portable_ingress
+from streaming_operator.routes.ingress_generic import INGRESSES, portable_ingress
 from streaming_operator.values import Capabilities, Edge, Manifest
 
 BODY_SIZE = "64m"
@@ -42,7 +42,7 @@ class IngressNginx:
     name = "ingress-nginx"
     exposure: ExposureKind = "ingress"
     profile = "ingress-nginx"
-    child = INGRESS
+    child = INGRESSES
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """A portable Ingress with the annotations above."""

@@ -7,10 +7,9 @@ import orjson
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster import objects, store
+from streaming_operator.cluster import objects, resources, store
 from streaming_operator.cluster.drift import sealed
 from streaming_operator.cluster.objects import Cached
-from streaming_operator.kube import resources
 from streaming_operator.kube.objects import unchanged
 from streaming_operator.values import Capabilities, Edge
 

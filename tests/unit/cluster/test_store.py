@@ -7,12 +7,11 @@ from typing import Any, cast
 
 import orjson
 
+from streaming_operator.cluster import resources
 from streaming_operator.cluster.store import Caches
 from streaming_operator.errors import ClusterError, Forbidden
-from streaming_operator.kube import resources
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
-from streaming_operator.kube.resources import Kind
-from streaming_operator.values import Key
 from tests.unit.virtual_time import run
 
 GATEWAY_API = {"resources": [{"name": name} for name in ("gateways", "gatewayclasses", "httproutes")]}

@@ -8,11 +8,11 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from streaming_operator.cluster.resources import SERVICES
 from streaming_operator.errors import ClusterError, Expired, Forbidden, KindMissing, Unreachable
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Change, Informer
 from streaming_operator.kube.objects import StoredObject
-from streaming_operator.kube.resources import SERVICES
 from tests.unit.virtual_time import run
 
 Step = bytes | ClusterError | Exception | Callable[[], None]

@@ -1,14 +1,6 @@
-"""The cluster side knows every kind that is rendered, and where it lives."""
+"""Where the kinds live in the API."""
 
-from streaming_operator import render
-from streaming_operator.kube import resources
-
-
-def test_every_rendered_kind_is_followed_and_pruned() -> None:
-    """A new child cannot be forgotten here: the tables of both sides name the same kinds."""
-    rendered = {(kind.api_version, kind.kind, kind.plural) for kind in render.CHILD_KINDS}
-
-    assert {(kind.api_version, kind.kind, kind.plural) for kind in resources.CHILDREN} == rendered
+from streaming_operator.cluster import resources
 
 
 def test_addresses_are_those_of_the_api() -> None:
