@@ -1,9 +1,9 @@
-"""`python -m tests.bench [reconcile|accuracy|tools]`: one part, or without a name the first two."""
+"""`python -m tests.bench [reconcile|accuracy|memory|tools]`: one part, or reconcile and accuracy without a name."""
 
 import argparse
 from pathlib import Path
 
-from tests.bench import accuracy, reconcile, side_by_side
+from tests.bench import accuracy, memory, reconcile, side_by_side
 
 AT_ONCE = 25
 """Streams at a time where the field's clients are compared."""
@@ -12,8 +12,11 @@ AT_ONCE = 25
 def main() -> None:
     """Parse the flags and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "tools"))
+    parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "memory", "tools"))
     parser.add_argument("--endpoints", type=int, default=1000, help="reconcile: created at once")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=memory.SIZES, help="memory: endpoints, growing"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="reconcile: turns of both")
     parser.add_argument("--log", type=Path, help="reconcile: keep the operator's log in this file")
     parser.add_argument("--at-once", type=int, help="accuracy, tools: only this many at once")
@@ -25,6 +28,8 @@ def main() -> None:
         accuracy.run(levels, chosen.keep)
     if chosen.part in (None, "reconcile"):
         reconcile.run(chosen.endpoints, chosen.rounds, chosen.log)
+    if chosen.part == "memory":
+        memory.run(tuple(chosen.sizes), chosen.log)
     if chosen.part == "tools":
         side_by_side.run(chosen.at_once or AT_ONCE)
 

@@ -84,9 +84,11 @@ async def create_all(session: aiohttp.ClientSession, namespace: str, names: Iter
 JSON = {"Content-Type": "application/json"}
 
 
-def prepare(
-    namespace: str, name: str, status: dict[str, Any]
-) -> Callable[[aiohttp.ClientSession], Awaitable[None]]:
+Job = Callable[[aiohttp.ClientSession], Awaitable[None]]
+"""All writes of one endpoint."""
+
+
+def prepare(namespace: str, name: str, status: dict[str, Any]) -> Job:
     """Everything of one endpoint as bytes; returns what sends it: endpoint, children, status."""
     endpoint = body(namespace, name)
     parsed = StreamingEndpoint.from_body({**endpoint, "metadata": {**endpoint["metadata"], "uid": UID}})
@@ -116,7 +118,7 @@ def prepare(
 
 async def bare_loop(
     session: aiohttp.ClientSession,
-    jobs: list[Callable[[aiohttp.ClientSession], Awaitable[None]]],
+    jobs: list[Job],
     at_once: int,
 ) -> None:
     """Write all jobs, at most *at_once* endpoints at a time."""

@@ -24,14 +24,21 @@ class Usage:
 
     cpu_seconds: float
     resident_mib: float
+    peak_mib: float
 
 
 def usage(pid: int) -> Usage:
-    """CPU time of all threads and resident memory of a process."""
+    """CPU time of all threads, resident memory and its highest so far, of a process."""
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(stat[11]) + int(stat[12])
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return Usage(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+    kib = {
+        field: int(value.split()[0])
+        for field, _, value in (
+            line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        )
+        if field in ("VmRSS", "VmHWM")
+    }
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), kib["VmRSS"] / 1024, kib["VmHWM"] / 1024)
 
 
 def server_cpu_seconds() -> float:

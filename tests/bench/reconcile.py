@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from tests.bench import load, meter
 from tests.cluster import apiserver_binaries
 from tests.cluster.programs import listed
 
-PATIENCE = 300.0
+PATIENCE = 900.0
 QUIET_SECONDS = 1.0
 LONGEST_LIST = 5000
 
@@ -72,7 +72,19 @@ class Operator:
         """Wait until that many passes have ended."""
         await self._until("/metrics", lambda text: _metric(text, "streamingendpoint_passes_total") >= wanted)
 
-    async def _until(self, path: str, holds: Any) -> None:
+    async def passes_so_far(self) -> float:
+        """How many passes have ended."""
+        counted = 0.0
+
+        def counts(text: str) -> bool:
+            nonlocal counted
+            counted = _metric(text, "streamingendpoint_passes_total")
+            return True
+
+        await self._until("/metrics", counts)
+        return counted
+
+    async def _until(self, path: str, holds: Callable[[str], bool]) -> None:
         async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
             while True:
                 if self.process.poll() is not None:
