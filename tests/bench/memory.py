@@ -16,6 +16,7 @@ import aiohttp
 import orjson
 
 from streaming_operator.cluster import resources
+from streaming_operator.kinds import Kind
 from streaming_operator.settings import Settings
 from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane
@@ -44,7 +45,7 @@ async def started_pods(session: aiohttp.ClientSession, name: str) -> None:
 
 async def _created(
     session: aiohttp.ClientSession,
-    kind: resources.Kind,
+    kind: Kind,
     owner: dict[str, Any],
     name: str,
     template: dict[str, Any],

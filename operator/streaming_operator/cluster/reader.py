@@ -97,7 +97,7 @@ class ClusterReader:
         return tunnel(self._transport, namespace, pod, port)
 
     async def _behind_service(self, endpoint: StreamingEndpoint) -> tuple[tuple[str, int], ...]:
-        query = {"labelSelector": f"{SERVICE_NAME_LABEL}={endpoint.name}", "limit": "500"}
+        query = {"labelSelector": f"{SERVICE_NAME_LABEL}={endpoint.name}"}
         path = resources.ENDPOINT_SLICES.path(endpoint.namespace)
         try:
             slices = await self._transport.get(path, "list EndpointSlices", query=query)
