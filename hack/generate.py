@@ -1,6 +1,7 @@
 """
 Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
-manifests, docs/conditions.md, docs/tests.md, the index of decisions, the schema of a probe's report.
+manifests, docs/conditions.md, docs/tests.md, the index of decisions, the schema of a probe's report, the tables of
+docs/probe.md.
 
 `python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. Helm
 renders the manifests from the chart: the pinned helm of the test cluster, built once.
@@ -16,6 +17,8 @@ import yaml
 
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
+from streaming_operator.probe.judge import remarks, remedies
+from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.render import documents
 from streaming_operator.report import model
 from tests.cluster.programs import listed
@@ -86,6 +89,34 @@ def conditions_page() -> str:
     )
 
 
+def probe_page() -> str:
+    """docs/probe.md with the tables of symptoms and remarks as the code has them."""
+    page = (ROOT / "docs" / "probe.md").read_text()
+    for name, rows in {"symptoms": _symptoms(), "remarks": _remarks()}.items():
+        begin, end = f"<!-- {name}: {NOTE} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n{rows}\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def _symptoms() -> str:
+    """What the evidence of a URL alone leads to, and at an endpoint's edge where no proxy is recognised."""
+    names = remedies.Names(workload="NAME", edge="the edge", host="the host")
+    rows = ["| symptom | of a URL | at an endpoint's edge |", "|---|---|---|"]
+    for symptom in Symptom:
+        advice = [
+            row.sentence(names) if (row := remedies.TABLE.get((scope, symptom))) else ""
+            for scope in ("url", "any")
+        ]
+        rows.append(f"| {symptom} | {advice[0]} | {advice[1]} |")
+    return "\n".join(rows) + "\n"
+
+
+def _remarks() -> str:
+    rows = ["| remark | what to do |", "|---|---|"]
+    return "\n".join([*rows, *(f"| {kind} | {remarks.ADVICE[kind]} |" for kind in remarks.Kind)]) + "\n"
+
+
 def decisions_index() -> str:
     """docs/decisions/README.md: every decision by its title."""
     lines = [
@@ -116,6 +147,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/conditions.md": conditions_page,
     "docs/decisions/README.md": decisions_index,
     "docs/probe-result.schema.json": model.schema,
+    "docs/probe.md": probe_page,
     "docs/tests.md": tests_page.page,
 }
 

@@ -138,6 +138,21 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What a person should know about a response although it decides no verdict."""
+
+    name: str
+    """Stable name of its kind, a value of `probe.judge.remarks.Kind`."""
+    observed: str
+    """What was observed, as a clause."""
+    advice: str
+    """What to do about it, as a clause."""
+
+    def __str__(self) -> str:
+        return f"{self.observed}; {self.advice}"
+
+
+@dataclass(frozen=True, slots=True)
 class HopResult:
     """The result of one hop: whole numbers only, since they are written to the status."""
 
@@ -158,6 +173,8 @@ class HopResult:
     finish_reason: str | None = None
     fingerprint: str = ""
     """The proxy that the response seems to come through or from; empty if unknown."""
+    remarks: tuple[Remark, ...] = ()
+    """What else a person should know about this hop's response."""
     timeline: object | None = field(default=None, compare=False, repr=False)
     """The `probe.stream.timeline.Timeline` behind the numbers, for reports; it is not written to the status."""
 
@@ -177,6 +194,16 @@ class ProbeResult:
     at: datetime
     skipped: bool = False
     """The engine's queue was full and no request was sent: there is no finding about the path."""
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """The remarks of every hop, each once."""
+        return tuple(dict.fromkeys(remark for hop in self.hops for remark in hop.remarks))
+
+    @property
+    def message_with_remarks(self) -> str:
+        """The message of the condition."""
+        return ". Remark: ".join((self.message, *map(str, self.remarks)))
 
     @property
     def ttft_milliseconds(self) -> int | None:

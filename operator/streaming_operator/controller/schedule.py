@@ -226,7 +226,8 @@ def _folded(
     )
     if settling:
         return kept
-    replaced = replace(kept, verdict=result.verdict, hop=result.hop, message=result.message, hops=result.hops)
+    message = result.message_with_remarks
+    replaced = replace(kept, verdict=result.verdict, hop=result.hop, message=message, hops=result.hops)
     if result.verdict in STREAMS:
         return replace(replaced, failures=0)
     if result.verdict is Verdict.INCONCLUSIVE:

@@ -330,7 +330,14 @@ class _Verification:
         finding, t = outcome.finding, outcome.timeline
         address = str(self._pinned.get(outcome.target, outcome.target))
         if t is None:
-            return HopResult(hop, address, finding.verdict, finding.evidence, fingerprint=finding.fingerprint)
+            return HopResult(
+                hop,
+                address,
+                finding.verdict,
+                finding.evidence,
+                fingerprint=finding.fingerprint,
+                remarks=finding.remarks,
+            )
         return HopResult(
             hop,
             address,
@@ -347,6 +354,7 @@ class _Verification:
             done=t.done,
             finish_reason=t.finish_reason,
             fingerprint=finding.fingerprint,
+            remarks=finding.remarks,
             timeline=t,
         )
 

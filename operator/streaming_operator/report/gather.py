@@ -13,7 +13,7 @@ from datetime import datetime
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.report.exit_codes import exit_code, severity
-from streaming_operator.report.model import Arrival, Child, HopReport, Report, Run
+from streaming_operator.report.model import Arrival, Child, HopReport, RemarkReport, Report, Run
 from streaming_operator.values import HopResult, ProbeResult
 
 REMEDY = ". Remedy: "
@@ -107,6 +107,10 @@ def _hop(subject: Subject, hop: HopResult) -> HopReport:
         evidence=hop.message,
         fingerprint=hop.fingerprint,
         note=subject.notes.get(hop.hop, ""),
+        remarks=tuple(
+            RemarkReport(name=remark.name, observed=remark.observed, advice=remark.advice)
+            for remark in hop.remarks
+        ),
     )
     t = hop.timeline
     if not isinstance(t, Timeline):

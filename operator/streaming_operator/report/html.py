@@ -10,7 +10,7 @@ from streaming_operator.api.reasons import EXPLAINED
 from streaming_operator.report.drawing import HEIGHT, WIDTH, drawing
 from streaming_operator.report.exit_codes import INCONCLUSIVE, STREAMING, exit_code
 from streaming_operator.report.model import Report
-from streaming_operator.report.terminal import milliseconds, notes
+from streaming_operator.report.terminal import milliseconds, notes, remarks
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("streaming_operator.report", "templates"),
@@ -31,6 +31,7 @@ def document(report: Report) -> str:
         meaning=_MEANINGS.get(report.verdict, ""),
         mood=mood,
         notes=notes(report.decisive.hops),
+        remarks=remarks(report.decisive.hops),
         time=milliseconds,
         width=WIDTH,
         height=HEIGHT,

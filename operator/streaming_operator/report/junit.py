@@ -52,6 +52,10 @@ def _case(report: Report, run: Run, hop: HopReport, number: int) -> ElementTree.
         tag = "error" if code == NO_CONNECTION else "failure"
         element = ElementTree.SubElement(case, tag, {"type": hop.verdict, "message": message})
         element.text = _clean(f"Remedy: {run.remedy}") if run.remedy and hop.hop == run.hop else None
+    if hop.remarks:
+        output = ElementTree.SubElement(case, "system-out")
+        lines = (f"Remark: {remark.observed}; {remark.advice}" for remark in hop.remarks)
+        output.text = _clean("\n".join(lines))
     return case
 
 

@@ -28,6 +28,14 @@ class Arrival(_Part):
     tokens: int = Field(description="Token-bearing events that this read completed.")
 
 
+class RemarkReport(_Part):
+    """What a person should know about an answer although it decides no verdict."""
+
+    name: str = Field(description="Stable name of its kind; docs/probe.md has them all.")
+    observed: str
+    advice: str = Field(description="What to do about it.")
+
+
 class HopReport(_Part):
     """The result of one hop: its last or decisive stream."""
 
@@ -39,6 +47,9 @@ class HopReport(_Part):
         default="", description="The proxy that it seems to be, e.g. nginx; empty if unknown."
     )
     note: str = Field(default="", description="What a reader must know about these numbers.")
+    remarks: tuple[RemarkReport, ...] = Field(
+        default=(), description="What else a person should know about this hop's answer; it decides nothing."
+    )
     protocol: str = Field(default="", description="HTTP version of the answer.")
     clock: str = Field(
         default="", description="The clock of the arrivals: kernel (SO_TIMESTAMPNS) or monotonic."

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streaming_operator.report.exit_codes import INCONCLUSIVE, STREAMING, exit_code
-from streaming_operator.report.model import Arrival, Child, HopReport, Report
+from streaming_operator.report.model import Arrival, Child, HopReport, RemarkReport, Report
 
 WIDTH = 118
 """Columns where the output is not a terminal."""
@@ -50,6 +50,9 @@ def _parts(report: Report, plain: bool, width: int) -> Iterable[Text | Table | s
         counted = ", ".join(f"{count} {verdict}" for verdict, count in report.distribution.items())
         yield f"{len(report.runs)} runs: {counted}; the worst, run {report.decided_by + 1}, is shown"
     hops = report.decisive.hops
+    for remark, names in remarks(hops):
+        where = f" ({names})" if len(hops) > 1 else ""
+        yield Text.assemble(("Remark", "bold"), f"{where}: {remark.observed}; {remark.advice}")
     if any(hop.arrivals for hop in hops):
         yield ""
         yield _hops(hops, plain, width)
@@ -113,6 +116,12 @@ def notes(hops: Sequence[HopReport]) -> tuple[tuple[str, str], ...]:
     """Each note once, with the hops that have it."""
     distinct = dict.fromkeys(hop.note for hop in hops if hop.note)
     return tuple((note, ", ".join(hop.hop for hop in hops if hop.note == note)) for note in distinct)
+
+
+def remarks(hops: Sequence[HopReport]) -> tuple[tuple[RemarkReport, str], ...]:
+    """Each remark once, with the hops that have it."""
+    distinct = dict.fromkeys(remark for hop in hops for remark in hop.remarks)
+    return tuple((remark, ", ".join(hop.hop for hop in hops if remark in hop.remarks)) for remark in distinct)
 
 
 def strip(arrivals: Sequence[Arrival], until: float, *, plain: bool = False, width: int = STRIP) -> str:

@@ -1,11 +1,12 @@
 """Reports made of written-out answers, for the tests of how they are printed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.report import Child, Report, Subject, of_results
-from streaming_operator.values import HopResult, ProbeResult
+from streaming_operator.values import HopResult, ProbeResult, Remark
 from tests.unit.probe.streams import healthy, paced
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -21,10 +22,11 @@ def result(
     message: str = "",
     inner: Timeline | None = None,
     proxy: str = "",
+    remarks: tuple[Remark, ...] = (),
 ) -> ProbeResult:
     """One verification of a URL, with a hop behind it where *inner* is given."""
     text = message or f"{verdict} it is. Remedy: do something"
-    hops = [_hop(Hop.EXPOSURE, verdict, timeline, proxy)]
+    hops = [replace(_hop(Hop.EXPOSURE, verdict, timeline, proxy), remarks=remarks)]
     if inner is not None:
         hops.append(_hop(Hop.POD, Verdict.STREAMING, inner))
     return ProbeResult(verdict, Hop.EXPOSURE, text, tuple(hops), "", "", frozenset(), AT)

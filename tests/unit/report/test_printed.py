@@ -15,6 +15,7 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.report import Child, Report, html, junit, terminal, textfile
 from streaming_operator.report.live import Progress, growing
 from streaming_operator.report.model import Arrival, as_json
+from streaming_operator.values import Remark
 from tests.unit.report.reports import FINE, STORED, SUBJECT, report, result
 
 V = Verdict
@@ -46,6 +47,25 @@ def test_the_proxy_is_named_where_there_is_a_fault() -> None:
     assert "(it looks like nginx)" in html.document(bad)
 
 
+REMARK = Remark("odd", "it is odd", "mend it")
+
+
+def test_a_remark_is_shown_in_every_form() -> None:
+    """Beside the verdict, which it does not change; with the hop where there are several."""
+    page = report(result(V.STREAMING, inner=FINE, remarks=(REMARK,)))
+    assert "Remark (URL): it is odd; mend it" in printed(page).splitlines()
+    assert (
+        "Remark: it is odd; mend it" in printed(report(result(V.STREAMING, remarks=(REMARK,)))).splitlines()
+    )
+    assert json.loads(as_json(page))["runs"][0]["hops"][0]["remarks"] == [
+        {"name": "odd", "observed": "it is odd", "advice": "mend it"}
+    ]
+    assert "<b>Remark</b> (URL): it is odd; mend it" in html.document(page)
+    (suite,) = ElementTree.fromstring(junit.document(page))
+    assert [case.findtext("system-out") for case in suite] == ["Remark: it is odd; mend it", None]
+    assert page.exit_code == 0
+
+
 def test_text_without_colours_or_blocks_where_they_cannot_be_shown() -> None:
     """A pipe gets no escape codes, an ASCII terminal no characters that it lacks."""
     page = printed(report(result(V.STREAMING)), "ascii")
@@ -67,7 +87,13 @@ def test_json_is_valid_against_its_schema() -> None:
     schema = json.loads((Path(__file__).parents[3] / "docs" / "probe-result.schema.json").read_text())
     child = Child(kind="Pod", name="x", state="Pending", healthy=False, detail="no node")
     document = json.loads(
-        as_json(report(result(V.BUFFERED, STORED, inner=FINE), result(V.STREAMING), children=(child,)))
+        as_json(
+            report(
+                result(V.BUFFERED, STORED, inner=FINE, remarks=(REMARK,)),
+                result(V.STREAMING),
+                children=(child,),
+            )
+        )
     )
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(document, schema)

@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.stream.timeline import Timeline
+from streaming_operator.values import Remark
 
 
 class Symptom(StrEnum):
@@ -75,6 +76,8 @@ class Attempt:
     cause: NoResponse | None = None
     detail: str = ""
     with_key: bool = False
+    remarks: tuple[Remark, ...] = ()
+    """What was noticed while the request was made; what its response shows is remarked when it is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +105,5 @@ class Finding:
     fingerprint: str = ""
     """The proxy that the response seems to come from, a value of `fingerprint.Proxy`; empty if unknown."""
     cut: Cut | None = None
+    remarks: tuple[Remark, ...] = ()
+    """What else a person should know; it decides nothing."""

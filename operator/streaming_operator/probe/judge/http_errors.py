@@ -115,5 +115,5 @@ def not_a_stream(t: Timeline) -> Finding | None:
     if ("choices" in t.body and _json(t.body) is not None) or '"chat.completion"' in t.body:
         evidence = f"one whole response ({kind}) after {t.ended_at:.1f} s instead of a stream"
         return Finding(Verdict.BUFFERED, Symptom.NOT_A_STREAM, evidence)
-    by = f"HTTP 200 with {kind} from {author_of(t)} instead of an event stream"
+    by = f"HTTP {t.status} with {kind} from {author_of(t)} instead of an event stream"
     return Finding(Verdict.ROUTE_NOT_FOUND, Symptom.WRONG_PATH, by)

@@ -14,6 +14,7 @@ from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.fingerprint import ProxyMatch, proxy_of
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
+from streaming_operator.probe.judge.remarks import remarks_on
 from streaming_operator.probe.judge.terminations import IDLE_CUT, incomplete, one_age
 from streaming_operator.probe.stream.timeline import Timeline
 
@@ -117,10 +118,11 @@ def judge(
     """
     t = attempt.timeline
     if t is None:
-        return no_response(attempt)
+        return replace(no_response(attempt), remarks=attempt.remarks)
     proxy = proxy_of(t)
     finding = _judge_stream(t, proxy, attempt.with_key, jitter, control, capped)
     finding = _apply_limits(t, finding, max_ttft, max_gap)
+    finding = replace(finding, remarks=(*attempt.remarks, *remarks_on(t)))
     return replace(finding, fingerprint=proxy.proxy.value) if proxy else finding
 
 
@@ -134,7 +136,7 @@ def _judge_stream(
 ) -> Finding:
     if t.status is None:
         return no_head(t)
-    if t.status != 200:
+    if not 200 <= t.status < 300:
         return http_error(t, with_key)
     return not_a_stream(t) or incomplete(t, proxy) or _timing(t, jitter, control, capped)
 
@@ -156,7 +158,7 @@ def _apply_limits(t: Timeline, finding: Finding, max_ttft: float | None, max_gap
 
 def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) -> Finding:
     numbers = describe(t)
-    if t.has_content_length:
+    if t.has_content_length and not t.is_chunked:
         return Finding(
             Verdict.BUFFERED, Symptom.CONTENT_LENGTH, f"an event stream with Content-Length: {numbers}"
         )

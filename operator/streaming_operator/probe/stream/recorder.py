@@ -34,6 +34,7 @@ class Recorder:
     _sizes: list[tuple[float, int]] = field(default_factory=list)
     _body: bytearray = field(default_factory=bytearray)
     _streaming: bool = False
+    _keeps_body: bool = True
     _comments: int = 0
     _frames: int = 0
     _ended_at: float = 0.0
@@ -59,7 +60,9 @@ class Recorder:
                     self._take(at, part)
                 case Head():
                     self._fields |= {"head": part, "head_at": at}
-                    self._streaming = part.is_event_stream
+                    # Official clients read events whatever the content type is, and so does this.
+                    self._streaming = 200 <= part.status < 300
+                    self._keeps_body = not part.is_event_stream
                 case End():
                     self._end(Ending.COMPLETE, at)
                 case Reset():
@@ -94,8 +97,9 @@ class Recorder:
 
     def _take(self, at: float, piece: Piece) -> None:
         self._frames = piece.frame
-        if not self._streaming:
+        if self._keeps_body:
             self._body += piece.data[: BODY_KEPT - len(self._body)]
+        if not self._streaming:
             return
         for item in self._parser.feed(piece.data):
             if isinstance(item, sse.Comment):

@@ -119,12 +119,12 @@ class Timeline:
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether the content type is text/event-stream."""
-        return self.head is not None and self.head.is_event_stream
+        """Whether the response is an event stream: by its content type, or since its body has the events of an API."""
+        return self.head is not None and (self.head.is_event_stream or self.api is not None or self.done)
 
     @property
     def has_content_length(self) -> bool:
-        """Whether the length was known in advance: an event stream with it was buffered as a whole."""
+        """Whether the response has a Content-Length: without chunks beside it, a stream was buffered as a whole."""
         return self.head is not None and self.head.header("content-length") is not None
 
     @property

@@ -1,0 +1,57 @@
+"""
+Remarks: what a person should know of a response although it decides no verdict. Pure.
+
+A stream that arrives as it is generated streams, whatever its headers say; but clients stricter than this probe may
+refuse it. Each kind has its advice in one table, from which docs/probe.md is generated.
+"""
+
+from enum import StrEnum
+
+from streaming_operator.probe.http.response import readable
+from streaming_operator.probe.stream.timeline import Timeline
+from streaming_operator.values import Remark
+
+
+class Kind(StrEnum):
+    """What is remarked; the stable name in reports."""
+
+    STATUS = "another status than 200"
+    CONTENT_TYPE = "not declared as an event stream"
+    LENGTH_AND_CHUNKED = "Content-Length beside chunked"
+
+
+ADVICE: dict[Kind, str] = {
+    Kind.STATUS: "answer a stream with 200: some clients take any other status for an error",
+    Kind.CONTENT_TYPE: (
+        "set Content-Type: text/event-stream: browsers' EventSource refuses any other, and proxies buffer it"
+    ),
+    Kind.LENGTH_AND_CHUNKED: (
+        "remove Content-Length from the response, such as a header that a proxy copies from its upstream: strict "
+        "clients (Node.js) refuse it beside Transfer-Encoding: chunked, and proxies may take it for an attack"
+    ),
+}
+"""What to do about each."""
+
+
+def remark(kind: Kind, observed: str) -> Remark:
+    """A remark; *observed* is a clause without a full stop."""
+    return Remark(kind.value, observed, ADVICE[kind])
+
+
+def remarks_on(t: Timeline) -> tuple[Remark, ...]:
+    """The remarks on a response whose events were read."""
+    if t.head is None or not t.is_event_stream:
+        return ()
+    remarks = []
+    if t.head.status != 200:
+        remarks.append(remark(Kind.STATUS, f"the stream has the status {t.head.status}"))
+    if not t.head.is_event_stream:
+        content_type = t.head.header("content-type")
+        declared = f"is {readable(content_type)[:60]}" if content_type else "is missing"
+        remarks.append(remark(Kind.CONTENT_TYPE, f"the Content-Type {declared}"))
+    if t.has_content_length and t.is_chunked:
+        length = readable(t.head.header("content-length") or "")[:20]
+        remarks.append(
+            remark(Kind.LENGTH_AND_CHUNKED, f"Content-Length: {length} beside Transfer-Encoding: chunked")
+        )
+    return tuple(remarks)
