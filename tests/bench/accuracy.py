@@ -73,10 +73,10 @@ def report(levels: list[Level]) -> None:
             f"  {level.probes:7} {len(e.ttft):7} {level.peak:6}   {spread}   {e.merged:6.2%}"
             f"  {'+'.join(sorted(e.clocks)):9}  {level.cpu[0]:.2f}+{level.cpu[1]:.2f}"
         )
-    wanted = [level for level in levels if level.probes == WANTED]
-    for level in wanted:
-        told = "held" if level.errors.held else "MISSED"
-        print(f"  aim: both errors within {AIM:.0f} ms at p99 with {WANTED} probes at once: {told}")
+    at_the_aim = [level for level in levels if level.probes == WANTED]
+    for level in at_the_aim:
+        outcome = "held" if level.errors.held else "MISSED"
+        print(f"  aim: both errors within {AIM:.0f} ms at p99 with {WANTED} probes at once: {outcome}")
     held = [level.probes for level in takewhile(lambda level: level.errors.held, levels)]
     print(f"  load held: up to {max(held, default=0)} probes at once, of the loads tried in turn")
 

@@ -53,8 +53,8 @@ def program(ports: Iterable[int]) -> list[Instruction]:
         (_LOAD_BYTE, 9, socket.IPPROTO_TCP),
     ]
     refused, code = [], list[Instruction]()
-    for load, offset, wanted in checks:
-        code += [(load, 0, 0, offset), (_IF_EQUAL, 0, 0, wanted)]
+    for load, offset, expected in checks:
+        code += [(load, 0, 0, offset), (_IF_EQUAL, 0, 0, expected)]
         refused.append(len(code) - 1)
     # Where the payload begins against where the packet ends.
     code += [
@@ -145,9 +145,9 @@ class Capture:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _, told = self._process.communicate()
+        _, errors = self._process.communicate()
         if kind is None and self._process.returncode:
-            raise Unavailable(told.strip().rpartition("\n")[2])
+            raise Unavailable(errors.strip().rpartition("\n")[2])
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RequestTimes:
     """What a client says of one request, in milliseconds."""
 
     ttft: float
@@ -73,7 +73,7 @@ class Client:
     name: str
     version: str
     run: Callable[[Job], None]
-    read: Callable[[Path], Mapping[str, Told]]
+    read: Callable[[Path], Mapping[str, RequestTimes]]
     key: Callable[[Exchange], str]
 
 
@@ -128,7 +128,7 @@ def _start(command: list[str], environment: dict[str, str], job: Job) -> None:
 
 
 def _run_vllm(job: Job) -> None:
-    there = _vllm()
+    vllm = _vllm()
     asked = ["--num-prompts", str(job.requests), "--max-concurrency", str(job.at_once), "--ignore-eos"]
     sizes = [
         "--dataset-name",
@@ -144,12 +144,12 @@ def _run_vllm(job: Job) -> None:
         "--result-dir",
         str(job.folder),
         "--result-filename",
-        "told.json",
+        "report.json",
     ]
     served = ["--backend", "openai-chat", "--base-url", job.url, "--endpoint", "/v1/chat/completions"]
     model = ["--model", MODEL, "--tokenizer", str(_model()), "--request-id-prefix", "nr-"]
     command = [
-        str(there / "bin" / "vllm"),
+        str(vllm / "bin" / "vllm"),
         "bench",
         "serve",
         *served,
@@ -162,18 +162,18 @@ def _run_vllm(job: Job) -> None:
     _start(command, {"VLLM_PYTHON": sys.executable}, job)
 
 
-def _read_vllm(folder: Path) -> Mapping[str, Told]:
-    found = json.loads((folder / "told.json").read_text())
-    told = {}
-    for number, (ttft, gaps) in enumerate(zip(found["ttfts"], found["itls"], strict=True)):
+def _read_vllm(folder: Path) -> Mapping[str, RequestTimes]:
+    report = json.loads((folder / "report.json").read_text())
+    times = {}
+    for number, (ttft, gaps) in enumerate(zip(report["ttfts"], report["itls"], strict=True)):
         # The first gap is that from the role to the first token: its TTFT ends at the role (0.32).
         milliseconds = tuple(gap * 1000 for gap in gaps[-(TOKENS - 1) :])
-        told[f"nr-{number}"] = Told(ttft * 1000, milliseconds, sum(milliseconds) / len(milliseconds))
-    return told
+        times[f"nr-{number}"] = RequestTimes(ttft * 1000, milliseconds, sum(milliseconds) / len(milliseconds))
+    return times
 
 
 def _run_guidellm(job: Job) -> None:
-    site, there = _site("guidellm"), _vllm()
+    site, vllm = _site("guidellm"), _vllm()
     data = f"kind=synthetic_text,prompt_tokens={PROMPT_TOKENS},output_tokens={TOKENS}"
     command = [
         *(sys.executable, "-m", "guidellm", "run", "--disable-console"),
@@ -181,17 +181,17 @@ def _run_guidellm(job: Job) -> None:
         *("--profile", f"kind=concurrent,streams={job.at_once}"),
         *("--constraint", f"kind=max_requests,count={job.requests}"),
         *("--tokenizer", f"kind=huggingface_auto,model={_model()}"),
-        *("--data", data, "--output", f"kind=json,path={job.folder / 'told.json'}"),
+        *("--data", data, "--output", f"kind=json,path={job.folder / 'report.json'}"),
     ]
-    path = {"PYTHONPATH": f"{site}:{there / 'site'}", "LD_LIBRARY_PATH": str(there / "stub")}
+    path = {"PYTHONPATH": f"{site}:{vllm / 'site'}", "LD_LIBRARY_PATH": str(vllm / "stub")}
     _start(command, path, job)
 
 
-def _read_guidellm(folder: Path) -> Mapping[str, Told]:
-    found = json.loads((folder / "told.json").read_text())["benchmarks"][0]["requests"]["successful"]
+def _read_guidellm(folder: Path) -> Mapping[str, RequestTimes]:
+    requests = json.loads((folder / "report.json").read_text())["benchmarks"][0]["requests"]["successful"]
     return {
-        one["response_id"]: Told(one["time_to_first_token_ms"], (), one["inter_token_latency_ms"])
-        for one in found
+        one["response_id"]: RequestTimes(one["time_to_first_token_ms"], (), one["inter_token_latency_ms"])
+        for one in requests
     }
 
 
@@ -232,7 +232,7 @@ def _run_aiperf(job: Job) -> None:
             "--extra-inputs",
             "ignore_eos:true",
             "--artifact-dir",
-            str(job.folder / "told"),
+            str(job.folder / "report"),
             "--random-seed",
             "1",
         ),
@@ -248,30 +248,30 @@ def _hub(folder: Path, model: Path) -> None:
     shutil.copytree(model, place / "snapshots" / _REVISION)
 
 
-def _read_aiperf(folder: Path) -> Mapping[str, Told]:
-    told = {}
-    for line in (folder / "told" / "profile_export.jsonl").read_text().splitlines():
+def _read_aiperf(folder: Path) -> Mapping[str, RequestTimes]:
+    times = {}
+    for line in (folder / "report" / "profile_export.jsonl").read_text().splitlines():
         record = json.loads(line)
         value = {name: metric["value"] for name, metric in record["metrics"].items()}
-        told[record["metadata"]["x_request_id"]] = Told(
+        times[record["metadata"]["x_request_id"]] = RequestTimes(
             value["time_to_first_token"], tuple(value["inter_chunk_latency"]), value["inter_token_latency"]
         )
-    return told
+    return times
 
 
 def _request_id(exchange: Exchange) -> str:
-    found = re.search(rb"(?i)\r\nx-request-id: *([^\r]*)\r\n", exchange.request)
-    return found[1].decode() if found else ""
+    header = re.search(rb"(?i)\r\nx-request-id: *([^\r]*)\r\n", exchange.request)
+    return header[1].decode() if header else ""
 
 
 def _answer_id(exchange: Exchange) -> str:
-    found = re.search(rb'"id":"([^"]*)"', exchange.answer)
-    return found[1].decode() if found else ""
+    match = re.search(rb'"id":"([^"]*)"', exchange.answer)
+    return match[1].decode() if match else ""
 
 
 def _locked(name: str) -> str:
-    found = re.search(rf"^{name}==(\S+)", (LOCKS / f"{name}.lock").read_text(), re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(rf"^{name}==(\S+)", (LOCKS / f"{name}.lock").read_text(), re.MULTILINE)
+    return match[1] if match else ""
 
 
 CLIENTS = (

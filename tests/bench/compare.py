@@ -28,14 +28,16 @@ class Errors:
 
 def at(values: Iterable[float], share: float) -> float:
     """The nearest-rank quantile; NaN of nothing."""
-    found = quantile(tuple(values), share)
-    return float("nan") if found is None else found
+    value = quantile(tuple(values), share)
+    return float("nan") if value is None else value
 
 
-def by_nonce(told: Mapping[str, Timeline], exchanges: Iterable[Exchange]) -> list[tuple[Timeline, Timeline]]:
-    """Each stream as the client told it and as the wire had it; one without packets is an error."""
+def by_nonce(
+    recorded: Mapping[str, Timeline], exchanges: Iterable[Exchange]
+) -> list[tuple[Timeline, Timeline]]:
+    """Each stream as the client recorded it and as the wire had it; one without packets is an error."""
     wire = {exchange.nonce: exchange.timeline() for exchange in exchanges}
-    return [(timeline, wire[nonce]) for nonce, timeline in told.items()]
+    return [(timeline, wire[nonce]) for nonce, timeline in recorded.items()]
 
 
 def errors(pairs: Iterable[tuple[Timeline, Timeline]]) -> Errors:
@@ -44,14 +46,14 @@ def errors(pairs: Iterable[tuple[Timeline, Timeline]]) -> Errors:
     gaps: list[float] = []
     clocks = set()
     events = lost = 0
-    for told, wire in pairs:
-        if told.ttft is None or wire.ttft is None or told.events != wire.events:
-            raise ValueError(f"a stream of {told.events} events has {wire.events} on the wire")
-        ttft.append(abs(told.ttft - wire.ttft) * 1000)
-        gaps += (abs(mine - theirs) * 1000 for mine, theirs in zip(told.gaps, wire.gaps, strict=True))
-        clocks.add(told.clock)
-        events += told.events
-        lost += wire.token_reads - told.token_reads
+    for recorded, wire in pairs:
+        if recorded.ttft is None or wire.ttft is None or recorded.events != wire.events:
+            raise ValueError(f"a stream of {recorded.events} events has {wire.events} on the wire")
+        ttft.append(abs(recorded.ttft - wire.ttft) * 1000)
+        gaps += (abs(mine - theirs) * 1000 for mine, theirs in zip(recorded.gaps, wire.gaps, strict=True))
+        clocks.add(recorded.clock)
+        events += recorded.events
+        lost += wire.token_reads - recorded.token_reads
     return Errors(tuple(ttft), tuple(gaps), lost / events if events else 0.0, frozenset(clocks))
 
 

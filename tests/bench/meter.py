@@ -43,7 +43,7 @@ def usage(pid: int) -> Usage:
 
 def server_cpu_seconds() -> float:
     """CPU time so far of the control plane: etcd and kube-apiserver are children of this process."""
-    found = 0.0
+    seconds = 0.0
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -51,19 +51,19 @@ def server_cpu_seconds() -> float:
             except OSError:  # ended while we looked
                 continue
             if name in ("etcd", "kube-apiserver") and int(rest.split()[1]) == os.getpid():
-                found += usage(int(entry.name)).cpu_seconds
-    return found
+                seconds += usage(int(entry.name)).cpu_seconds
+    return seconds
 
 
 def writes(plane: ControlPlane) -> dict[str, int]:
     """Requests so far that write, by `resource` or `resource/subresource`, whatever their answer."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for match in _COUNTER.finditer(plane.text("/metrics")):
         labels = dict(_LABEL.findall(match["labels"]))
         if labels.get("verb") in WRITES and labels.get("resource") in RESOURCES and not labels.get("dry_run"):
             name = "/".join(filter(None, (labels["resource"], labels.get("subresource"))))
-            found[name] = found.get(name, 0) + int(float(match["value"]))
-    return found
+            counts[name] = counts.get(name, 0) + int(float(match["value"]))
+    return counts
 
 
 def since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

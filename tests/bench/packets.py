@@ -38,15 +38,15 @@ class Exchange:
     """Stamp of the request's last packet, wall clock."""
     answer: bytearray = field(default_factory=bytearray)
     recorder: Recorder = field(default_factory=Recorder)
-    seen: set[int] = field(default_factory=set)
+    sequences: set[int] = field(default_factory=set)
     """Sequence numbers of the answer's packets: one that is sent again counts once."""
     whole: bool = True
 
     @property
     def nonce(self) -> str:
         """What the probe's prompt begins with, in brackets; empty where there is none."""
-        _, found, rest = self.request.partition(b'"content": "[')
-        return rest.partition(b"]")[0].decode() if found else ""
+        _, bracket, rest = self.request.partition(b'"content": "[')
+        return rest.partition(b"]")[0].decode() if bracket else ""
 
     def timeline(self) -> Timeline:
         """By the packets; ValueError where the capture lacks a part of them."""
@@ -79,22 +79,22 @@ def packets(capture: bytes) -> Iterator[Packet]:
 
 def exchanges(capture: bytes, ports: set[int]) -> list[Exchange]:
     """All of a capture, in the order of their requests; `ports` are the servers'."""
-    found: list[Exchange] = []
+    all_exchanges: list[Exchange] = []
     current: dict[tuple[tuple[bytes, int], tuple[bytes, int]], Exchange] = {}
     for packet in packets(capture):
         if packet.destination[1] in ports:
             key = (packet.source, packet.destination)
             exchange = current.get(key)
-            if exchange is None or exchange.seen:  # an answer has begun: this is the next request
+            if exchange is None or exchange.sequences:  # an answer has begun: this is the next request
                 exchange = current[key] = Exchange()
-                found.append(exchange)
+                all_exchanges.append(exchange)
             exchange.request += packet.payload
             exchange.sent_at = packet.at
             continue
         exchange = current.get((packet.destination, packet.source))
-        if exchange is not None and packet.sequence not in exchange.seen:
-            exchange.seen.add(packet.sequence)
+        if exchange is not None and packet.sequence not in exchange.sequences:
+            exchange.sequences.add(packet.sequence)
             exchange.whole &= packet.whole
             exchange.answer += packet.payload
             exchange.recorder.read(packet.at - exchange.sent_at, packet.payload)
-    return found
+    return all_exchanges

@@ -40,7 +40,7 @@ class Held:
 async def hold(load: Load) -> Held:
     """Probe; a probe that finds nobody raises."""
     began, used = time.monotonic(), time.process_time()
-    found: dict[str, Timeline] = {}
+    timelines: dict[str, Timeline] = {}
 
     async def one(number: int) -> None:
         target = connection.Target(Hop.POD, "127.0.0.1", load.ports[number % len(load.ports)])
@@ -50,12 +50,12 @@ async def hold(load: Load) -> Held:
             request = post(target.path, target.host_header, chat(ask, nonce), "identity", None)
             recorder = Recorder()
             ended = await connection.exchange(target, request, recorder, LIMITS)
-            found[nonce] = recorder.timeline(ended.ending, ended.at, ended.clock)
+            timelines[nonce] = recorder.timeline(ended.ending, ended.at, ended.clock)
 
     async with asyncio.TaskGroup() as group:
         for number in range(load.at_once):
             group.create_task(one(number))
-    return Held(found, time.process_time() - used, time.monotonic() - began)
+    return Held(timelines, time.process_time() - used, time.monotonic() - began)
 
 
 def run(load: Load) -> Held:

@@ -68,9 +68,9 @@ class Operator:
         await self._until("/readyz", lambda text: text == "ok\n")
         await asyncio.sleep(QUIET_SECONDS)
 
-    async def passes(self, wanted: int) -> None:
+    async def passes(self, count: int) -> None:
         """Wait until that many passes have ended."""
-        await self._until("/metrics", lambda text: _metric(text, "streamingendpoint_passes_total") >= wanted)
+        await self._until("/metrics", lambda text: _metric(text, "streamingendpoint_passes_total") >= count)
 
     async def passes_so_far(self) -> float:
         """How many passes have ended."""

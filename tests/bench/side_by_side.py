@@ -15,14 +15,14 @@ from pathlib import Path
 from streaming_operator.probe.stream.timeline import Timeline
 from tests.bench import compare, packets, probes, servers
 from tests.bench.capture import Capture, Unavailable
-from tests.bench.clients import CLIENTS, Client, Job, NotRun, Told
+from tests.bench.clients import CLIENTS, Client, Job, NotRun, RequestTimes
 from tests.bench.compare import at
 from tests.engines.running import RunningEngine
 
 STREAMS = 4
 """Of each that runs at once."""
 BUNDLE = 4
-"""Tokens in a chunk of the second kind of streams: there the words part."""
+"""Tokens in a chunk of the second kind of streams: with them the definitions differ."""
 Definition = Callable[[Timeline, int], float]
 WORDS: tuple[tuple[str, str, Definition], ...] = (
     (
@@ -44,16 +44,16 @@ WORDS: tuple[tuple[str, str, Definition], ...] = (
 class Pair:
     """One request: what its client said and what the packets say, in milliseconds."""
 
-    told: Told
-    wire: Told
+    reported: RequestTimes
+    wire: RequestTimes
 
 
-def by_packets(timeline: Timeline) -> Told:
+def by_packets(timeline: Timeline) -> RequestTimes:
     """The same numbers from the packets; ValueError for a stream without tokens."""
     if timeline.ttft is None or not timeline.tokens:
         raise ValueError("a stream without tokens")
     gaps = tuple(gap * 1000 for gap in timeline.gaps)
-    return Told(timeline.ttft * 1000, gaps, timeline.spread * 1000 / (timeline.tokens - 1))
+    return RequestTimes(timeline.ttft * 1000, gaps, timeline.spread * 1000 / (timeline.tokens - 1))
 
 
 def _ours(port: int, at_once: int) -> list[Pair]:
@@ -62,7 +62,7 @@ def _ours(port: int, at_once: int) -> list[Pair]:
         with Capture(file, [port]):
             held = probes.run(probes.Load((port,), at_once, STREAMS, servers.TOKENS))
         pairs = compare.by_nonce(held.timelines, packets.exchanges(file.read_bytes(), {port}))
-    return [Pair(by_packets(told), by_packets(wire)) for told, wire in pairs]
+    return [Pair(by_packets(recorded), by_packets(wire)) for recorded, wire in pairs]
 
 
 def _theirs(client: Client, port: int, at_once: int) -> list[Pair]:
@@ -71,25 +71,27 @@ def _theirs(client: Client, port: int, at_once: int) -> list[Pair]:
         job.folder.mkdir()
         with Capture(Path(made) / "pcap", [port]):
             client.run(job)
-        told = client.read(job.folder)
+        reported = client.read(job.folder)
         wire = {client.key(one): one for one in packets.exchanges((Path(made) / "pcap").read_bytes(), {port})}
-    pairs = [Pair(one, by_packets(wire[key].timeline())) for key, one in told.items() if key in wire]
-    if len(pairs) < len(told) or not pairs:
-        raise NotRun(f"only {len(pairs)} of its {len(told)} requests were found among the packets")
+    pairs = [Pair(one, by_packets(wire[key].timeline())) for key, one in reported.items() if key in wire]
+    if len(pairs) < len(reported) or not pairs:
+        raise NotRun(f"only {len(pairs)} of its {len(reported)} requests were found among the packets")
     return pairs
 
 
 def _row(name: str, pairs: list[Pair]) -> str:
-    ttft = [abs(pair.told.ttft - pair.wire.ttft) for pair in pairs]
-    told = [pair.told.ttft for pair in pairs]
+    ttft = [abs(pair.reported.ttft - pair.wire.ttft) for pair in pairs]
+    reported = [pair.reported.ttft for pair in pairs]
     wire = [pair.wire.ttft for pair in pairs]
     gaps = [
-        abs(mine - its) for pair in pairs for mine, its in zip(pair.told.gaps, pair.wire.gaps, strict=False)
+        abs(mine - its)
+        for pair in pairs
+        for mine, its in zip(pair.reported.gaps, pair.wire.gaps, strict=False)
     ]
-    mean = [abs(pair.told.mean_gap - pair.wire.mean_gap) for pair in pairs]
+    mean = [abs(pair.reported.mean_gap - pair.wire.mean_gap) for pair in pairs]
     said = f"{at(gaps, 0.5):6.2f} {at(gaps, 0.99):6.2f} {max(gaps):6.1f}" if gaps else f"{'not kept':>20}"
     return (
-        f"  {name:24} {len(pairs):5}  {at(told, 0.5):6.1f} {at(wire, 0.5):6.1f}"
+        f"  {name:24} {len(pairs):5}  {at(reported, 0.5):6.1f} {at(wire, 0.5):6.1f}"
         f"  {at(ttft, 0.5):6.2f} {at(ttft, 0.99):6.2f} {max(ttft):6.1f}  {said}  {at(mean, 0.5):6.2f} {max(mean):6.2f}"
     )
 
@@ -102,8 +104,8 @@ def _words(engine: RunningEngine) -> None:
         f"  by definition, on the packets of two kinds of streams: 1 token a chunk, {BUNDLE} tokens a chunk; ms"
     )
     for word, whose, value in WORDS:
-        told = [1000 * statistics.median(value(t, t.tokens or 0) for t in kind) for kind in kinds]
-        print(f"  {word:6} {told[0]:6.1f} {told[1]:6.1f}   {whose}")
+        medians = [1000 * statistics.median(value(t, t.tokens or 0) for t in kind) for kind in kinds]
+        print(f"  {word:6} {medians[0]:6.1f} {medians[1]:6.1f}   {whose}")
 
 
 def _streams(port: int) -> list[Timeline]:
@@ -120,7 +122,7 @@ def run(at_once: int) -> None:
     print(f"side by side: {asked}, one server")
     print(f"  {'':24} {'':5}  TTFT p50, ms   TTFT error, ms        gap error, ms         mean gap error")
     print(
-        f"  {'client':24} {'reqs':>5}    told   wire     p50    p99    max     p50    p99    max     p50    max"
+        f"  {'client':24} {'reqs':>5}  client   wire     p50    p99    max     p50    p99    max     p50    max"
     )
     with servers.running() as engines:
         engine = engines[0]

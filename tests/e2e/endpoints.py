@@ -26,15 +26,15 @@ ENDPOINT_LABEL = "streamingendpoints.dev/endpoint"
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """*base* with *change* over it, mappings merged all the way down; None removes."""
-    found = dict(base)
+    result = dict(base)
     for key, value in change.items():
         if value is None:
-            found.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(found.get(key), Mapping):
-            found[key] = merged(found[key], value)
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
         else:
-            found[key] = value
-    return found
+            result[key] = value
+    return result
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class Endpoint:
 
     def body(self) -> Manifest:
         """The resource as it is; fails when it is gone."""
-        found = kube.get("sep", self.name, self.namespace)
-        assert found is not None, f"{self.namespace}/{self.name} is gone"
-        return found
+        stored = kube.get("sep", self.name, self.namespace)
+        assert stored is not None, f"{self.namespace}/{self.name} is gone"
+        return stored
 
     def conditions(self) -> dict[str, dict[str, Any]]:
         """Conditions that speak of the present spec, by type."""
@@ -123,9 +123,13 @@ class Endpoint:
         """Wait for a condition of this status (and reason); its message."""
 
         def look() -> dict[str, Any] | None:
-            found = self.conditions().get(kind_of)
-            told = found is not None and found["status"] == status and reason in (None, found["reason"])
-            return found if told else None
+            condition = self.conditions().get(kind_of)
+            matches = (
+                condition is not None
+                and condition["status"] == status
+                and reason in (None, condition["reason"])
+            )
+            return condition if matches else None
 
         what = f"{kind_of}={status}" + (f" ({reason})" if reason else "")
         return str(wait_for(look, f"{what} of {self.name}", seconds=seconds, tell=self.diagnosis)["message"])
@@ -145,9 +149,9 @@ class Endpoint:
 
     def child(self, resource: str, name: str | None = None) -> Manifest:
         """One child; its name is the endpoint's unless given."""
-        found = kube.get(resource, name or self.name, self.namespace)
-        assert found is not None, f"{resource} {name or self.name} is not there"
-        return found
+        stored = kube.get(resource, name or self.name, self.namespace)
+        assert stored is not None, f"{resource} {name or self.name} is not there"
+        return stored
 
     def children(self, resources: str = CHILDREN) -> list[Manifest]:
         """All children of these kinds."""
@@ -170,8 +174,8 @@ class Endpoint:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     def _events(self) -> list[Manifest]:
-        found = kube.listing("events.events.k8s.io", self.namespace)
-        return [event for event in found if event["regarding"].get("name") == self.name]
+        events = kube.listing("events.events.k8s.io", self.namespace)
+        return [event for event in events if event["regarding"].get("name") == self.name]
 
     def diagnosis(self) -> str:
         """Everything that helps to understand why something did not come to pass."""

@@ -40,8 +40,8 @@ def install(chart: Path = CHART, **changes: Any) -> None:
 
 def _give_up_interrupted() -> None:
     """An install that was interrupted would block every later one; the CRD stays when it is given up."""
-    found = json.loads(helm("list", "--filter", f"^{RELEASE}$", "--output", "json"))
-    if any(release["status"].startswith("pending") for release in found):
+    releases = json.loads(helm("list", "--filter", f"^{RELEASE}$", "--output", "json"))
+    if any(release["status"].startswith("pending") for release in releases):
         uninstall()
 
 

@@ -69,10 +69,10 @@ class Answer:
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped."""
-        found = [
+        reasons = [
             choice.get("finish_reason") for chunk in self._chunks() for choice in chunk.get("choices", ())
         ]
-        return next((reason for reason in reversed(found) if reason), None)
+        return next((reason for reason in reversed(reasons) if reason), None)
 
     @property
     def error_code(self) -> int | None:

@@ -11,8 +11,8 @@ EVERYTHING = f"{CHILDREN},servicemonitor,replicaset,pod"
 
 def _leftovers(endpoint: Endpoint) -> list[str]:
     label = f"streamingendpoints.dev/endpoint={endpoint.name}"
-    found = kube.listing(EVERYTHING, endpoint.namespace, label)
-    return [f"{left['kind']}/{left['metadata']['name']}" for left in found]
+    remaining = kube.listing(EVERYTHING, endpoint.namespace, label)
+    return [f"{left['kind']}/{left['metadata']['name']}" for left in remaining]
 
 
 def test_everything_goes_with_the_endpoint(endpoint: Endpoint) -> None:

@@ -78,7 +78,7 @@ def test_prometheus_shows_the_engines_ttft(watched: Endpoint, prometheus: None) 
     )
     quantile = _ask(f"histogram_quantile(0.9, sum by (le) (rate({buckets}[1m])))")
     assert float(quantile[0]["value"][1]) > 0
-    assert {found["metric"]["pod"] for found in _ask(series)} == {endpoint.pod()["metadata"]["name"]}
+    assert {sample["metric"]["pod"] for sample in _ask(series)} == {endpoint.pod()["metadata"]["name"]}
 
 
 def _targets() -> str:

@@ -25,8 +25,10 @@ def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
     """A Ready endpoint is kstatus-clean, and its events tell how it came there."""
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
-    told = {kind: (found["status"], found["reason"]) for kind, found in endpoint.conditions().items()}
-    assert told == {
+    conditions = {
+        kind: (condition["status"], condition["reason"]) for kind, condition in endpoint.conditions().items()
+    }
+    assert conditions == {
         "Ready": ("True", "Ready"),
         "Reconciling": ("False", "UpToDate"),
         "Stalled": ("False", "NotStalled"),

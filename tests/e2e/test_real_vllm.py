@@ -194,9 +194,9 @@ def test_a_pod_deleted_while_loading_goes_before_its_grace_ends(real: Endpoint) 
     """vLLM swallows its first SIGTERM while it loads; the drain script sees to it that a second one comes."""
 
     def loading() -> dict | None:
-        found = [pod for pod in real.pods() if "deletionTimestamp" not in pod["metadata"]]
-        states = [(pod["status"].get("containerStatuses") or [{}])[0].get("state", {}) for pod in found]
-        return found[0] if found and "running" in states[0] else None
+        staying = [pod for pod in real.pods() if "deletionTimestamp" not in pod["metadata"]]
+        states = [(pod["status"].get("containerStatuses") or [{}])[0].get("state", {}) for pod in staying]
+        return staying[0] if staying and "running" in states[0] else None
 
     pod = wait_for(loading, "the replacement to load", tell=real.diagnosis)
     name = pod["metadata"]["name"]

@@ -53,47 +53,47 @@ EDITS: dict[str, tuple[str, Any, Read]] = {
     "configmap-label": (
         "configmaps",
         {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}},
-        lambda found: found["metadata"]["labels"]["app.kubernetes.io/managed-by"],
+        lambda configmap: configmap["metadata"]["labels"]["app.kubernetes.io/managed-by"],
     ),
     "service-selector": (
         "services",
         {"spec": {"selector": {"streamingendpoints.dev/endpoint": "nobody"}}},
-        lambda found: found["spec"]["selector"],
+        lambda service: service["spec"]["selector"],
     ),
     "budget": (
         "poddisruptionbudgets",
         {"spec": {"maxUnavailable": 5}},
-        lambda found: found["spec"]["maxUnavailable"],
+        lambda budget: budget["spec"]["maxUnavailable"],
     ),
     "deployment-replicas": (
         "deployments",
         {"spec": {"replicas": 2}},
-        lambda found: found["spec"]["replicas"],
+        lambda deployment: deployment["spec"]["replicas"],
     ),
     "deployment-grace": (
         "deployments",
         {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}},
-        lambda found: found["spec"]["template"]["spec"]["terminationGracePeriodSeconds"],
+        lambda deployment: deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"],
     ),
     "ingress-annotation-changed": (
         "ingresses",
         {"metadata": {"annotations": {BUFFERING: "on"}}},
-        lambda found: found["metadata"]["annotations"].get(BUFFERING),
+        lambda ingress: ingress["metadata"]["annotations"].get(BUFFERING),
     ),
     "ingress-annotation-removed": (
         "ingresses",
         {"metadata": {"annotations": {BUFFERING: None}}},
-        lambda found: found["metadata"]["annotations"].get(BUFFERING),
+        lambda ingress: ingress["metadata"]["annotations"].get(BUFFERING),
     ),
     "ingress-class": (
         "ingresses",
         {"spec": {"ingressClassName": "another"}},
-        lambda found: found["spec"]["ingressClassName"],
+        lambda ingress: ingress["spec"]["ingressClassName"],
     ),
     "servicemonitor": (
         "servicemonitors",
         {"spec": {"jobLabel": "another"}},
-        lambda found: found["spec"]["jobLabel"],
+        lambda monitor: monitor["spec"]["jobLabel"],
     ),
 }
 
@@ -104,14 +104,16 @@ def test_an_edited_child_is_mended(whole: Endpoint, edit: str) -> None:
     resource, change, read = EDITS[edit]
     before = _child(whole, resource)
     assert before is not None
-    name, wanted = before["metadata"]["name"], read(before)
+    name, original = before["metadata"]["name"], read(before)
     since = audit.mark()
     kube.patch(resource, name, change, whole.namespace)
     wait_for(
         lambda: audit.children_written(since, whole.namespace), "the operator to write", tell=whole.diagnosis
     )
     wait_for(
-        lambda: read(kube.get(resource, name, whole.namespace)) == wanted, "the repair", tell=whole.diagnosis
+        lambda: read(kube.get(resource, name, whole.namespace)) == original,
+        "the repair",
+        tell=whole.diagnosis,
     )
     whole.await_ready()
     assert audit.children_written(since, whole.namespace) == [("patch", resource, name)]

@@ -35,11 +35,11 @@ def _read_timeouts(host: str) -> set[str]:
 def _workers() -> set[str]:
     """The nginx processes that take new connections; one that a reload has replaced has another title."""
     script = 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline | grep -q "^nginx: worker process *$" && echo $p; done'
-    told = kube.kubectl(
+    processes = kube.kubectl(
         "-n", "ingress-nginx", "exec", "deployment/ingress-nginx-controller",
         "--", "sh", "-c", f"{script} 2>/dev/null; true",
     )  # fmt: skip
-    return set(told.split())
+    return set(processes.split())
 
 
 def _without_annotation(ingress: kube.Manifest, host: str) -> kube.Manifest:

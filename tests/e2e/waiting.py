@@ -18,10 +18,12 @@ def wait_for(
     """The first true answer of *check*; fails with *what* and *tell()* when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
-        found = check()
-        if found:
-            return found
+        answer = check()
+        if answer:
+            return answer
         if time.monotonic() > deadline:
             break
         time.sleep(PAUSE)
-    pytest.fail(f"waited {seconds:.0f} s in vain for {what}\n{tell() if tell else f'last answer: {found!r}'}")
+    pytest.fail(
+        f"waited {seconds:.0f} s in vain for {what}\n{tell() if tell else f'last answer: {answer!r}'}"
+    )
