@@ -65,8 +65,8 @@ class ApiClient:
     def request(self, method: str, path: str, body: Any = None, *, kind: str = JSON, **query: str) -> Object:
         """One request; `ApiError` unless the answer is a success."""
         full = f"{path}?{urlencode(query)}" if query else path
-        found: Object = json.loads(self._send(method, full, body, kind))
-        return found
+        answer: Object = json.loads(self._send(method, full, body, kind))
+        return answer
 
     def create(self, obj: Object, *, strict: bool = True, dry_run: bool = False) -> Object:
         """Create an object; unknown and duplicate fields are errors unless *strict* is false."""
@@ -103,9 +103,9 @@ class ApiClient:
         """Read the object until it is as wanted."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            found = self.get(obj)
-            if holds(found):
-                return found
+            stored = self.get(obj)
+            if holds(stored):
+                return stored
             time.sleep(0.05)
         raise TimeoutError(f"{obj['kind']} {obj['metadata']['name']}: not {what!r} after {PATIENCE:.0f} s")
 

@@ -55,10 +55,10 @@ class Constraint:
 def constraints() -> tuple[Constraint, ...]:
     """All constraints of `spec` and `status`, and the rules on the whole object."""
     root = crd.root_schema()
-    found = [*_rules((), root), Constraint((), "required", "spec", root)]
+    all_of_them = [*_rules((), root), Constraint((), "required", "spec", root)]
     for name in ("spec", "status"):
-        found += _walk((name,), root["properties"][name])
-    return tuple(found)
+        all_of_them += _walk((name,), root["properties"][name])
+    return tuple(all_of_them)
 
 
 def _walk(path: tuple[str, ...], node: Schema) -> Iterator[Constraint]:

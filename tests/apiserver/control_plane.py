@@ -55,7 +55,7 @@ class ControlPlane(ApiClient):
         for manifest in crds:
             self.apply(manifest)
         for manifest in crds:
-            self.until(manifest, lambda found: _condition(found, "Established") == "True", "is established")
+            self.until(manifest, lambda crd: _condition(crd, "Established") == "True", "is established")
         self.forget_kinds()
 
 
@@ -84,9 +84,9 @@ def optional_crds() -> list[Object]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # half a megabyte: the C parser where there is one
     return [
         yaml.load(text, Loader=loader)
-        for name, wanted in OPTIONAL_CRDS.items()
+        for name, names in OPTIONAL_CRDS.items()
         for text in (file.read_text() for file in crds(name))
-        if any(f"\n  name: {one}\n" in text for one in wanted)
+        if any(f"\n  name: {one}\n" in text for one in names)
     ]
 
 
@@ -210,6 +210,6 @@ def _write_kubeconfig(folder: Path, server: str, token: str, ca: Path) -> Path:
     return path
 
 
-def _condition(found: Object, kind: str) -> str:
-    conditions = found.get("status", {}).get("conditions") or []
+def _condition(stored: Object, kind: str) -> str:
+    conditions = stored.get("status", {}).get("conditions") or []
     return next((condition["status"] for condition in conditions if condition["type"] == kind), "Unknown")

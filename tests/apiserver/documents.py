@@ -187,7 +187,7 @@ STATUS: Document = {
 
 def place(body: Document, path: tuple[str, ...]) -> tuple[Step, ...] | None:
     """Where a schema's path leads: to the last item of a list, the first key of a map; None if nowhere."""
-    found: list[Step] = []
+    steps: list[Step] = []
     here: Any = body
     for part in path:
         step: Step = part
@@ -198,8 +198,8 @@ def place(body: Document, path: tuple[str, ...]) -> tuple[Step, ...] | None:
         elif part not in here:
             return None
         here = here[step]
-        found.append(step)
-    return tuple(found)
+        steps.append(step)
+    return tuple(steps)
 
 
 def edited(body: Document, *edits: tuple[tuple[Step, ...], Any]) -> Document:

@@ -60,10 +60,10 @@ async def connected(
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     cluster = await Cluster.connect(settings or Settings())
-    found = Connected(cluster)
+    connection = Connected(cluster)
     try:
-        await cluster.start(found.woken.append)
-        yield found
+        await cluster.start(connection.woken.append)
+        yield connection
     finally:
         await cluster.close()
 
@@ -179,16 +179,16 @@ class Line:
             self.refused += 1
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        self._open |= {writer, back}
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open |= {writer, upstream_writer}
         try:
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+            await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
         except OSError:
             pass
         finally:
-            self._open -= {writer, back}
+            self._open -= {writer, upstream_writer}
             writer.close()
-            back.close()
+            upstream_writer.close()
 
     async def __aenter__(self) -> "Line":
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)

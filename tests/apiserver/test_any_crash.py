@@ -58,17 +58,17 @@ def end_state(plane: ControlPlane, here: Connected, endpoint: StreamingEndpoint,
     stored = {child["kind"]: plane.get(child) for child in here.children(endpoint)}
     comparable = {
         kind: {
-            "labels": found["metadata"].get("labels"),
-            "spec": found.get("spec"),
-            "data": found.get("data"),
+            "labels": child["metadata"].get("labels"),
+            "spec": child.get("spec"),
+            "data": child.get("data"),
         }
-        for kind, found in stored.items()
+        for kind, child in stored.items()
     }
     comparable["Service"]["spec"] = {**comparable["Service"]["spec"], "clusterIP": "", "clusterIPs": []}
-    told = plane.get(body)["status"]
-    for condition in told["conditions"]:
+    status = plane.get(body)["status"]
+    for condition in status["conditions"]:
         del condition["lastTransitionTime"]
-    return {"children": comparable, "status": told}
+    return {"children": comparable, "status": status}
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

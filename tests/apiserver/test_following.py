@@ -83,9 +83,9 @@ async def test_classes_and_gateways_are_seen_as_they_come(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A known controller is recognised, an unknown one is generic, the administrator's word is above both."""
-    known, other, told = f"known-{namespace}", f"other-{namespace}", f"told-{namespace}"
+    known, other, listed = f"known-{namespace}", f"other-{namespace}", f"listed-{namespace}"
     settings = Settings(
-        edges=(EdgeSetting(class_name=told, profile="ingress-nginx", service="infra/edge", http_port=8080),)
+        edges=(EdgeSetting(class_name=listed, profile="ingress-nginx", service="infra/edge", http_port=8080),)
     )
     async with connected(control_plane.kubeconfig, monkeypatch, settings) as here:
         exposure = {"host": f"a.{namespace}.example.com", "ingress": {"className": known}}
@@ -96,16 +96,18 @@ async def test_classes_and_gateways_are_seen_as_they_come(
         here.woken.clear()
         control_plane.create(a_class(known, "k8s.io/ingress-nginx"))
         control_plane.create(a_class(other, "example.com/other"))
-        control_plane.create(a_class(told, "example.com/other"))
-        await here.until(lambda: told in here.cluster.capabilities().ingress_classes, "the classes are known")
+        control_plane.create(a_class(listed, "example.com/other"))
+        await here.until(
+            lambda: listed in here.cluster.capabilities().ingress_classes, "the classes are known"
+        )
 
         classes = here.cluster.capabilities().ingress_classes
-        assert [classes[name].profile for name in (known, other, told)] == [
+        assert [classes[name].profile for name in (known, other, listed)] == [
             "ingress-nginx",
             "generic",
             "ingress-nginx",
         ]
-        assert (classes[told].service, classes[told].http_port) == ("infra/edge", 8080)
+        assert (classes[listed].service, classes[listed].http_port) == ("infra/edge", 8080)
         assert endpoint.key in here.woken
         assert elsewhere.key not in here.woken
 
@@ -169,7 +171,10 @@ async def test_chosen_namespaces_need_no_rights_elsewhere(
             control_plane.delete(of_kind(children, "Service"))
             await here.until_woken(endpoint.key)
             assert (await here.cluster.apply(endpoint, children)).written == ("Service/chat",)
-        assert {found["namespace"] for found in await here.cluster.list_endpoints()} == {namespace, second}
+        assert {endpoint["namespace"] for endpoint in await here.cluster.list_endpoints()} == {
+            namespace,
+            second,
+        }
 
 
 async def test_a_host_that_another_ingress_serves_is_told_and_watched(
@@ -266,18 +271,20 @@ async def test_the_workload_is_observed_as_its_controllers_tell_it(
         await here.until(lambda: here.cluster.observe(endpoint, children).rolled_out, "the rollout is seen")
         await here.until(lambda: bool(here.cluster.observe(endpoint, children).pods), "the pod is seen")
 
-        seen = here.cluster.observe(endpoint, children)
+        workload = here.cluster.observe(endpoint, children)
         assert (
-            seen.desired_replicas,
-            seen.ready_replicas,
-            seen.updated_replicas,
-            seen.pod_template_hash,
+            workload.desired_replicas,
+            workload.ready_replicas,
+            workload.updated_replicas,
+            workload.pod_template_hash,
         ) == (1, 1, 1, "abc")
-        assert [(p.name, p.ip, p.ready, p.template_hash) for p in seen.pods] == [
+        assert [(p.name, p.ip, p.ready, p.template_hash) for p in workload.pods] == [
             ("chat-abc-1", "10.9.8.7", True, "abc")
         ]
-        assert seen.service_address == control_plane.get(of_kind(children, "Service"))["spec"]["clusterIP"]
-        assert seen.workload_problem is None
+        assert (
+            workload.service_address == control_plane.get(of_kind(children, "Service"))["spec"]["clusterIP"]
+        )
+        assert workload.workload_problem is None
 
         deployment = of_kind(children, "Deployment")
         more = {**deployment, "spec": {**deployment["spec"], "replicas": 2}}
@@ -398,8 +405,8 @@ async def test_events_tell_and_never_fail(
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         await here.cluster.publish(endpoint, "Warning", "Buffered", "x" * 5000)
         await here.cluster.publish(nowhere, "Normal", "Streaming", "y")
-    found = control_plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
-    assert [(event["reason"], event["regarding"]["uid"]) for event in found] == [("Buffered", endpoint.uid)]
+    events = control_plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+    assert [(event["reason"], event["regarding"]["uid"]) for event in events] == [("Buffered", endpoint.uid)]
 
 
 async def test_secrets_and_config_maps_are_read_by_key(
@@ -434,10 +441,10 @@ async def test_the_edge_is_where_the_administrator_says(
     endpoint = an_endpoint(
         control_plane, namespace, exposure={"host": "h.example.com", "ingress": {"className": name}}
     )
-    told = Settings(edges=(EdgeSetting(class_name=name, service=f"{namespace}/edge", https_port=8443),))
-    async with connected(control_plane.kubeconfig, monkeypatch, told) as here:
-        found = await here.cluster.edge_addresses(endpoint)
-        assert (found.addresses, found.http_port, found.https_port) == ((address,), 80, 8443)
+    settings = Settings(edges=(EdgeSetting(class_name=name, service=f"{namespace}/edge", https_port=8443),))
+    async with connected(control_plane.kubeconfig, monkeypatch, settings) as here:
+        edge = await here.cluster.edge_addresses(endpoint)
+        assert (edge.addresses, edge.http_port, edge.https_port) == ((address,), 80, 8443)
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         children = here.children(endpoint)
         await here.cluster.apply(endpoint, children)

@@ -381,8 +381,8 @@ async def test_a_row_of_edits_is_repaired_ever_more_rarely_and_its_author_named(
             await until_seen(here, control_plane, ingress)
             try:
                 await here.cluster.apply(endpoint, children)
-            except Overwritten as found:
-                error = found
+            except Overwritten as raised:
+                error = raised
 
         assert here.writes - writes <= 7
         assert str(error) == (
@@ -398,24 +398,24 @@ async def test_a_second_operator_with_other_settings_is_suspected_by_name(
     endpoint = an_endpoint(control_plane, namespace)
     async with (
         connected(control_plane.kubeconfig, monkeypatch) as here,
-        connected(control_plane.kubeconfig, monkeypatch) as there,
+        connected(control_plane.kubeconfig, monkeypatch) as second,
     ):
         mine = here.children(endpoint)
         ingress = of_kind(mine, "Ingress")
         other = {**ingress, "metadata": {**ingress["metadata"], "annotations": {"example.com/other": "1"}}}
         theirs = tuple(other if child is ingress else child for child in mine)
-        told = set()
+        errors = set()
         for _ in range(12):
-            for operator, children in ((here, mine), (there, theirs)):
+            for operator, children in ((here, mine), (second, theirs)):
                 try:
                     await operator.cluster.apply(endpoint, children)
                 except Overwritten as error:
-                    told.add(str(error))
-                for each in (here, there):
+                    errors.add(str(error))
+                for each in (here, second):
                     await until_seen(each, control_plane, ingress)
 
-        assert here.writes + there.writes <= 30
+        assert here.writes + second.writes <= 30
         assert all(
-            "field manager streaming-operator" in text and "a second operator" in text for text in told
+            "field manager streaming-operator" in text and "a second operator" in text for text in errors
         )
-        assert told
+        assert errors

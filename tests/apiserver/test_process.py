@@ -89,7 +89,7 @@ def test_it_becomes_ready_works_and_ends_cleanly(
     }
     with operator(control_plane.kubeconfig, tmp_path) as running:
         running.until("/readyz", 200)
-        control_plane.until(body, lambda found: "conditions" in (found.get("status") or {}), "a status")
+        control_plane.until(body, lambda stored: "conditions" in (stored.get("status") or {}), "a status")
         assert running.get("/livez")[0] == 200
         assert "streamingendpoint_passes_total" in running.get("/metrics")[1]
 
@@ -112,7 +112,7 @@ def test_a_new_endpoint_costs_one_pass(control_plane: ControlPlane, namespace: s
             for number in range(10)
         ]
         for body in bodies:
-            control_plane.until(body, lambda found: "conditions" in (found.get("status") or {}), "a status")
+            control_plane.until(body, lambda stored: "conditions" in (stored.get("status") or {}), "a status")
         time.sleep(1)  # for a pass too many
         assert 'streamingendpoint_passes_total{outcome="done"} 10.0' in running.get("/metrics")[1]
 
@@ -128,9 +128,9 @@ def test_a_kind_that_is_removed_and_added_again_is_written_again(
     def named(kind: Object, name: str) -> Object:
         return {**kind, "metadata": {"name": name, "namespace": namespace}}
 
-    def there(wanted: Object) -> bool:
+    def exists(obj: Object) -> bool:
         try:
-            control_plane.get(wanted)
+            control_plane.get(obj)
         except ApiError:
             return False
         return True
@@ -141,19 +141,19 @@ def test_a_kind_that_is_removed_and_added_again_is_written_again(
     with operator(control_plane.kubeconfig, tmp_path, WATCH_NAMESPACES=namespace) as running:
         running.until("/readyz", 200)
         an_endpoint(control_plane, namespace, "before")
-        await_true(lambda: there(named(monitor, "before")))
+        await_true(lambda: exists(named(monitor, "before")))
         control_plane.delete(crd)
         try:
-            await_true(lambda: not there(named(monitor, "before")))
+            await_true(lambda: not exists(named(monitor, "before")))
             an_endpoint(control_plane, namespace, "between")
             await_true(lambda: has_status("between"))
         finally:
             # Installed while it is still being deleted, it would go with the one that was there.
-            await_true(lambda: not there(crd))
+            await_true(lambda: not exists(crd))
             control_plane.install([crd])
         for name in ("before", "between"):
             await_true(
-                lambda name=name: there(named(monitor, name)), seconds=120
+                lambda name=name: exists(named(monitor, name)), seconds=120
             )  # discovery comes once a minute
 
 

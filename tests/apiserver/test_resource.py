@@ -44,19 +44,19 @@ def test_every_field_is_kept(control_plane: ControlPlane, namespace: str, name: 
     assert _within(BASES[name], stored["spec"]) == BASES[name]
 
 
-def _within(wanted: object, found: object) -> object:
-    """*found* less the fields that *wanted* does not have."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return {key: _within(wanted[key], found[key]) for key in wanted if key in found}
-    return found
+def _within(applied: object, stored: object) -> object:
+    """*stored* less the fields that *applied* does not have."""
+    if isinstance(applied, dict) and isinstance(stored, dict):
+        return {key: _within(applied[key], stored[key]) for key in applied if key in stored}
+    return stored
 
 
 @pytest.mark.parametrize("arg", ["--port=1", "--served_model_name", "--por", "--ssl-keyfile=k", "--api-k"])
 def test_reserved_flags_are_refused(control_plane: ControlPlane, namespace: str, arg: str) -> None:
     """Underscores, `=` and argparse's abbreviations get no flag of the operator past the API server."""
-    wanted = edited(_in(namespace, MINIMAL), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
+    manifest = edited(_in(namespace, MINIMAL), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
     with pytest.raises(ApiError, match=r"spec\.engine\.args: Forbidden: --port --host"):
-        control_plane.create(wanted)
+        control_plane.create(manifest)
 
 
 def test_a_typo_is_refused(control_plane: ControlPlane, namespace: str) -> None:
@@ -91,10 +91,10 @@ def test_it_scales(control_plane: ControlPlane, namespace: str) -> None:
 
 def test_applied_paths_replace_the_default(control_plane: ControlPlane, namespace: str) -> None:
     """Server-side apply of other path prefixes leaves nothing of the default behind."""
-    wanted = _in(namespace, MINIMAL)
-    control_plane.apply(wanted)
-    control_plane.apply(edited(wanted, (("spec", "exposure", "pathPrefixes"), ["/v1/chat"])))
-    assert control_plane.get(wanted)["spec"]["exposure"]["pathPrefixes"] == ["/v1/chat"]
+    manifest = _in(namespace, MINIMAL)
+    control_plane.apply(manifest)
+    control_plane.apply(edited(manifest, (("spec", "exposure", "pathPrefixes"), ["/v1/chat"])))
+    assert control_plane.get(manifest)["spec"]["exposure"]["pathPrefixes"] == ["/v1/chat"]
 
 
 def test_applying_again_changes_nothing(control_plane: ControlPlane, namespace: str) -> None:
@@ -136,13 +136,13 @@ def _kubectl(program: Path, plane: ControlPlane, *words: str) -> str:
 
 def test_kubectl_explains_fields(control_plane: ControlPlane, kubectl: Path) -> None:
     """Descriptions reach `kubectl explain`."""
-    told = _kubectl(kubectl, control_plane, "explain", "sep.spec.rollout.drainSeconds")
-    assert "Longest time for running streams to finish" in " ".join(told.split())
+    explanation = _kubectl(kubectl, control_plane, "explain", "sep.spec.rollout.drainSeconds")
+    assert "Longest time for running streams to finish" in " ".join(explanation.split())
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_samples_are_accepted(control_plane: ControlPlane, namespace: str, sample: Path) -> None:
     """Every sample can be applied as it is, with strict field validation."""
-    for found in yaml.safe_load_all(sample.read_text()):
-        wanted = edited(json.loads(json.dumps(found)), (("metadata", "namespace"), namespace))
-        assert _within(wanted["spec"], control_plane.apply(wanted)["spec"]) == wanted["spec"]
+    for body in yaml.safe_load_all(sample.read_text()):
+        manifest = edited(json.loads(json.dumps(body)), (("metadata", "namespace"), namespace))
+        assert _within(manifest["spec"], control_plane.apply(manifest)["spec"]) == manifest["spec"]

@@ -42,13 +42,13 @@ def test_plain_manifests_apply(control_plane: ControlPlane) -> None:
             assert control_plane.apply(document)["metadata"]["namespace"] == namespace
 
 
-def missing(wanted: Object, found: Object) -> Object:
-    """The fields of *wanted* that *found* has not, or has with another value."""
+def missing(sample: Object, stored: Object) -> Object:
+    """The fields of *sample* that *stored* has not, or has with another value."""
     different: Object = {}
-    for key, value in wanted.items():
-        if isinstance(value, dict) and isinstance(found.get(key), dict):
-            if inner := missing(value, found[key]):
+    for key, value in sample.items():
+        if isinstance(value, dict) and isinstance(stored.get(key), dict):
+            if inner := missing(value, stored[key]):
                 different[key] = inner
-        elif value != found.get(key):
+        elif value != stored.get(key):
             different[key] = value
     return different
