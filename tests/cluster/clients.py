@@ -26,14 +26,14 @@ class Client:
 
     ask: tuple[str, ...]
     accepts: Callable[[Version], bool]
-    wanted: str  # for the person who reads why theirs was not taken
+    versions: str  # for the person who reads why theirs was not taken
     built: str  # the build that brings it in build mode
 
 
 def parse(text: str) -> Version | None:
     """The first version `v1.2.3` in what a program prints."""
-    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+    match = re.search(r"v(\d+)\.(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 def _pinned(text: str) -> Version:
@@ -95,7 +95,7 @@ def _usable(name: str) -> tuple[Path | None, str]:
         return None, f"{path} does not tell its version: {failure.what}"
     if version is None or not client.accepts(version):
         shown = "of an unknown version" if version is None else ".".join(map(str, version))
-        return None, f"{path} is {shown}, wanted: {client.wanted}"
+        return None, f"{path} is {shown}, wanted: {client.versions}"
     return Path(path), ""
 
 

@@ -135,8 +135,8 @@ def _narrate(wait: subprocess.Popen[str]) -> None:
 
 
 def _endpoint_now() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(kind.kubectl("get", "sep", NAME, "-n", NAMESPACE, "-o", "json"))
-    return found
+    endpoint: dict[str, Any] = json.loads(kind.kubectl("get", "sep", NAME, "-n", NAMESPACE, "-o", "json"))
+    return endpoint
 
 
 def _show() -> None:

@@ -77,7 +77,7 @@ def up(mode: Mode) -> bool:
 
     A new one counts as made only after `finished()`: an interrupted `up` begins again.
     """
-    closed = network.wanted(mode)
+    closed = network.should_be_closed(mode)
     if closed:
         network.close()
     image = node_image.ensure() if mode == "build" else engine_images.ensure("node")

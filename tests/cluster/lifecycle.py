@@ -29,9 +29,9 @@ _PULL_SECONDS = 10.0
 _SMALL = f"registry.k8s.io/pause:{VERSIONS.pause}"  # the smallest image that a kind cluster needs
 
 
-def available(wish: str | None = None) -> str | None:
-    """None if the cluster can run here, else the reason and what to do. `wish` as in `up`."""
-    if _wish(wish) == "registry":
+def available(requested: str | None = None) -> str | None:
+    """None if the cluster can run here, else the reason and what to do. `requested` as in `up`."""
+    if _images_setting(requested) == "registry":
         return docker.trouble()
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return f"images are built on Linux on x86-64 only: {_ELSE}"
@@ -50,19 +50,19 @@ _ELSE = "IMAGES=registry, with a container engine that this user may use"
 
 
 def up(
-    wish: str | None = None, *, demo: bool = False, chosen: Callable[[Mode], None] = lambda _: None
+    requested: str | None = None, *, demo: bool = False, chosen: Callable[[Mode], None] = lambda _: None
 ) -> None:
     """Leave with cluster, CRDs, ingress controller and today's images; quick if nothing changed.
 
-    `wish` is auto, registry or build; $IMAGES if it is not given, else auto. `demo` leaves out what only tests
+    `requested` is auto, registry or build; $IMAGES if it is not given, else auto. `demo` leaves out what only tests
     need: their images, and the CRDs of other projects. `chosen` is told how images come, before anything is made.
     """
-    reason = available(wish)
+    reason = available(requested)
     if reason:
         raise steps.Failure(f"no cluster here: {reason}")
     start = time.monotonic()
     with cache.lock("cluster"):
-        mode = _decide(_wish(wish))
+        mode = _decide(_images_setting(requested))
         modes.choose(mode)
         chosen(mode)
         clients.require()
@@ -81,20 +81,20 @@ def up(
     )
 
 
-def _wish(wish: str | None) -> str:
-    return wish or os.environ.get("IMAGES") or "auto"
+def _images_setting(requested: str | None) -> str:
+    return requested or os.environ.get("IMAGES") or "auto"
 
 
-def _decide(wish: str) -> Mode:
+def _decide(requested: str) -> Mode:
     """`auto`: what the running cluster was made with, else what one short pull says."""
-    if wish == "registry":
+    if requested == "registry":
         behind = mirror.configured()
         steps.say(f"==> images: registry{f' (behind {behind})' if behind else ''}; ours are built on them")
         return "registry"
-    if wish not in ("auto", "build"):
-        raise steps.Failure(f"IMAGES={wish} means nothing", remedy="auto, registry or build")
+    if requested not in ("auto", "build"):
+        raise steps.Failure(f"IMAGES={requested} means nothing", remedy="auto, registry or build")
     docker.ensure()
-    if wish == "build":
+    if requested == "build":
         return "build"
     if modes.known() and kind.running():
         return modes.current()
@@ -168,7 +168,7 @@ def status() -> list[str]:
 
 
 def _network() -> str:
-    if network.wanted(modes.current()) and os.geteuid() == 0 and not network.evidence().closed:
+    if network.should_be_closed(modes.current()) and os.geteuid() == 0 and not network.evidence().closed:
         return "NOT CLOSED: run up again"
     return network.state()
 

@@ -32,7 +32,7 @@ class Evidence:
         return set(self.rejected) >= set(BRIDGES)
 
 
-def wanted(mode: Mode) -> bool:
+def should_be_closed(mode: Mode) -> bool:
     """Whether the network is to be closed."""
     asked = os.environ.get("NETWORK", "")
     if asked not in ("", "open", "closed"):

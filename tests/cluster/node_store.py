@@ -27,9 +27,9 @@ def put(image: archive.Image) -> None:
     blobs = _blobs()
     if blobs is None:
         return
-    there = present()
+    stored = present()
     for layer in image.layers:
-        if layer.size >= _LARGE and layer.digest not in there:
+        if layer.size >= _LARGE and layer.digest not in stored:
             try:
                 _copy(layer.path, blobs / layer.digest.replace(":", "/"))
                 kind.node(*CTR, "content", "ingest", "--expected-digest", layer.digest,

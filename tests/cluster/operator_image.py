@@ -167,6 +167,6 @@ def _layer(folder: Path, digest: str) -> Path:
 
 
 def _member(content: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = content.extractfile(name)
-    assert found is not None, f"`docker save` wrote no {name}"
-    return found
+    member = content.extractfile(name)
+    assert member is not None, f"`docker save` wrote no {name}"
+    return member

@@ -20,12 +20,12 @@ def require(*names: str, about: str, with_packages: tuple[str, ...] = ()) -> Non
         name for name in names if shutil.which(name) is None and shutil.which(name, path=PLACES) is None
     ]
     if missing:
-        wanted = dict.fromkeys((*(programs.source(name).package for name in missing), *with_packages))
-        install(tuple(wanted), about)
+        to_install = dict.fromkeys((*(programs.source(name).package for name in missing), *with_packages))
+        install(tuple(to_install), about)
         absent = [name for name in missing if shutil.which(name, path=PLACES) is None]
         if absent:
             raise steps.Failure(
-                f"{' '.join(wanted)} came without {', '.join(absent)}",
+                f"{' '.join(to_install)} came without {', '.join(absent)}",
                 remedy=f"install {', '.join(absent)} by hand, and report it with your release of Debian",
             )
 

@@ -20,7 +20,7 @@ ASK = (
 @pytest.fixture(autouse=True)
 def closed(cluster: object) -> None:
     """The network is closed on purpose, not by chance."""
-    if not network.wanted(test_cluster.mode()):
+    if not network.should_be_closed(test_cluster.mode()):
         pytest.skip("registry mode leaves the network open; NETWORK=closed closes it")
 
 

@@ -189,7 +189,7 @@ def test_the_network_is_closed_in_build_mode_and_open_in_registry_mode(
     """Unless it is asked for; nobody's packet filter is touched by surprise."""
     if asked:
         monkeypatch.setenv("NETWORK", asked)
-    assert network.wanted(mode) == closed
+    assert network.should_be_closed(mode) == closed
 
 
 def test_closing_the_network_of_registry_mode_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_closing_the_network_of_registry_mode_needs_root(monkeypatch: pytest.Mon
     monkeypatch.setenv("NETWORK", "closed")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(steps.Failure, match="needs root"):
-        network.wanted("registry")
+        network.should_be_closed("registry")
 
 
 def test_whoever_cannot_build_is_pointed_to_registry_mode(monkeypatch: pytest.MonkeyPatch) -> None:
