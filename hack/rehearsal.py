@@ -188,9 +188,9 @@ def _furnish(root: Path, release: str) -> None:
     tracked = steps.output(
         ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     )
-    there = "\0".join(name for name in tracked.split("\0") if (ROOT / name).is_file())
+    names = "\0".join(name for name in tracked.split("\0") if (ROOT / name).is_file())
     steps.output(
-        ["tar", "-C", ROOT, "--null", "--files-from=-", "-cf", root / "clone.tar"], stdin=there.encode()
+        ["tar", "-C", ROOT, "--null", "--files-from=-", "-cf", root / "clone.tar"], stdin=names.encode()
     )
     steps.output(["tar", "-C", root / CLONE, "-xf", root / "clone.tar"])
     (root / "clone.tar").unlink()

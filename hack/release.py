@@ -68,8 +68,8 @@ def sbom() -> list[Path]:
 
     def install(folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        wanted = ["--require-hashes", "--target", folder, "--requirement", SBOM_LOCK]
-        steps.run([*pip, *wanted], cache.log("sbom"), remedy="the package index must be reachable")
+        options = ["--require-hashes", "--target", folder, "--requirement", SBOM_LOCK]
+        steps.run([*pip, *options], cache.log("sbom"), remedy="the package index must be reachable")
 
     site = cache.folder("tools", "cyclonedx", cache.key(SBOM_LOCK, sys.version), install)
     DIST.mkdir(exist_ok=True)
@@ -123,15 +123,16 @@ def revision() -> str:
     ).strip()
 
 
-def notes(wanted: str) -> str:
+def notes(version: str) -> str:
     """The section of CHANGELOG.md about a version; Failure where there is none."""
     sections = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]
     for section in sections:
         title, _, text = section.partition("\n")
-        if title.split()[0] == wanted:
+        if title.split()[0] == version:
             return text.strip() + "\n"
     raise steps.Failure(
-        f"CHANGELOG.md has no section about {wanted}", remedy=f"rename its first section: ## {wanted} - DATE"
+        f"CHANGELOG.md has no section about {version}",
+        remedy=f"rename its first section: ## {version} - DATE",
     )
 
 

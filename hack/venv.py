@@ -36,8 +36,8 @@ def make() -> None:
             f"Python {version} is too old", remedy="install 3.11 or newer, or name one: make PYTHON=..."
         )
     stamp = VENV / "made-from"
-    wanted = _digest()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    digest = _digest()
+    if stamp.is_file() and stamp.read_text() == digest:
         return
     start = time.monotonic()
     steps.say("venv: installing the locked packages into .venv (about 30 s, once)")
@@ -51,7 +51,7 @@ def make() -> None:
     remedy = "the package index must be reachable (pip config list)"
     steps.run([*pip, "--require-hashes", "--no-deps", "-r", LOCK], log, remedy=remedy)
     steps.run([*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT], log)
-    stamp.write_text(wanted)
+    stamp.write_text(digest)
     steps.say(f"venv: done in {time.monotonic() - start:.0f} s")
 
 

@@ -42,5 +42,5 @@ def value(text: str, name: str, **labels: str) -> float:
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
-def missing(wanted: Iterable[str], text: str) -> set[str]:
-    return set(wanted) - set(families(text).values())
+def missing(names: Iterable[str], text: str) -> set[str]:
+    return set(names) - set(families(text).values())

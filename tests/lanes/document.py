@@ -55,10 +55,10 @@ def _rows() -> Costs:
     """Every file of tests, with what it cost where that is known."""
     known = costs.kept()
     rows = {key: cost for key, cost in known.items() if (costs.ROOT / key[1]).exists()}
-    there = {file for _, file in rows}
+    known_files = {file for _, file in rows}
     for path in sorted((costs.ROOT / "tests").rglob("test_*.py")):
         file = str(path.relative_to(costs.ROOT))
-        if file not in there:
+        if file not in known_files:
             rows[lanes.lane_of(file, _Source(file)).name, file] = Cost()
     return rows
 

@@ -24,10 +24,10 @@ def missing(nodeids: Iterable[str]) -> Set[str]:
 
 def wait_for(nodeids: Iterable[str]) -> None:
     """Return when all of them have, or when none has for so long that they never will."""
-    wanted = left = missing(nodeids)
+    awaited = left = missing(nodeids)
     deadline = time.monotonic() + PATIENCE
     while left and time.monotonic() < deadline:
         time.sleep(_PAUSE)
-        now = missing(wanted)
+        now = missing(awaited)
         if now != left:
             left, deadline = now, time.monotonic() + PATIENCE

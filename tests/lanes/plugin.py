@@ -53,16 +53,16 @@ class Lanes:
         if _judges(item):
             self._release()
             ended.wait_for(others_on_the_cluster(item))
-        wanted = _locks(item)
-        if wanted != self._locked:
+        locks = _locks(item)
+        if locks != self._locked:
             self._release()
-            self._locks.enter_context(held(*wanted))
-            self._locked = wanted
+            self._locks.enter_context(held(*locks))
+            self._locked = locks
         self._used = costs.processor_seconds()
         try:
             return (yield)
         finally:
-            if nextitem is None or _locks(nextitem) != wanted or not _goes_on(item, nextitem):
+            if nextitem is None or _locks(nextitem) != locks or not _goes_on(item, nextitem):
                 self._release()
 
     @pytest.hookimpl(tryfirst=True)
@@ -92,14 +92,14 @@ class Lanes:
         """What each lane cost; the files' costs are kept where COSTS=write asks for it."""
         reports = [
             report
-            for found in terminalreporter.stats.values()
-            for report in found
+            for phase in terminalreporter.stats.values()
+            for report in phase
             if isinstance(report, pytest.TestReport)
         ]
-        found = costs.summed(reports)
+        file_costs = costs.summed(reports)
         if os.environ.get("COSTS") == "write":
-            costs.keep(found)
-        by_lane = costs.by_lane(found)
+            costs.keep(file_costs)
+        by_lane = costs.by_lane(file_costs)
         if len(by_lane) < 2:
             return
         terminalreporter.section("cost of each lane, in seconds of its own")
@@ -145,8 +145,8 @@ def _goes_on(item: pytest.Item, nextitem: pytest.Item) -> bool:
 
 def _locks(item: pytest.Item) -> tuple[Lock, ...]:
     """The machine, and the operator on the cluster: shared, unless the test says that it would disturb others."""
-    found = [Lock(run_folder.folder() / "machine", alone=item.get_closest_marker("quiet") is not None)]
+    locks = [Lock(run_folder.folder() / "machine", alone=item.get_closest_marker("quiet") is not None)]
     if item.get_closest_marker("cluster") is not None:
         disturbs = item.get_closest_marker("disruptive") is not None
-        found.append(Lock(cache.ROOT / "locks" / "tests-with-operator", alone=disturbs))
-    return tuple(found)
+        locks.append(Lock(cache.ROOT / "locks" / "tests-with-operator", alone=disturbs))
+    return tuple(locks)

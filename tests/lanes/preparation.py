@@ -54,18 +54,18 @@ class Outcome:
 def needs(item: pytest.Item) -> list[Need]:
     """What a test needs, by its markers."""
     marked = {marker.name for marker in item.iter_markers()}
-    found = []
+    all_needs = []
     if "cluster" in marked:
-        found.append(CLUSTER)
+        all_needs.append(CLUSTER)
     if "apiserver" in marked:
-        found.append(CONTROL_PLANE)
+        all_needs.append(CONTROL_PLANE)
     if "real_vllm" in marked:
-        found.append(VLLM_IMAGE if "cluster" in marked else VLLM)
+        all_needs.append(VLLM_IMAGE if "cluster" in marked else VLLM)
     for marker in item.iter_markers("programs"):
-        found += [Need(name, partial(_program, name)) for name in marker.args]
+        all_needs += [Need(name, partial(_program, name)) for name in marker.args]
     for marker in item.iter_markers("rehearsal"):
-        found += [Need(f"rehearsal-{release}", partial(_rehearsal, release)) for release in marker.args]
-    return found
+        all_needs += [Need(f"rehearsal-{release}", partial(_rehearsal, release)) for release in marker.args]
+    return all_needs
 
 
 def unavailable(reason: str) -> None:

@@ -58,8 +58,8 @@ def read(raw: bytes, headers: Text, settings: Settings, api: Api) -> Asked | Ref
     templated = api != "completions"
     tokens = count_tokens(prompt) + (10 if templated else 0)
     name = "max_output_tokens" if api == "responses" else "max_tokens"
-    wanted = body.get(name) or (body.get("max_completion_tokens") if api == "chat" else None)
-    limit = int(str(wanted)) if wanted else (UNLIMITED_LENGTH if templated else COMPLETION_LENGTH)
+    requested = body.get(name) or (body.get("max_completion_tokens") if api == "chat" else None)
+    limit = int(str(requested)) if requested else (UNLIMITED_LENGTH if templated else COMPLETION_LENGTH)
     if tokens + limit > settings.max_model_len:
         message = (
             f"{name}={limit} cannot be greater than max_model_len={settings.max_model_len}. "

@@ -66,14 +66,14 @@ class Sequence:
     def timings(self) -> dict[str, object]:
         """vLLM's `metrics` object, from what has happened so far: milliseconds; no mean for one token."""
         first, generation = self.first - self.scheduled, self.last - self.first
-        found: dict[str, object] = {
+        metrics: dict[str, object] = {
             "time_to_first_token_ms": first * 1000 if self.produced else None,
             "generation_time_ms": generation * 1000 if self.produced else None,
             "queue_time_ms": (self.scheduled - self.arrived) * 1000 if self.scheduled else None,
             "mean_itl_ms": generation * 1000 / (self.produced - 1) if self.produced > 1 else None,
             "tokens_per_second": self.produced / (first + generation) if self.produced else None,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in metrics.items() if value is not None}
 
     def grow(self) -> None:
         self.last = now()

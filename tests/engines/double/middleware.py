@@ -30,10 +30,10 @@ def layers(names: Iterable[str], keys: tuple[str, ...], metrics: HttpMetrics) ->
 
 def _imported(name: str) -> Middleware:
     module, _, attribute = name.rpartition(".")
-    found = getattr(importlib.import_module(module), attribute)
-    if isinstance(found, type):
-        return Middleware(cast(Callable[[ASGIApp], ASGIApp], found))
-    return Middleware(BaseHTTPMiddleware, dispatch=found)
+    middleware = getattr(importlib.import_module(module), attribute)
+    if isinstance(middleware, type):
+        return Middleware(cast(Callable[[ASGIApp], ASGIApp], middleware))
+    return Middleware(BaseHTTPMiddleware, dispatch=middleware)
 
 
 class ApiKey:

@@ -20,8 +20,8 @@ async def events(
     """The body of a streamed answer; `keep_alive` is the longest silence in seconds, None for any."""
     sent, opened = 0, False
     while True:
-        wanted = sent + (asked.stream_interval if sent else 1)
-        if not await sequence.progress(wanted, keep_alive):
+        needed = sent + (asked.stream_interval if sent else 1)
+        if not await sequence.progress(needed, keep_alive):
             yield wire.KEEP_ALIVE
             continue
         made, ending = sequence.produced, sequence.ending
