@@ -12,7 +12,7 @@ from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import PROMPT, Api, ApiKey, Encoding
+from streaming_operator.probe.http.request import PROMPT, USUAL, Api, ApiKey, Encoding, Wording
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names
 
@@ -44,6 +44,8 @@ class Plan:
     key: ApiKey | None = None
     prompt: str = PROMPT
     api: Api = "chat"
+    wording: Wording = USUAL
+    """What to ask with first; what was accepted before, where that is known."""
     start_tokens: int = 64
     """max_tokens of the first stream; doubled while the stream is too short for a verdict."""
     cap_tokens: int = 1024
@@ -72,6 +74,8 @@ class Plan:
     nonce: Callable[[], str] = _nonce
     on_stream: Callable[[Hop, Encoding, int, Finding], None] = lambda hop, encoding, tokens, finding: None
     """Called after each stream, to show progress."""
+    on_wording: Callable[[Wording], None] = lambda wording: None
+    """Called when a server refused the first wording and accepted this one."""
     on_read: Callable[[Hop, float, int], None] = lambda hop, at, size: None
     """
     Called for each read while it happens: seconds since the request, bytes. It runs in the reader thread, so it must be

@@ -14,6 +14,7 @@ from functools import partial
 from streaming_operator import metrics
 from streaming_operator.api.reasons import Reason
 from streaming_operator.kinds import Key
+from streaming_operator.probe.http.request import Wording
 from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
@@ -33,6 +34,8 @@ class Verifier:
         self._wake = wake
         self._tasks: dict[Key, asyncio.Task[Outcome]] = {}
         self._outcomes: dict[Key, Outcome] = {}
+        self._wordings: dict[Key, tuple[str, Wording]] = {}
+        """The pod template whose engine accepted a wording, and the wording: a refused one is not tried every time."""
 
     def running(self, key: Key) -> bool:
         """Whether a verification of this endpoint runs or waits for its turn."""
@@ -41,6 +44,10 @@ class Verifier:
     def start(self, key: Key, plan: Plan) -> None:
         """Start a verification, unless one runs."""
         if key not in self._tasks:
+            template, wording = self._wordings.get(key, ("", plan.wording))
+            if template == plan.pod_template_hash:
+                plan = replace(plan, wording=wording)
+            plan = replace(plan, on_wording=partial(self._remember, key, plan.pod_template_hash))
             self._tasks[key] = task = asyncio.create_task(self._run(key, plan))
             task.add_done_callback(partial(self._ended, key))
 
@@ -51,6 +58,7 @@ class Verifier:
     def drop(self, key: Key) -> None:
         """Forget an endpoint; its verification is cancelled and leaves neither outcome nor metrics."""
         self._outcomes.pop(key, None)
+        self._wordings.pop(key, None)
         if (task := self._tasks.pop(key, None)) is not None:
             task.cancel()
 
@@ -60,6 +68,11 @@ class Verifier:
         for key in tuple(self._tasks):
             self.drop(key)
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _remember(self, key: Key, template: str, wording: Wording) -> None:
+        """Ask the engine of this template with this wording from now on."""
+        if key in self._tasks:
+            self._wordings[key] = template, wording
 
     async def _run(self, key: Key, plan: Plan) -> Outcome:
         """One verification when its place is free."""

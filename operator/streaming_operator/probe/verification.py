@@ -9,21 +9,19 @@ always a value; only a cancellation is raised.
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe import checks
+from streaming_operator.probe.attempts import Attempts
 from streaming_operator.probe.checks import CheckContext
 from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import CompletionParams, Encoding, body, post
-from streaming_operator.probe.http.response import NoResponse
+from streaming_operator.probe.http.request import CompletionParams, Encoding
+from streaming_operator.probe.http.wording import described
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
 from streaming_operator.probe.plan import Plan, Replica
-from streaming_operator.probe.stream.recorder import Recorder
-from streaming_operator.probe.stream.redaction import without_key
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import HopResult, ProbeResult
 
@@ -33,10 +31,6 @@ log = logging.getLogger(__name__)
 
 QUEUES_FULL = "requests of users wait in the queue of every replica"
 
-CONNECTS = 5
-"""TCP connects from which the jitter of the path is estimated."""
-INNER_FIRST_TOKEN = 30.0
-"""Limit for an inner hop's first token, in seconds: it is asked only to locate a fault."""
 REPLICA_CONCURRENCY = 4
 """Pods asked at the same time by `checks.perReplica`; each is an engine of its own."""
 CANCEL_TOKENS = 1024
@@ -75,8 +69,7 @@ class _Verification:
         self._inner, self._outermost = order[:-1], order[-1]
         self._tokens = plan.start_tokens
         self._cap = max(plan.cap_tokens, plan.start_tokens)
-        self._pinned: dict[connection.Target, connection.Target] = {}
-        self._jitter: dict[connection.Target, float] = {}
+        self._attempts = Attempts(plan, self._outermost)
         self._queues_full = False
         self._outcomes: dict[Hop, _Outcome] = {}
         self._notes: list[str] = []
@@ -102,6 +95,8 @@ class _Verification:
             for target in self._inner:
                 self._outcomes[target.hop] = await self._stream(target, plan.encodings[0])
         hop = decisive.target.hop
+        if words := described(self._attempts.wording):
+            self._notes.append(f"the server accepts the request only {words}")
         message = "; ".join((self._message(hop, decisive.finding), *self._notes))
         results = tuple(self._hop_result(name, one) for name, one in self._outcomes.items())
         return _result(plan, decisive.finding.verdict, hop, message, results)
@@ -137,7 +132,7 @@ class _Verification:
         for check, tokens in enabled:
             context = self._check_context(tokens)
             path = (*self._inner, self._outermost)
-            target, result = await checks.check_path(check, context, path, self._pin)
+            target, result = await checks.check_path(check, context, path, self._attempts.pin)
             if result.finding is not None:
                 failed = _Outcome(result.finding, None, target)
                 self._outcomes.setdefault(target.hop, failed)
@@ -149,7 +144,9 @@ class _Verification:
     def _check_context(self, tokens: int) -> CheckContext:
         plan = self._plan
         return CheckContext(
-            CompletionParams(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api),
+            CompletionParams(
+                plan.model, plan.prompt, tokens, plan.encodings[0], plan.api, self._attempts.wording
+            ),
             plan.nonce,
             plan.limits,
             plan.guard,
@@ -236,13 +233,13 @@ class _Verification:
         """One stream, repeated with twice the tokens until it can be judged or the limit is reached."""
         before: Attempt | None = None
         while True:
-            attempt = await self._attempt(target, encoding)
-            jitter = self._jitter.get(target, 0.0)
+            attempt = await self._attempts.ask(target, encoding, self._tokens)
+            jitter = self._attempts.jitter(target)
             too_many = attempt.timeline is not None and attempt.timeline.status == 400 and before is not None
             if before is not None and too_many:
                 attempt, self._tokens = before, self._tokens // 2
                 self._cap = self._tokens
-            capped = self._tokens >= self._cap
+            capped = self._tokens >= self._cap or _ended_by_itself(attempt, self._tokens)
             finding = self._judged(attempt, jitter, None, capped)
             if finding.needs is Needs.CONTROL:
                 control = await self._control_for(target, encoding)
@@ -276,7 +273,7 @@ class _Verification:
             return None
         if not self._control_asked:
             self._control_asked = True
-            timeline = (await self._attempt(self._inner[0], encoding)).timeline
+            timeline = (await self._attempts.ask(self._inner[0], encoding, self._tokens)).timeline
             if (
                 timeline is not None
                 and timeline.done
@@ -284,38 +281,6 @@ class _Verification:
             ):
                 self._control = timeline
         return self._control
-
-    async def _attempt(self, target: connection.Target, encoding: Encoding) -> Attempt:
-        plan = self._plan
-        with_key = plan.key is not None
-        if plan.key is not None and not plan.key.is_sendable:
-            detail = "the API key is empty or holds a character that no header can carry, such as a line feed"
-            return Attempt(cause=NoResponse.KEY, detail=detail, with_key=True)
-        try:
-            pinned = await self._pin(target)
-            params = CompletionParams(plan.model, plan.prompt, self._tokens, encoding, plan.api)
-            request = post(pinned.path, pinned.host_header, body(params, plan.nonce()), encoding, plan.key)
-            recorder = Recorder(partial(plan.on_read, target.hop))
-            end = await connection.exchange(pinned, request, recorder, self._limits(target))
-        except connection.NoResponseError as error:
-            return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
-        timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
-        return Attempt(without_key(timeline, plan.key), with_key=with_key)
-
-    def _limits(self, target: connection.Target) -> connection.Limits:
-        limits = self._plan.limits
-        if target is self._outermost:
-            return limits
-        return replace(limits, first_token=min(limits.first_token, INNER_FIRST_TOKEN))
-
-    async def _pin(self, target: connection.Target) -> connection.Target:
-        """Resolve and judge the target once; every stream of this verification goes to that address."""
-        if target not in self._pinned:
-            self._pinned[target] = pinned = await connection.resolve(target, self._plan.guard, self._plan.key)
-            times = await connection.connect_times(pinned, CONNECTS, self._plan.limits)
-            # The mean above the fastest: queueing without the round-trip time.
-            self._jitter[target] = (sum(times) / len(times) - min(times)) * 1000 if times else 0.0
-        return self._pinned[target]
 
     def _message(self, hop: Hop, finding: Finding) -> str:
         names = self._plan.names
@@ -328,7 +293,7 @@ class _Verification:
 
     def _hop_result(self, hop: Hop, outcome: _Outcome) -> HopResult:
         finding, t = outcome.finding, outcome.timeline
-        address = str(self._pinned.get(outcome.target, outcome.target))
+        address = self._attempts.address(outcome.target)
         if t is None:
             return HopResult(
                 hop,
@@ -364,6 +329,12 @@ def _with_pods(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Ou
     names = checks.pod_names([replica.pod for replica in replicas])
     evidence = f"{names} of {of}: {outcome.finding.evidence}"
     return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
+
+
+def _ended_by_itself(attempt: Attempt, tokens: int) -> bool:
+    """Whether the model stopped before the limit: it would give no more tokens under a higher one."""
+    t = attempt.timeline
+    return t is not None and t.done and t.finish_reason == "stop" and (t.tokens or t.events) < tokens
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -8,6 +8,7 @@ from streaming_operator.values import ProbeResult
 from tests.probe import proxies
 from tests.probe.conftest import plan
 from tests.probe.proxies import Proxy
+from tests.probe.servers import Asked, Client, Server
 
 PATIENCE = 20.0
 
@@ -61,3 +62,28 @@ async def test_a_dropped_verification_wakes_no_endpoint() -> None:
         await until(lambda: len(edge.requests) == 1)
         await verifier.close()
     assert (woken, verifier.take(("chat", "endpoint"))) == ([], None)
+
+
+async def test_the_wording_that_a_server_accepts_is_remembered() -> None:
+    """The second verification is not refused; a new pod template, and an endpoint made again, are asked as usual."""
+
+    def answer(client: Client, asked: Asked) -> None:
+        if "ignore_eos" in asked.body:
+            client.plain("400 Bad Request", {"error": {"message": "unknown field ignore_eos"}})
+        else:
+            client.stream(64)
+
+    async def refused(key: tuple[str, str], template: str) -> bool:
+        server.asked.clear()
+        once = plan([server.port], pod_template_hash=template, encodings=("gzip",))
+        verifier.start(key, once)
+        await until(lambda: not verifier.running(key))
+        return any("ignore_eos" in asked.body for asked in server.asked)
+
+    verifier, key = Verifier(2, lambda key: None), ("chat", "endpoint")
+    with Server(answer) as server:
+        asked = [await refused(key, "a"), await refused(key, "a"), await refused(key, "b")]
+        verifier.drop(key)
+        asked.append(await refused(key, "b"))
+    await verifier.close()
+    assert asked == [True, False, True, True]

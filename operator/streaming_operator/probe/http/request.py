@@ -48,6 +48,25 @@ class ApiKey:
         return text
 
 
+OPTIONAL = ("ignore_eos", "temperature", "n", "stream_options", "store")
+"""Parameters that make streams comparable, and that a strict server may refuse."""
+Limit = Literal["max_tokens", "max_completion_tokens"]
+"""The names of the chat API's limit: the usual one, and that of OpenAI's and Azure's reasoning models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Which optional parameters a request has, and the name of its limit; `wording` says when to ask with fewer."""
+
+    left_out: frozenset[str] = frozenset()
+    """Of `OPTIONAL`."""
+    limit: Limit = "max_tokens"
+
+
+USUAL = Wording()
+"""Everything: what vLLM accepts."""
+
+
 @dataclass(frozen=True, slots=True)
 class CompletionParams:
     """The parameters of one completion."""
@@ -57,6 +76,7 @@ class CompletionParams:
     max_tokens: int = 64
     encoding: Encoding = "gzip"
     api: Api = "chat"
+    wording: Wording = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +102,21 @@ def body(params: CompletionParams, nonce: str) -> bytes:
 
     The nonce comes first, so that no prefix cache answers; temperature 0 and `ignore_eos` make runs comparable.
     Usage brings the token count and, from vLLM, the server's own timing: requested where it must be (and not
-    continuous, which changes every chunk); the responses API always has it in its last event.
+    continuous, which changes every chunk); the responses API always has it in its last event. The wording may leave
+    optional parameters out: then the stream may be shorter, and the count of tokens and the timing may be missing.
     """
     prompt = f"[{nonce}] {params.prompt}"
     fields: dict[str, object] = {"model": params.model, "temperature": 0, "ignore_eos": True, "stream": True}
     if params.api == "responses":
         # store: false, or the server keeps the response for a later request that never comes.
         fields |= {"input": prompt, "max_output_tokens": params.max_tokens, "store": False}
-        return json.dumps(fields).encode()
-    chat = {"messages": [{"role": "user", "content": prompt}]}
-    fields |= chat if params.api == "chat" else {"prompt": prompt}
-    fields |= {"max_tokens": params.max_tokens, "n": 1, "stream_options": {"include_usage": True}}
-    return json.dumps(fields).encode()
+    else:
+        chat = {"messages": [{"role": "user", "content": prompt}]}
+        fields |= chat if params.api == "chat" else {"prompt": prompt}
+        limit = params.wording.limit if params.api == "chat" else "max_tokens"
+        fields |= {limit: params.max_tokens, "n": 1, "stream_options": {"include_usage": True}}
+    kept = {name: value for name, value in fields.items() if name not in params.wording.left_out}
+    return json.dumps(kept).encode()
 
 
 def chat(params: CompletionParams, nonce: str) -> bytes:

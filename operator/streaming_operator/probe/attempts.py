@@ -1,0 +1,135 @@
+"""
+The requests of one verification: pinned addresses, and the wording that the server accepts.
+
+A refused request is repeated at once with fewer parameters (`http.wording`), until one wording is accepted or none is
+left; what was accepted is used for every further request, and `Plan.on_wording` reports it to whoever remembers it.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.request import CompletionParams, Encoding, Wording, body, post
+from streaming_operator.probe.http.response import NoResponse
+from streaming_operator.probe.http.wording import fewer, refers_to, unforced
+from streaming_operator.probe.judge.finding import Attempt
+from streaming_operator.probe.plan import Plan
+from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.redaction import without_key
+
+CONNECTS = 5
+"""TCP connects from which the jitter of the path is estimated."""
+INNER_FIRST_TOKEN = 30.0
+"""Limit for an inner hop's first token, in seconds: it is asked only to locate a fault."""
+
+
+class Attempts:
+    """Sends the requests of one plan; *outermost* is the target whose limits are the plan's own."""
+
+    def __init__(self, plan: Plan, outermost: connection.Target) -> None:
+        self._plan = plan
+        self._outermost = outermost
+        self._pinned: dict[connection.Target, connection.Target] = {}
+        self._jitter: dict[connection.Target, float] = {}
+        self._accepted = False
+        self._unforced_asked = False
+        self.wording = plan.wording
+
+    def jitter(self, target: connection.Target) -> float:
+        """Mean one-way jitter of the path in milliseconds; 0 before the target is pinned."""
+        return self._jitter.get(target, 0.0)
+
+    def address(self, target: connection.Target) -> str:
+        """The target with the address that it is pinned to."""
+        return str(self._pinned.get(target, target))
+
+    async def pin(self, target: connection.Target) -> connection.Target:
+        """Resolve and judge the target once; every stream of this verification goes to that address."""
+        if target not in self._pinned:
+            plan = self._plan
+            self._pinned[target] = pinned = await connection.resolve(target, plan.guard, plan.key)
+            times = await connection.connect_times(pinned, CONNECTS, plan.limits)
+            # The mean above the fastest: queueing without the round-trip time.
+            self._jitter[target] = (sum(times) / len(times) - min(times)) * 1000 if times else 0.0
+        return self._pinned[target]
+
+    async def ask(self, target: connection.Target, encoding: Encoding, tokens: int) -> Attempt:
+        """One stream, asked for in the words that the server accepts."""
+        plan = self._plan
+        if plan.key is not None and not plan.key.is_sendable:
+            detail = "the API key is empty or holds a character that no header can carry, such as a line feed"
+            return Attempt(cause=NoResponse.KEY, detail=detail, with_key=True)
+        attempt = await self._send(target, encoding, tokens, self.wording)
+        if not self._accepted:
+            attempt = await self._with_fewer(attempt, target, encoding, tokens)
+        if attempt.timeline is not None and attempt.timeline.error is not None:
+            attempt = await self._unforced(attempt, target, encoding, tokens)
+        return attempt
+
+    def _accept(self, wording: Wording) -> None:
+        """Ask with this wording from now on."""
+        self._accepted = True
+        if wording != self.wording:
+            self.wording = wording
+            self._plan.on_wording(wording)
+
+    async def _with_fewer(
+        self, refused: Attempt, target: connection.Target, encoding: Encoding, tokens: int
+    ) -> Attempt:
+        """
+        The first attempt that is not refused for its parameters. If all are, the last refusal that names none of them:
+        it is about something else.
+        """
+        api, wording, attempt = self._plan.api, self.wording, refused
+        while (t := attempt.timeline) is not None and t.status is not None:
+            if t.status < 300:
+                self._accept(wording)
+                return attempt
+            if not refers_to(wording, api, t.body):
+                refused = attempt
+            less = fewer(wording, api, t.status, t.body)
+            if less is None:
+                break
+            wording = less
+            attempt = await self._send(target, encoding, tokens, wording)
+        return refused
+
+    async def _unforced(
+        self, failed: Attempt, target: connection.Target, encoding: Encoding, tokens: int
+    ) -> Attempt:
+        """
+        The same stream without forcing the model past its end, once: no user does that, and the parsers of some models'
+        output fail there.
+        """
+        less = unforced(self.wording)
+        if less is None or self._unforced_asked:
+            return failed
+        self._unforced_asked = True
+        attempt = await self._send(target, encoding, tokens, less)
+        t = attempt.timeline
+        if t is None or t.error is not None or t.status is None or t.status >= 300:
+            return failed
+        self._accept(less)
+        return attempt
+
+    async def _send(
+        self, target: connection.Target, encoding: Encoding, tokens: int, wording: Wording
+    ) -> Attempt:
+        plan = self._plan
+        with_key = plan.key is not None
+        try:
+            pinned = await self.pin(target)
+            params = CompletionParams(plan.model, plan.prompt, tokens, encoding, plan.api, wording)
+            request = post(pinned.path, pinned.host_header, body(params, plan.nonce()), encoding, plan.key)
+            recorder = Recorder(partial(plan.on_read, target.hop))
+            end = await connection.exchange(pinned, request, recorder, self._limits(target))
+        except connection.NoResponseError as error:
+            return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
+        timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
+        return Attempt(without_key(timeline, plan.key), with_key=with_key)
+
+    def _limits(self, target: connection.Target) -> connection.Limits:
+        limits = self._plan.limits
+        if target is self._outermost:
+            return limits
+        return replace(limits, first_token=min(limits.first_token, INNER_FIRST_TOKEN))
