@@ -58,7 +58,7 @@ async def test_a_refused_parameter_is_left_out(answer: Answer, requests: int) ->
     assert (result.verdict, len(server.asked), len(accepted)) == (Verdict.STREAMING, requests, 1), (
         result.message
     )
-    assert "the server accepts the request only with" in result.message
+    assert "the server accepts the request only with" in result.message_with_remarks
 
 
 async def test_what_was_accepted_before_is_asked_at_once() -> None:

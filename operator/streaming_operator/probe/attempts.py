@@ -11,8 +11,9 @@ from functools import partial
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding, Wording, body, post
 from streaming_operator.probe.http.response import NoResponse
-from streaming_operator.probe.http.wording import fewer, refers_to, unforced
+from streaming_operator.probe.http.wording import described, fewer, refers_to, unforced
 from streaming_operator.probe.judge.finding import Attempt
+from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.redaction import without_key
@@ -64,6 +65,9 @@ class Attempts:
             attempt = await self._with_fewer(attempt, target, encoding, tokens)
         if attempt.timeline is not None and attempt.timeline.error is not None:
             attempt = await self._unforced(attempt, target, encoding, tokens)
+        if (words := described(self.wording)) and attempt.timeline is not None:
+            remarks = (remark(Kind.WORDING, f"the server accepts the request only {words}"), *attempt.remarks)
+            attempt = replace(attempt, remarks=remarks)
         return attempt
 
     def _accept(self, wording: Wording) -> None:

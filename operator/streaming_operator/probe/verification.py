@@ -17,7 +17,6 @@ from streaming_operator.probe.checks import CheckContext
 from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding
-from streaming_operator.probe.http.wording import described
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
@@ -95,8 +94,6 @@ class _Verification:
             for target in self._inner:
                 self._outcomes[target.hop] = await self._stream(target, plan.encodings[0])
         hop = decisive.target.hop
-        if words := described(self._attempts.wording):
-            self._notes.append(f"the server accepts the request only {words}")
         message = "; ".join((self._message(hop, decisive.finding), *self._notes))
         results = tuple(self._hop_result(name, one) for name, one in self._outcomes.items())
         return _result(plan, decisive.finding.verdict, hop, message, results)

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     STATUS = "another status than 200"
     CONTENT_TYPE = "not declared as an event stream"
     LENGTH_AND_CHUNKED = "Content-Length beside chunked"
+    WORDING = "parameters refused"
 
 
 ADVICE: dict[Kind, str] = {
@@ -28,6 +29,10 @@ ADVICE: dict[Kind, str] = {
     Kind.LENGTH_AND_CHUNKED: (
         "remove Content-Length from the response, such as a header that a proxy copies from its upstream: strict "
         "clients (Node.js) refuse it beside Transfer-Encoding: chunked, and proxies may take it for an attack"
+    ),
+    Kind.WORDING: (
+        "nothing has to be done: it is asked so from now on, but a stream may end before its limit, and the count of "
+        "tokens or the server's timing may be missing"
     ),
 }
 """What to do about each."""
