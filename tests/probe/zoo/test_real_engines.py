@@ -1,5 +1,6 @@
 """The zoo's main faults with the real vLLM and the real llama.cpp behind the proxies instead of the double."""
 
+import json
 import time
 import urllib.error
 import urllib.request
@@ -24,10 +25,27 @@ DEAF = "proxy_ignore_headers X-Accel-Buffering;"
 """llama.cpp asks nginx not to buffer; this site does not listen."""
 STORES = "proxy_http_version 1.1; proxy_ignore_client_abort on; proxy_store answer;"
 """nginx that keeps a copy reads every answer to its end."""
+ONE_REQUEST_EACH = json.dumps(
+    {
+        "cluster": {
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "common_http_protocol_options": {"max_requests_per_connection": 1},
+                    "explicit_http_config": {"http_protocol_options": {}},
+                }
+            }
+        }
+    }
+)
+"""
+Envoy that uses a connection to the server once. llama.cpp promises `Keep-Alive: timeout=5` and ends the connection a
+few milliseconds after the answer: a request that Envoy sends on it in between is a 503 (`connection termination`).
+"""
 PATHS = {
     "nginx, buffering off": (Setup("nginx", OFF), Verdict.STREAMING),
     "HAProxy, option http-no-delay": (Setup("haproxy", FLOWS), Verdict.STREAMING),
-    "Envoy, no timeout": (Setup("envoy", '{"timeout": "0s"}'), Verdict.STREAMING),
+    "Envoy, no timeout": (Setup("envoy", '{"timeout": "0s"}', ONE_REQUEST_EACH), Verdict.STREAMING),
     "Caddy": (Setup("caddy"), Verdict.STREAMING),
     "nginx, gzip with buffering": (
         Setup("nginx", f"proxy_http_version 1.1; {GZIP} {DEAF}"),
