@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tests.cluster import tools
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored
 os.geteuid = lambda: 0  # no step of this file does anything that needs root
 from tests.cluster import command, {module}
 sys.exit(command.run(lambda: {call}, failed="error", interrupted="interrupted"))
@@ -49,10 +51,23 @@ PHASES = (
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """For programs and cache; what a test started there ends with it, also when the test itself is interrupted."""
     for name in ("bin", "cache/state", "cache/tools"):
         (tmp_path / name).mkdir(parents=True)
-    return tmp_path
+    yield tmp_path
+    for pid in started_in(tmp_path):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def started_in(folder: Path) -> Iterator[int]:
+    """Every process that was started for this folder, known by its environment."""
+    mark = f"STARTED={folder / 'started'}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                yield int(process.name)
 
 
 def place(folder: Path, name: str, text: str, build: str = "") -> None:
@@ -160,11 +175,8 @@ def test_an_engine_that_was_starting_at_ctrl_c_is_not_started_twice(folder: Path
     (folder / "started.answers").touch()
     again.communicate(timeout=SECONDS)
     engine, *others = pids(folder)
-    try:
-        assert (again.returncode, others, alive(engine)) == (0, [], True)
-        assert (folder / "cache/state/dockerd.pid").read_text() == f"{engine}\n"
-    finally:
-        os.kill(engine, signal.SIGKILL)
+    assert (again.returncode, others, alive(engine)) == (0, [], True)
+    assert (folder / "cache/state/dockerd.pid").read_text() == f"{engine}\n"
 
 
 def test_an_unforeseen_error_is_a_sentence_with_its_log(folder: Path) -> None:
