@@ -8,16 +8,21 @@ their help), and 130 is a Ctrl-C. As a kubectl plugin it is called `kubectl stre
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
+_CLI = "streaming_operator.cli"
 COMMANDS = {
-    "completion": "streaming_operator.cli.completion:completion",
-    "crd": "streaming_operator.cli.crd:crd",
-    "diagnose": "streaming_operator.cli.diagnose:diagnose",
-    "probe": "streaming_operator.cli.probe:probe",
-    "render": "streaming_operator.cli.render:render",
-    "run": "streaming_operator.cli.run:run",
+    "completion": (f"{_CLI}.completion:completion", "Print the shell's completion script."),
+    "crd": (f"{_CLI}.crd:crd", "Print the CustomResourceDefinition."),
+    "diagnose": (
+        f"{_CLI}.diagnose:diagnose",
+        "Say whether the StreamingEndpoint NAME streams, and if not, which hop is at fault and what to set.",
+    ),
+    "probe": (f"{_CLI}.probe:probe", "Say whether a completion streams from URL, and if not, why."),
+    "render": (f"{_CLI}.render:render", "Print the objects that the operator would apply, as YAML."),
+    "run": (f"{_CLI}.run:run", "Run the operator, in the cluster or with a kubeconfig."),
 }
-"""Module and name of each command."""
+"""Module and name of each command, and the first sentence of its help: the list of commands imports none of them."""
 
 
 class _LazyGroup(click.Group):
@@ -29,9 +34,28 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, as click writes it."""
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(name).get_short_help_str(room)) for name in sorted(COMMANDS)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, then what click completes for every command."""
+        names = [name for name in sorted(COMMANDS) if name.startswith(incomplete)]
+        return [
+            *(CompletionItem(name, help=_summary(name).get_short_help_str()) for name in names),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
+
+def _summary(name: str) -> click.Command:
+    """The name and the first sentence of a command, without the command itself."""
+    return click.Command(name, help=COMMANDS[name][1])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
