@@ -18,13 +18,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from . import cache, clients, command, images, kind, lifecycle, mirror, modes, steps, tour
+from . import cache, command, helm_release, images, kind, lifecycle, mirror, modes, steps, tour
 from .programs import listed
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "streaming-operator"
 SAMPLE = ROOT / "manifests" / "samples" / "demo.yaml"
-SYSTEM, NAMESPACE, NAME, HOST = "streaming-system", "demo", "tiny", "tiny.example.com"
+RELEASE, SYSTEM = "streaming-operator", "streaming-system"
+NAMESPACE, NAME, HOST = "demo", "tiny", "tiny.example.com"
 EDGE = {
     "className": "nginx",
     "profile": "ingress-nginx",
@@ -68,19 +69,17 @@ def _operator() -> None:
         "edges": [EDGE],
         "podAnnotations": {"streamingendpoints.dev/image-digest": images.digest("operator", modes.current())},
     }
-    homes = {
-        f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
-    }
     path = cache.STATE / "demo-values.json"
     path.write_text(json.dumps(values, indent=1))
     with steps.step("helm upgrade --install streaming-operator charts/streaming-operator (about 10 s)"):
-        helm = clients.find("helm")
+        if helm_release.give_up_interrupted(RELEASE, SYSTEM):
+            steps.say("    took back an installation that was interrupted")
         steps.run(
-            [helm, "upgrade", "--install", "streaming-operator", CHART, "--kubeconfig", kind.KUBECONFIG,
-             "--namespace", SYSTEM, "--create-namespace", "--values", path, "--wait", "--timeout", "3m"],
+            helm_release.argv("upgrade", "--install", RELEASE, CHART, "--create-namespace", "--values", path,
+                              "--wait", "--timeout", "3m", namespace=SYSTEM),
             cache.log("helm"),
-            env=homes,
-            remedy=f"kubectl -n {SYSTEM} logs deployment/streaming-operator",
+            env=helm_release.environment(),
+            remedy=f"kubectl -n {SYSTEM} logs deployment/{RELEASE}",
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import cache, clients, images, kind
+from tests.cluster import cache, helm_release, images
 from tests.cluster.programs import listed
 from tests.cluster.versions import IMAGES
 from tests.e2e import kube
@@ -31,18 +31,11 @@ def install(chart: Path = CHART, **changes: Any) -> None:
     values = _values() | changes
     path = cache.STATE / "e2e-values.json"
     path.write_text(json.dumps(values, indent=1))
-    _give_up_interrupted()
+    helm_release.give_up_interrupted(RELEASE, NAMESPACE)
     helm(
         "upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--values", str(path),
         "--wait", "--timeout", "3m",
     )  # fmt: skip
-
-
-def _give_up_interrupted() -> None:
-    """An install that was interrupted would block every later one; the CRD stays when it is given up."""
-    releases = json.loads(helm("list", "--filter", f"^{RELEASE}$", "--output", "json"))
-    if any(release["status"].startswith("pending") for release in releases):
-        uninstall()
 
 
 def uninstall() -> None:
@@ -52,23 +45,11 @@ def uninstall() -> None:
 
 def helm(*words: str) -> str:
     """What `helm WORDS` prints, in the release's namespace."""
-    homes = {
-        f"HELM_{name}_HOME": str(cache.STATE / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
-    }
     done = subprocess.run(
-        listed(
-            [
-                str(clients.find("helm")),
-                *words,
-                "--namespace",
-                NAMESPACE,
-                "--kubeconfig",
-                str(kind.KUBECONFIG),
-            ]
-        ),
+        listed(helm_release.argv(*words, namespace=NAMESPACE)),
         capture_output=True,
         text=True,
-        env=os.environ | homes,
+        env=os.environ | helm_release.environment(),
         timeout=300,
         check=False,
     )
