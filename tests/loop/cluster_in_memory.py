@@ -137,8 +137,8 @@ class ClusterInMemory:
     def condition(self, kind: str) -> tuple[str, str]:
         """Status and reason of a condition, as stored."""
         conditions = self.body["status"]["conditions"]
-        found = next(condition for condition in conditions if condition["type"] == kind)
-        return found["status"], found["reason"]
+        stored = next(condition for condition in conditions if condition["type"] == kind)
+        return stored["status"], stored["reason"]
 
     def message(self, kind: str) -> str:
         """Message of a condition, as stored."""

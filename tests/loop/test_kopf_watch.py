@@ -23,7 +23,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.reconciler = Driver(ClusterInMemory()).reconciler
-        self.seen: dict[Key, Body] = {}
+        self.bodies: dict[Key, Body] = {}
         self.gone: list[Identity] = []
         self.lists = 0
         self._changed = asyncio.Condition()
@@ -42,18 +42,18 @@ class Heard:
 
     def on_seen(self, key: Key, body: Body) -> None:
         self.reconciler.update(key, body)
-        self.seen[key] = body
-        self._told = asyncio.ensure_future(self._notify())
+        self.bodies[key] = body
+        self._notification = asyncio.ensure_future(self._notify())
 
     def on_gone(self, endpoint: Identity) -> None:
         if self.reconciler.remove(endpoint):
-            del self.seen[endpoint.key]
+            del self.bodies[endpoint.key]
         self.gone.append(endpoint)
-        self._told = asyncio.ensure_future(self._notify())
+        self._notification = asyncio.ensure_future(self._notify())
 
     def on_listed(self) -> None:
         self.lists += 1
-        self._told = asyncio.ensure_future(self._notify())
+        self._notification = asyncio.ensure_future(self._notify())
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def heard(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def test_endpoints_are_handed_over_as_they_come_and_go(api: ScriptedApi, heard: Heard) -> None:
     """Listed, added and deleted endpoints reach the main loop under their key."""
     await api.send("ADDED", api.put("one"))
-    await heard.until(lambda: ("default", "one") in heard.seen)
+    await heard.until(lambda: ("default", "one") in heard.bodies)
 
     await api.send("DELETED", api.remove("one"))
     await heard.until(lambda: heard.gone == [Identity("default", "one", "u-one")])
@@ -109,7 +109,7 @@ async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_r
     """kopf does not tell of what vanished before a new list; that list asks for a roll call, which tells."""
     await api.send("ADDED", api.put("ghost"))
     await api.send("ADDED", api.put("stays"))
-    await heard.until(lambda: len(heard.seen) == 2)
+    await heard.until(lambda: len(heard.bodies) == 2)
 
     api.remove("ghost")
     await api.expire()
@@ -119,13 +119,13 @@ async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_r
         return frozenset(Identity.of(body["metadata"]) for body in api.objects.values())
 
     await roll_call(heard.known, listing, heard.on_gone, _no_miss)
-    assert set(heard.seen) == {("default", "stays")}
+    assert set(heard.bodies) == {("default", "stays")}
 
 
 async def test_kopf_comes_back_after_it_left(api: ScriptedApi, heard: Heard) -> None:
     """A 404 ends kopf; events of its next life are handed over like those of the first."""
     await api.send("ADDED", api.put("one"))
-    await heard.until(lambda: ("default", "one") in heard.seen)
+    await heard.until(lambda: ("default", "one") in heard.bodies)
 
     api.missing = True
     api.end_watch()
@@ -135,7 +135,7 @@ async def test_kopf_comes_back_after_it_left(api: ScriptedApi, heard: Heard) -> 
         await api.refused.wait()
     api.missing = False
 
-    await heard.until(lambda: ("default", "two") in heard.seen)
+    await heard.until(lambda: ("default", "two") in heard.bodies)
     assert api.lists > lists
 
 

@@ -283,13 +283,13 @@ def test_a_status_with_a_time_that_cannot_be_read_is_replaced(
 
 def test_two_operators_at_one_endpoint_tell_the_same(cluster: ClusterInMemory, path: Path) -> None:
     """The path begins to buffer: Ready turns once, after failureThreshold failures, and the writes come to rest."""
-    told: list[tuple[str, str]] = []
+    ready: list[tuple[str, str]] = []
 
     async def watched(seconds: float) -> None:
         for _ in range(int(seconds * 4)):
             await asyncio.sleep(0.25)
-            if cluster.body.get("status") and (not told or told[-1] != cluster.condition("Ready")):
-                told.append(cluster.condition("Ready"))
+            if cluster.body.get("status") and (not ready or ready[-1] != cluster.condition("Ready")):
+                ready.append(cluster.condition("Ready"))
 
     async def main() -> None:
         one, other = Driver(cluster), Driver(cluster, skew=timedelta(seconds=0.4))
@@ -303,7 +303,7 @@ def test_two_operators_at_one_endpoint_tell_the_same(cluster: ClusterInMemory, p
         await asyncio.gather(*work)
 
     run(main())
-    assert told == [("False", "Pending"), ("True", "Ready"), ("False", "Buffered")]
+    assert ready == [("False", "Pending"), ("True", "Ready"), ("False", "Buffered")]
 
 
 # ---- trouble with the verification itself ------------------------------------------------------------------

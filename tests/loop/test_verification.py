@@ -123,8 +123,8 @@ class Life:
 
     def condition(self, kind: str) -> tuple[str, str]:
         """Status and reason."""
-        found = next(c for c in self.world.status["conditions"] if c["type"] == kind)
-        return found["status"], found["reason"]
+        condition = next(c for c in self.world.status["conditions"] if c["type"] == kind)
+        return condition["status"], condition["reason"]
 
 
 @pytest.fixture
@@ -346,10 +346,10 @@ async def test_slower_than_promised(ports: Ports) -> None:
 
 
 def _sample(name: str, **labels: str) -> float:
-    found = (sample for family in metrics.REGISTRY.collect() for sample in family.samples)
+    samples = (sample for family in metrics.REGISTRY.collect() for sample in family.samples)
     return sum(
         sample.value
-        for sample in found
+        for sample in samples
         if sample.name == name
         and {"namespace": KEY[0], "name": KEY[1], **labels}.items() <= sample.labels.items()
     )
@@ -397,9 +397,9 @@ async def test_the_key_is_nowhere(ports: Ports, caplog: pytest.LogCaptureFixture
     ) as life:
         await life.verified()
         assert life.condition("Ready")[0] == ("True" if accepted else "False"), life.world.status
-        told = f"{life.world.status} {life.world.events} {caplog.text}"
+        texts = f"{life.world.status} {life.world.events} {caplog.text}"
         numbers = [str(sample) for family in metrics.REGISTRY.collect() for sample in family.samples]
-    assert SECRET not in told + "".join(numbers)
+    assert SECRET not in texts + "".join(numbers)
 
 
 # ---- the public URL ----------------------------------------------------------------------------------------

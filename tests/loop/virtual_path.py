@@ -52,7 +52,7 @@ class Engine:
         request = Request("GET", "/metrics", "engine", ())
         text = b"".join([data async for data in self.answer(request)]).decode()
         return sum(
-            float(found) for found in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.M)
+            float(value) for value in re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.M)
         )
 
     async def _serve(

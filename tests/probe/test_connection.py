@@ -146,8 +146,10 @@ async def test_total_time_is_capped(engines: Engines) -> None:
 async def test_redirect_is_not_followed(engines: Engines) -> None:
     """Where an answer points is nowhere that the probe goes."""
     with Proxy(engines().port, proxies.healthy) as trap:
-        there = b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n" % trap.port
-        with Proxy(engines().port, proxies.answer(there)) as edge:
+        redirect = (
+            b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n" % trap.port
+        )
+        with Proxy(engines().port, proxies.answer(redirect)) as edge:
             result = await verify(plan([edge.port]))
     assert (result.verdict, trap.requests) == (Verdict.ROUTE_NOT_FOUND, [])
 

@@ -70,13 +70,13 @@ def verified(target: Target) -> Plan:
     return replace(plan([target.port]), targets=(target,))
 
 
-@pytest.mark.parametrize(("wanted", "spoken"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
-async def test_alpn_chooses(secure: Http2Server, ca: Authority, wanted: bool, spoken: str) -> None:
-    """Wanted, HTTP/2 is chosen; else the same server is asked in HTTP/1.1. Both stream, frame by frame."""
-    t = await ask(https(secure.port, ca.pem, http2=wanted))
+@pytest.mark.parametrize(("http2", "spoken"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
+async def test_alpn_chooses(secure: Http2Server, ca: Authority, http2: bool, spoken: str) -> None:
+    """HTTP/2 where it is asked for, else the same server speaks HTTP/1.1. Both stream, frame by frame."""
+    t = await ask(https(secure.port, ca.pem, http2=http2))
     assert (t.http_version, t.ending, t.done, t.events) == (spoken, Ending.COMPLETE, True, 64)
     assert (t.token_frames, t.is_chunked) == (64, True)
-    result = await verify(verified(https(secure.port, ca.pem, http2=wanted)))
+    result = await verify(verified(https(secure.port, ca.pem, http2=http2)))
     assert (result.verdict, result.hops[0].protocol) == (Verdict.STREAMING, spoken), result.message
 
 

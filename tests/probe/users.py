@@ -43,13 +43,13 @@ class User:
             line.close()
         self._await("running", lambda count: count == 0)
 
-    def await_running(self, wanted: int) -> None:
+    def await_running(self, expected: int) -> None:
         """Wait until the server says that so many run."""
-        self._await("running", lambda count: count >= wanted)
+        self._await("running", lambda count: count >= expected)
 
-    def await_waiting(self, wanted: int) -> None:
+    def await_waiting(self, expected: int) -> None:
         """Wait until the server says that so many wait."""
-        self._await("waiting", lambda count: count >= wanted)
+        self._await("waiting", lambda count: count >= expected)
 
     def _await(self, state: str, holds: Callable[[float], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -18,8 +18,8 @@ async def test_an_address_of_the_status_that_answers_is_taken() -> None:
     """The first that can be connected to; the host's name stays in the request."""
     mine = own_address()
     with socket.create_server((mine, 0)) as server:
-        found = await reachable(edge(server.getsockname()[1]), ("no.such.invalid", mine), None)
-    assert (found.address, found.host) == (mine, "chat.example.com")
+        target = await reachable(edge(server.getsockname()[1]), ("no.such.invalid", mine), None)
+    assert (target.address, target.host) == (mine, "chat.example.com")
 
 
 async def test_loopback_in_a_status_means_another_machine() -> None:
@@ -38,5 +38,5 @@ async def test_an_address_that_refuses_connections_is_skipped() -> None:
 @pytest.mark.parametrize(("port", "expected"), [(None, 80), (8080, 8080)])
 async def test_via_takes_precedence(port: int | None, expected: int) -> None:
     """--via is taken as it is; without a port it is the scheme's default."""
-    found = await reachable(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
-    assert (found.address, found.port) == ("203.0.113.7", expected)
+    target = await reachable(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
+    assert (target.address, target.port) == ("203.0.113.7", expected)

@@ -21,12 +21,12 @@ def test_fresh(name: str) -> None:
 def test_one_crd_everywhere() -> None:
     """The plain manifests carry the CRD of crds/, and keep it when the chart goes."""
     expected: dict[str, Any] = yaml.safe_load(crd.crd_yaml())
-    found = [doc for doc in _install() if doc["kind"] == "CustomResourceDefinition"]
-    assert len(found) == 1
-    assert found[0]["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"
-    if not found[0]["metadata"]["annotations"]:
-        found[0]["metadata"].pop("annotations")
-    assert found[0] == expected
+    definitions = [doc for doc in _install() if doc["kind"] == "CustomResourceDefinition"]
+    assert len(definitions) == 1
+    assert definitions[0]["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"
+    if not definitions[0]["metadata"]["annotations"]:
+        definitions[0]["metadata"].pop("annotations")
+    assert definitions[0] == expected
 
 
 def test_plain_manifests_install_everything() -> None:

@@ -49,7 +49,7 @@ def test_where_to_connect_and_as_whom(url: str, via: str | None, expected: tuple
 def test_http2_is_set_by_the_option() -> None:
     """For every URL of the command."""
     assert [
-        options.target(Hop.POD, "x", None, RequestOptions(http2=wanted)).http2 for wanted in (False, True)
+        options.target(Hop.POD, "x", None, RequestOptions(http2=http2)).http2 for http2 in (False, True)
     ] == [
         False,
         True,

@@ -68,7 +68,7 @@ def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], e
 
 
 @pytest.mark.parametrize(
-    ("exposure", "options", "text", "there"),
+    ("exposure", "options", "text", "is_rendered"),
     [
         (INGRESS, [], "nginx.ingress.kubernetes.io/proxy-buffering: 'off'", True),
         (INGRESS, ["--edge-profile", "generic"], "proxy-buffering", False),
@@ -82,9 +82,11 @@ def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], e
         (HTTP_ROUTE, ["--request-timeout-feature"], "request: 0s", True),
     ],
 )
-def test_options_say_what_the_edge_is(exposure: str, options: list[str], text: str, there: bool) -> None:
+def test_options_say_what_the_edge_is(
+    exposure: str, options: list[str], text: str, is_rendered: bool
+) -> None:
     """ingress-nginx is assumed; a Gateway's features are not."""
-    assert there == (text in run(ENDPOINT.format(uid="''", exposure=exposure), *options).stdout)
+    assert is_rendered == (text in run(ENDPOINT.format(uid="''", exposure=exposure), *options).stdout)
 
 
 def test_a_namespace_is_filled_in_where_none_is_named() -> None:

@@ -11,7 +11,7 @@ CONTAINER = {"name": "engine", "args": ["a", "b"], "env": [{"name": "X", "value"
 
 
 @pytest.mark.parametrize(
-    ("actual", "wanted"),
+    ("actual", "sent"),
     [
         ({"spec": {"replicas": 1, "defaulted": True}}, {"spec": {"replicas": 1}}),
         ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "1000m"}}),
@@ -27,14 +27,14 @@ CONTAINER = {"name": "engine", "args": ["a", "b"], "env": [{"name": "X", "value"
     ],
 )
 def test_what_the_server_adds_or_respells_is_no_difference(
-    actual: dict[str, Any], wanted: dict[str, Any]
+    actual: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     """Defaults, quantities, the order of keyed lists and items of others ask for no write."""
-    assert carries(actual, wanted)
+    assert carries(actual, sent)
 
 
 @pytest.mark.parametrize(
-    ("actual", "wanted"),
+    ("actual", "sent"),
     [
         ({"spec": {"replicas": 2}}, {"spec": {"replicas": 1}}),
         ({"spec": {}}, {"spec": {"replicas": 1}}),
@@ -50,9 +50,9 @@ def test_what_the_server_adds_or_respells_is_no_difference(
         ({"ports": [{"port": 80}]}, {"ports": [{"port": 81}]}),
     ],
 )
-def test_a_lost_or_changed_leaf_is_a_difference(actual: dict[str, Any], wanted: dict[str, Any]) -> None:
+def test_a_lost_or_changed_leaf_is_a_difference(actual: dict[str, Any], sent: dict[str, Any]) -> None:
     """Every leaf that we send counts, and lists that are wholly ours count in order and length."""
-    assert not carries(actual, wanted)
+    assert not carries(actual, sent)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_only_amounts_are_compared_as_amounts(place: Callable[[str], dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("actual", "wanted", "names"),
+    ("actual", "sent", "names"),
     [
         ({"spec": {"replicas": 2}}, {"spec": {"replicas": 1}}, ("spec", "replicas")),
         (
@@ -84,10 +84,10 @@ def test_only_amounts_are_compared_as_amounts(place: Callable[[str], dict[str, A
     ],
 )
 def test_the_first_difference_is_named(
-    actual: dict[str, Any], wanted: dict[str, Any], names: tuple[str, ...]
+    actual: dict[str, Any], sent: dict[str, Any], names: tuple[str, ...]
 ) -> None:
     """By the names of the fields down to it, so that its author can be looked up."""
-    assert first_difference(actual, wanted) == names
+    assert first_difference(actual, sent) == names
 
 
 def test_the_hash_tells_whether_anything_that_we_send_changed() -> None:

@@ -61,7 +61,7 @@ class Ingresses:
         return [one for one in self.ingresses if one.body["spec"]["rules"][0]["host"] == host]
 
 
-def told(
+def conflict_of(
     endpoint: StreamingEndpoint,
     route: Manifest,
     claims: Claims | None = None,
@@ -87,9 +87,9 @@ def test_the_elder_endpoint_serves_a_host_and_the_younger_one_is_told_which() ->
     """Whoever came first by creation, in whatever order they are looked at, and whatever exists."""
     claims = both_claim(a_route(), a_route())
 
-    assert told(ELDER, a_route(), claims) is None
+    assert conflict_of(ELDER, a_route(), claims) is None
     assert "StreamingEndpoint demo/elder, which is older, already serves chat.example.com/v1" in (
-        told(YOUNGER, a_route(), claims) or ""
+        conflict_of(YOUNGER, a_route(), claims) or ""
     )
 
 
@@ -99,7 +99,7 @@ def test_the_elder_endpoint_wins_also_where_the_younger_ones_ingress_is_there() 
     younger = stored("younger", "2026-01-03T00:00:00Z", an_endpoint("younger", YOUNGER.created))
     claims.claim(an_endpoint("younger", YOUNGER.created), [a_route()])
 
-    assert told(ELDER, a_route(), claims, [younger]) is None
+    assert conflict_of(ELDER, a_route(), claims, [younger]) is None
 
 
 def test_endpoints_of_one_second_have_one_winner() -> None:
@@ -110,21 +110,27 @@ def test_endpoints_of_one_second_have_one_winner() -> None:
         claims = Claims()
         for endpoint in order:
             claims.claim(endpoint, [a_route()])
-        assert [told(endpoint, a_route(), claims) is None for endpoint in endpoints] == [True, False, False]
+        assert [conflict_of(endpoint, a_route(), claims) is None for endpoint in endpoints] == [
+            True,
+            False,
+            False,
+        ]
 
 
 def test_what_does_not_collide_is_no_conflict() -> None:
     """Another host, path, class or Gateway may be served beside it."""
     routes = [a_route(host="b.example.com"), a_route(path="/ui"), a_route(class_name="other")]
     for other in routes:
-        assert told(YOUNGER, a_route(), both_claim(other, a_route())) is None
-    assert told(YOUNGER, an_http_route("a"), both_claim(an_http_route("b"), an_http_route("a"))) is None
+        assert conflict_of(YOUNGER, a_route(), both_claim(other, a_route())) is None
+    assert (
+        conflict_of(YOUNGER, an_http_route("a"), both_claim(an_http_route("b"), an_http_route("a"))) is None
+    )
 
 
 def test_a_host_on_one_gateway_has_one_owner_as_well() -> None:
     """HTTPRoutes of two endpoints on one Gateway."""
     claims = both_claim(an_http_route("a"), an_http_route("a"))
-    assert "on Gateway infra/a" in (told(YOUNGER, an_http_route("a"), claims) or "")
+    assert "on Gateway infra/a" in (conflict_of(YOUNGER, an_http_route("a"), claims) or "")
 
 
 def test_against_an_ingress_of_somebody_else_the_first_one_serves() -> None:
@@ -134,11 +140,11 @@ def test_against_an_ingress_of_somebody_else_the_first_one_serves() -> None:
     after = stored("elder", "2026-01-03T00:00:00Z", ELDER)
 
     assert "Ingress demo/a-other of class nginx already serves" in (
-        told(ELDER, a_route(), None, [foreign]) or ""
+        conflict_of(ELDER, a_route(), None, [foreign]) or ""
     )
-    assert told(ELDER, a_route(), None, [foreign, before]) is None
-    assert told(ELDER, a_route(), None, [foreign, after]) is not None
-    assert told(ELDER, a_route(path="/ui"), None, [foreign]) is None
+    assert conflict_of(ELDER, a_route(), None, [foreign, before]) is None
+    assert conflict_of(ELDER, a_route(), None, [foreign, after]) is not None
+    assert conflict_of(ELDER, a_route(path="/ui"), None, [foreign]) is None
 
 
 def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
@@ -148,7 +154,7 @@ def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
     assert claims.claim(YOUNGER, [a_route()]) == {ELDER.key}
     assert claims.claim(YOUNGER, [a_route()]) == frozenset()
     assert claims.claim(ELDER, [a_route(host="b.example.com")]) == {YOUNGER.key}
-    assert told(YOUNGER, a_route(), claims) is None
+    assert conflict_of(YOUNGER, a_route(), claims) is None
     assert claims.claim(ELDER, [a_route()]) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == frozenset()

@@ -25,14 +25,14 @@ def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
 
 def test_addresses_come_as_the_controller_wrote_them() -> None:
     """IPs and host names, in order; entries without either are skipped."""
-    seen = Cached(
+    ingress = Cached(
         {
             "metadata": {},
             "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb"}, {}]}},
         }
     )
 
-    assert ingress_addresses(seen) == ("10.0.0.1", "lb")
+    assert ingress_addresses(ingress) == ("10.0.0.1", "lb")
 
 
 def a_gateway(namespace: str, asked_for: str | None = None) -> Cached:

@@ -91,9 +91,9 @@ def test_a_kind_that_cannot_be_listed_does_not_block_the_start() -> None:
             async with asyncio.timeout(60):
                 await caches.start(lambda key: None)
             await asyncio.sleep(3600)  # rounds of discovery go by
-            seen = caches.has(resources.HTTP_ROUTES), caches.has(resources.GATEWAYS), caches.age
+            state = caches.has(resources.HTTP_ROUTES), caches.has(resources.GATEWAYS), caches.age
             await caches.close()
-            return seen
+            return state
 
         routes, gateways, age = run(main())
         assert (routes, gateways) == (True, False)

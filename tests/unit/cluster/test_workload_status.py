@@ -18,11 +18,11 @@ TRACEBACK = """\
 
 
 def a_deployment(
-    wanted: int = 1, ready: int = 0, *conditions: dict[str, str], **status: int
+    desired: int = 1, ready: int = 0, *conditions: dict[str, str], **status: int
 ) -> dict[str, Any]:
     """A Deployment whose controller has made all pods of the newest template."""
-    counted = {"replicas": wanted, "updatedReplicas": wanted, "readyReplicas": ready, **status}
-    return {"spec": {"replicas": wanted}, "status": {**counted, "conditions": list(conditions)}}
+    counted = {"replicas": desired, "updatedReplicas": desired, "readyReplicas": ready, **status}
+    return {"spec": {"replicas": desired}, "status": {**counted, "conditions": list(conditions)}}
 
 
 def a_pod(*containers: dict[str, Any], **conditions: tuple[str, str]) -> dict[str, Any]:
@@ -63,9 +63,9 @@ LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExc
 
 def the_problem(pod: dict[str, Any], *conditions: dict[str, str]) -> Problem:
     """The problem of a Deployment with that one pod."""
-    found = of_workload(a_deployment(1, 0, *conditions), [pod])
-    assert found is not None
-    return found
+    problem = of_workload(a_deployment(1, 0, *conditions), [pod])
+    assert problem is not None
+    return problem
 
 
 @pytest.mark.parametrize(
@@ -221,10 +221,10 @@ def test_refused_pods_name_the_cause_and_no_pod() -> None:
 def test_the_worst_trouble_is_told() -> None:
     """What a person must repair comes before what may pass by itself."""
     pods = [a_pod(RUNNING), a_pod(waiting("CreateContainerConfigError", 'secret "k" not found'))]
-    found = of_workload(a_deployment(2, 0), pods)
+    problem = of_workload(a_deployment(2, 0), pods)
 
-    assert found is not None
-    assert found.reason is Reason.CONFIG_MISSING
+    assert problem is not None
+    assert problem.reason is Reason.CONFIG_MISSING
 
 
 def test_a_settled_workload_has_no_trouble() -> None:
@@ -236,10 +236,10 @@ def test_a_settled_workload_has_no_trouble() -> None:
 
 def test_old_pods_that_finish_their_streams_are_a_rollout() -> None:
     """A new pod that has to wait for an old one is no fault."""
-    found = of_workload(a_deployment(1, 0, replicas=1, updatedReplicas=0), [])
+    problem = of_workload(a_deployment(1, 0, replicas=1, updatedReplicas=0), [])
 
-    assert found is not None
-    assert found.reason is Reason.ROLLING_OUT
+    assert problem is not None
+    assert problem.reason is Reason.ROLLING_OUT
 
 
 @pytest.mark.parametrize(

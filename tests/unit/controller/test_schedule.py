@@ -231,8 +231,8 @@ def test_a_status_of_another_version_is_verified_anew() -> None:
     assert recall({"verification": {"verdict": "Sideways", "hop": "Moon"}}) == VerificationState()
     assert recall({}) == VerificationState()
     for time in ("yesterday", "2026-11-25T10:00:00", None, 5):
-        found = recall({"verification": {"verdict": "Streaming", "hop": "Exposure", "lastTime": time}})
-        assert found == VerificationState()
+        state = recall({"verification": {"verdict": "Streaming", "hop": "Exposure", "lastTime": time}})
+        assert state == VerificationState()
 
 
 def test_a_status_without_a_count_of_failures_is_read_as_before() -> None:

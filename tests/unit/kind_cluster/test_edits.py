@@ -78,9 +78,9 @@ def test_a_second_class_is_its_own_controller_without_touching_the_first() -> No
 def test_evidence_counts_rejected_packets_per_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
     """The packet filter's own listing is what a test of the closed network relies on."""
     monkeypatch.setattr(steps, "output", lambda _: FILTER)
-    seen = network.evidence()
-    assert seen.rejected == {"kind0": 17, "docker0": 2}
-    assert seen.closed
+    evidence = network.evidence()
+    assert evidence.rejected == {"kind0": 17, "docker0": 2}
+    assert evidence.closed
 
 
 def test_a_privileged_request_loses_only_the_capability_that_the_machine_lacks() -> None:

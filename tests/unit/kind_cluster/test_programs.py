@@ -72,13 +72,13 @@ def sources() -> list[Path]:
 
 def test_nothing_is_started_past_the_table() -> None:
     """Every program is started through `listed`, so that a name in nobody's list fails in a test or at once."""
-    found = [
+    unlisted = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources()
         if path != DOOR
         for node in past_the_table(ast.parse(path.read_text()))
     ]
-    assert found == []
+    assert unlisted == []
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_a_start_past_the_table_is_seen(source: str) -> None:
 
 def test_every_program_that_is_called_has_somebody_who_brings_it() -> None:
     """A program in nobody's list fails here, not on the machine of whoever follows the README."""
-    found = {name: path for path in sources() for name in written_out(ast.parse(path.read_text()))}
-    assert {"go", "docker", "mmdebstrap", "uv"} <= set(found)  # the search does find calls
+    called = {name: path for path in sources() for name in written_out(ast.parse(path.read_text()))}
+    assert {"go", "docker", "mmdebstrap", "uv"} <= set(called)  # the search does find calls
     unlisted = {
         name: str(path.relative_to(ROOT))
-        for name, path in found.items()
+        for name, path in called.items()
         if "/" not in name and name not in programs.PROGRAMS
     }
     assert unlisted == {}

@@ -41,10 +41,10 @@ ENDING = {"message": "x is being terminated", "details": {"causes": [{"reason": 
 )
 def test_an_answer_says_what_happens_next(code: int, body: Any, error: type[ClusterError]) -> None:
     """One code means several things: 403 RBAC, quota or an ending namespace, 404 an object, a kind or a namespace."""
-    found = error_of(code, body, "write Service demo/chat")
+    actual = error_of(code, body, "write Service demo/chat")
 
-    assert type(found) is error
-    assert "write Service demo/chat" in str(found)
+    assert type(actual) is error
+    assert "write Service demo/chat" in str(actual)
 
 
 def test_a_long_answer_is_cut() -> None:

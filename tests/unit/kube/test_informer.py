@@ -84,12 +84,12 @@ class Followed:
 
     def __init__(self, server: ScriptedServer) -> None:
         self.server = server
-        self.told: list[tuple[str | None, str | None]] = []
+        self.reported: list[tuple[str | None, str | None]] = []
         self.informer = Informer(cast(Transport, server), SERVICES, StoredObject, self._changed)
 
     def _changed(self, old: StoredObject | None, new: StoredObject | None, change: Change) -> None:
         if change is Change.FOREIGN:
-            self.told.append((old and old.resource_version, new and new.resource_version))
+            self.reported.append((old and old.resource_version, new and new.resource_version))
 
     def follow(self, seconds: float = 600.0) -> dict[str, str]:
         """Let it run; returns name -> version of all that it knows then."""
@@ -99,7 +99,7 @@ class Followed:
             await asyncio.sleep(seconds)
             assert not task.done()
             task.cancel()
-            return {seen.key[1]: seen.resource_version for seen in self.informer}
+            return {stored.key[1]: stored.resource_version for stored in self.informer}
 
         return run(main())
 
@@ -117,7 +117,7 @@ def test_a_list_and_its_watch_become_the_cache() -> None:
     followed = Followed(server)
 
     assert followed.follow() == {"a": "12"}
-    assert followed.told == [(None, "5"), (None, "11"), ("5", "12"), ("11", None)]
+    assert followed.reported == [(None, "5"), (None, "11"), ("5", "12"), ("11", None)]
 
 
 def test_pages_make_one_list() -> None:
@@ -182,7 +182,7 @@ def test_however_a_watch_breaks_what_the_gap_hid_is_noticed(ending: Step) -> Non
     followed = Followed(server)
 
     assert followed.follow() == {"stays": "1", "made again": "20", "comes": "21"}
-    assert followed.told[3:] == [("2", None), ("3", "20"), (None, "21")]
+    assert followed.reported[3:] == [("2", None), ("3", "20"), (None, "21")]
     assert server.versions == ["10", "30"]
 
 
@@ -202,7 +202,7 @@ def test_what_is_not_kept_wakes_nobody() -> None:
     followed = Followed(server)
 
     assert followed.follow() == {"a": "11"}
-    assert followed.told == [(None, "5")]
+    assert followed.reported == [(None, "5")]
 
 
 def test_our_own_write_is_neither_told_nor_overtaken() -> None:
@@ -220,7 +220,7 @@ def test_our_own_write_is_neither_told_nor_overtaken() -> None:
     ]
 
     assert followed.follow() == {"a": "12", "b": "13"}
-    assert followed.told == [(None, "5")]
+    assert followed.reported == [(None, "5")]
 
 
 def test_a_version_that_is_stored_already_is_not_stored_again() -> None:
@@ -255,7 +255,7 @@ def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_i
     server.watches = [[writing.__enter__, event("MODIFIED", an_object("a", 12, x=1)), answer]]
 
     assert followed.follow() == {"a": "12"}
-    assert followed.told == [(None, "5")] + [("12", "12")] * (answered != 12)
+    assert followed.reported == [(None, "5")] + [("12", "12")] * (answered != 12)
 
 
 def test_a_late_answer_raises_no_dead_object() -> None:
@@ -270,7 +270,7 @@ def test_a_late_answer_raises_no_dead_object() -> None:
     server.watches = [[event("DELETED", an_object("a", 12)), write]]
 
     assert followed.follow() == {}
-    assert followed.told == [(None, "5"), ("5", None)]
+    assert followed.reported == [(None, "5"), ("5", None)]
 
 
 def test_a_watch_that_ends_at_once_is_not_opened_again_at_once() -> None:
@@ -295,7 +295,7 @@ def test_what_we_made_while_a_list_was_under_way_is_not_reported_as_deleted() ->
     server.get = slow  # type: ignore[method-assign]
 
     assert followed.follow() == {"made": "11"}
-    assert followed.told == []
+    assert followed.reported == []
     followed.informer.note(an_object("made", 12))
     assert [stored.resource_version for stored in followed.informer] == ["12"]
 
@@ -314,4 +314,4 @@ def test_a_list_is_right_also_where_its_versions_are_lower() -> None:
     followed = Followed(server)
 
     assert followed.follow() == {"a": "101"}
-    assert followed.told == [(None, "900"), ("900", "100"), ("100", "101")]
+    assert followed.reported == [(None, "900"), ("900", "100"), ("100", "101")]

@@ -101,17 +101,17 @@ def test_a_missing_thing_skips_for_people_and_fails_for_a_gate(
 def test_who_disturbs_waits_for_the_others(tmp_path: Path) -> None:
     """Two that stand company hold a lock at once; one who wants it alone gets it when both are done."""
     lock, order = tmp_path / "lock", []
-    wanted = threading.Event()
+    requested = threading.Event()
 
     def disturb() -> None:
-        wanted.set()
+        requested.set()
         with held(Lock(lock, alone=True)):
             order.append("alone")
 
     with held(Lock(lock)), held(Lock(lock)):
         thread = threading.Thread(target=disturb)
         thread.start()
-        wanted.wait()
+        requested.wait()
         order.append("together")
     thread.join()
     assert order == ["together", "alone"]
@@ -148,8 +148,10 @@ def test_every_file_of_tests_is_in_the_document() -> None:
 
 def test_costs_of_a_lane_are_those_of_its_files() -> None:
     """Seconds and tests add up."""
-    found = costs.by_lane({("a", "x"): Cost(1, 2.0, 1.0), ("a", "y"): Cost(2, 3.0, 0.5), ("b", "z"): Cost(1)})
-    assert found == {"a": Cost(3, 5.0, 1.5), "b": Cost(1)}
+    by_lane = costs.by_lane(
+        {("a", "x"): Cost(1, 2.0, 1.0), ("a", "y"): Cost(2, 3.0, 0.5), ("b", "z"): Cost(1)}
+    )
+    assert by_lane == {"a": Cost(3, 5.0, 1.5), "b": Cost(1)}
 
 
 def test_the_folder_of_the_run_is_the_one_of_its_first_process() -> None:

@@ -20,7 +20,7 @@ def said(status: dict[str, Any], kind: str) -> tuple[str, str]:
     return entry["status"], entry["reason"]
 
 
-def told(world: Any = None, previous: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+def status_of(world: Any = None, previous: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     """Summarize a world, after checking what every status promises."""
     status = summarize(an_endpoint(**spec), world or a_world(), previous or {}, NOON)
     assert [c["type"] for c in status["conditions"]] == sorted(ConditionType)
@@ -33,7 +33,7 @@ def told(world: Any = None, previous: dict[str, Any] | None = None, **spec: Any)
 
 def test_a_verified_endpoint_is_ready() -> None:
     """Workload, route and stream: all three, and kstatus calls it current."""
-    status = told()
+    status = status_of()
 
     assert said(status, "Ready") == ("True", "Ready")
     assert said(status, "StreamingVerified") == ("True", "Streaming")
@@ -46,19 +46,19 @@ def test_a_buffered_stream_keeps_a_required_endpoint_out_of_ready() -> None:
     """Required means what it says; Advisory tells the same truth beside Ready."""
     world = a_world(verification=a_state(Verdict.BUFFERED, 1))
 
-    assert said(told(world), "Ready") == ("False", "Buffered")
-    advisory = told(world, verification={"mode": "Advisory"})
+    assert said(status_of(world), "Ready") == ("False", "Buffered")
+    advisory = status_of(world, verification={"mode": "Advisory"})
     assert said(advisory, "Ready") == ("True", "Ready")
     assert said(advisory, "StreamingVerified") == ("False", "Buffered")
 
 
 def test_failing_past_the_threshold_stalls() -> None:
     """Only a person can repair a buffering edge."""
-    assert said(told(a_world(verification=a_state(Verdict.BUFFERED, 2))), "Stalled") == (
+    assert said(status_of(a_world(verification=a_state(Verdict.BUFFERED, 2))), "Stalled") == (
         "False",
         "NotStalled",
     )
-    assert said(told(a_world(verification=a_state(Verdict.BUFFERED, 3))), "Stalled") == (
+    assert said(status_of(a_world(verification=a_state(Verdict.BUFFERED, 3))), "Stalled") == (
         "True",
         "VerificationFailing",
     )
@@ -66,7 +66,7 @@ def test_failing_past_the_threshold_stalls() -> None:
 
 def test_disabled_verification_is_ready_and_says_so() -> None:
     """No probe, no claim."""
-    status = told(a_world(verification=VerificationState()), verification={"mode": "Disabled"})
+    status = status_of(a_world(verification=VerificationState()), verification={"mode": "Disabled"})
 
     assert said(status, "Ready") == ("True", "NotVerified")
     assert said(status, "StreamingVerified") == ("Unknown", "Disabled")
@@ -75,7 +75,7 @@ def test_disabled_verification_is_ready_and_says_so() -> None:
 @pytest.mark.parametrize("change", [{"pod_template_hash": "t2"}, {"route_hash": "r2"}])
 def test_a_new_template_or_route_is_not_ready_until_verified(change: dict[str, str]) -> None:
     """The verdict before spoke of something that no longer runs."""
-    status = told(a_world(observed=observed(**change)))
+    status = status_of(a_world(observed=observed(**change)))
 
     assert said(status, "StreamingVerified") == ("Unknown", "Pending")
     assert said(status, "Ready") == ("False", "Pending")
@@ -84,7 +84,7 @@ def test_a_new_template_or_route_is_not_ready_until_verified(change: dict[str, s
 
 def test_scaled_to_zero_is_not_ready_and_not_stalled() -> None:
     """Nothing runs, as wanted: kstatus sees neither progress nor failure."""
-    status = told(a_world(observed=observed(replicas=0, ready_replicas=0)), replicas=0)
+    status = status_of(a_world(observed=observed(replicas=0, ready_replicas=0)), replicas=0)
 
     assert said(status, "Ready") == ("False", "ScaledToZero")
     assert said(status, "Stalled") == ("False", "NotStalled")
@@ -93,12 +93,12 @@ def test_scaled_to_zero_is_not_ready_and_not_stalled() -> None:
 
 def test_suspend_shows() -> None:
     """A suspended endpoint says that nothing is done for it."""
-    assert said(told(suspend=True), "Reconciling") == ("False", "Suspended")
+    assert said(status_of(suspend=True), "Reconciling") == ("False", "Suspended")
 
 
 def test_without_exposure_the_service_is_the_users_address() -> None:
     """Exposed holds, inside the cluster only."""
-    status = told(a_world(observed=observed(route=None)), exposure=None)
+    status = status_of(a_world(observed=observed(route=None)), exposure=None)
 
     assert said(status, "Exposed") == ("True", "ClusterInternal")
     assert "url" not in status or status["url"].startswith("http://qwen.chat.svc")
@@ -107,54 +107,59 @@ def test_without_exposure_the_service_is_the_users_address() -> None:
 def test_troubles_of_workload_and_route_are_told_with_their_words() -> None:
     """The message says what to change."""
     problem = Problem(Reason.CONFIG_MISSING, "Secret hf-token does not exist: create it")
-    workload = told(a_world(observed=observed(rolled_out=False, ready_replicas=0, workload_problem=problem)))
+    workload = status_of(
+        a_world(observed=observed(rolled_out=False, ready_replicas=0, workload_problem=problem))
+    )
     assert said(workload, "WorkloadAvailable") == ("False", "ConfigMissing")
 
     route = ObservedRoute(exists=True, admitted=False, problem=Problem(Reason.CLASS_NOT_FOUND, "no class"))
-    assert said(told(a_world(observed=observed(route=route))), "Ready") == ("False", "ClassNotFound")
+    assert said(status_of(a_world(observed=observed(route=route))), "Ready") == ("False", "ClassNotFound")
 
 
 def test_a_route_that_may_not_be_written_says_why() -> None:
     """A host that somebody else serves is told although no route of ours is there."""
     taken = Problem(Reason.HOST_CONFLICT, "qwen.example.com is served by Ingress chat/somebody")
     route = ObservedRoute(exists=False, admitted=False, problem=taken)
-    assert said(told(a_world(observed=observed(route=route))), "Exposed") == ("False", "HostConflict")
+    assert said(status_of(a_world(observed=observed(route=route))), "Exposed") == ("False", "HostConflict")
 
 
 def test_missing_optional_kinds_are_named() -> None:
     """Monitoring without its CRD is told and does not hold Ready back; a route without its CRD does."""
     bare = Capabilities(service_monitors=False, http_routes=False)
-    status = told(a_world(capabilities=bare))
+    status = status_of(a_world(capabilities=bare))
     assert said(status, "MonitoringConfigured") == ("False", "ServiceMonitorCRDMissing")
     assert said(status, "Ready") == ("True", "Ready")
 
     gateway = {"host": "qwen.example.com", "httpRoute": {"parentRefs": [{"name": "gw"}]}}
-    assert said(told(a_world(capabilities=bare), exposure=gateway), "Exposed") == ("False", "KindMissing")
+    assert said(status_of(a_world(capabilities=bare), exposure=gateway), "Exposed") == (
+        "False",
+        "KindMissing",
+    )
 
 
 def test_a_foreign_object_stalls_and_an_unreachable_server_does_not() -> None:
     """Stalled is for what a person must do; the rest is retried."""
-    taken = told(
+    taken = status_of(
         a_world(observed=None, verification=VerificationState(), error=NotOurs("Service qwen is not ours"))
     )
     assert said(taken, "Stalled") == ("True", "NameTaken")
     assert said(taken, "Ready") == ("False", "NameTaken")
 
-    away = told(a_world(error=Unreachable("no answer within 15 s")))
+    away = status_of(a_world(error=Unreachable("no answer within 15 s")))
     assert said(away, "Reconciling") == ("True", "ApiUnreachable")
 
 
 def test_an_unknown_edge_address_says_what_to_set() -> None:
     """Without an address nothing is claimed."""
     problem = Problem(Reason.EDGE_ADDRESS_UNKNOWN, "set edges[]")
-    status = told(a_world(verification=VerificationState(), verification_problem=problem))
+    status = status_of(a_world(verification=VerificationState(), verification_problem=problem))
 
     assert said(status, "StreamingVerified") == ("Unknown", "EdgeAddressUnknown")
 
 
 def test_transition_times_move_with_the_status_only() -> None:
     """A sharper reason for the same status is no transition."""
-    before = told(a_world(verification=VerificationState()))
+    before = status_of(a_world(verification=VerificationState()))
     later = summarize(
         an_endpoint(), a_world(verification=a_state(Verdict.BUFFERED, 1)), before, NOON + timedelta(hours=1)
     )
@@ -168,7 +173,7 @@ def test_transition_times_move_with_the_status_only() -> None:
 
 def test_equal_worlds_are_not_written_again() -> None:
     """Numbers and times alone are no news for half an hour, and small moves of TTFT never are."""
-    endpoint, before = an_endpoint(), told()
+    endpoint, before = an_endpoint(), status_of()
 
     def again(ttft: int, minutes: int) -> bool:
         now, state = NOON + timedelta(minutes=minutes), a_state()
@@ -184,7 +189,7 @@ def test_equal_worlds_are_not_written_again() -> None:
 
 def test_a_failure_that_changes_no_verdict_yet_is_written_up_to_the_threshold() -> None:
     """Another operator, or this one after a restart, goes on counting where this one stopped."""
-    endpoint, before = an_endpoint(), told(a_world(verification=a_state(failures=1)))
+    endpoint, before = an_endpoint(), status_of(a_world(verification=a_state(failures=1)))
 
     def news(failures: int) -> bool:
         world = a_world(verification=a_state(failures=failures))
@@ -193,7 +198,7 @@ def test_a_failure_that_changes_no_verdict_yet_is_written_up_to_the_threshold() 
     assert not news(1)
     assert news(2)
     assert before["verification"]["failures"] == 1
-    assert told(a_world(verification=a_state(Verdict.BUFFERED, 50)))["verification"]["failures"] == 3
+    assert status_of(a_world(verification=a_state(Verdict.BUFFERED, 50)))["verification"]["failures"] == 3
 
 
 def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
@@ -207,8 +212,8 @@ def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
 
 def test_events_tell_of_changes_only() -> None:
     """The first good verification is an event, the second is not; a lost one is a warning."""
-    pending, good = told(a_world(verification=VerificationState())), told()
-    bad = told(a_world(verification=a_state(Verdict.BUFFERED, 3)))
+    pending, good = status_of(a_world(verification=VerificationState())), status_of()
+    bad = status_of(a_world(verification=a_state(Verdict.BUFFERED, 3)))
 
     assert {(c.type, c.reason) for c in changes(pending, good)} == {
         ("Normal", "Streaming"),
