@@ -87,11 +87,10 @@ def event(data: object) -> str:
     return f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n"
 
 
-def token(text: str = "7 ", reason: str | None = None) -> str:
-    """One chunk of a chat completion."""
-    return event(
-        {"model": "m", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}
-    )
+def token(text: str = "7 ", reason: str | None = None, **delta: object) -> str:
+    """One chunk of a chat completion: with this text, or with this delta."""
+    choice = {"index": 0, "delta": delta or {"content": text}, "finish_reason": reason}
+    return event({"model": "m", "choices": [choice]})
 
 
 def usage(tokens: int) -> str:

@@ -250,7 +250,8 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Verdict.NO_DONE_MARKER: Explained("The stream ended without `[DONE]`.", "See the engine's log."),
     Verdict.ABORTED: Explained(
-        "The engine ended the response with `abort`.", "It was shutting down or overloaded."
+        "The engine gave the response up, or ended it without a finish reason.",
+        "It was shutting down or overloaded.",
     ),
     Verdict.TTFT_EXCEEDED: Explained(
         "No token came in time.",

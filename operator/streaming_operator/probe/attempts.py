@@ -130,7 +130,7 @@ class Attempts:
         except connection.NoResponseError as error:
             return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
         timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
-        return Attempt(without_key(timeline, plan.key), with_key=with_key)
+        return Attempt(without_key(timeline, plan.key), with_key=with_key, asked=params.max_tokens)
 
     def _limits(self, target: connection.Target) -> connection.Limits:
         limits = self._plan.limits

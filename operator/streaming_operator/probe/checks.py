@@ -186,6 +186,7 @@ class _DisconnectingClient:
     disconnected: bool = False
     ending: Ending | None = None
     token_seen: bool = False
+    end_marker_seen: bool = False
 
     def begin(self, codec: Codec) -> None:
         self.recorder.begin(codec)

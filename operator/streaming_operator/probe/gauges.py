@@ -78,6 +78,7 @@ class _Text:
 
     ending: Ending | None = None
     token_seen: bool = False
+    end_marker_seen: bool = False
     status: int = 0
     body: bytearray = field(default_factory=bytearray)
     _codec: Codec = field(default_factory=http1.Http1Codec)

@@ -211,7 +211,7 @@ class _Verification:
         first = await self._stream(target, encoding)
         if streams(first.finding.verdict) or is_certain(first.finding):
             return first
-        if self._queues_full and first.finding.symptom is Symptom.NO_TOKEN:
+        if self._queues_full and first.finding.symptom in (Symptom.NO_TOKEN, Symptom.KEPT_WAITING):
             return first  # two more streams would wait as long
         return await self._majority(target, encoding, first)
 

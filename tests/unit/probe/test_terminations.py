@@ -7,9 +7,10 @@ import pytest
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.http.response import Ending
 from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.remarks import Kind
 from streaming_operator.probe.judge.verdict import agree, is_certain, judge, same_fault
 from streaming_operator.probe.stream.timeline import Timeline
-from tests.unit.probe.streams import HEAD, chunk, record, token
+from tests.unit.probe.streams import DONE, HEAD, LAST, chunk, delta, record, token, usage
 
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 ENVOY = HEAD + b"server: envoy\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -96,3 +97,96 @@ def test_http2_ends_without_chunks() -> None:
     assert t.head is not None
     t = replace(t, head=replace(t.head, version="HTTP/2"), ending=Ending.COMPLETE)
     assert (judge(Attempt(t)).verdict, judge(Attempt(t)).symptom) == (Verdict.NO_DONE_MARKER, Symptom.NO_DONE)
+
+
+def ended(reason: str | None, count: int, tokens: int | None = None) -> Attempt:
+    """A stream of *count* tokens with this finish reason, where 64 were asked for."""
+    last = delta(reason, content="")
+    reads = [(0.001, HEAD + b"transfer-encoding: chunked\r\n\r\n")]
+    reads += [(0.1 + 0.02 * n, chunk(token())) for n in range(count)]
+    tail = last + (usage(tokens) if tokens is not None else b"") + DONE
+    return Attempt(record([*reads, (0.1 + 0.02 * count, chunk(tail) + LAST)]), asked=64)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "abort",
+        "insufficient_system_resource",
+        "network_error",
+        "cancelled",
+        "timeout",
+        "engine_overloaded",
+        "",
+        "null",
+        None,
+    ],
+)
+def test_an_answer_that_was_given_up_never_passes(reason: str | None) -> None:
+    """30 of 64 tokens and a word for failure, or none at all: aborted, whatever the provider calls it."""
+    finding = judge(ended(reason, 30, 30))
+    assert (finding.verdict, finding.symptom) == (Verdict.ABORTED, Symptom.ABORTED)
+    assert "after 30 of 64 tokens" in finding.evidence
+
+
+@pytest.mark.parametrize("tokens", [64, None])
+def test_an_unknown_reason_is_judged_by_how_much_came(tokens: int | None) -> None:
+    """All that was asked for: it streams, with a remark. Less: nobody can tell why it ended."""
+    whole = judge(ended("completed", 64, tokens))
+    assert (whole.verdict, [one.name for one in whole.remarks]) == (
+        Verdict.STREAMING,
+        [Kind.UNKNOWN_REASON.value],
+    )
+    less = judge(ended("completed", 30, None if tokens is None else 30))
+    assert (less.verdict, less.symptom) == (Verdict.INCONCLUSIVE, Symptom.UNKNOWN_REASON)
+
+
+def test_all_tokens_without_a_reason_are_no_abort_of_the_engine() -> None:
+    """The server leaves the reason out: a fault of its own, with its own advice."""
+    finding = judge(ended(None, 64, 64))
+    assert (finding.verdict, finding.symptom) == (Verdict.ABORTED, Symptom.NO_REASON)
+    assert "without a finish reason after 64 of 64 tokens" in finding.evidence
+
+
+@pytest.mark.parametrize("reason", ["stop", "eos_token", "STOP", "tool_calls"])
+def test_a_model_may_end_early(reason: str) -> None:
+    """A reason for a whole answer is one, whoever wrote it."""
+    assert judge(ended(reason, 64, 64)).verdict is Verdict.STREAMING
+
+
+def test_reasons_without_words_do_not_replace_a_real_one() -> None:
+    """An empty finish reason in every chunk but one."""
+    reads = [(0.001, HEAD + b"transfer-encoding: chunked\r\n\r\n")]
+    reads += [(0.1 + 0.02 * n, chunk(delta("", content="x"))) for n in range(64)]
+    t = record([*reads, (1.4, chunk(delta("length", content="") + delta("", content="") + DONE) + LAST)])
+    assert t.finish_reason == "length"
+    assert judge(Attempt(t, asked=64)).verdict is Verdict.STREAMING
+
+
+def test_a_server_that_keeps_its_client_waiting_is_told_from_a_dead_path() -> None:
+    """Comments, or events without text, and no token until the patience ends."""
+    head = (0.0, HEAD + b"transfer-encoding: chunked\r\n\r\n")
+    comments = [(0.5 * n, chunk(b": keep-alive\n\n")) for n in range(12)]
+    finding = judge(Attempt(record([head, *comments], Ending.SILENT, 6.0)))
+    assert (finding.verdict, finding.symptom) == (Verdict.TTFT_EXCEEDED, Symptom.KEPT_WAITING)
+    assert "the connection was alive: 12 comments came" in finding.evidence
+    empty = [(0.5 * n, chunk(token(""))) for n in range(12)]
+    finding = judge(Attempt(record([head, *empty], Ending.SILENT, 6.0)))
+    assert (finding.verdict, finding.symptom) == (Verdict.TTFT_EXCEEDED, Symptom.KEPT_WAITING)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        (Ending.CLOSED, Kind.NO_LAST_CHUNK),
+        (Ending.RESET, Kind.NO_LAST_CHUNK),
+        (Ending.LEFT_OPEN, Kind.LEFT_OPEN),
+    ],
+)
+def test_a_whole_answer_with_a_broken_end_is_remarked(ending: Ending, kind: Kind) -> None:
+    """[DONE] came: it streams; but clients that read to the end fail or wait."""
+    reads = [(0.001, HEAD + b"transfer-encoding: chunked\r\n\r\n")]
+    reads += [(0.1 + 0.02 * n, chunk(token())) for n in range(64)]
+    reads += [(1.4, chunk(token("", "length") + usage(64) + DONE))]
+    finding = judge(Attempt(record(reads, ending, 3.4), asked=64))
+    assert (finding.verdict, [one.name for one in finding.remarks]) == (Verdict.STREAMING, [kind.value])

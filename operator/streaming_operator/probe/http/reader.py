@@ -61,6 +61,8 @@ class Limits:
     Silence after the first token; above the 60 s of most proxies, so that a proxy's timeout is observed and not ours.
     """
     total: float = 600.0
+    left_open: float = 2.0
+    """Wait for the end of the message after the format's own end marker; Envoy closes a second later."""
     size: int = 8 * 1024 * 1024
 
 
@@ -69,6 +71,7 @@ class ResponseSink(Protocol):
 
     ending: Ending | None
     token_seen: bool
+    end_marker_seen: bool
 
     def begin(self, codec: Codec) -> None:
         """Set what the reads are parsed with: the version of HTTP is known by now."""
@@ -179,6 +182,8 @@ class Exchange:
         now, limits = self.now(), self.limits
         if not self.sink.token_seen and now >= limits.first_token:
             return self.ended(Ending.SILENT, now)
+        if self.sink.end_marker_seen and now - self.last >= limits.left_open:
+            return self.ended(Ending.LEFT_OPEN, now)
         if self.sink.token_seen and now - self.last >= limits.stall:
             return self.ended(Ending.STALLED, now)
         return self.ended(Ending.TOO_LONG, now) if now >= limits.total else None

@@ -32,6 +32,7 @@ class Ending(Enum):
     BROKEN = "broken framing"
     SILENT = "no first token in time"
     STALLED = "nothing more for too long"
+    LEFT_OPEN = "left open by the peer after the end marker"
     TOO_LONG = "total time used up"
     TOO_LARGE = "size cap reached"
 

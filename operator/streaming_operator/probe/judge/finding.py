@@ -32,7 +32,10 @@ class Symptom(StrEnum):
     IN_STREAM = "error event"
     NO_DONE = "no end marker"
     ABORTED = "aborted"
+    NO_REASON = "no finish reason"
+    UNKNOWN_REASON = "unknown finish reason"
     NO_TOKEN = "no first token"  # noqa: S105 - words, not a secret
+    KEPT_WAITING = "kept alive without a token"
     LATE_FIRST = "late first token"
     LONG_GAP = "long pause"
     KEY_MISSING = "no key sent"
@@ -76,6 +79,8 @@ class Attempt:
     cause: NoResponse | None = None
     detail: str = ""
     with_key: bool = False
+    asked: int | None = None
+    """Tokens that were requested."""
     remarks: tuple[Remark, ...] = ()
     """What was noticed while the request was made; what its response shows is remarked when it is judged."""
 

@@ -7,7 +7,8 @@ refuse it. Each kind has its advice in one table, from which docs/probe.md is ge
 
 from enum import StrEnum
 
-from streaming_operator.probe.http.response import readable
+from streaming_operator.probe.http.response import Ending, readable
+from streaming_operator.probe.judge.terminations import ENDS
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import Remark
 
@@ -19,6 +20,9 @@ class Kind(StrEnum):
     CONTENT_TYPE = "not declared as an event stream"
     LENGTH_AND_CHUNKED = "Content-Length beside chunked"
     WORDING = "parameters refused"
+    NO_LAST_CHUNK = "no end of the message after the end marker"
+    LEFT_OPEN = "left open after the end marker"
+    UNKNOWN_REASON = "unknown finish reason"
 
 
 ADVICE: dict[Kind, str] = {
@@ -34,6 +38,17 @@ ADVICE: dict[Kind, str] = {
         "nothing has to be done: it is asked so from now on, but a stream may end before its limit, and the count of "
         "tokens or the server's timing may be missing"
     ),
+    Kind.NO_LAST_CHUNK: (
+        "let the server or the proxy that closes end the message (the last chunk, END_STREAM): clients that read to "
+        "the end (httpx, aiohttp, urllib3) raise an error after a whole answer"
+    ),
+    Kind.LEFT_OPEN: (
+        "let the server end the message after its end marker: clients that read to the end wait until they time out, "
+        "and each holds a connection"
+    ),
+    Kind.UNKNOWN_REASON: (
+        "clients that know OpenAI's reasons alone may take it for an error: end a whole answer with stop or length"
+    ),
 }
 """What to do about each."""
 
@@ -43,8 +58,8 @@ def remark(kind: Kind, observed: str) -> Remark:
     return Remark(kind.value, observed, ADVICE[kind])
 
 
-def remarks_on(t: Timeline) -> tuple[Remark, ...]:
-    """The remarks on a response whose events were read."""
+def remarks_on(t: Timeline, *, streamed: bool) -> tuple[Remark, ...]:
+    """The remarks on a response whose events were read; *streamed* says that the verdict on it is that it streams."""
     if t.head is None or not t.is_event_stream:
         return ()
     remarks = []
@@ -59,4 +74,28 @@ def remarks_on(t: Timeline) -> tuple[Remark, ...]:
         remarks.append(
             remark(Kind.LENGTH_AND_CHUNKED, f"Content-Length: {length} beside Transfer-Encoding: chunked")
         )
+    return (*remarks, *_on_the_end(t, streamed))
+
+
+def _on_the_end(t: Timeline, streamed: bool) -> tuple[Remark, ...]:
+    """The remarks on how a whole answer ended."""
+    if not t.done:
+        return ()
+    remarks = []
+    marker = "the last event" if t.api == "responses" else "[DONE]"
+    framed = t.is_chunked or t.has_content_length
+    if t.ending is Ending.RESET or (framed and t.ending in (Ending.CLOSED, Ending.BROKEN)):
+        how = {Ending.RESET: "reset", Ending.BROKEN: "broken"}.get(t.ending, "closed")
+        remarks.append(
+            remark(
+                Kind.NO_LAST_CHUNK, f"the connection was {how} after {marker} without the end of the message"
+            )
+        )
+    if t.ending is Ending.LEFT_OPEN:
+        observed = (
+            f"the connection stayed open for {t.silence:.0f} s after {marker}, without the end of the message"
+        )
+        remarks.append(remark(Kind.LEFT_OPEN, observed))
+    if streamed and t.finish_reason is not None and t.finish_reason.lower() not in ENDS:
+        remarks.append(remark(Kind.UNKNOWN_REASON, f"the finish reason is {t.finish_reason}"))
     return tuple(remarks)

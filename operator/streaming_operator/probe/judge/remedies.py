@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.probe.judge.fingerprint import Proxy
+from streaming_operator.probe.judge.url_advice import URL
 from streaming_operator.values import EdgeProfile
 
 
@@ -89,6 +90,12 @@ _ENGINE: dict[Symptom | None, str] = {
     _S.IN_STREAM: "the engine failed while it generated: " + _LOGS,
     _S.NO_DONE: "the model server ends streams without [DONE]: check engine.version and user middleware",
     _S.ABORTED: "the engine aborted the request: it was stopping, or it is out of cache blocks",
+    _S.NO_REASON: "the model server leaves finish_reason out: check engine.version and user middleware",
+    _S.UNKNOWN_REASON: "look the finish reason up in the engine's documentation, and for its cause in "
+    + _LOGS,
+    _S.KEPT_WAITING: (
+        "requests wait in the engine's queue: raise replicas or verification.firstRequestTimeoutSeconds"
+    ),
     _S.NO_TOKEN: (
         "the model is too slow for its first token: raise verification.firstRequestTimeoutSeconds or give "
         "it more resources"
@@ -320,30 +327,13 @@ _ANY: dict[Symptom | None, str] = {
     _S.BUSY: _CAPACITY,
     _S.IN_STREAM: _REPLICA,
     _S.ABORTED: _REPLICA,
+    _S.NO_REASON: "something in {edge} rewrites events: the pod that was probed sends a finish reason",
+    _S.UNKNOWN_REASON: _REPLICA,
+    _S.KEPT_WAITING: "the connection is kept alive, the request waits: check the queues of the other replicas",
     _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
     _S.NO_TOKEN: "the edge accepts requests that never get a first token: check its log and its timeouts",
     _S.NO_DONE: _ASK + "to pass streams through to their end in its proxy",
     _S.UNCLEAR: _TOKENS,
-}
-_URL: dict[Symptom | None, str] = {
-    _S.BLOCK: (
-        "turn response buffering and gzip of text/event-stream off in the proxies on the path, or probe the "
-        "server directly with --via to see whether it is the server"
-    ),
-    _S.TIMED_BURSTS: "a proxy on the path waits before it sends (HAProxy: option http-no-delay)",
-    _S.CERTIFICATE: (
-        "give the CA that signed the certificate with --ca, or use the name that the certificate is valid for"
-    ),
-    _S.PLAIN_HTTP: "probe https:// instead of http://",
-    _S.NAME: "check the name, or give the address with --via",
-    _S.NO_CONNECTION: "check the address and that the server runs",
-    _S.NO_ROUTE: "check the host and the path",
-    _S.REDIRECT: "probe the address that it redirects to",
-    _S.KEY_MISSING: "name the variable that holds the key with --api-key-env",
-    _S.KEY_REFUSED: "check the key",
-    _S.UNKNOWN_MODEL: "name a model that /v1/models lists with --model",
-    _S.NO_TOKEN: "raise --timeout",
-    _S.UNCLEAR: "raise --max-tokens",
 }
 
 
@@ -352,7 +342,7 @@ def _table() -> dict[tuple[str, Symptom | None], Row]:
         "engine": _ENGINE,
         "ours": _OURS,
         "any": _ANY,
-        "url": _URL,
+        "url": URL,
     }
     scopes |= {proxy.value: rows for proxy, rows in _PROXIES.items()}
     return {

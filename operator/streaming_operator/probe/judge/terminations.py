@@ -25,26 +25,66 @@ SAME_AGE = 0.06
 """Seconds by which the cuts of one timer may differ; cuts after a number of bytes vary with the engine's pace."""
 
 
-def incomplete(t: Timeline, proxy: ProxyMatch | None) -> Finding | None:
-    """The finding of a stream that is not complete; judged before its timing. None where it is complete."""
+ENDS = frozenset(
+    {
+        *(
+            "stop",
+            "length",
+            "tool_calls",
+            "function_call",
+            "content_filter",
+        ),  # OpenAI, vLLM, SGLang, llama.cpp
+        *("eos", "eos_token", "stop_sequence"),  # TGI, Together
+        *("end_turn", "max_tokens", "tool_use"),  # Anthropic's words, and Gemini's in lower case
+    }
+)
+"""Finish reasons of an answer that is whole, in lower case."""
+_GIVEN_UP = (
+    *("abort", "cancel", "interrupt", "disconnect", "preempt"),
+    *("error", "fail", "timeout", "timed_out", "unavailable"),
+    *("insufficient", "overload", "exhausted", "capacity"),
+)
+"""Parts of finish reasons of an answer that was given up, such as DeepSeek's insufficient_system_resource."""
+
+
+def incomplete(t: Timeline, proxy: ProxyMatch | None, asked: int | None = None) -> Finding | None:
+    """
+    The finding of a stream that is not complete; judged before its timing. None where it is complete.
+
+    *asked* is the number of tokens that were requested; None if unknown.
+    """
     if t.error is not None:
         evidence = f"after {t.events} token events the stream carried an error: {t.error}"
         return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, evidence)
     if not t.done:
         return _unfinished(t, proxy)
-    if t.finish_reason in (None, "abort"):
+    return _given_up(t, asked)
+
+
+def _given_up(t: Timeline, asked: int | None) -> Finding | None:
+    """The finding of a stream that has its end marker, by its finish reason and by how much of it came."""
+    reason, came = (t.finish_reason or "").lower(), t.tokens or t.events
+    how_much = f"after {came} of {asked} tokens" if asked else f"after {t.events} token events"
+    whole = asked is not None and came >= asked
+    if reason in ENDS:
+        return None
+    if reason == "error":
+        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, f"finish reason error {how_much}")
+    if not reason and whole:
+        evidence = f"the stream ended without a finish reason {how_much}"
+        return Finding(Verdict.ABORTED, Symptom.NO_REASON, evidence)
+    if not reason or any(part in reason for part in _GIVEN_UP):
         how = t.finish_reason or "no finish reason"
-        evidence = f"the engine ended the stream with {how} after {t.events} token events"
-        return Finding(Verdict.ABORTED, Symptom.ABORTED, evidence)
-    if t.finish_reason == "error":
-        evidence = f"finish reason error after {t.events} token events"
-        return Finding(Verdict.ERROR_IN_STREAM, Symptom.IN_STREAM, evidence)
-    return None
+        return Finding(Verdict.ABORTED, Symptom.ABORTED, f"the stream was ended with {how} {how_much}")
+    if whole:
+        return None
+    evidence = f"the stream ended with the unknown finish reason {t.finish_reason} {how_much}"
+    return Finding(Verdict.INCONCLUSIVE, Symptom.UNKNOWN_REASON, evidence)
 
 
 def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
-    if not t.events and t.ending in (Ending.SILENT, Ending.TOO_LONG):
-        return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no first token within {t.ended_at:.0f} s")
+    if t.ttft is None and t.ending in (Ending.SILENT, Ending.TOO_LONG):
+        return _no_token(t)
     if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
         evidence = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
@@ -57,6 +97,17 @@ def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
         evidence = f"the stream ended {so_far} without [DONE], finish reason {t.finish_reason or 'missing'}"
         return Finding(Verdict.NO_DONE_MARKER, Symptom.NO_DONE, evidence)
     return _cut(t, proxy, so_far)
+
+
+def _no_token(t: Timeline) -> Finding:
+    """Nothing to read came in time: from a server that keeps its client waiting, or from one that is silent."""
+    evidence = f"no first token within {t.ended_at:.0f} s"
+    signs = [f"{t.comments} comments"] if t.comments else []
+    signs += [f"{t.events} events without text"] if t.events else []
+    if not signs:
+        return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, evidence)
+    evidence = f"{evidence}, although the connection was alive: {' and '.join(signs)} came"
+    return Finding(Verdict.TTFT_EXCEEDED, Symptom.KEPT_WAITING, evidence)
 
 
 def _cut(t: Timeline, proxy: ProxyMatch | None, so_far: str) -> Finding:

@@ -120,16 +120,16 @@ def judge(
     if t is None:
         return replace(no_response(attempt), remarks=attempt.remarks)
     proxy = proxy_of(t)
-    finding = _judge_stream(t, proxy, attempt.with_key, jitter, control, capped)
+    finding = _judge_stream(t, proxy, attempt, jitter, control, capped)
     finding = _apply_limits(t, finding, max_ttft, max_gap)
-    finding = replace(finding, remarks=(*attempt.remarks, *remarks_on(t)))
+    finding = replace(finding, remarks=(*attempt.remarks, *remarks_on(t, streamed=streams(finding.verdict))))
     return replace(finding, fingerprint=proxy.proxy.value) if proxy else finding
 
 
 def _judge_stream(
     t: Timeline,
     proxy: ProxyMatch | None,
-    with_key: bool,
+    attempt: Attempt,
     jitter: float,
     control: Timeline | None,
     capped: bool,
@@ -137,8 +137,8 @@ def _judge_stream(
     if t.status is None:
         return no_head(t)
     if not 200 <= t.status < 300:
-        return http_error(t, with_key)
-    return not_a_stream(t) or incomplete(t, proxy) or _timing(t, jitter, control, capped)
+        return http_error(t, attempt.with_key)
+    return not_a_stream(t) or incomplete(t, proxy, attempt.asked) or _timing(t, jitter, control, capped)
 
 
 def _apply_limits(t: Timeline, finding: Finding, max_ttft: float | None, max_gap: float | None) -> Finding:

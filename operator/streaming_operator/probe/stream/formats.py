@@ -16,7 +16,7 @@ The differences of the formats that matter here:
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streaming_operator.probe.http.request import Api
@@ -31,6 +31,8 @@ held back for a stop string).
 DONE = "[DONE]"
 _REASONING = ("reasoning", "reasoning_content")
 """vLLM's name and the older one that other servers still use."""
+_NO_REASON = ("", "null", "none")
+"""What some servers write where there is no finish reason (yet)."""
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
 _LARGEST = 1e9
@@ -66,6 +68,8 @@ class EventContent:
     """The message of an error, in one short line."""
     done: bool = False
     """Whether this is the format's own end marker."""
+    characters: int = field(default=0, compare=False)
+    """Length of its text, of whatever kind: several tokens in one event are longer than one."""
 
 
 EMPTY = EventContent()
@@ -91,28 +95,53 @@ def _completion(chunk: dict[str, Any]) -> EventContent:
     """A chunk of chat completions or completions."""
     api: Api | None = None
     kind: Kind | None = None
-    reason = None
+    reason, characters = None, 0
     for choice in _dicts(chunk.get("choices")):
         if isinstance(choice.get("finish_reason"), str):
-            reason = readable(choice["finish_reason"])
+            words = readable(choice["finish_reason"]).strip()
+            reason = None if words.lower() in _NO_REASON else words
         if isinstance(choice.get("delta"), dict):
             api, kind = "chat", kind or _of_delta(choice["delta"], ended=reason is not None)
+            characters += _length(choice["delta"])
         elif isinstance(choice.get("text"), str):
             api, kind = "completions", kind or _of_text(choice["text"], ended=reason is not None)
+            characters += len(choice["text"])
     usage = _tokens(chunk.get("usage"), "completion_tokens")
     error = _error_text(chunk["error"]) if chunk.get("error") else None
-    return EventContent(api, kind, usage, _metrics(chunk.get("metrics")), reason, error)
+    return EventContent(
+        api, kind, usage, _metrics(chunk.get("metrics")), reason, error, characters=characters
+    )
 
 
 def _of_delta(delta: dict[str, Any], *, ended: bool) -> Kind | None:
     """The role alone is not a token; empty content without a role is one, unless it comes with the finish reason."""
-    if delta.get("content"):
+    content = delta.get("content")
+    if isinstance(content, list):  # Mistral: parts of text, and of thinking while the model thinks
+        types = {str(part.get("type")) for part in _dicts(content) if _length(part)}
+        if types:
+            return "reasoning" if types == {"thinking"} else "content"
+    elif content or delta.get("refusal"):
         return "content"
     if any(delta.get(name) for name in _REASONING):
         return "reasoning"
-    if delta.get("tool_calls"):
+    if delta.get("tool_calls") or delta.get("function_call"):
         return "tool"
-    return "empty" if delta.get("content") == "" and "role" not in delta and not ended else None
+    return "empty" if content == "" and "role" not in delta and not ended else None
+
+
+_TEXTS = ("content", "refusal", "thinking", "text", "arguments", "function", "function_call", "tool_calls")
+
+
+def _length(value: object, depth: int = 6) -> int:
+    """Characters of the text in a delta or in a part of one; reasoning that comes under two names counts once."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list) and depth:
+        return sum(_length(item, depth - 1) for item in value)
+    if isinstance(value, dict) and depth:
+        reasoning = max((_length(value.get(name), depth - 1) for name in _REASONING), default=0)
+        return reasoning + sum(_length(value.get(name), depth - 1) for name in _TEXTS)
+    return 0
 
 
 def _of_text(text: str, *, ended: bool) -> Kind | None:
@@ -126,7 +155,8 @@ def _response(kind: str, event: dict[str, Any]) -> EventContent:
     if kind == "error":
         return EventContent("responses", error=_error_text(event.get("error") or event), done=True)
     if kind.endswith(".delta") and isinstance(event.get("delta"), str):
-        return EventContent("responses", kind=_of_event(kind) if event["delta"] else "empty")
+        delta = event["delta"]
+        return EventContent("responses", kind=_of_event(kind) if delta else "empty", characters=len(delta))
     response = event.get("response")
     if kind not in _TERMINAL or not isinstance(response, dict):
         return EventContent("responses")

@@ -20,13 +20,15 @@ BODY_KEPT = 16 * 1024
 
 @dataclass(slots=True)
 class Recorder:
-    """Records the reads of one response in order; the reader thread uses `ending` and `token_seen`."""
+    """Records the reads of one response in order; the reader thread uses `ending` and what was seen."""
 
     on_read: Callable[[float, int], None] | None = None
     """Called for each read, in the reader thread: seconds since the request, raw bytes. Must return at once."""
     ending: Ending | None = None
     """How the response ended, once it has."""
     token_seen: bool = False
+    """Whether a token with text came."""
+    end_marker_seen: bool = False
     _codec: Codec = field(default_factory=http1.Http1Codec)
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _fields: dict[str, Any] = field(default_factory=dict)
@@ -108,11 +110,14 @@ class Recorder:
             content = formats.read(item)
             self._keep(content)
             if content.kind is not None:
-                self._arrivals.append(Arrival(at, len(self._sizes), piece.frame, content.kind))
-                self.token_seen = True
+                self._arrivals.append(
+                    Arrival(at, len(self._sizes), piece.frame, content.kind, content.characters)
+                )
+                self.token_seen = self.token_seen or content.kind != "empty"
 
     def _keep(self, content: EventContent) -> None:
         """Keep what an event holds besides its token: the first error, the last of everything else."""
+        self.end_marker_seen = self.end_marker_seen or content.done
         if content.error is not None:
             self._fields.setdefault("error", content.error)
         fields = {

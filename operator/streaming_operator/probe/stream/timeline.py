@@ -48,6 +48,8 @@ class Arrival:
     frame: int
     """Number of the chunk or DATA frame that completed it, from 1; 0 where the body has no frames."""
     kind: Kind = "content"
+    characters: int = 0
+    """Length of the event's text."""
 
     @property
     def has_text(self) -> bool:
