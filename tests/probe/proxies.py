@@ -228,6 +228,14 @@ def answer(data: bytes) -> Relay:
     return relay
 
 
+def comments(upstream: socket.socket, client: socket.socket) -> None:
+    """The head of a stream and signs of life, but no token."""
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+    while True:  # until the client closes
+        client.sendall(b": keep-alive\n\n")
+        time.sleep(0.2)
+
+
 def mute(upstream: socket.socket, client: socket.socket) -> None:
     """Not a byte, until the client leaves."""
     client.recv(1)

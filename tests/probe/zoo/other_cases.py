@@ -113,6 +113,8 @@ def of_the_engine() -> tuple[Case, ...]:
         bad("a first token later than promised", ("--time-to-first-token", "600"), V.TTFT_EXCEEDED, S.LATE_FIRST, max_ttft=0.5),
         bad("a pause longer than promised", ("--silence-after-tokens", "20", "--silence-seconds", "1.2"), V.CHUNK_GAP_EXCEEDED, S.LONG_GAP, max_gap=1.0),
         bad("aborts", PACE, V.ABORTED, S.ABORTED, pod=proxies.answer(ABORTED)),
+        bad("leaves finish_reason out", PACE, V.ABORTED, S.NO_REASON, pod=proxies.answer(UNREASONED)),
+        bad("keeps its clients waiting", PACE, V.TTFT_EXCEEDED, S.KEPT_WAITING, pod=proxies.comments, limits=HASTY),
         bad("is gone", PACE, V.UNREACHABLE, S.NO_CONNECTION, gone=True),
         bad("wrong path inside", ("--http-status", "404"), V.ROUTE_NOT_FOUND, None),
     )  # fmt: skip
@@ -122,6 +124,14 @@ ABORTED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
     b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"abort"}]}\n\ndata: [DONE]\n\n'
+)
+_TOKEN = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+UNREASONED = _HEAD + _TOKEN * 64 + b"data: [DONE]\n\n"
+ENDED_STRANGELY = (
+    _HEAD
+    + _TOKEN * 9
+    + b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"completed"}]}\n\ndata: [DONE]\n\n'
 )
 FAILED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -181,6 +191,9 @@ def of_strangers() -> tuple[Case, ...]:
         edge("another replica aborts", proxies.answer(ABORTED), V.ABORTED, S.ABORTED),
         edge("another replica fails", proxies.answer(FAILED), V.ERROR_IN_STREAM, S.IN_STREAM),
         edge("another replica ends without [DONE]", proxies.answer(UNMARKED), V.NO_DONE_MARKER, S.NO_DONE),
+        edge("leaves finish_reason out", proxies.answer(UNREASONED), V.ABORTED, S.NO_REASON),
+        edge("a finish reason that nobody knows", proxies.answer(ENDED_STRANGELY), V.INCONCLUSIVE, S.UNKNOWN_REASON),
+        edge("comments and no token", proxies.comments, V.TTFT_EXCEEDED, S.KEPT_WAITING, limits=HASTY),
         edge("404 of another model server", json_error("404 Not Found", "The model `x` does not exist."), V.UPSTREAM_ERROR, S.UNKNOWN_MODEL),
         edge("429 in JSON", json_error("429 Too Many Requests", "queue full"), V.UPSTREAM_ERROR, S.BUSY),
         edge("429 bare", bare("429 Too Many Requests"), V.UPSTREAM_ERROR, S.LIMITED),
@@ -194,6 +207,11 @@ def of_strangers() -> tuple[Case, ...]:
         edge("closed without a word", proxies.answer(b""), V.UNREACHABLE, S.NO_CONNECTION),
         url("stored and forwarded", proxies.store_and_forward, V.BUFFERED, S.BLOCK),
         url("a timer of 300 ms", proxies.corked(0.3), V.COALESCED, S.TIMED_BURSTS),
+        url("aborts", proxies.answer(ABORTED), V.ABORTED, S.ABORTED),
+        url("ends without [DONE]", proxies.answer(UNMARKED), V.NO_DONE_MARKER, S.NO_DONE),
+        url("leaves finish_reason out", proxies.answer(UNREASONED), V.ABORTED, S.NO_REASON),
+        url("a finish reason that nobody knows", proxies.answer(ENDED_STRANGELY), V.INCONCLUSIVE, S.UNKNOWN_REASON),
+        url("comments and no token", proxies.comments, V.TTFT_EXCEEDED, S.KEPT_WAITING, limits=HASTY),
         url("404", bare("404 Not Found"), V.ROUTE_NOT_FOUND, S.NO_ROUTE),
         url("redirect", bare("308 Permanent Redirect", location="https://x/"), V.ROUTE_NOT_FOUND, S.REDIRECT),
         url("401", bare("401 Unauthorized"), V.AUTH_REJECTED, S.KEY_MISSING),

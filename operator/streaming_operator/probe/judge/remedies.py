@@ -91,8 +91,6 @@ _ENGINE: dict[Symptom | None, str] = {
     _S.NO_DONE: "the model server ends streams without [DONE]: check engine.version and user middleware",
     _S.ABORTED: "the engine aborted the request: it was stopping, or it is out of cache blocks",
     _S.NO_REASON: "the model server leaves finish_reason out: check engine.version and user middleware",
-    _S.UNKNOWN_REASON: "look the finish reason up in the engine's documentation, and for its cause in "
-    + _LOGS,
     _S.KEPT_WAITING: (
         "requests wait in the engine's queue: raise replicas or verification.firstRequestTimeoutSeconds"
     ),
@@ -328,7 +326,8 @@ _ANY: dict[Symptom | None, str] = {
     _S.IN_STREAM: _REPLICA,
     _S.ABORTED: _REPLICA,
     _S.NO_REASON: "something in {edge} rewrites events: the pod that was probed sends a finish reason",
-    _S.UNKNOWN_REASON: _REPLICA,
+    _S.UNKNOWN_REASON: "look the finish reason up in the engine's documentation, and for its cause in "
+    + _LOGS,
     _S.KEPT_WAITING: "the connection is kept alive, the request waits: check the queues of the other replicas",
     _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
     _S.NO_TOKEN: "the edge accepts requests that never get a first token: check its log and its timeouts",
