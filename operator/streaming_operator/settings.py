@@ -58,6 +58,11 @@ def _without_nulls(value: Any) -> Any:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]
 Seconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+AnnotationKey = Annotated[str, Field(pattern=r"^([a-z0-9][-.a-z0-9]*/)?[A-Za-z0-9][-._A-Za-z0-9]*\*?$")]
+Namespace = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")]
+HostPattern = Annotated[
+    str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$")
+]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_listed)]
 
@@ -78,12 +83,30 @@ class EdgeSetting:
     http_port: Port = 80
     https_port: Port = 443
     annotations_prefix: str = "nginx.ingress.kubernetes.io"
+    allowed_annotations: tuple[AnnotationKey, ...] = ()
+    """Annotations of an Ingress that are allowed besides those of the profile; `*` at the end: any rest."""
 
     @model_validator(mode="after")
     def _has_one_class(self) -> Self:
         if (self.class_name is None) == (self.gateway_class is None):
             raise ValueError("each edge has exactly one of className, gatewayClass")
+        if self.gateway_class is not None and self.allowed_annotations:
+            raise ValueError("allowedAnnotations belongs to a className: an HTTPRoute has none")
         return self
+
+
+@dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid"),
+)
+class HostRule:
+    """Hosts that belong to some namespaces."""
+
+    namespaces: Annotated[tuple[Namespace, ...], Field(min_length=1)]
+    """Names; `*` is all of them."""
+    hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1)]
+    """Host names; `*.example.com` is every name below example.com, `*` every name."""
 
 
 class Settings(BaseSettings):
@@ -92,6 +115,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     edges: tuple[Annotated[EdgeSetting, BeforeValidator(_without_nulls)], ...] = ()
+    host_policy: tuple[HostRule, ...] = ()
+    """Which namespaces may use which hosts. Empty: each may use every host that is free."""
     watch_namespaces: Names = ()
     """Empty: the whole cluster."""
     read_secrets: bool = True
@@ -140,7 +165,10 @@ class Settings(BaseSettings):
         try:
             return cls(**EnvSettingsSource(cls)())
         except SettingsError as error:
-            raise WrongSetting(f"{PREFIX}EDGES: cannot be read as JSON: {error.__cause__}") from error
+            # pydantic-settings names the field in its text alone.
+            names = [name for name in cls.model_fields if f'"{name}"' in str(error)]
+            variables = ", ".join(f"{PREFIX}{name.upper()}" for name in names)
+            raise WrongSetting(f"{variables}: cannot be read as JSON: {error.__cause__}") from error
         except ValidationError as error:
             raise WrongSetting("; ".join(map(_problem, error.errors()))) from error
 

@@ -28,6 +28,8 @@ class Edge:
     http_port: int = 80
     https_port: int = 443
     annotations_prefix: str = "nginx.ingress.kubernetes.io"
+    allowed_annotations: tuple[str, ...] = ()
+    """Annotations that the administrator allows besides the route's own list; `*` at the end stands for any rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from streaming_operator.settings import PREFIX, EdgeSetting, Settings
+from streaming_operator.settings import PREFIX, EdgeSetting, HostRule, Settings
 from tests.cluster import steps, tools
 from tests.cluster.programs import listed
 
@@ -22,6 +22,7 @@ EDGE = {
     "httpPort": 8081,
     "httpsPort": 8443,
     "annotationsPrefix": "edge.example.com",
+    "allowedAnnotations": ["cert-manager.io/cluster-issuer", "edge.example.com/canary*"],
 }
 
 
@@ -75,6 +76,7 @@ def test_every_value_arrives(helm: Path) -> None:
     """Each value of the chart that is a setting reaches the operator as it was written."""
     values = {
         "edges": [EDGE, {"gatewayClass": "envoy", "profile": "generic"}],
+        "hostPolicy": [{"namespaces": ["team-a", "*"], "hosts": ["*.team-a.example.com", "*"]}],
         "watchNamespaces": ["team-a", "team-b"],
         "clusterDomain": "k8s.example.com",
         "rbac": {"readSecrets": False},
@@ -99,9 +101,11 @@ def test_every_value_arrives(helm: Path) -> None:
                 http_port=8081,
                 https_port=8443,
                 annotations_prefix="edge.example.com",
+                allowed_annotations=("cert-manager.io/cluster-issuer", "edge.example.com/canary*"),
             ),
             EdgeSetting(gateway_class="envoy"),
         ),
+        host_policy=(HostRule(namespaces=("team-a", "*"), hosts=("*.team-a.example.com", "*")),),
         watch_namespaces=("team-a", "team-b"),
         cluster_domain="k8s.example.com",
         read_secrets=False,
@@ -137,6 +141,9 @@ def test_chart_knows_every_setting(helm: Path) -> None:
         ({"edges": [{"className": "nginx", "profile": "traefik"}]}, "/edges/0/profile"),
         ({"edges": [{"className": "nginx", "profile": "generic", "service": "x"}]}, "/edges/0/service"),
         ({"edges": [{"className": "nginx", "profile": "generic", "httpPort": 0}]}, "/edges/0/httpPort"),
+        ({"edges": [EDGE | {"allowedAnnotations": ["a b"]}]}, "/edges/0/allowedAnnotations/0"),
+        ({"hostPolicy": [{"namespaces": ["a"]}]}, "hosts"),
+        ({"hostPolicy": [{"namespaces": ["a"], "hosts": ["https://a.example"]}]}, "/hostPolicy/0/hosts/0"),
         ({"watchNamespaces": ["Team"]}, "/watchNamespaces/0"),
         ({"log": {"level": "info"}}, "/log/level"),
         ({"settings": {"workerz": 1}}, "workerz"),

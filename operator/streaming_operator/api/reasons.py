@@ -96,6 +96,8 @@ class Reason(StrEnum):
     CLUSTER_INTERNAL = "ClusterInternal"
     CLASS_NOT_FOUND = "ClassNotFound"
     HOST_CONFLICT = "HostConflict"
+    HOST_NOT_ALLOWED = "HostNotAllowed"
+    ANNOTATION_NOT_ALLOWED = "AnnotationNotAllowed"
     KIND_MISSING = "KindMissing"
     ROUTE_PENDING = "RoutePending"
     ROUTE_REJECTED = "RouteRejected"
@@ -197,8 +199,18 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "Correct the name, or install the controller.",
     ),
     Reason.HOST_CONFLICT: Explained(
-        "Another Ingress already serves this host and path and takes precedence.",
-        "Change one of the two hosts.",
+        "Another endpoint, Ingress or HTTPRoute already serves this host, with this path or one above or below it.",
+        "Change one of the two hosts; whose host it is, the administrator can say in the chart's value `hostPolicy`.",
+    ),
+    Reason.HOST_NOT_ALLOWED: Explained(
+        "The administrator gave this host to other namespaces, or none to this one (the chart's value `hostPolicy`): "
+        "the route is not written, and one that was there is deleted.",
+        "Choose a host that the message lists, or let the administrator add it to `hostPolicy`.",
+    ),
+    Reason.ANNOTATION_NOT_ALLOWED: Explained(
+        "An annotation that may take over others' requests, or reach into other namespaces, is not on the edge's "
+        "list: the route is not written. One that is there already stays as it is.",
+        "Remove the annotation, or let the administrator add it to the chart's value `edges[].allowedAnnotations`.",
     ),
     Reason.KIND_MISSING: Explained(
         "The cluster lacks a kind that the endpoint needs; the message names it.", "Install its CRDs."

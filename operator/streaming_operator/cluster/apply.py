@@ -73,9 +73,14 @@ class Applier:
         for kind in self._sent.pop(key, ()):
             self._repairs.forget((key, kind))
 
-    async def apply(self, endpoint: StreamingEndpoint, manifests: tuple[Manifest, ...]) -> Applied:
+    async def apply(
+        self,
+        endpoint: StreamingEndpoint,
+        manifests: tuple[Manifest, ...],
+        kept: frozenset[Kind] = frozenset(),
+    ) -> Applied:
         """
-        Make the cluster hold exactly *manifests* for *endpoint*.
+        Make the cluster hold exactly *manifests* for *endpoint*; objects of the kinds *kept* stay as they are.
 
         Raises `NotOurs` naming the object and its owner, `EndpointGone` when the endpoint is, `Conflict` while an
         object of an earlier endpoint of the same name is still being deleted, or what the API server says of the
@@ -109,7 +114,8 @@ class Applier:
         pruned = [
             await self._prune(kind, stored)
             for kind, stored in self._surplus(endpoint, children)
-            if not (
+            if kind not in kept
+            and not (
                 refusals and kind is resources.CONFIG_MAPS
             )  # a Deployment that stays as it was may need it
         ]

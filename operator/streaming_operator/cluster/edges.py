@@ -33,6 +33,7 @@ def edge_from_setting(setting: EdgeSetting) -> Edge:
         http_port=setting.http_port,
         https_port=setting.https_port,
         annotations_prefix=setting.annotations_prefix,
+        allowed_annotations=setting.allowed_annotations,
     )
 
 

@@ -14,8 +14,10 @@ from streaming_operator.cluster import edges, hosts, resources, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
+from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
+from streaming_operator.cluster.places import covering
 from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import EndpointGone, NotFound
 from streaming_operator.kinds import Key
@@ -33,6 +35,7 @@ class Cluster:
         self._settings = settings
         self._caches = Caches(transport, settings.watch_namespaces)
         self._claims = Claims()
+        self._policy = ExposurePolicy(settings.host_policy, self._caches, self._claims)
         self._applier = Applier(transport, self._caches)
         self._observer = Observer(self._caches)
         self._publisher = Publisher(transport)
@@ -88,22 +91,28 @@ class Cluster:
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
         """
-        Make the cluster hold exactly *children*, without a route whose host an elder endpoint or another Ingress holds.
+        Make the cluster hold exactly *children*, without a route that may take what belongs to others.
 
         See `Applier.apply` for what it raises.
         """
         self._caches.depend(endpoint.key, dependencies(endpoint))
-        for other in self._claims.claim(endpoint, children):
+        # Whoever may not use a host keeps nobody else from it.
+        claimed = children if self._policy.may_use_host(endpoint) else ()
+        for other in self._claims.claim(endpoint, claimed, hosts.held(endpoint, self._caches)):
             self._caches.wake(other)
-        if hosts.conflict(endpoint, children, self._caches, self._claims) is not None:
-            children = tuple(child for child in children if child["kind"] not in hosts.ROUTES)
-        return await self._applier.apply(endpoint, children)
+        refusal = self._policy.refusal(endpoint, children, self.capabilities())
+        if refusal is None:
+            self._claims.settle(endpoint.key)
+            return await self._applier.apply(endpoint, children)
+        written = tuple(child for child in children if child["kind"] not in hosts.ROUTES)
+        kept = frozenset(hosts.ROUTES.values()) if refusal.keeps else frozenset()
+        return await self._applier.apply(endpoint, written, kept)
 
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
         """What the caches tell of the endpoint's children; talks to nobody."""
         self._caches.depend(endpoint.key, dependencies(endpoint))
-        contested = hosts.conflict(endpoint, children, self._caches, self._claims)
-        return self._observer.observe(endpoint, children, contested)
+        refusal = self._policy.refusal(endpoint, children, self.capabilities())
+        return self._observer.observe(endpoint, children, refusal.problem if refusal else None)
 
     async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
         """The endpoint as it is now; None when there is none."""
@@ -208,4 +217,4 @@ def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:
     else:
         refs = exposure.http_route.parent_refs if exposure.http_route else ()
         wanted = {(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name)) for ref in refs}
-    return frozenset(wanted | {("host", exposure.host)})
+    return frozenset(wanted | {("host", host) for host in covering(exposure.host)})

@@ -1,23 +1,22 @@
 """
-Which endpoint may serve a host: the elder one, always, decided before anything is written.
+Which endpoint may serve a host, decided before anything is written; the elder one, and it keeps what it has.
 
 An edge that finds two routes for one host and path chooses one of them, and the other takes over as soon as that is
 deleted, with the users' requests and API keys. So whoever loses has no route at all. Talks to nobody.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source, own
-from streaming_operator.kinds import Key
+from streaming_operator.cluster.places import Neighbours, Place, age, covering, key_of, places_of
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.values import Manifest
 
-Place = tuple[str, str, str]
-"""`(edge, host, path)`; the edge is `class NAME` or `Gateway NAMESPACE/NAME`."""
-ROUTES = ("Ingress", "HTTPRoute")
+ROUTES: Mapping[str, Kind] = {"Ingress": resources.INGRESSES, "HTTPRoute": resources.HTTP_ROUTES}
+"""The kinds of objects that serve a host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,17 @@ class Claim:
     """creationTimestamp of the endpoint; Kubernetes times of one form sort as text."""
     uid: str
     places: frozenset[Place]
+    settled: bool = True
+    """Whether it has wanted this host from its creation on, or was given it; False after a move to another host."""
 
     @property
-    def age(self) -> tuple[str, str]:
-        """Sorts the elder one first; uids break a tie for good."""
-        return (self.created, self.uid)
+    def rank(self) -> tuple[bool, str, str]:
+        """
+        Sorts first who may serve: the elder one, and before all those that moved to the host.
+
+        An endpoint that is old and moves would take the host from whoever has it. Uids break a tie for good.
+        """
+        return (not self.settled, self.created, self.uid)
 
 
 class Claims:
@@ -43,9 +48,11 @@ class Claims:
         self._claims: dict[Key, Claim] = {}
         self._by_host: dict[str, set[Key]] = {}
 
-    def claim(self, endpoint: StreamingEndpoint, children: Iterable[Manifest]) -> frozenset[Key]:
-        """Replace an endpoint's claim; returns the others that the change concerns."""
-        new = _claim(endpoint, children)
+    def claim(
+        self, endpoint: StreamingEndpoint, children: Iterable[Manifest], held: Iterable[Place] = ()
+    ) -> frozenset[Key]:
+        """Replace an endpoint's claim; *held* is what its routes serve now. Returns the others that this concerns."""
+        new = self.of(endpoint, children, held)
         if self._claims.get(endpoint.key) == new:
             return frozenset()
         concerned = self.forget(endpoint.key)
@@ -53,6 +60,12 @@ class Claims:
         for host in _hosts(new.places):
             self._by_host.setdefault(host, set()).add(endpoint.key)
         return concerned | self._sharing(new)
+
+    def settle(self, key: Key) -> None:
+        """Note that an endpoint was given what it wants: it keeps that against everybody who comes later."""
+        claim = self._claims[key]
+        if not claim.settled:
+            self._claims[key] = Claim(claim.endpoint, claim.created, claim.uid, claim.places)
 
     def forget(self, key: Key) -> frozenset[Key]:
         """Drop the claim of an endpoint; returns the others that wanted one of its hosts."""
@@ -69,93 +82,145 @@ class Claims:
         """The claim of an endpoint."""
         return self._claims.get(key)
 
-    def elder(self, claim: Claim) -> tuple[Claim, Place] | None:
-        """The eldest endpoint that claims one of the same places and is older, and the place."""
-        others = sorted((self._claims[key] for key in self._sharing(claim)), key=lambda other: other.age)
+    def before(self, claim: Claim, controllers: Mapping[str, str]) -> tuple[Claim, Place] | None:
+        """The first endpoint that may serve one of the same places before this one, and the place."""
+        others = sorted((self._claims[key] for key in self._sharing(claim)), key=lambda other: other.rank)
         for other in others:
-            shared = sorted(claim.places & other.places)
-            if other.age < claim.age and shared:
-                return other, shared[0]
+            near = Neighbours(controllers, trusted=other.endpoint[0] == claim.endpoint[0])
+            if other.rank < claim.rank and (place := near.shared(claim.places, other.places)):
+                return other, place
         return None
+
+    def of(self, endpoint: StreamingEndpoint, children: Iterable[Manifest], held: Iterable[Place]) -> Claim:
+        """What an endpoint wants with these children; nothing is noted."""
+        places = frozenset(
+            place
+            for child in children
+            if child["kind"] in ROUTES
+            for place in places_of(child, endpoint.namespace)
+        )
+        old = self._claims.get(endpoint.key)
+        kept = (
+            old is not None
+            and old.settled
+            and old.uid == endpoint.uid
+            and _sites(places) <= _sites(old.places)
+        )
+        settled = kept or endpoint.generation == 1 or _exposed(endpoint) or _sites(places) <= _sites(held)
+        return Claim(endpoint.key, endpoint.created, endpoint.uid, places, settled)
 
     def _sharing(self, claim: Claim) -> frozenset[Key]:
         keys = {key for host in _hosts(claim.places) for key in self._by_host.get(host, ())}
         return frozenset(keys - {claim.endpoint})
 
 
-def conflict(
-    endpoint: StreamingEndpoint, children: Iterable[Manifest], source: Source, claims: Claims
-) -> str | None:
-    """
-    Who else holds a place that the route among *children* wants, and what to do; None when nobody does.
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Who else holds a place that a route wants, and what to do."""
 
-    Between endpoints the elder one wins. Against an Ingress that no known endpoint made, the one that was there first
-    does: ours stays while it is older, and is not made while the other one exists.
+    message: str
+    below: bool = False
+    """Only a part of the other's host or path is wanted: two routes of one edge that have lived beside each other."""
+
+
+def conflict(
+    endpoint: StreamingEndpoint,
+    children: Iterable[Manifest],
+    source: Source,
+    claims: Claims,
+    *,
+    controllers: Mapping[str, str] | None = None,
+    bound: bool = False,
+) -> Conflict | None:
     """
-    claim = _claim(endpoint, children)
-    elder = claims.elder(claim)
-    if elder is not None:
-        (namespace, name), (edge, host, path) = elder[0].endpoint, elder[1]
-        return (
-            f"StreamingEndpoint {namespace}/{name}, which is older, already serves {host}{path} on {edge}: "
-            "change spec.exposure.host, or delete that endpoint"
+    Who else holds a place that the route among *children* wants; None when nobody does.
+
+    Between endpoints the elder one wins, and one that moved to a host comes after all that are there. Against an
+    Ingress or HTTPRoute that no known endpoint made, the one that was there first does: ours stays while it is older,
+    and is not made while the other one exists. *bound* says that the administrator gave the host to the namespace: then
+    nobody has it by a wildcard or a path above or below.
+    """
+    known = controllers or {}
+    claim = claims.of(endpoint, children, held(endpoint, source))
+    first = claims.before(claim, known)
+    if first is not None:
+        (namespace, name), (edge, host, path) = first[0].endpoint, first[1]
+        return Conflict(
+            f"StreamingEndpoint {key_of(namespace, name, endpoint.namespace)}, which comes first, already serves "
+            f"{host}{path} on {edge}: change spec.exposure.host, or delete that endpoint"
         )
-    ours = own(source, endpoint, resources.INGRESSES)
-    others = {other.key: other for host in _hosts(claim.places) for other in source.serving(host)}
-    for other in sorted(others.values(), key=_age):
-        owner = other.endpoint
-        known = owner is not None and claims.get(owner) is not None
-        first = ours is not None and _age(ours) < _age(other)
-        if other is ours or known or first or other.deleting:
-            continue
-        shared = sorted(claim.places & places_of(other.body, other.key[0], "Ingress"))
-        if shared:
-            edge, host, path = shared[0]
-            return (
-                f"Ingress {other.key[0]}/{other.key[1]} of {edge} already serves {host}{path}: "
-                "change spec.exposure.host, or remove that rule"
+    for kind, other in _foreign(endpoint, claim, source, claims):
+        theirs = places_of(other.body, other.key[0], kind)
+        same = other.key[0] == endpoint.namespace
+        for trusted in (True, False) if not (same or bound) else (True,):
+            near = Neighbours(known, trusted=trusted)
+            place = near.shared(claim.places, theirs)
+            if place is None or _was_first(endpoint, source, other, theirs, near):
+                continue
+            edge, host, path = place
+            return Conflict(
+                f"{kind} {key_of(*other.key, endpoint.namespace)} of {edge} already serves {host}{path}: "
+                "change spec.exposure.host, or remove that rule",
+                below=not trusted,
             )
     return None
 
 
-def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Place]:
-    """What an Ingress or HTTPRoute serves; a path ends without a slash. *kind* is for an object that has none."""
-    spec = route.get("spec") or {}
-    if (kind or route["kind"]) == "Ingress":
-        return frozenset(
-            (f"class {spec.get('ingressClassName', '')}", rule.get("host", ""), _path(path.get("path")))
-            for rule in spec.get("rules") or ()
-            for path in (rule.get("http") or {}).get("paths") or ()
-        )
-    edges = [
-        f"Gateway {ref.get('namespace') or namespace}/{ref['name']}" for ref in spec.get("parentRefs") or ()
-    ]
-    paths = [
-        _path((match.get("path") or {}).get("value"))
-        for rule in spec.get("rules") or ()
-        for match in rule.get("matches") or ()
-    ]
-    return frozenset(product(edges, spec.get("hostnames") or (), paths or ["/"]))
-
-
-def _claim(endpoint: StreamingEndpoint, children: Iterable[Manifest]) -> Claim:
-    places = (
+def held(endpoint: StreamingEndpoint, source: Source) -> frozenset[Place]:
+    """What the endpoint's own routes serve as they are stored."""
+    return frozenset(
         place
-        for child in children
-        if child["kind"] in ROUTES
-        for place in places_of(child, endpoint.namespace)
+        for kind in ROUTES.values()
+        if (stored := own(source, endpoint, kind)) is not None
+        for place in places_of(stored.body, endpoint.namespace, kind.kind)
     )
-    return Claim(endpoint.key, endpoint.created, endpoint.uid, frozenset(places))
 
 
-def _path(path: str | None) -> str:
-    return (path or "/").rstrip("/") or "/"
+def _foreign(
+    endpoint: StreamingEndpoint, claim: Claim, source: Source, claims: Claims
+) -> list[tuple[str, Cached]]:
+    """Routes of the claim's hosts that are neither ours nor of an endpoint that is known, the oldest first."""
+    served = {
+        (kind, stored.key): stored
+        for host in _hosts(claim.places)
+        for name in covering(host)
+        for kind, stored in source.serving(name)
+    }
+    foreign = []
+    for (kind, _), stored in served.items():
+        owner = claims.get(stored.endpoint) if stored.endpoint is not None else None
+        of_known = owner is not None and stored.is_controlled_by(owner.uid)
+        if not (of_known or stored.deleting or stored.is_controlled_by(endpoint.uid)):
+            foreign.append((kind, stored))
+    return sorted(foreign, key=lambda entry: age(entry[1].metadata, entry[1].key))
+
+
+def _was_first(
+    endpoint: StreamingEndpoint, source: Source, other: Cached, theirs: frozenset[Place], near: Neighbours
+) -> bool:
+    """Whether a route of ours serves the place and is older than the other object."""
+    for kind in ROUTES.values():
+        ours = own(source, endpoint, kind)
+        if ours is None or age(ours.metadata, ours.key) >= age(other.metadata, other.key):
+            continue
+        if near.shared(places_of(ours.body, endpoint.namespace, kind.kind), theirs):
+            return True
+    return False
+
+
+def _exposed(endpoint: StreamingEndpoint) -> bool:
+    """Whether its status says that this very generation was exposed; it outlives a restart of the operator."""
+    return any(
+        condition.get("type") == "Exposed"
+        and condition.get("status") == "True"
+        and condition.get("observedGeneration") == endpoint.generation
+        for condition in endpoint.previous_status.get("conditions") or ()
+    )
+
+
+def _sites(places: Iterable[Place]) -> set[tuple[str, str]]:
+    return {(edge, host) for edge, host, _ in places}
 
 
 def _hosts(places: Iterable[Place]) -> set[str]:
     return {host for _, host, _ in places}
-
-
-def _age(stored: Cached) -> tuple[str, str, str]:
-    """Order of creation; names break a tie."""
-    return (str(stored.metadata.get("creationTimestamp") or ""), *stored.key)

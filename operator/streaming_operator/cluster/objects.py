@@ -9,6 +9,7 @@ from typing import Protocol
 
 from streaming_operator.api.endpoint import GROUP, KIND, StreamingEndpoint
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
+from streaming_operator.cluster.places import says_where
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.objects import Body, StoredObject
 
@@ -49,8 +50,8 @@ class Source(Protocol):
     def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
         """Everything of a kind that belongs to an endpoint."""
 
-    def serving(self, host: str) -> list[Cached]:
-        """Every Ingress with a rule for *host*."""
+    def serving(self, host: str) -> list[tuple[str, Cached]]:
+        """Every Ingress and HTTPRoute that names *host*, a wildcard as it is written; with its kind."""
 
 
 def own(source: Source, endpoint: StreamingEndpoint, kind: Kind) -> Cached | None:
@@ -98,10 +99,10 @@ def ingress(body: Body) -> Body:
     """Keep all of our own; of foreign ones only what they serve, to see a host that is served twice."""
     if Cached(body).endpoint is not None:
         return body
-    kept = {
-        key: body["metadata"].get(key)
-        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    }
+    kept = _age_and_name(body)
+    annotations = body["metadata"].get("annotations") or {}
+    if decisive := {key: value for key, value in annotations.items() if says_where(key)}:
+        kept["annotations"] = decisive
     spec = body.get("spec") or {}
     rules = [
         {
@@ -116,6 +117,28 @@ def ingress(body: Body) -> Body:
     ]
     classes = {"ingressClassName": spec["ingressClassName"]} if spec.get("ingressClassName") else {}
     return {"metadata": kept, "spec": {**classes, "rules": rules}}
+
+
+def http_route(body: Body) -> Body:
+    """Keep all of our own; of foreign ones only what they serve."""
+    if Cached(body).endpoint is not None:
+        return body
+    spec = body.get("spec") or {}
+    parents = [
+        {key: ref[key] for key in ("name", "namespace") if key in ref} for ref in spec.get("parentRefs") or ()
+    ]
+    rules = [
+        {
+            "matches": [
+                {"path": {"value": (match.get("path") or {}).get("value")}} for match in rule["matches"]
+            ]
+        }
+        if rule.get("matches")
+        else {}
+        for rule in spec.get("rules") or ()
+    ]
+    served = {"parentRefs": parents, "hostnames": spec.get("hostnames") or [], "rules": rules}
+    return {"metadata": _age_and_name(body), "spec": served}
 
 
 def pod(body: Body) -> Body:
@@ -192,6 +215,12 @@ def gateway(body: Body) -> Body:
             if entry.get("value")
         ],
     }
+
+
+def _age_and_name(body: Body) -> Body:
+    """Identity, version and age of an object of somebody else; its deletion, too."""
+    fields = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+    return {key: body["metadata"][key] for key in fields if key in body["metadata"]}
 
 
 def _name(body: Body) -> Body:

@@ -15,7 +15,7 @@ from streaming_operator.cluster.drift import digest
 from streaming_operator.cluster.objects import ENDED, Cached, Source, own
 from streaming_operator.kinds import Key
 from streaming_operator.kube.objects import Body
-from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute
+from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute, Problem
 
 TEMPLATE_HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -33,10 +33,10 @@ class Observer:
         self._templates.pop(key, None)
 
     def observe(
-        self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...], contested: str | None = None
+        self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...], refused: Problem | None = None
     ) -> Observed:
         """
-        Everything that belongs to *endpoint*; *children* are what was rendered, *contested* who else holds its host.
+        Everything that belongs to *endpoint*; *children* are what was rendered, *refused* why its route is not written.
         """
         deployment = own(self._caches, endpoint, resources.DEPLOYMENTS)
         service = own(self._caches, endpoint, resources.SERVICES)
@@ -59,7 +59,7 @@ class Observer:
             pod_template_hash=template_hash,
             pods=tuple(_observed_pod(*pod) for pod in sorted(pods, key=lambda pod: pod[0].key)),
             workload_problem=workload_status.of_workload(body, newest),
-            route=self._route(endpoint, contested),
+            route=self._route(endpoint, refused),
             route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
             service_monitor=own(self._caches, endpoint, resources.SERVICE_MONITORS) is not None,
             service_address=_cluster_ip(service),
@@ -105,7 +105,7 @@ class Observer:
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
 
-    def _route(self, endpoint: StreamingEndpoint, contested: str | None) -> ObservedRoute | None:
+    def _route(self, endpoint: StreamingEndpoint, refused: Problem | None) -> ObservedRoute | None:
         """State of the route; None when nothing is exposed."""
         exposure = endpoint.spec.exposure
         if exposure is None:
@@ -113,7 +113,7 @@ class Observer:
         if exposure.ingress is not None:
             stored = own(self._caches, endpoint, resources.INGRESSES)
             classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
-            problem = route_status.ingress_problem(exposure.ingress.class_name, classes, contested)
+            problem = route_status.ingress_problem(exposure.ingress.class_name, classes, refused)
             return ObservedRoute(
                 exists=stored is not None,
                 admitted=stored is not None and problem is None,
@@ -124,7 +124,7 @@ class Observer:
         stored = own(self._caches, endpoint, resources.HTTP_ROUTES)
         gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
         problem = route_status.http_route_problem(
-            stored, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES), contested
+            stored, endpoint, gateways, self._caches.has(resources.HTTP_ROUTES), refused
         )
         return ObservedRoute(
             exists=stored is not None,

@@ -12,7 +12,8 @@ from typing import Any
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, resources, secrets, workload_status
+from streaming_operator.cluster import edges, resources, secrets, workload_status
+from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.snapshot import Snapshot
@@ -74,10 +75,11 @@ class ClusterReader:
         capabilities = edges.capabilities(snapshot, ())
         observer = Observer(snapshot)
         children = render.children(endpoint, capabilities)
+        refusal = ExposurePolicy((), snapshot, Claims()).refusal(endpoint, children, capabilities)
         pods = sorted(snapshot.of_endpoint(endpoint.key, resources.PODS), key=lambda pod: pod.key)
         return EndpointView(
             capabilities,
-            observer.observe(endpoint, children, hosts.conflict(endpoint, children, snapshot, Claims())),
+            observer.observe(endpoint, children, refusal.problem if refusal else None),
             observer.route_addresses(endpoint),
             tuple((pod.key[1], workload_status.of_pod(pod.body)) for pod in pods),
             await self._behind_service(endpoint),

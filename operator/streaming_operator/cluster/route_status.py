@@ -31,8 +31,8 @@ def gateway_addresses(gateways: Iterable[Cached], namespace: str) -> tuple[str, 
     )
 
 
-def ingress_problem(class_name: str, classes: Collection[str], contested: str | None) -> Problem | None:
-    """A class that does not exist, or a host that somebody else holds."""
+def ingress_problem(class_name: str, classes: Collection[str], refused: Problem | None) -> Problem | None:
+    """A class that does not exist, or what keeps the route from being written."""
     if class_name not in classes:
         known = ", ".join(sorted(classes)) or "none"
         return Problem(
@@ -40,7 +40,7 @@ def ingress_problem(class_name: str, classes: Collection[str], contested: str | 
             f"IngressClass {class_name} does not exist: install it, "
             f"or set spec.exposure.ingress.className to one that does ({known})",
         )
-    return Problem(Reason.HOST_CONFLICT, contested) if contested else None
+    return refused
 
 
 def http_route_problem(
@@ -48,9 +48,9 @@ def http_route_problem(
     endpoint: StreamingEndpoint,
     gateways: Collection[str],
     installed: bool,
-    contested: str | None = None,
+    refused: Problem | None = None,
 ) -> Problem | None:
-    """Kinds or Gateways that do not exist, a host that is taken, and what the gateway's controller says."""
+    """Kinds or Gateways that do not exist, what keeps it from being written, what the gateway's controller says."""
     exposure = endpoint.spec.exposure
     refs = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
     if not installed:
@@ -66,8 +66,8 @@ def http_route_problem(
                 Reason.ROUTE_PENDING,
                 f"Gateway {name} does not exist: create it or correct spec.exposure.httpRoute.parentRefs",
             )
-    if contested:
-        return Problem(Reason.HOST_CONFLICT, contested)
+    if refused is not None:
+        return refused
     if route is None:
         return None
     problems = [
@@ -76,10 +76,10 @@ def http_route_problem(
         )
         for ref in refs
     ]
-    refused = next(
+    rejected = next(
         (problem for problem in problems if problem and problem.reason is Reason.ROUTE_REJECTED), None
     )
-    return refused or next((problem for problem in problems if problem), None)
+    return rejected or next((problem for problem in problems if problem), None)
 
 
 def _parent_problem(

@@ -13,7 +13,8 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached
-from streaming_operator.cluster.store import TRIMS, hosts_of
+from streaming_operator.cluster.places import hosts_of
+from streaming_operator.cluster.store import SERVING, TRIMS
 from streaming_operator.errors import Forbidden, KindMissing
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
@@ -79,9 +80,14 @@ class Snapshot:
         """Everything of a kind that belongs to an endpoint."""
         return [stored for stored in self.every(kind) if stored.endpoint == key]
 
-    def serving(self, host: str) -> list[Cached]:
-        """Every Ingress with a rule for *host*."""
-        return [stored for stored in self.every(resources.INGRESSES) if host in hosts_of(stored)]
+    def serving(self, host: str) -> list[tuple[str, Cached]]:
+        """Every Ingress and HTTPRoute that was listed and names *host*; with its kind."""
+        return [
+            (kind.kind, stored)
+            for kind in SERVING
+            for stored in self.every(kind)
+            if host in hosts_of(stored.body)
+        ]
 
 
 async def _list(

@@ -13,6 +13,7 @@ from functools import partial
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached, Trim
+from streaming_operator.cluster.places import hosts_of
 from streaming_operator.errors import ClusterError, KindMissing
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
@@ -28,6 +29,7 @@ Dependency = tuple[Kind | str, Key | str]
 TRIMS: dict[Kind, Trim] = {
     resources.CONFIG_MAPS: objects.config_map,
     resources.INGRESSES: objects.ingress,
+    resources.HTTP_ROUTES: objects.http_route,
     resources.PODS: objects.pod,
     resources.REPLICA_SETS: objects.bare,
     resources.INGRESS_CLASSES: objects.ingress_class,
@@ -60,10 +62,10 @@ FOLLOWED = (
 ALWAYS = tuple(kind for kind in FOLLOWED if not kind.optional)
 DISCOVERED = tuple(kind for kind in FOLLOWED if kind.optional)
 
-UNFILTERED = frozenset(
-    {resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
-)
-"""Kinds of which foreign objects matter: classes, gateways, and Ingresses that serve the same host."""
+SERVING = frozenset({resources.INGRESSES, resources.HTTP_ROUTES})
+"""Kinds of objects that serve a host."""
+UNFILTERED = SERVING | {resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
+"""Kinds of which foreign objects matter: classes, gateways, and whatever serves the same host."""
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class Caches:
         self._rounds: asyncio.Task[None] | None = None
         self._wake: Callable[[Key], None] = lambda key: None
         self._by_endpoint: dict[Key, dict[tuple[Kind, str], Cached]] = {}
-        self._by_host: dict[str, dict[Key, Cached]] = {}
+        self._by_host: dict[str, dict[tuple[str, Key], Cached]] = {}
         self._depends: dict[Key, frozenset[Dependency]] = {}
         self._dependents: dict[Dependency, set[Key]] = {}
 
@@ -135,9 +137,9 @@ class Caches:
             if kind in resources.CHILDREN
         ]
 
-    def serving(self, host: str) -> list[Cached]:
-        """Every Ingress, ours or not, with a rule for *host*."""
-        return list(self._by_host.get(host, {}).values())
+    def serving(self, host: str) -> list[tuple[str, Cached]]:
+        """Every Ingress and HTTPRoute, ours or not, that names *host*, a wildcard as it is written; with its kind."""
+        return [(kind, stored) for (kind, _), stored in self._by_host.get(host, {}).items()]
 
     def informer(self, kind: Kind, namespace: str) -> Informer[Cached]:
         """The informer of a kind in a namespace; raises `KindMissing` when the cluster no longer has the kind."""
@@ -271,8 +273,8 @@ class Caches:
 
     def _met(self, kind: Kind, versions: list[Cached]) -> set[Dependency]:
         """Which dependencies a change of these versions of an object concerns."""
-        if kind is resources.INGRESSES:
-            return {("host", host) for stored in versions for host in hosts_of(stored)}
+        if kind in SERVING:
+            return {("host", host) for stored in versions for host in hosts_of(stored.body)}
         if kind is resources.GATEWAY_CLASSES:
             classes = {stored.key[1] for stored in versions}
             return {
@@ -290,17 +292,12 @@ class Caches:
                 ours.pop((kind, old.key[1]), None)
                 if not ours:
                     self._by_endpoint.pop(old.endpoint, None)
-            for host in hosts_of(old) if kind is resources.INGRESSES else ():
-                self._by_host.get(host, {}).pop(old.key, None)
+            for host in hosts_of(old.body) if kind in SERVING else ():
+                self._by_host.get(host, {}).pop((kind.kind, old.key), None)
                 if not self._by_host.get(host):
                     self._by_host.pop(host, None)
         if new is not None:
             if new.endpoint is not None:
                 self._by_endpoint.setdefault(new.endpoint, {})[(kind, new.key[1])] = new
-            for host in hosts_of(new) if kind is resources.INGRESSES else ():
-                self._by_host.setdefault(host, {})[new.key] = new
-
-
-def hosts_of(ingress: Cached) -> set[str]:
-    """Host names of an Ingress's rules."""
-    return {rule.get("host", "") for rule in (ingress.body.get("spec") or {}).get("rules") or ()} - {""}
+            for host in hosts_of(new.body) if kind in SERVING else ():
+                self._by_host.setdefault(host, {})[kind.kind, new.key] = new

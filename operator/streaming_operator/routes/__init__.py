@@ -58,6 +58,28 @@ def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | N
     return specific or by_claim[(kind, GENERIC)]
 
 
+def refused_annotations(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[str, ...]:
+    """Annotations of the endpoint that neither its route nor the administrator allows, sorted."""
+    exposure = endpoint.spec.exposure
+    route = select(endpoint, capabilities)
+    if exposure is None or exposure.ingress is None or route is None:
+        return ()
+    edge = edge_of(endpoint, capabilities)
+    added = edge.allowed_annotations if edge is not None else ()
+    return tuple(
+        sorted(
+            key
+            for key in exposure.ingress.annotations
+            if not route.allows(key, edge) and not any(_matches(pattern, key) for pattern in added)
+        )
+    )
+
+
+def _matches(pattern: str, key: str) -> bool:
+    """Whether an annotation is the one of the administrator's list, or begins like it."""
+    return key == pattern or (pattern.endswith("*") and key.startswith(pattern[:-1]))
+
+
 def users_url(endpoint: StreamingEndpoint) -> str | None:
     """
     The base URL that users call: the public one if the spec has it, else `scheme://host`; None when nothing is exposed.

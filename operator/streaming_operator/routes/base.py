@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from streaming_operator.api.endpoint import Exposure, StreamingEndpoint
 from streaming_operator.kinds import Kind
-from streaming_operator.values import Capabilities, Manifest
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 SERVICE_PORT = 80
 """Port of the endpoint's Service, so that its URL inside the cluster needs none."""
@@ -28,6 +28,15 @@ class Route(Protocol):
     """The profile of the edges it serves; `generic` serves every edge without a route of its own."""
     child: Kind
     """The kind of the one object it renders."""
+
+    def allows(self, annotation: str, edge: Edge | None) -> bool:
+        """
+        Whether a user may set this annotation: one that changes nothing but the user's own requests.
+
+        Not one that may take the requests of others (canary, aliases, rewrites, priorities), name an object of another
+        namespace, make the edge connect elsewhere, or ask another controller for something (certificates, DNS names).
+        """
+        ...
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """

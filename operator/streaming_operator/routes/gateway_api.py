@@ -9,7 +9,7 @@ from streaming_operator.api import naming
 from streaming_operator.api.endpoint import HttpRoute, ParentRef, StreamingEndpoint
 from streaming_operator.kinds import Kind
 from streaming_operator.routes.base import SERVICE_PORT, ExposureKind, Route, exposure_of
-from streaming_operator.values import Capabilities, Manifest
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 HTTP_ROUTES = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", optional=True)
 
@@ -38,6 +38,10 @@ class GatewayApi:
     exposure: ExposureKind = "httpRoute"
     profile = "generic"
     child = HTTP_ROUTES
+
+    def allows(self, annotation: str, edge: Edge | None) -> bool:
+        """None: an HTTPRoute gets no annotations of users."""
+        return False
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """Host, paths, backend, and the total time limit where it is supported: `0s` turns it off."""

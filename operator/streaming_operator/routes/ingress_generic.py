@@ -4,13 +4,70 @@ An Ingress of portable fields only, for edges without a profile: only the probe 
 Routes of edges that are configured by annotations build on `portable_ingress`.
 """
 
+from collections.abc import Mapping
+
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.kinds import Kind
 from streaming_operator.routes.base import SERVICE_PORT, ExposureKind, Route, exposure_of
-from streaming_operator.values import Capabilities, Manifest
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 INGRESSES = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
+
+SAFE: Mapping[str, frozenset[str]] = {
+    "alb.ingress.kubernetes.io": frozenset(
+        {
+            "healthcheck-interval-seconds", "healthcheck-path", "healthcheck-port", "healthcheck-protocol",
+            "healthcheck-timeout-seconds", "healthy-threshold-count", "success-codes", "target-type",
+            "unhealthy-threshold-count",
+        }
+    ),
+    "appgw.ingress.kubernetes.io": frozenset(
+        {"connection-draining", "connection-draining-timeout", "request-timeout", "ssl-redirect"}
+    ),
+    "haproxy-ingress.github.io": frozenset(
+        {
+            "allowlist-source-range", "balance-algorithm", "cors-allow-credentials", "cors-allow-headers",
+            "cors-allow-methods", "cors-allow-origin", "cors-enable", "cors-expose-headers", "cors-max-age",
+            "denylist-source-range", "limit-connections", "limit-rps", "limit-whitelist", "maxconn-server",
+            "maxqueue-server", "proxy-body-size", "ssl-redirect", "timeout-connect", "timeout-http-request",
+            "timeout-keep-alive", "timeout-queue", "timeout-server", "timeout-server-fin", "timeout-tunnel",
+            "whitelist-source-range",
+        }
+    ),
+    "haproxy.org": frozenset(
+        {
+            "check", "check-interval", "cors-allow-credentials", "cors-allow-headers", "cors-allow-methods",
+            "cors-allow-origin", "cors-enable", "cors-max-age", "load-balance", "pod-maxconn", "ssl-redirect",
+            "timeout-check", "timeout-connect", "timeout-queue", "timeout-server", "timeout-tunnel",
+        }
+    ),
+    "nginx.ingress.kubernetes.io": frozenset(
+        {
+            "client-body-buffer-size", "cors-allow-credentials", "cors-allow-headers", "cors-allow-methods",
+            "cors-allow-origin", "cors-expose-headers", "cors-max-age", "denylist-source-range", "enable-cors",
+            "force-ssl-redirect", "limit-burst-multiplier", "limit-connections", "limit-rate", "limit-rate-after",
+            "limit-rpm", "limit-rps", "limit-whitelist", "load-balance", "proxy-body-size", "proxy-buffer-size",
+            "proxy-buffers-number", "proxy-busy-buffers-size", "proxy-max-temp-file-size", "proxy-request-buffering",
+            "service-upstream", "ssl-redirect", "whitelist-source-range",
+        }
+    ),
+    "nginx.org": frozenset(
+        {"client-max-body-size", "proxy-buffer-size", "proxy-buffers", "proxy-max-temp-file-size", "redirect-to-https"}
+    ),
+    "projectcontour.io": frozenset({"response-timeout"}),
+    "traefik.ingress.kubernetes.io": frozenset({"router.tls"}),
+}  # fmt: skip
+"""
+By prefix of a controller, the annotations that change nothing but the requests of their own Ingress: sizes, time
+limits, limits of clients, health checks. Each controller reads its own prefix alone, so the list serves every edge.
+"""
+
+
+def is_safe(annotation: str) -> bool:
+    """Whether an annotation is in `SAFE`, or has no prefix: such a one is private to its author by convention."""
+    prefix, slash, name = annotation.rpartition("/")
+    return not slash or name in SAFE.get(prefix, ())
 
 
 def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -> Manifest:
@@ -41,6 +98,10 @@ class GenericIngress:
     exposure: ExposureKind = "ingress"
     profile = "generic"
     child = INGRESSES
+
+    def allows(self, annotation: str, edge: Edge | None) -> bool:
+        """Those that are safe whichever controller reads them."""
+        return is_safe(annotation)
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """Portable fields and the user's annotations."""

@@ -8,9 +8,11 @@ silently, so times are bare integers (seconds) and switches are lower case.
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.routes.base import ExposureKind, Route, exposure_of
-from streaming_operator.routes.ingress_generic import INGRESSES, portable_ingress
+from streaming_operator.routes.ingress_generic import INGRESSES, is_safe, portable_ingress
 from streaming_operator.values import Capabilities, Edge, Manifest
 
+PREFIX = "nginx.ingress.kubernetes.io"
+"""Of the annotations, unless the controller was started with another."""
 BODY_SIZE = "64m"
 """Large enough for prompts with images; nginx' own default is 1m. The user's annotation takes precedence."""
 
@@ -43,6 +45,12 @@ class IngressNginx:
     exposure: ExposureKind = "ingress"
     profile = "ingress-nginx"
     child = INGRESSES
+
+    def allows(self, annotation: str, edge: Edge | None) -> bool:
+        """Those that are safe for any controller, also under the prefix of this one."""
+        prefix = (edge or Edge(profile="ingress-nginx")).annotations_prefix
+        own, slash, name = annotation.rpartition("/")
+        return is_safe(f"{PREFIX}/{name}" if slash and own == prefix else annotation)
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
         """A portable Ingress with the annotations above."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster.hosts import Claims, conflict
 from streaming_operator.cluster.objects import Cached, Source
+from streaming_operator.cluster.places import hosts_of
 from streaming_operator.values import Manifest
 
 HOST = "chat.example.com"
@@ -56,9 +57,18 @@ class Ingresses:
         """Those that belong to an endpoint."""
         return [one for one in self.ingresses if one.endpoint == key]
 
-    def serving(self, host: str) -> list[Cached]:
-        """Those with a rule for a host."""
-        return [one for one in self.ingresses if one.body["spec"]["rules"][0]["host"] == host]
+    def serving(self, host: str) -> list[tuple[str, Cached]]:
+        """Those that name a host."""
+        return [
+            (
+                "Ingress"
+                if "rules" in one.body["spec"] and "hostnames" not in one.body["spec"]
+                else "HTTPRoute",
+                one,
+            )
+            for one in self.ingresses
+            if host in hosts_of(one.body)
+        ]
 
 
 def conflict_of(
@@ -66,9 +76,12 @@ def conflict_of(
     route: Manifest,
     claims: Claims | None = None,
     ingresses: Iterable[Cached] = (),
+    **known: Any,
 ) -> str | None:
     """The conflict of an endpoint."""
-    return conflict(endpoint, [route], cast(Source, Ingresses(*ingresses)), claims or Claims())
+    source = cast(Source, Ingresses(*ingresses))
+    conflicting = conflict(endpoint, [route], source, claims or Claims(), **known)
+    return conflicting.message if conflicting else None
 
 
 ELDER = an_endpoint("elder", "2026-01-01T00:00:00Z")
@@ -88,8 +101,9 @@ def test_the_elder_endpoint_serves_a_host_and_the_younger_one_is_told_which() ->
     claims = both_claim(a_route(), a_route())
 
     assert conflict_of(ELDER, a_route(), claims) is None
-    assert "StreamingEndpoint demo/elder, which is older, already serves chat.example.com/v1" in (
-        conflict_of(YOUNGER, a_route(), claims) or ""
+    assert (
+        "StreamingEndpoint of another namespace, which comes first, already serves chat.example.com/v1"
+        in (conflict_of(YOUNGER, a_route(), claims) or "")
     )
 
 

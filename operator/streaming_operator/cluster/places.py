@@ -1,0 +1,129 @@
+"""
+What an Ingress or HTTPRoute serves, and whether two of them want the same requests. Pure.
+
+Hosts count with their wildcards and aliases, paths with everything below them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from streaming_operator.kinds import Key
+from streaming_operator.values import Manifest
+
+Place = tuple[str, str, str]
+"""`(edge, host, path)`; the edge is `class NAME` or `Gateway NAMESPACE/NAME`."""
+
+LEGACY_CLASS = "kubernetes.io/ingress.class"
+"""Annotation that names an Ingress' class where `ingressClassName` does not."""
+ALIAS = "/server-alias"
+"""End of the annotation by which ingress-nginx serves further hosts."""
+_PATTERN = re.compile(r"[\\()\[\]{}*+?|^$]")
+"""Begins the part of a path that some edges read as a regular expression."""
+
+
+def says_where(annotation: str) -> bool:
+    """Whether an annotation of an Ingress decides which requests it gets."""
+    return annotation == LEGACY_CLASS or annotation.endswith(ALIAS)
+
+
+def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Place]:
+    """What an Ingress or HTTPRoute serves; a path ends without a slash. *kind* is for an object that has none."""
+    spec = route.get("spec") or {}
+    if (kind or route["kind"]) == "Ingress":
+        annotations = (route.get("metadata") or {}).get("annotations") or {}
+        edge = f"class {spec.get('ingressClassName') or annotations.get(LEGACY_CLASS, '')}"
+        served = [
+            (rule.get("host", ""), _path(path.get("path")))
+            for rule in spec.get("rules") or ()
+            for path in (rule.get("http") or {}).get("paths") or ()
+        ]
+        served += product(_aliases(annotations), {path for _, path in served})
+        return frozenset((edge, host, path) for host, path in served)
+    edges = [
+        f"Gateway {ref.get('namespace') or namespace}/{ref['name']}" for ref in spec.get("parentRefs") or ()
+    ]
+    matches: list[Manifest] = [
+        match for rule in spec.get("rules") or () for match in rule.get("matches") or [{}]
+    ]
+    paths = [_path((match.get("path") or {}).get("value")) for match in matches]
+    return frozenset(product(edges, spec.get("hostnames") or (), paths or ["/"]))
+
+
+def hosts_of(route: Manifest) -> set[str]:
+    """Host names of an Ingress or HTTPRoute, wildcards as they are written; not the catch-all."""
+    spec = route.get("spec") or {}
+    rules = {rule.get("host", "") for rule in spec.get("rules") or ()}
+    aliases = _aliases((route.get("metadata") or {}).get("annotations") or {})
+    return (rules | set(spec.get("hostnames") or ()) | aliases) - {""}
+
+
+def covering(host: str) -> tuple[str, ...]:
+    """A host, and every wildcard that covers it."""
+    labels = host.split(".")
+    return (host, *(f"*.{'.'.join(labels[at:])}" for at in range(1, len(labels))))
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Which edges are one, and how far two objects may share a host."""
+
+    controllers: Mapping[str, str]
+    """Name of an IngressClass -> its controller, which serves all classes of that value."""
+    trusted: bool
+    """Of one namespace, or of one that the administrator gave the host: only the very same path is a conflict."""
+
+    def shared(self, ours: Iterable[Place], theirs: Iterable[Place]) -> Place | None:
+        """The first of *ours* whose requests *theirs* would get as well; None when there is none."""
+        pairs = product(sorted(ours), sorted(theirs))
+        return next((one for one, other in pairs if self._collide(one, other)), None)
+
+    def _collide(self, ours: Place, theirs: Place) -> bool:
+        (edge, host, path), (other_edge, other_host, other_path) = ours, theirs
+        if self.trusted:
+            return (edge, host, path) == (other_edge, other_host, other_path)
+        hosts = other_host in covering(host) or host in covering(other_host)
+        return hosts and self._same_edge(edge, other_edge) and _nested(path, other_path)
+
+    def _same_edge(self, edge: str, other: str) -> bool:
+        if edge == other:
+            return True
+        classes = (edge.removeprefix("class "), other.removeprefix("class "))
+        if not (edge.startswith("class ") and other.startswith("class ")):
+            return False
+        # An Ingress without a class may be served by every controller.
+        if "" in classes:
+            return True
+        controllers = [self.controllers.get(name) for name in classes]
+        return bool(controllers[0]) and controllers[0] == controllers[1]
+
+
+def key_of(namespace: str, name: str, home: str) -> str:
+    """How an object is called towards people of the namespace *home*: those of others are not theirs to know."""
+    return f"{namespace}/{name}" if namespace == home else "of another namespace"
+
+
+def age(metadata: Mapping[str, object], key: Key) -> tuple[str, str, str]:
+    """Order of creation; names break a tie."""
+    return (str(metadata.get("creationTimestamp") or ""), *key)
+
+
+def _aliases(annotations: Mapping[str, str]) -> set[str]:
+    """Further hosts by annotation; regular expressions (`~...`) cannot be compared."""
+    lists = (value for key, value in annotations.items() if key.endswith(ALIAS))
+    names = (name.strip().lower() for text in lists for name in text.split(","))
+    return {name for name in names if name and not name.startswith("~")}
+
+
+def _path(path: str | None) -> str:
+    return (path or "/").rstrip("/") or "/"
+
+
+def _nested(path: str, other: str) -> bool:
+    """Whether one path lies below the other: element by element, or by text where one is a pattern."""
+    if _PATTERN.search(path + other):
+        first, second = (_PATTERN.split(text)[0] for text in (path, other))
+        return first.startswith(second) or second.startswith(first)
+    first, second = (f"{text.rstrip('/')}/" for text in (path, other))
+    return first.startswith(second) or second.startswith(first)
