@@ -1,12 +1,16 @@
 """Where an edge is asked from a person's machine: only an address that can be reached from there is any use."""
 
 import socket
+from collections.abc import Callable
 
 import pytest
 
 from streaming_operator.api.reasons import Hop
-from streaming_operator.diagnose import reachable
+from streaming_operator.diagnose import NotVerified, pin, reachable
+from streaming_operator.probe import ApiKey, Plan
+from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.http.guard import Guard
 from tests.engines.running import free_port, own_address
 
 
@@ -40,3 +44,49 @@ async def test_via_takes_precedence(port: int | None, expected: int) -> None:
     """--via is taken as it is; without a port it is the scheme's default."""
     target = await reachable(edge(80), ("192.0.2.1",), ("203.0.113.7", port))
     assert (target.address, target.port) == ("203.0.113.7", expected)
+
+
+PUBLIC, PRIVATE = "8.8.8.8", "10.0.0.9"
+
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the address that every name has from now on."""
+
+    def answer(address: str) -> None:
+        entry = (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [entry])
+
+    return answer
+
+
+async def test_the_address_that_was_judged_is_the_one_that_gets_the_key(dns: Callable[[str], None]) -> None:
+    """A name that leads elsewhere a moment later takes no key there over plain http."""
+    dns(PRIVATE)
+    plan = await pin(Plan((edge(80),), "tiny", key=ApiKey("sesame"), guard=Guard(local=True)))
+    assert isinstance(plan, Plan)
+    dns(PUBLIC)
+    target = await connection.resolve(plan.targets[0], plan.guard, plan.key)
+    assert (target.address, target.host_header) == (PRIVATE, "chat.example.com")
+
+
+async def test_a_key_of_the_cluster_goes_over_plain_http_to_no_public_address(
+    dns: Callable[[str], None],
+) -> None:
+    """Nothing is asked; the report says how to serve it, or how to give a key."""
+    dns(PUBLIC)
+    refused = await pin(Plan((edge(80),), "tiny", key=ApiKey("sesame"), guard=Guard(local=True)))
+    assert isinstance(refused, NotVerified)
+    assert refused.evidence == f"the API key is not sent over plain http to the public address {PUBLIC}"
+    assert refused.remedy == "serve chat.example.com over https, or give the key yourself with --api-key-env"
+
+
+async def test_a_name_without_an_address_is_left_to_the_verification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reports it as for any other endpoint."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    plan = Plan((edge(80),), "tiny", guard=Guard(local=True))
+    assert await pin(plan) == plan
