@@ -90,6 +90,7 @@ class Reason(StrEnum):
     CRASHING = "Crashing"
     MODEL_LOADING = "ModelLoading"
     STARTUP_TIMED_OUT = "StartupTimedOut"
+    EVICTED = "Evicted"
     ROLLING_OUT = "RollingOut"
     # Exposed
     ADMITTED = "Admitted"
@@ -186,6 +187,10 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Reason.STARTUP_TIMED_OUT: Explained(
         "The model was not loaded in time.", "Raise `startup.timeoutSeconds`, or see the pod's log."
+    ),
+    Reason.EVICTED: Explained(
+        "The kubelet evicted or ended a pod; the message names the resource.",
+        "Raise the request or limit that the message names; see the node's events.",
     ),
     Reason.ROLLING_OUT: Explained(
         "Pods of an older template are being replaced.", "Wait; streams are drained."

@@ -156,6 +156,11 @@ def pod(body: Body) -> Body:
             "images": {
                 c["name"]: c["image"] for c in (*spec.get("initContainers", ()), *spec.get("containers", ()))
             },
+            "memoryLimits": {
+                c["name"]: c["resources"]["limits"]["memory"]
+                for c in (*spec.get("initContainers", ()), *spec.get("containers", ()))
+                if "memory" in ((c.get("resources") or {}).get("limits") or {})
+            },
             "startSeconds": {
                 c["name"]: c["startupProbe"].get("periodSeconds", 10)
                 * c["startupProbe"].get("failureThreshold", 3)

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from streaming_operator.api.reasons import Reason
+from streaming_operator.cluster import startup_failures
+from streaming_operator.render.deployment import CONTAINER_NAME
 from streaming_operator.values import Problem
 
 LONGEST_LINE = 256
@@ -23,6 +25,7 @@ _WORST_FIRST = (
     Reason.IMAGE_NOT_PULLED,
     Reason.CRASHING,
     Reason.STARTUP_TIMED_OUT,
+    Reason.EVICTED,
     Reason.UNSCHEDULABLE,
     Reason.PODS_PENDING,
     Reason.MODEL_LOADING,
@@ -44,6 +47,20 @@ _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_NOT_ADMITTED = frozenset(
+    {
+        "UnexpectedAdmissionError",
+        "NodeAffinity",
+        "NodeName",
+        "NodePorts",
+        "NodeUnschedulable",
+        "AppArmor",
+        "Taint",
+    }
+)
+"""Reasons of the kubelet beside `OutOf<resource>`."""
+_VOLUME_FIELDS = {"cache": "spec.cache.emptyDir.sizeLimit", "shm": "spec.engine.sharedMemorySize"}
+"""By the volume's name in the pod (`render/volumes.py`)."""
 _IMAGE_CAUSES = (
     (
         ("toomanyrequests", "429"),
@@ -143,6 +160,9 @@ def _of_pod(pod: dict[str, Any], late: bool) -> Iterator[Problem]:
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     if (conditions.get("Ready") or {}).get("status") == "True":
         return
+    if status.get("phase") == "Failed" and status.get("reason"):
+        yield _ended_by_the_node(str(status["reason"]), str(status.get("message") or ""))
+        return
     scheduled = conditions.get("PodScheduled") or {}
     if scheduled.get("status") == "False":
         yield _unscheduled(scheduled)
@@ -152,6 +172,35 @@ def _of_pod(pod: dict[str, Any], late: bool) -> Iterator[Problem]:
     yield from problems
     if not problems:
         yield Problem(Reason.PODS_PENDING, _waiting_for(pod))
+
+
+def _ended_by_the_node(reason: str, text: str) -> Problem:
+    """A pod that the kubelet evicted, ended or did not admit; without its amounts, which differ from pod to pod."""
+    if reason != "Evicted":
+        quoted = f": {redacted(text)[:LONGEST_LINE]}" if text else ""
+        if reason in _NOT_ADMITTED or reason.startswith("OutOf"):
+            return Problem(Reason.UNSCHEDULABLE, f"the node does not admit the pod ({reason}){quoted}")
+        return Problem(Reason.EVICTED, f"the node ended the pod ({reason}){quoted}")
+    volume = re.search(r'EmptyDir volume "([^"]+)" exceeds the limit "([^"]+)"', text)
+    if volume:
+        field = _VOLUME_FIELDS.get(volume[1], f"the limit of volume {volume[1]}")
+        return Problem(
+            Reason.EVICTED, f"the pod was evicted: volume {volume[1]} exceeds its {volume[2]}: raise {field}"
+        )
+    if "exceed" in text and "ephemeral" in text:
+        return Problem(
+            Reason.EVICTED,
+            "the pod was evicted: it uses more ephemeral-storage than its limit: raise "
+            "spec.resources.limits.ephemeral-storage, or keep the cache on a claim (spec.cache.persistentVolumeClaim)",
+        )
+    low = re.search(r"low on resource: ([\w.-]*\w)", text)
+    if low:
+        return Problem(
+            Reason.EVICTED,
+            f"the pod was evicted: the node was low on {low[1]}: raise spec.resources.requests.{low[1]}, so that "
+            "the scheduler finds a node with room",
+        )
+    return Problem(Reason.EVICTED, f"the pod was evicted: {redacted(text)[:LONGEST_LINE]}")
 
 
 def _unscheduled(condition: dict[str, Any]) -> Problem:
@@ -186,14 +235,16 @@ def _of_container(pod: dict[str, Any], container: dict[str, Any], late: bool) ->
     elif reason in _CONFIG_REASONS and not (reason == "RunContainerError" and ended):
         yield _misconfigured(text)
     elif ended and (_outlived_its_start(pod, container, ended) or (late and _stopped(ended, state))):
-        yield _too_late(last_line(str(ended.get("message") or "")))
+        yield _too_late(_subject(container), last_line(str(ended.get("message") or "")))
     elif ended and not (
         ended.get("reason") == "Completed" and ended.get("exitCode") == 0 and "running" in state
     ):
-        yield _crashed(ended)
+        yield _crashed(pod, container, ended)
     elif "running" in state:
-        if late:
-            yield _too_late("")
+        if container["name"] != CONTAINER_NAME:
+            yield Problem(Reason.PODS_PENDING, f"{_subject(container)} runs and is not ready")
+        elif late:
+            yield _too_late(_subject(container), "")
         elif container.get("started"):
             yield Problem(Reason.PODS_PENDING, "the model server runs but does not answer /health")
         else:
@@ -254,24 +305,37 @@ def _misconfigured(text: str) -> Problem:
     return Problem(Reason.CONFIG_MISSING, f"the container cannot be made: {redacted(text)[:LONGEST_LINE]}")
 
 
-def _crashed(ended: dict[str, Any]) -> Problem:
-    """A container that ended, with its last line."""
-    line = last_line(str(ended.get("message") or ""))
+def _subject(container: dict[str, Any]) -> str:
+    """What a message calls a container."""
+    name = container["name"]
+    return "the model server" if name == CONTAINER_NAME else f"container {name}"
+
+
+def _crashed(pod: dict[str, Any], container: dict[str, Any], ended: dict[str, Any]) -> Problem:
+    """A container that ended, with what to change where its last lines are recognised, and its last line."""
+    subject, is_engine = _subject(container), container["name"] == CONTAINER_NAME
     if ended.get("reason") == "OOMKilled":
+        limit = pod["spec"].get("memoryLimits", {}).get(container["name"])
+        reached = f"at its limit of {limit}" if limit else "while the node had none left"
+        change = "raise spec.resources.limits.memory" if limit else "set spec.resources.requests.memory"
         return Problem(
-            Reason.CRASHING, "the model server was killed for memory: raise spec.resources.limits.memory"
+            Reason.CRASHING,
+            f"{subject} was killed for memory {reached}" + (f": {change}" if is_engine else ""),
         )
-    return Problem(
-        Reason.CRASHING,
-        f"the model server ended with exit code {ended.get('exitCode')}" + (f": {line}" if line else ""),
-    )
+    message = str(ended.get("message") or "")
+    parts = [
+        f"{subject} ended with exit code {ended.get('exitCode')}",
+        (startup_failures.advice(message) or "") if is_engine else "",
+        last_line(message),
+    ]
+    return Problem(Reason.CRASHING, ": ".join(part for part in parts if part))
 
 
-def _too_late(line: str) -> Problem:
+def _too_late(subject: str, line: str) -> Problem:
     """A start that took longer than it may."""
     return Problem(
         Reason.STARTUP_TIMED_OUT,
-        "the model server was not healthy in time: raise spec.startup.timeoutSeconds, or see its log"
+        f"{subject} was not healthy in time: raise spec.startup.timeoutSeconds, or see its log"
         + (f" ({line})" if line else ""),
     )
 

@@ -126,7 +126,7 @@ def the_problem(pod: dict[str, Any], *conditions: dict[str, str]) -> Problem:
         (
             a_pod({**RUNNING, "lastState": ended(137, "OOMKilled")}),
             Reason.CRASHING,
-            "raise spec.resources.limits.memory",
+            "killed for memory while the node had none left: set spec.resources.requests.memory",
         ),
         (a_pod(RUNNING), Reason.MODEL_LOADING, "loads its model"),
         (a_pod({**RUNNING, "started": True}), Reason.PODS_PENDING, "does not answer /health"),
@@ -139,6 +139,82 @@ def test_a_pod_that_is_not_up_says_what_to_change(pod: dict[str, Any], reason: R
 
     assert reason is problem.reason
     assert named in problem.message
+
+
+def evicted(message: str, reason: str = "Evicted") -> dict[str, Any]:
+    """A pod that the kubelet ended, with its words."""
+    pod = a_pod()
+    return {**pod, "status": {"phase": "Failed", "reason": reason, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 700Mi. "
+            "Container engine was using 13Gi, request is 0, has larger consumption of ephemeral-storage. ",
+            "the node was low on ephemeral-storage: raise spec.resources.requests.ephemeral-storage",
+        ),
+        (
+            "The node was low on resource: memory. Threshold quantity: 100Mi, available: 52Mi.",
+            "raise spec.resources.requests.memory",
+        ),
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 210Gi. ",
+            "raise spec.resources.limits.ephemeral-storage",
+        ),
+        (
+            'Usage of EmptyDir volume "cache" exceeds the limit "200Gi". ',
+            "volume cache exceeds its 200Gi: raise spec.cache.emptyDir.sizeLimit",
+        ),
+        ("The node had condition: [PIDPressure]. ", "The node had condition: [PIDPressure]"),
+    ],
+)
+def test_an_evicted_pod_names_what_to_raise(message: str, expected: str) -> None:
+    """In the kubelet's own words (v1.36), and without amounts that differ from pod to pod."""
+    problem = the_problem(evicted(message))
+
+    assert problem.reason is Reason.EVICTED
+    assert expected in problem.message
+    assert "13Gi" not in problem.message
+
+
+def test_a_pod_that_the_node_ends_or_does_not_admit_is_told() -> None:
+    """A node that shuts down, and a device plugin that has no device left."""
+    shutdown = the_problem(evicted("Pod was terminated in response to imminent node shutdown.", "Terminated"))
+    refused = the_problem(evicted("Allocate failed due to no healthy devices", "UnexpectedAdmissionError"))
+
+    assert shutdown.reason is Reason.EVICTED
+    assert refused == Problem(
+        Reason.UNSCHEDULABLE,
+        "the node does not admit the pod (UnexpectedAdmissionError): Allocate failed due to no healthy devices",
+    )
+
+
+def test_a_sidecars_problem_carries_its_name() -> None:
+    """The model server is not blamed for a proxy beside it, and its fields are not proposed."""
+    crashed = the_problem(
+        a_pod(
+            {
+                **waiting("CrashLoopBackOff", **{"lastState": ended(1, message="no cert")}),
+                "name": "istio-proxy",
+            }
+        )
+    )
+    killed = the_problem(a_pod({**RUNNING, "name": "istio-proxy", "lastState": ended(137, "OOMKilled")}))
+
+    assert crashed.message == "container istio-proxy ended with exit code 1: no cert"
+    assert killed.message == "container istio-proxy was killed for memory while the node had none left"
+
+
+def test_a_server_killed_for_memory_tells_its_limit() -> None:
+    """The limit stands in the pod, and is what has to be raised."""
+    pod = a_pod({**RUNNING, "lastState": ended(137, "OOMKilled")})
+    pod["spec"]["memoryLimits"] = {"engine": "16Gi"}
+
+    assert the_problem(pod).message == (
+        "the model server was killed for memory at its limit of 16Gi: raise spec.resources.limits.memory"
+    )
 
 
 def test_the_message_is_the_same_at_every_stage_of_a_crash_loop() -> None:
