@@ -4,8 +4,9 @@ Runs what the README promises on a machine that nobody prepared: `make rehearsal
 A minimal Debian of each release, with only what the README asks of the reader, an empty home and the system's default
 PATH. Two lengths:
 
-* everything that needs no cluster, which the gate runs as well: `make venv`, vLLM, every program that is built or
-  fetched, `make check`. Go's caches are this machine's, so that nothing is compiled twice.
+* everything that needs no cluster, in two parts. `make venv` with `make check` is quick: `make test` rehearses it when
+  its scripts have changed. Every program that is built or fetched and vLLM take minutes: what has passed counts there.
+  Go's caches are this machine's, so that nothing is compiled twice.
 * `--commands`: the README's own commands, from nothing, with empty caches. The container engine that they start has a
   network namespace of its own, so that one which runs on this machine is left alone.
 
@@ -21,6 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import cache, command, packages, rootfs, steps
@@ -33,15 +35,6 @@ HOME = "root"
 CLONE = f"{HOME}/streaming-operator"
 NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/usr/local/share/ca-certificates")
 """How this machine reaches its package mirrors."""
-WITHOUT_CLUSTER = (
-    "make venv",
-    "make check",
-    ".venv/bin/python -m tests.cluster tools",
-    ".venv/bin/python -m tests.probe.packages",
-    "python3 -m tests.cluster.vllm_image",
-    "CI=1 .venv/bin/python -m pytest -q tests/contract/test_engine_wire.py"
-    " -k 'flags_are_the_real or (loading_refuses and vllm)'",
-)
 COMMANDS = ("make demo", "make test")
 OWN_NETWORK = (
     "unshare --net sleep infinity & holder=$!",
@@ -51,24 +44,58 @@ OWN_NETWORK = (
     "head -c 1 $ready >/dev/null; rm $ready",
 )
 """A namespace that reaches outward as a user's programs do, without a rule in this machine's packet filter."""
-INSTALLS = (
+_SCRIPTS = (
     "Makefile",
     "pyproject.toml",
     "requirements.lock",
     "requirements-dev.lock",
     "hack/rehearsal.py",
     "hack/venv.py",
-    *(f"tests/cluster/{name}.py" for name in (
-        "archive", "cache", "command", "image_python", "packages", "programs", "python_images", "rootfs", "steps",
-        "tools", "vllm_image",
-    )),
+    *(f"tests/cluster/{name}.py" for name in ("cache", "command", "packages", "programs", "rootfs", "steps", "tools")),
     "tests/cluster/versions.toml",
-    "tests/cluster/go",
-    "tests/engines/vllm",
-    "tests/probe/packages.py",
-    "tests/probe/zoo/packages.lock",
 )  # fmt: skip
-"""What decides whether an installation works; while none of it changes, a passed rehearsal counts."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Commands that need no cluster, and the files that decide whether they work: while those stay, a pass counts."""
+
+    commands: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+    def digest(self, release: str) -> str:
+        """Of everything that the outcome depends on."""
+        return cache.key(release, *READER, *self.commands, *(ROOT / name for name in self.scripts))
+
+
+PARTS = {
+    "environment": Part(
+        ("make venv", "make check"), (*_SCRIPTS, "hack/workflows.py", "tests/cluster/go/actionlint")
+    ),
+    "programs": Part(
+        (
+            "make venv",
+            ".venv/bin/python -m tests.cluster tools",
+            ".venv/bin/python -m tests.probe.packages",
+            "python3 -m tests.cluster.vllm_image",
+            "CI=1 .venv/bin/python -m pytest -q tests/contract/test_engine_wire.py"
+            " -k 'flags_are_the_real or (loading_refuses and vllm)'",
+        ),
+        (
+            *_SCRIPTS,
+            *(
+                f"tests/cluster/{name}.py"
+                for name in ("archive", "image_python", "python_images", "vllm_image")
+            ),
+            "tests/cluster/go",
+            "tests/engines/vllm",
+            "tests/probe/packages.py",
+            "tests/probe/zoo/packages.lock",
+        ),
+    ),
+}
+QUICK = "environment"
+"""A minute a release: no reason to put it off. The others take ten."""
 INSIDE = Path("/etc/streaming-rehearsal")
 """Stands in the root of a rehearsal: the tests that `make test` runs there do not begin another."""
 
@@ -91,33 +118,45 @@ def main() -> int:
     def rehearse_all() -> None:
         for release in options.release or rootfs.RELEASES:
             if options.commands is None:
-                took = without_cluster(release, again=options.again)
+                for part in PARTS:
+                    _report(release, without_cluster(part, release, again=options.again))
             else:
-                took = rehearse(release, tuple(options.commands) or COMMANDS, shared_go=options.shared_go)
-            for line, seconds in took.items():
-                steps.say(f"Debian {release}: {seconds:6.0f} s  {line}")
+                commands = tuple(options.commands) or COMMANDS
+                _report(release, rehearse(release, commands, shared_go=options.shared_go))
 
     return command.run(rehearse_all, failed="rehearsal", interrupted="interrupted; nothing of it is kept")
 
 
-def without_cluster(release: str, *, again: bool = False) -> dict[str, float]:
+def _report(release: str, took: dict[str, float]) -> None:
+    for line, seconds in took.items():
+        steps.say(f"Debian {release}: {seconds:6.0f} s  {line}")
+
+
+def passed(part: str, release: str) -> bool:
+    """Whether this part has passed here with the same scripts."""
+    return _kept(part, release).is_dir()
+
+
+def without_cluster(part: str, release: str, *, again: bool = False) -> dict[str, float]:
     """
-    Rehearse all that needs no cluster, unless the same has passed before; Failure when a command fails.
+    Rehearse a part of what needs no cluster, unless the same has passed before; Failure when a command fails.
 
     Returned are the commands with the seconds that each took.
     """
-    digest = cache.key(release, *READER, *WITHOUT_CLUSTER, *(ROOT / name for name in INSTALLS))
 
     def build(draft: Path) -> None:
-        (draft / "passed.json").write_text(
-            json.dumps(rehearse(release, WITHOUT_CLUSTER, shared_go=True, own_network=False))
-        )
+        took = rehearse(release, PARTS[part].commands, shared_go=True, own_network=False)
+        (draft / "passed.json").write_text(json.dumps(took))
 
     if again:
-        cache.remove(cache.ROOT / "rehearsals" / f"{release}-{digest}")
-    place = cache.folder("rehearsals", release, digest, build)
+        cache.remove(_kept(part, release))
+    place = cache.folder("rehearsals", f"{release}-{part}", PARTS[part].digest(release), build)
     took: dict[str, float] = json.loads((place / "passed.json").read_text())
     return took
+
+
+def _kept(part: str, release: str) -> Path:
+    return cache.ROOT / "rehearsals" / f"{release}-{part}-{PARTS[part].digest(release)}"
 
 
 def rehearse(

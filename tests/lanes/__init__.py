@@ -47,8 +47,9 @@ LANES = (
     ),
     Lane(
         "bare Debian",
-        "Everything that needs no cluster is installed in a Debian 12 and 13 with the reader's programs only, with "
-        "`FULL=1`. Minutes when an installation script has changed, else nothing.",
+        "What needs no cluster is installed in a Debian 12 and 13 with the reader's programs only. A minute a release "
+        "when what `make venv` runs has changed, else nothing; vLLM and the built programs, which take ten, count when "
+        "they have passed here, and are skipped with the command to run when their scripts have changed since.",
         "tests/rehearsal/",
         one_process=True,
     ),

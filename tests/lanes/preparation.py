@@ -64,7 +64,7 @@ def needs(item: pytest.Item) -> list[Need]:
     for marker in item.iter_markers("programs"):
         all_needs += [Need(name, partial(_program, name)) for name in marker.args]
     for marker in item.iter_markers("rehearsal"):
-        all_needs += [Need(f"rehearsal-{release}", partial(_rehearsal, release)) for release in marker.args]
+        all_needs.append(Need("-".join(("rehearsal", *marker.args)), partial(_rehearsal, *marker.args)))
     return all_needs
 
 
@@ -114,11 +114,11 @@ def _vllm_image() -> None:
     cluster.load("vllm")
 
 
-def _rehearsal(release: str) -> dict[str, float]:
+def _rehearsal(part: str, release: str) -> dict[str, float]:
     """Minutes when an installation script has changed, else nothing; the commands with the seconds each took."""
     from hack import rehearsal
 
-    return rehearsal.without_cluster(release)
+    return rehearsal.without_cluster(part, release)
 
 
 def _program(name: str) -> None:

@@ -5,22 +5,37 @@ import os
 import pytest
 
 from hack import rehearsal
+from hack.rehearsal import PARTS, QUICK
 from tests.cluster import rootfs
 from tests.lanes import preparation
 
-FULL = bool(os.environ.get("FULL"))
-BY_REQUEST = pytest.mark.skip(reason="takes minutes of both cores: FULL=1, or make rehearsal")
+
+def rehearsed(part: str, release: str) -> object:
+    """
+    The parameters of a rehearsal that is prepared: one that is quick, that has passed, or that FULL=1 asks for.
+
+    The others are skipped, and the reason says how to run them.
+    """
+    if rehearsal.INSIDE.exists():
+        marks = pytest.mark.skip(reason="this is a rehearsal already")
+    elif part == QUICK or os.environ.get("FULL") or rehearsal.passed(part, release):
+        marks = pytest.mark.rehearsal(part, release)
+    else:
+        marks = pytest.mark.skip(
+            reason="its scripts have changed since it last passed here, and it takes ten minutes: "
+            f"make rehearsal REHEARSAL='--release {release}', or FULL=1"
+        )
+    return pytest.param(part, release, marks=marks)
 
 
-def rehearsed(release: str) -> object:
-    """The parameter of a release; without FULL=1 nothing is prepared for it."""
-    return pytest.param(release, marks=pytest.mark.rehearsal(release) if FULL else BY_REQUEST)
-
-
-@pytest.mark.parametrize("release", map(rehearsed, rootfs.RELEASES))
-def test_everything_is_installed_in_a_bare_debian(request: pytest.FixtureRequest, release: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "release"), [rehearsed(part, release) for part in PARTS for release in rootfs.RELEASES]
+)
+def test_everything_is_installed_in_a_bare_debian(
+    request: pytest.FixtureRequest, part: str, release: str
+) -> None:
     """`make venv`, `make check`, every program and vLLM: each command ended with 0 in a root that nobody prepared."""
-    (rehearsed,) = preparation.needs(request.node)
-    took = rehearsed.outcome().value
+    (need,) = preparation.needs(request.node)
+    took = need.outcome().value
     assert isinstance(took, dict)
-    assert tuple(took) == rehearsal.WITHOUT_CLUSTER
+    assert tuple(took) == PARTS[part].commands
