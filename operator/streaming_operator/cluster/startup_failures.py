@@ -84,7 +84,9 @@ FAILURES = (
     ),
     _failure(
         r"does not recognize this architecture|model architectures? .{0,200}(?:are|is) not supported"
-        r"|architectures? .{0,200}failed to be inspected",
+        r"|architectures? .{0,200}failed to be inspected"
+        # The list of those that it knows is longer than a termination message; only its end is left.
+        r"|'\w+ForSequenceClassification'\]\) \[type=value_error",
         "this version of vLLM does not know the model's architecture: set a newer spec.engine.image",
     ),
     _failure(

@@ -43,6 +43,10 @@ _LOG_PREFIX = re.compile(
     r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b:?\s*)?(?:[\d-]+[T ])?"
     r"(?:\d\d:\d\d:\d\d[.,\d]*Z?\s*)?(?:\[[\w./]+:\d+\]\s*)?"
 )
+_FURTHER_INFORMATION = "For further information visit"
+"""How pydantic ends a report: with an address, below the error itself."""
+_VALIDATION_INPUT = re.compile(r" \[type=[a-z_]+, input_value=.*\]$")
+"""What pydantic appends to an error: the input that it refused."""
 _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
@@ -119,7 +123,11 @@ def redacted(text: str) -> str:
 
 def last_line(message: str) -> str:
     """The line of a termination message that tells most: the last one, or the cause that it points at."""
-    lines = [line for raw in message.splitlines() if (line := _LOG_PREFIX.sub("", raw.strip()).strip())]
+    lines = [
+        _VALIDATION_INPUT.sub("", line)
+        for raw in message.splitlines()
+        if (line := _LOG_PREFIX.sub("", raw.strip()).strip()) and not line.startswith(_FURTHER_INFORMATION)
+    ]
     if not lines:
         return ""
     line = lines[-1]

@@ -66,6 +66,13 @@ ENDED = {
         "dict_keys(['AfmoeForCausalLM',",
         "set a newer spec.engine.image",
     ),
+    "unsupported architecture, the end of a list": (
+        "Embedding', 'TransformersForSequenceClassification', 'TransformersMoEForSequenceClassification', "
+        "'TransformersMultiModalForSequenceClassification']) [type=value_error, input_value=ArgsKwargs((), "
+        "{'model': ...nderer_num_workers': 1}), input_type=ArgsKwargs]\n"
+        "    For further information visit https://errors.pydantic.dev/2.14/v/value_error",
+        "set a newer spec.engine.image",
+    ),
     "own code": (
         "RuntimeError: Failed to load the model config. If the model is a custom model not yet available in the "
         "HuggingFace transformers library, consider setting `trust_remote_code=True` in LLM or using the "
@@ -113,7 +120,10 @@ ENDED = {
         "correct --tool-call-parser in spec.engine.args",
     ),
 }
-"""Last lines and the advice. The texts of vLLM 0.32 and its libraries; those without a GPU were caused for real."""
+"""
+Last lines and the advice: the texts of vLLM 0.32 and its libraries, as their sources have them. Those of an unknown flag,
+a missing folder, unknown architectures and a context that is too long were printed by a real server on the CPU.
+"""
 
 
 @pytest.mark.parametrize(("message", "expected"), ENDED.values(), ids=ENDED)

@@ -335,6 +335,20 @@ def test_nothing_that_looks_like_a_secret_is_quoted(text: str, secret: str) -> N
     assert "[redacted]" in redacted(text)
 
 
+def test_the_last_line_of_a_refused_configuration_is_the_error() -> None:
+    """As vLLM 0.32 printed it: pydantic adds the input and an address, which tell nothing."""
+    message = (
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+        "  Value error, User-specified max_model_len (999999) is greater than the derived max_model_len "
+        "[type=value_error, input_value=ArgsKwargs((), {'model': ...nderer_num_workers': 1}), input_type=ArgsKwargs]\n"
+        "    For further information visit https://errors.pydantic.dev/2.14/v/value_error"
+    )
+
+    assert last_line(message) == (
+        "Value error, User-specified max_model_len (999999) is greater than the derived max_model_len"
+    )
+
+
 def test_the_last_line_points_at_the_cause() -> None:
     """Log prefixes go, a pointer to a cause above is followed, and the quote is short."""
     assert last_line(TRACEBACK) == "ValueError: No available memory for the cache blocks."
