@@ -121,8 +121,8 @@ ENDED = {
     ),
 }
 """
-Last lines and the advice: the texts of vLLM 0.32 and its libraries, as their sources have them. Those of an unknown flag,
-a missing folder, unknown architectures and a context that is too long were printed by a real server on the CPU.
+Last lines and the advice: the texts of vLLM 0.32 and its libraries, as their sources have them. Those of an unknown
+flag, a missing folder, unknown architectures and too long a context were printed by a real server on the CPU.
 """
 
 
