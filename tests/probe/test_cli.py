@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
 from streaming_operator.cli.probe import probe
+from streaming_operator.probe.http import connection
 from tests.cluster.programs import listed
 from tests.engines.running import free_port
 from tests.probe import proxies
@@ -24,6 +25,7 @@ from tests.probe.certificates import authority
 from tests.probe.conftest import Engines
 from tests.probe.http2 import Http2Server
 from tests.probe.proxies import Proxy
+from tests.probe.servers import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -368,3 +370,18 @@ def test_help_has_examples_and_exit_codes() -> None:
     help_page = run("--help").output
     assert "streamctl probe http" in help_page
     assert "3 inconclusive" in help_page
+
+
+def test_a_name_with_an_address_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """localhost is ::1 and 127.0.0.1 while the server listens on one: it streams, and the other is remarked."""
+    monkeypatch.setattr(connection, "_addresses_of", _two_addresses)
+    with Server(lambda client, asked: client.stream(64)) as server:
+        result = run(f"http://llm.example:{server.port}")
+        closed = run(f"http://llm.example:{free_port()}")
+    assert (result.exit_code, closed.exit_code) == (0, 4), result.output
+    assert "Remark: 127.0.0.2: connection refused; connected to 127.0.0.1 instead" in result.stdout
+    assert all(f"{address}" in closed.stdout for address in ("127.0.0.1", "127.0.0.2"))
+
+
+async def _two_addresses(name: str, port: int) -> list[str]:
+    return ["127.0.0.2", "127.0.0.1"]

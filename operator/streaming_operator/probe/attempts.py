@@ -17,6 +17,7 @@ from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.redaction import without_key
+from streaming_operator.values import Remark
 
 CONNECTS = 5
 """TCP connects from which the jitter of the path is estimated."""
@@ -65,10 +66,17 @@ class Attempts:
             attempt = await self._with_fewer(attempt, target, encoding, tokens)
         if attempt.timeline is not None and attempt.timeline.error is not None:
             attempt = await self._unforced(attempt, target, encoding, tokens)
-        if (words := described(self.wording)) and attempt.timeline is not None:
-            remarks = (remark(Kind.WORDING, f"the server accepts the request only {words}"), *attempt.remarks)
-            attempt = replace(attempt, remarks=remarks)
-        return attempt
+        return attempt if attempt.timeline is None else replace(attempt, remarks=self._remarks(target))
+
+    def _remarks(self, target: connection.Target) -> tuple[Remark, ...]:
+        remarks = []
+        pinned = self._pinned.get(target, target)
+        if pinned.unreachable:
+            failed = ", ".join(f"{address}: {why}" for address, why in pinned.unreachable)
+            remarks.append(remark(Kind.ADDRESS, f"{failed}; connected to {pinned.address} instead"))
+        if words := described(self.wording):
+            remarks.append(remark(Kind.WORDING, f"the server accepts the request only {words}"))
+        return tuple(remarks)
 
     def _accept(self, wording: Wording) -> None:
         """Ask with this wording from now on."""

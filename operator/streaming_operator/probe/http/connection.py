@@ -19,6 +19,7 @@ from typing import Literal
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http import http1, http2, tls
 from streaming_operator.probe.http.guard import Guard, forbidden, key_refused
+from streaming_operator.probe.http.race import race
 from streaming_operator.probe.http.reader import (
     Exchange,
     ExchangeEnd,
@@ -65,6 +66,8 @@ class Target:
     """Speak HTTP/2: offered by ALPN over TLS, by prior knowledge without TLS."""
     named_by_cluster: bool = False
     """The API server or the administrator named the address, not the resource's author."""
+    unreachable: tuple[tuple[str, str], ...] = ()
+    """Other addresses of the name that failed before this one was pinned, and why."""
 
     @property
     def host_header(self) -> str:
@@ -99,7 +102,7 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
     addresses = await _addresses_of(target.address, target.port) if is_name else [target.address]
     if by_dns:
         guard = await _with_names(guard)
-    refusals = []
+    refusals, allowed = [], []
     for address in addresses:
         refusal = forbidden(address, guard, by_dns=by_dns)
         # Pods and Services are named by the API server, and in an IPv6 cluster their addresses may be
@@ -112,9 +115,22 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
         ):
             refusal = key_refused(address, target.scheme)
         if refusal is None:
-            return replace(target, address=address, host=target.host_header)
-        refusals.append(refusal)
-    raise NoResponseError(NoResponse.REFUSED_BY_US, "; ".join(refusals))
+            allowed.append(address)
+        else:
+            refusals.append(refusal)
+    if not allowed:
+        raise NoResponseError(NoResponse.REFUSED_BY_US, "; ".join(refusals))
+    pinned = replace(target, address=allowed[0], host=target.host_header)
+    return pinned if len(allowed) == 1 else await _first_to_accept(pinned, allowed)
+
+
+async def _first_to_accept(pinned: Target, addresses: list[str]) -> Target:
+    """The target at the address that accepts a connection first; at the first one if none does."""
+    work = partial(race, addresses, pinned.port, Limits().connect)
+    result = await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+    address = result.first or addresses[0]
+    failures = tuple((other, why) for other, why in result.failures if other != address)
+    return replace(pinned, address=address, unreachable=failures)
 
 
 async def exchange(target: Target, request: Request, sink: ResponseSink, limits: Limits) -> ExchangeEnd:
@@ -216,7 +232,8 @@ class _Dial:
         try:
             sock = self._connect()
         except OSError as error:
-            raise NoResponseError(NoResponse.CONNECT, f"{self._target}: {_reason(error)}") from error
+            tried = "".join(f"; {address}: {why}" for address, why in self._target.unreachable)
+            raise NoResponseError(NoResponse.CONNECT, f"{self._target}: {_reason(error)}{tried}") from error
         deadline = time.monotonic() + self._limits.connect
         with _COMPUTING:
             if self._target.scheme == "https":

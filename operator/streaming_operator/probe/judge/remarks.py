@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NO_LAST_CHUNK = "no end of the message after the end marker"
     LEFT_OPEN = "left open after the end marker"
     UNKNOWN_REASON = "unknown finish reason"
+    ADDRESS = "an address that does not answer"
 
 
 ADVICE: dict[Kind, str] = {
@@ -48,6 +49,10 @@ ADVICE: dict[Kind, str] = {
     ),
     Kind.UNKNOWN_REASON: (
         "clients that know OpenAI's reasons alone may take it for an error: end a whole answer with stop or length"
+    ),
+    Kind.ADDRESS: (
+        "let the server listen on every address of its name, or remove the address from the name: clients that try one "
+        "address alone fail, and others may wait"
     ),
 }
 """What to do about each."""
