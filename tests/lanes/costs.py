@@ -1,17 +1,16 @@
-"""What each lane and each file of tests cost in a run: seconds, and the processor's seconds among them."""
+"""What each lane cost in a run: seconds, and the processor's seconds among them."""
 
 import json
 import os
 import resource
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 FILE = Path(__file__).with_name("costs.json")
-"""The costs of the last run that was asked to write them down: COSTS=write make test."""
+"""The costs of the last run of everything that was asked to write them down: COSTS=write make test."""
 
 
 @dataclass
@@ -45,47 +44,58 @@ def machine_seconds() -> tuple[float, float] | None:
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
-Costs = dict[tuple[str, str], Cost]
-"""By lane and file."""
+Costs = dict[str, Cost]
+"""By lane."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of everything, its lanes side by side."""
+
+    seconds: int
+    busy_percent: int
+    """How much of it the processors had work, that of other programs included."""
+    lanes: Costs
 
 
 def summed(reports: Iterable[pytest.TestReport]) -> Costs:
     """The costs of these tests."""
     costs: Costs = {}
     for report in reports:
-        key = (getattr(report, "lane", "?"), report.nodeid.partition("::")[0])
         spent = getattr(report, "processor_seconds", 0.0)
-        costs.setdefault(key, Cost()).add(report.when == "call", report.duration, spent)
+        lane = costs.setdefault(getattr(report, "lane", "?"), Cost())
+        lane.add(report.when == "call", report.duration, spent)
     return costs
 
 
-def by_lane(costs: Costs) -> dict[str, Cost]:
-    """The files of a lane together."""
-    lanes: dict[str, Cost] = {}
-    for (lane, _), cost in costs.items():
-        lanes.setdefault(lane, Cost()).add(cost.tests, cost.seconds, cost.processor_seconds)
-    return lanes
-
-
-def table(lanes: Mapping[str, Cost]) -> list[str]:
+def table(costs: Costs) -> list[str]:
     """A line for each lane, the longest first."""
-    rows = sorted(lanes.items(), key=lambda row: -row[1].seconds)
     return [f"{'lane':<26}{'tests':>7}{'seconds':>9}{'processor':>11}"] + [
-        f"{name:<26}{cost.tests:>7}{cost.seconds:>9.0f}{cost.processor_seconds:>11.0f}" for name, cost in rows
+        f"{name:<26}{cost.tests:>7}{cost.seconds:>9.0f}{cost.processor_seconds:>11.0f}"
+        for name, cost in _longest_first(costs)
     ]
 
 
-def kept() -> Costs:
-    """Those that were written down last."""
-    rows = json.loads(FILE.read_text()) if FILE.exists() else []
-    return {(lane, file): Cost(*numbers) for lane, file, *numbers in rows}
+def _longest_first(costs: Costs) -> list[tuple[str, Cost]]:
+    return sorted(costs.items(), key=lambda row: -row[1].seconds)
 
 
-def keep(costs: Costs) -> None:
-    """Write them down for docs/tests.md; those of files that did not run stay."""
+def kept() -> Run | None:
+    """What was written down last; None before the first time."""
+    if not FILE.exists():
+        return None
+    text = json.loads(FILE.read_text())
+    return Run(text["seconds"], text["busy_percent"], {lane: Cost(*row) for lane, *row in text["lanes"]})
+
+
+def keep(run: Run) -> None:
+    """Write it down for docs/tests.md."""
     rows = [
-        [*key, cost.tests, round(cost.seconds, 1), round(cost.processor_seconds, 1)]
-        for key, cost in sorted((kept() | costs).items())
-        if (ROOT / key[1]).exists()
+        json.dumps([name, cost.tests, round(cost.seconds), round(cost.processor_seconds)])
+        for name, cost in _longest_first(run.lanes)
     ]
-    FILE.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    FILE.write_text(
+        f'{{"seconds": {run.seconds}, "busy_percent": {run.busy_percent}, "lanes": [\n'
+        + ",\n".join(rows)
+        + "\n]}\n"
+    )

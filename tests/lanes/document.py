@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tests import lanes
 from tests.lanes import costs
-from tests.lanes.costs import Cost, Costs
+from tests.lanes.costs import Run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HEAD = """# Tests
 
@@ -21,9 +23,12 @@ cannot have it skips its tests with the reason; under CI (`CI=true`) that is a f
 A new file of tests needs no entry anywhere: its lane follows from its folder and its markers (`tests/lanes/`). A test
 on the cluster that changes what others rely on is marked `disruptive`; one that must have the machine for itself,
 `quiet`.
+"""
+COSTS = """{lanes}
 
-Seconds are those of the tests themselves, one after the other; side by side they overlap. Processor seconds are those
-of the test and its processes, not those of the cluster. `COSTS=write make test` measures them anew.
+Seconds are those of the tests and of what they prepare, one after the other; side by side they took {seconds} s on two
+cores without other load, which were busy for {busy_percent} % of it. Processor seconds are those of the tests and their
+processes, not those of the cluster. `COSTS=write make test` measures them anew, then `make generate`.
 """
 
 
@@ -31,7 +36,7 @@ class _Source:
     """A file of tests before it has been run: its text tells the markers, if not of which test."""
 
     def __init__(self, file: str) -> None:
-        self._text = (costs.ROOT / file).read_text()
+        self._text = (ROOT / file).read_text()
 
     def get_closest_marker(self, name: str) -> object | None:
         return True if f"pytest.mark.{name}" in self._text else None
@@ -39,47 +44,39 @@ class _Source:
 
 def page() -> str:
     """The whole document."""
-    rows = _rows()
-    parts = [HEAD, *_lanes(rows)]
+    parts = [HEAD, _costs(costs.kept())]
+    files = list(_files())
     for lane in lanes.LANES:
         if lane.about:
             parts += [
                 f"\n## {lane.name[0].upper()}{lane.name[1:]}\n",
                 f"{lane.about}\n",
-                *_files(rows, lane.name),
+                "| file | what it promises |\n|---|---|",
+                *(
+                    f"| `{file.removeprefix('tests/')}` | {_promise(ROOT / file)} |"
+                    for name, file in files
+                    if name == lane.name
+                ),
             ]
     return "\n".join(parts) + "\n"
 
 
-def _rows() -> Costs:
-    """Every file of tests, with what it cost where that is known."""
-    known = costs.kept()
-    rows = {key: cost for key, cost in known.items() if (costs.ROOT / key[1]).exists()}
-    known_files = {file for _, file in rows}
-    for path in sorted((costs.ROOT / "tests").rglob("test_*.py")):
-        file = str(path.relative_to(costs.ROOT))
-        if file not in known_files:
-            rows[lanes.lane_of(file, _Source(file)).name, file] = Cost()
-    return rows
+def _files() -> Iterator[tuple[str, str]]:
+    """Every file of tests after its lane."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        file = str(path.relative_to(ROOT))
+        yield lanes.lane_of(file, _Source(file)).name, file
 
 
-def _lanes(rows: Costs) -> Iterator[str]:
-    yield "| lane | tests | seconds | processor |\n|---|---:|---:|---:|"
-    for name, cost in costs.by_lane(rows).items():
-        yield f"| {name} | {_numbers(cost)}"
-
-
-def _files(rows: Costs, lane: str) -> Iterator[str]:
-    yield "| file | what it promises | tests | seconds | processor |\n|---|---|---:|---:|---:|"
-    for (name, file), cost in sorted(rows.items()):
-        if name == lane:
-            yield f"| `{file.removeprefix('tests/')}` | {_promise(costs.ROOT / file)} | {_numbers(cost)}"
-
-
-def _numbers(cost: Cost) -> str:
-    if not cost.tests:
-        return "| | |"
-    return f"{cost.tests} | {cost.seconds:.0f} | {cost.processor_seconds:.0f} |"
+def _costs(run: Run | None) -> str:
+    if run is None:
+        return ""
+    rows = (
+        f"| {name} | {cost.tests} | {cost.seconds:.0f} | {cost.processor_seconds:.0f} |"
+        for name, cost in run.lanes.items()
+    )
+    head = "| lane | tests | seconds | processor |\n|---|---:|---:|---:|"
+    return COSTS.format(lanes="\n".join((head, *rows)), seconds=run.seconds, busy_percent=run.busy_percent)
 
 
 def _promise(path: Path) -> str:

@@ -89,17 +89,14 @@ class Lanes:
         ended.note(nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What each lane cost; the files' costs are kept where COSTS=write asks for it."""
+        """What each lane cost; COSTS=write keeps it for docs/tests.md when all of them have run."""
         reports = [
             report
             for phase in terminalreporter.stats.values()
             for report in phase
             if isinstance(report, pytest.TestReport)
         ]
-        file_costs = costs.summed(reports)
-        if os.environ.get("COSTS") == "write":
-            costs.keep(file_costs)
-        by_lane = costs.by_lane(file_costs)
+        by_lane = costs.summed(reports)
         if len(by_lane) < 2:
             return
         terminalreporter.section("cost of each lane, in seconds of its own")
@@ -112,6 +109,8 @@ class Lanes:
             terminalreporter.line(
                 f"all of them took {took:.0f} s; the processors were busy for {busy:.0%} of it"
             )
+            if os.environ.get("COSTS") == "write" and by_lane.keys() == {lane.name for lane in lanes.LANES}:
+                costs.keep(costs.Run(round(took), round(100 * busy), by_lane))
 
     def pytest_unconfigure(self) -> None:
         """The process that made the run's folder removes it."""

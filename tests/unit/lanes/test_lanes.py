@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -139,19 +140,36 @@ def test_every_file_of_tests_is_in_the_document() -> None:
     """With a promise of its own: the first paragraph of its docstring."""
     page = document.page()
     files = [
-        str(path.relative_to(costs.ROOT / "tests")) for path in (costs.ROOT / "tests").rglob("test_*.py")
+        str(path.relative_to(document.ROOT / "tests"))
+        for path in (document.ROOT / "tests").rglob("test_*.py")
     ]
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert [file for file in files if f"| `{file}` |" not in page] == []
     assert [row for row in rows if "|  |" in row] == []
 
 
-def test_costs_of_a_lane_are_those_of_its_files() -> None:
-    """Seconds and tests add up."""
-    by_lane = costs.by_lane(
-        {("a", "x"): Cost(1, 2.0, 1.0), ("a", "y"): Cost(2, 3.0, 0.5), ("b", "z"): Cost(1)}
+def test_a_run_that_was_written_down_is_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whole seconds of each lane, the longest first; the document shows them."""
+    monkeypatch.setattr(costs, "FILE", tmp_path / "costs.json")
+    assert costs.kept() is None
+    costs.keep(costs.Run(60, 90, {"a": Cost(1, 2.4, 1.0), "b": Cost(2, 3.0, 0.6)}))
+    assert costs.kept() == costs.Run(60, 90, {"b": Cost(2, 3, 1), "a": Cost(1, 2, 1)})
+    page = document.page()
+    assert "| b | 2 | 3 | 1 |\n| a | 1 | 2 | 1 |\n" in page
+    assert "they took 60 s" in page
+
+
+def test_costs_of_a_lane_are_those_of_its_tests() -> None:
+    """Preparation counts as time, not as a test."""
+    reports = [report("a", "setup", 2.0), report("a", "call", 3.0), report("b", "call", 1.0)]
+    assert costs.summed(reports) == {"a": Cost(1, 5.0, 1.0), "b": Cost(1, 1.0, 0.5)}
+
+
+def report(lane: str, when: Literal["setup", "call"], seconds: float) -> pytest.TestReport:
+    """Of a phase of a test that passed."""
+    return pytest.TestReport(
+        "x", ("x", 0, "x"), {}, "passed", None, when, duration=seconds, lane=lane, processor_seconds=0.5
     )
-    assert by_lane == {"a": Cost(3, 5.0, 1.5), "b": Cost(1)}
 
 
 def test_the_folder_of_the_run_is_the_one_of_its_first_process() -> None:
