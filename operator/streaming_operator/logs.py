@@ -12,7 +12,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 
 def configure(level: str, style: Literal["json", "text"]) -> None:
-    """Set up the root logger, and quieten libraries that tell of every single event."""
+    """Set up the root logger, and quieten libraries that log every single event."""
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(

@@ -1,7 +1,7 @@
 """
 The operator's own metrics, all with the prefix `streamingendpoint_`.
 
-Only names and shapes live here; whoever learns something calls the metric. Labels never carry addresses,
+Only names and labels are defined here; the code that learns something sets the metric. Labels never carry addresses,
 messages or anything a user typed besides namespace and name.
 """
 

@@ -1,5 +1,5 @@
 """
-A small synchronous client for tests: says exactly what it sends, and shows the API server's own words.
+A small synchronous client for tests: sends exactly what it is given, and shows the API server's own messages.
 
 The operator's client is not used, since tests must not trust what they test.
 """
@@ -23,7 +23,7 @@ JSON_PATCH = "application/json-patch+json"
 PATIENCE = 30.0
 """Seconds that `until` waits."""
 IDLE = 20.0
-"""Seconds after which a quiet connection is not trusted: the server closes it at 90."""
+"""Seconds after which an idle connection is not used again: the server closes it at 90."""
 
 
 class ApiError(Exception):

@@ -1,5 +1,5 @@
 """
-A private etcd and kube-apiserver on loopback: the real judge of schemas, server-side apply and watches.
+A private etcd and kube-apiserver on loopback: it decides on schemas, server-side apply and watches.
 
 RBAC is on; there are no controllers, so nothing is collected, scheduled or given a service account. It is
 used as a fixture (tests/conftest.py) and, where there is no pytest, as a context manager.
@@ -108,7 +108,7 @@ def _apiserver_flags(folder: Path, port: int, etcd_port: int) -> list[str]:
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
-        # The reconciler would try to publish a loopback address as an endpoint and complain for ever.
+        # The reconciler would try to publish a loopback address as an endpoint and log an error every time.
         "--endpoint-reconciler-type=none",
         f"--secure-port={port}",
         f"--tls-cert-file={folder / 'server.crt'}",

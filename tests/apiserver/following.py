@@ -1,4 +1,4 @@
-"""A connected cluster side for tests: endpoints in a namespace, who was woken, and a line to cut."""
+"""A connected `Cluster` for tests: endpoints in a namespace, which of them were woken, and a connection to cut."""
 
 import asyncio
 import json
@@ -149,7 +149,7 @@ def write_kubeconfig(path: Path, server: str, token: str, ca: Path) -> Path:
 
 
 class Line:
-    """A TCP line to the API server that can be cut and mended; TLS goes through untouched."""
+    """A TCP proxy to the API server that can be cut and restored; TLS passes through unchanged."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -160,7 +160,7 @@ class Line:
 
     @property
     def port(self) -> int:
-        """Where the line begins."""
+        """The local port that it listens on."""
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
 

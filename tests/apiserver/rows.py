@@ -91,7 +91,7 @@ CONTEXT: dict[str, tuple[str, Edits]] = {
         {"spec.rollout.maxSurge": ABSENT, "spec.rollout.maxUnavailable": ABSENT},
     ),
 }
-"""The base and the edits without which another rule would have a say."""
+"""The base and the edits without which another rule would refuse the document too."""
 
 _LONG_KEY = {"a" * 64: "1"}
 _OUR_LABEL = {"app.kubernetes.io/name": "mine"}

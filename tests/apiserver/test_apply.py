@@ -267,7 +267,7 @@ def a_pod(endpoint: StreamingEndpoint, config_map: str) -> Manifest:
     }
 
 
-async def test_an_update_raises_no_object_that_was_deleted_meanwhile(
+async def test_an_update_does_not_restore_an_object_that_was_deleted_meanwhile(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child that goes between look and write is not made again by that write, only after a fresh look."""
@@ -314,7 +314,7 @@ def body_of(endpoint: StreamingEndpoint) -> Manifest:
     }
 
 
-async def test_missing_rights_are_told_as_such(
+async def test_missing_rights_are_reported_as_such(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """RBAC that lacks a verb ends in `Forbidden` with the API server's own words."""

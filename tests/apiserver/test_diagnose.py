@@ -72,7 +72,7 @@ class World:
         return result
 
     def not_ready(self, **container: Any) -> None:
-        """What a kubelet tells of a pod that does not come up."""
+        """What a kubelet reports of a pod that does not come up."""
         status = {
             "conditions": [{"type": "Ready", "status": "False"}],
             "containerStatuses": [
@@ -241,7 +241,7 @@ async def test_a_pod_that_is_not_ready_is_reported_without_a_request(world: Worl
 async def test_with_few_rights_it_reports_what_it_may_not_do(
     world: World, engine: RunningEngine, tmp_path: Path
 ) -> None:
-    """No Secret: it says how to give the key. No port-forward, no classes: both are told, the route is judged."""
+    """No Secret: it says how to give the key. No port-forward, no classes: both are reported, the route is judged."""
     namespace = world.endpoint.namespace
     world.kubeconfig = as_service_account(world.plane, namespace, tmp_path, RULES)
     keyless = await world.diagnose()

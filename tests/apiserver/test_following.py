@@ -1,4 +1,4 @@
-"""Caches against a real API server: what a cut line hides, what a late kind changes, what is told."""
+"""Caches against a real API server: what a lost connection hides, what a kind that is installed late changes."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ async def test_what_happened_while_the_line_was_cut_is_noticed(
                 repaired |= set((await here.cluster.apply(endpoint, children)).written)
 
 
-async def test_a_version_that_is_too_old_is_told_apart(
+async def test_a_version_that_is_too_old_is_an_error_of_its_own(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API server's real 410 becomes `Expired`, upon which an informer lists again."""
@@ -82,7 +82,7 @@ async def told_by(transport: Transport, query: dict[str, str]) -> None:
 async def test_classes_and_gateways_are_seen_as_they_come(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A known controller is recognised, an unknown one is generic, the administrator's word is above both."""
+    """A known controller is recognised, an unknown one is generic, the administrator's setting overrides both."""
     known, other, listed = f"known-{namespace}", f"other-{namespace}", f"listed-{namespace}"
     settings = Settings(
         edges=(EdgeSetting(class_name=listed, profile="ingress-nginx", service="infra/edge", http_port=8080),)
@@ -177,7 +177,7 @@ async def test_chosen_namespaces_need_no_rights_elsewhere(
         }
 
 
-async def test_a_host_that_another_ingress_serves_is_told_and_watched(
+async def test_a_host_that_another_ingress_serves_is_reported_and_watched(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The older Ingress is named; when it goes, the endpoint is woken and the conflict is over."""
@@ -258,7 +258,7 @@ async def test_the_loser_of_a_host_has_no_ingress(
         assert exists(control_plane, route[younger.key])
 
 
-async def test_the_workload_is_observed_as_its_controllers_tell_it(
+async def test_the_workload_is_observed_as_its_controllers_report_it(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replicas, the newest template's hash, ready pods and the Service's address; scaling keeps the hash."""
@@ -396,7 +396,7 @@ async def test_the_status_is_written_for_the_very_endpoint_only(
         assert not (await here.cluster.read_endpoint(again.key) or {}).get("status")
 
 
-async def test_events_tell_and_never_fail(
+async def test_events_are_written_and_never_fail_a_pass(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An Event names its endpoint, however long the message; one that cannot be written raises nothing."""

@@ -177,7 +177,7 @@ def of_env(here: Connected, key: Key, name: str) -> Any:
 async def test_a_wrong_value_of_the_spec_takes_nothing_from_others(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the API server refuses even without anybody's edits is told, and every field keeps its owner."""
+    """What the API server refuses even without anybody's edits is reported, and every field keeps its owner."""
     endpoint = an_endpoint(control_plane, namespace)
     wrong = endpoint.model_copy(
         update={
@@ -202,7 +202,7 @@ async def test_a_wrong_value_of_the_spec_takes_nothing_from_others(
 async def test_no_child_waits_for_another_that_is_refused(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Deployment is refused; what comes after it is written all the same, and the refusal is told."""
+    """The Deployment is refused; what comes after it is written all the same, and the refusal is reported."""
     endpoint = an_endpoint(control_plane, namespace, tolerations=[{"key": "gpu", "operator": "Sometimes"}])
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         children = here.children(endpoint)
@@ -364,10 +364,10 @@ async def until_seen(here: Connected, plane: ControlPlane, child: Manifest) -> N
     )
 
 
-async def test_a_row_of_edits_is_repaired_ever_more_rarely_and_its_author_named(
+async def test_edits_in_a_row_are_repaired_at_growing_pauses_and_their_author_is_named(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another controller that undoes each repair at once gets no endless row of writes; people are told who it is."""
+    """Another controller that undoes each repair at once causes no endless writes, and is named."""
     endpoint = an_endpoint(control_plane, namespace)
     async with connected(control_plane.kubeconfig, monkeypatch) as here:
         children = here.children(endpoint)
@@ -391,10 +391,10 @@ async def test_a_row_of_edits_is_repaired_ever_more_rarely_and_its_author_named(
         )
 
 
-async def test_a_second_operator_with_other_settings_is_suspected_by_name(
+async def test_a_second_operator_with_other_settings_is_named_as_the_likely_author(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have one field manager: neither writes for ever, and what is told says what that means."""
+    """Both have one field manager: neither writes for ever, and the message says what that means."""
     endpoint = an_endpoint(control_plane, namespace)
     async with (
         connected(control_plane.kubeconfig, monkeypatch) as here,

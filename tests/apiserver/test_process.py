@@ -1,4 +1,4 @@
-"""`streamctl run` as a process: it becomes ready, works, tells its metrics, and ends cleanly when told to."""
+"""`streamctl run` as a process: it becomes ready, works, serves its metrics, and ends cleanly on a signal."""
 
 import os
 import signal
@@ -99,7 +99,7 @@ def test_it_becomes_ready_works_and_ends_cleanly(
 
 
 def test_a_new_endpoint_costs_one_pass(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    """Nothing is known after the first that was not known in it: what the watch echoes of our writes asks for none."""
+    """After the first pass nothing new is known: the events of our own writes ask for no further pass."""
     with operator(control_plane.kubeconfig, tmp_path, WATCH_NAMESPACES=namespace) as running:
         running.until("/readyz", 200)
         bodies = [

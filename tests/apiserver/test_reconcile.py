@@ -1,4 +1,4 @@
-"""Passes over endpoints on a real API server: what a bad one costs, and what its neighbours are spared."""
+"""Passes over endpoints on a real API server: a bad one does not disturb the others."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -70,7 +70,7 @@ async def bench(
 async def test_an_exception_becomes_a_condition_and_touches_no_other_endpoint(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault in the operator is told on the endpoint that met it; its neighbour is served."""
+    """A fault in the operator is reported on the endpoint that met it; the others are served."""
     broken, fine = bench.endpoint("broken"), bench.endpoint("fine")
     children = render.children
 
@@ -122,7 +122,7 @@ async def test_a_suspended_endpoint_gets_no_children(bench: Bench) -> None:
 async def test_a_spec_that_an_older_schema_let_through_stalls_and_leaves_the_children_alone(
     bench: Bench,
 ) -> None:
-    """What the operator cannot read is told with path and rule; what runs goes on running."""
+    """What the operator cannot read is reported with path and rule; what runs goes on running."""
     endpoint = bench.endpoint()
     await bench.look(endpoint)
     body = bench.stored(endpoint)

@@ -98,7 +98,7 @@ def test_applied_paths_replace_the_default(control_plane: ControlPlane, namespac
 
 
 def test_applying_again_changes_nothing(control_plane: ControlPlane, namespace: str) -> None:
-    """A second apply of the same file is no new version, so that GitOps tools are quiet."""
+    """A second apply of the same file makes no new version, so that GitOps tools see no change."""
     first = control_plane.apply(_in(namespace, BASES["ingress"]))
     again = control_plane.apply(_in(namespace, BASES["ingress"]))
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]

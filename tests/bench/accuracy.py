@@ -1,5 +1,5 @@
 """
-How true the probe's times are: against the stamps of the packets on loopback, while many probes run at once.
+How accurate the probe's times are: against the stamps of the packets on loopback, while many probes run at once.
 
 The servers' own jitter is no error: whatever they do, the wire has it too.
 """

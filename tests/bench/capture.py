@@ -85,7 +85,7 @@ def program(ports: Iterable[int]) -> list[Instruction]:
 def _listener(ports: Iterable[int]) -> socket.socket:
     listener = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(ports))
-    held = mmap.mmap(-1, len(instructions))  # memory with an address that the kernel can be told
+    held = mmap.mmap(-1, len(instructions))  # memory whose address can be passed to the kernel
     held.write(instructions)
     address = ctypes.addressof(ctypes.c_char.from_buffer(held))
     count = len(instructions) // 8

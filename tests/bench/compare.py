@@ -1,4 +1,4 @@
-"""Told against wire: what a client said of its streams beside what the packets say of the same ones. Pure."""
+"""Reported against captured: what a client said of its streams beside what the packets say of the same ones. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ from tests.apiserver.control_plane import ControlPlane
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 QUERY = "?fieldManager=streaming-operator&force=true&fieldValidation=Strict"
 UID = "00000000-0000-0000-0000-000000000000"
-"""Stands for the endpoint's uid in prepared bytes, until its creation tells it."""
+"""Placeholder of the endpoint's uid in prepared bytes; the uid is known only after the creation."""
 
 CAPABILITIES = Capabilities(
     service_monitors=True, http_routes=True, ingress_classes={"nginx": Edge("ingress-nginx")}

@@ -218,7 +218,7 @@ def await_true(ready: Callable[[], bool], what: str, seconds: float = 120) -> No
     while not ready():
         if time.monotonic() > deadline:
             raise steps.Failure(
-                f"waited {seconds:.0f} s in vain for {what}",
+                f"not within {seconds:.0f} s: {what}",
                 remedy=f"kubectl --kubeconfig={KUBECONFIG} get pods -A",
             )
         time.sleep(0.3)

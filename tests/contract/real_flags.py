@@ -10,7 +10,7 @@ import pytest
 from tests.engines.vllm.install import InstallError
 from tests.engines.vllm.installed import ensure
 
-# vLLM cannot be imported here: it lives in a directory of its own.
+# vLLM cannot be imported here: it is installed in a directory of its own.
 PROGRAM = """
 import json
 from vllm.utils.argparse_utils import FlexibleArgumentParser

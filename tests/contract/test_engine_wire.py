@@ -66,7 +66,7 @@ def events(frames: list[bytes]) -> list[Any]:
 
 
 def kinds(received: list[Any]) -> list[str]:
-    """The shapes in their order, each once: a late server puts several tokens into one event."""
+    """The shapes in their order, each once: a server that is behind puts several tokens into one event."""
     return [kind for kind, _ in itertools.groupby(shape(event) for event in received)]
 
 
@@ -254,7 +254,7 @@ def test_health_is_empty(server: Server) -> None:
 
 
 def test_model_list_has_the_limit(server: Server) -> None:
-    """/v1/models tells the served name and the length the server was started with."""
+    """/v1/models has the served name and the length that the server was started with."""
     with server.ask("/v1/models") as answer:
         (model,) = answer.json()["data"]
     assert (model["id"], model["max_model_len"]) == ("tiny", 16_384)
@@ -286,7 +286,7 @@ def test_key_guards_only_v1(server: Server) -> None:
 
 
 def test_queue_and_keep_alive(server: Server) -> None:
-    """With both places taken a third request waits, hears keep-alive comments, and is served in the end."""
+    """With both places taken a third request waits, receives keep-alive comments, and is served in the end."""
     with server.ask(CHAT, streamed(max_tokens=LONG)) as first, server.ask(CHAT, streamed(max_tokens=LONG)):
         next(first.frames())
         until(lambda: server.running() == 2)

@@ -104,7 +104,7 @@ def running(pod: Pod) -> Iterator[Pod]:
 @KINDS
 def test_streams_that_fit_the_drain_end_by_themselves(kind: Kind, tmp_path: Path) -> None:
     """
-    The hook returns when the stream is through; one that outlives it is told so before the server has to leave.
+    The hook returns when the stream has ended; one that outlives it gets an error event before the server stops.
 
     And every stream carries the headers of the middleware, each once.
     """

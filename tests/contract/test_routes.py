@@ -1,4 +1,4 @@
-"""Promises that every registered route keeps; a new file in `routes` is held to them without a word here."""
+"""Promises that every registered route keeps; a new file in `routes` is tested without an entry here."""
 
 import json
 from typing import Any
@@ -128,7 +128,7 @@ def test_annotations_are_texts(route: Route) -> None:
 
 @ALL_ROUTES
 def test_a_class_that_does_not_exist_still_renders(route: Route) -> None:
-    """The object is written with its portable fields; that the class is missing is the observer's to tell."""
+    """The object is written with its portable fields; the observer reports that the class is missing."""
     nowhere = Capabilities(service_monitors=False, http_routes=True)
     chosen = routes.select(endpoint(route), nowhere)
 

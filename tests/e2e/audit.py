@@ -1,7 +1,7 @@
 """
 What the operator asked of the API server, from the server's own audit log.
 
-The log's verb for a server-side apply is `patch`, also where the object was new: the code 201 tells.
+The log's verb for a server-side apply is `patch`, also where the object was new, which the code 201 shows.
 """
 
 import json

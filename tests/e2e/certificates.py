@@ -1,4 +1,4 @@
-"""A private certificate authority, as a company has one, and a server's certificate from it."""
+"""A private certificate authority, as companies have, and a server's certificate from it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

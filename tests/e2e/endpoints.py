@@ -1,7 +1,7 @@
 """
 StreamingEndpoints for the tests: what is applied, and a handle on one that can be waited for and asked.
 
-A failure to come to a state tells conditions, events, pods and the operator's log.
+A failure to reach a state shows conditions, events, pods and the operator's log.
 """
 
 from collections.abc import Mapping
@@ -109,7 +109,7 @@ class Endpoint:
         return stored
 
     def conditions(self) -> dict[str, dict[str, Any]]:
-        """Conditions that speak of the present spec, by type."""
+        """Conditions of the current generation, by type."""
         body = self.body()
         return {
             condition["type"]: condition
@@ -158,11 +158,11 @@ class Endpoint:
         return kube.listing(resources, self.namespace, f"{OWNED},{ENDPOINT_LABEL}={self.name}")
 
     def pods(self) -> list[Manifest]:
-        """All pods, those on their way out too."""
+        """All pods, those that are being deleted too."""
         return kube.listing("pods", self.namespace, f"{ENDPOINT_LABEL}={self.name}")
 
     def pod(self) -> Manifest:
-        """The one pod that stays."""
+        """The one pod that is not being deleted."""
         staying = [pod for pod in self.pods() if "deletionTimestamp" not in pod["metadata"]]
         assert len(staying) == 1, self.diagnosis()
         return staying[0]
@@ -178,7 +178,7 @@ class Endpoint:
         return [event for event in events if event["regarding"].get("name") == self.name]
 
     def diagnosis(self) -> str:
-        """Everything that helps to understand why something did not come to pass."""
+        """Everything that helps to understand why something did not happen."""
         body = kube.get("sep", self.name, self.namespace) or {}
         conditions = body.get("status", {}).get("conditions", ())
         return "\n".join(

@@ -80,13 +80,13 @@ def stopped() -> Iterator[None]:
 
 
 def kill() -> None:
-    """The process dies at once, with no chance to finish anything; its Deployment brings another."""
+    """The process is killed at once, with no chance to finish anything; its Deployment starts another."""
     for pod in pods():
         kube.delete("pod", pod["metadata"]["name"], NAMESPACE, "--force", "--grace-period=0", "--wait=false")
 
 
 def await_running() -> None:
-    """Wait until an operator runs that is not on its way out, and is ready."""
+    """Wait until an operator runs that is not being deleted, and is ready."""
     wait_for(lambda: any(_is_ready(pod) for pod in pods()), "a ready operator", seconds=120, tell=logs)
 
 

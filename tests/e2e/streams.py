@@ -36,7 +36,7 @@ class Door:
     address: str
     port: int = 80
     ca: str | None = None
-    """The CA's certificate (PEM): given, the door speaks TLS."""
+    """The CA's certificate (PEM); with it, TLS is used."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Answer:
     reads: tuple[tuple[float, bytes], ...]
     """Seconds since the request was sent, and the decoded bytes of the body."""
     ending: Literal["whole", "cut", "left"]
-    """The last chunk came; the connection ended without it; we hung up."""
+    """The last chunk came; the connection ended without it; we disconnected."""
     ended_at: float
 
     @property
@@ -145,7 +145,7 @@ class Stream:
         )
 
     def leave(self) -> None:
-        """Hang up in the middle, as a user does who closes the window."""
+        """Disconnect in the middle, as a user does who closes the window."""
         self._left = True
         self._connection.shutdown(socket.SHUT_RDWR)
 

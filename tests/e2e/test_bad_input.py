@@ -95,7 +95,7 @@ def test_a_name_that_is_taken(bad: dict[str, Endpoint]) -> None:
 
 
 def test_the_good_one_is_ready_among_them(bad: dict[str, Endpoint]) -> None:
-    """Failures of others are no matter of this one."""
+    """Failures of others do not affect this one."""
     bad["good"].await_ready(180)
 
 
@@ -150,7 +150,7 @@ def test_an_image_that_never_starts(bad: dict[str, Endpoint]) -> None:
 
 
 def test_a_server_that_ends_at_start(bad: dict[str, Endpoint]) -> None:
-    """Its last words are quoted."""
+    """Its last line is quoted."""
     endpoint = bad["crashing"]
     message = endpoint.await_condition("WorkloadAvailable", "False", "Crashing")
     assert "--no-such-flag" in message

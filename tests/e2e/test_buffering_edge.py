@@ -2,7 +2,7 @@
 A real edge that holds streams back: a second ingress-nginx that the operator knows nothing of.
 
 Its ConfigMap buffers, compresses event streams and ignores `X-Accel-Buffering`. The operator can write it
-only portable fields, so the probe is what tells.
+only portable fields, so only the probe can find out.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def edge(cluster: int) -> Iterator[Door]:
     )
     manifests = [manifest for manifest in yaml.safe_load_all(text) if manifest]
     deployment = next(manifest for manifest in manifests if manifest["kind"] == "Deployment")
-    # It tells its Service's address in the Ingress: all that the operator can know of it.
+    # It writes its Service's address into the Ingress's status: all that the operator can know of it.
     deployment["spec"]["template"]["spec"]["containers"][0]["args"] += [
         "--publish-service=$(POD_NAMESPACE)/ingress-nginx-controller",
         "--status-update-interval=5",
@@ -60,7 +60,7 @@ def edge(cluster: int) -> Iterator[Door]:
 
 @pytest.fixture(scope="module")
 def held(edge: Door, shared_namespace: str) -> tuple[Endpoint, Endpoint]:
-    """Two endpoints behind it: one for each way out."""
+    """Two endpoints behind it: one for each remedy."""
     both = (Endpoint(shared_namespace, "moved"), Endpoint(shared_namespace, "waiting"))
     kube.apply(*(endpoint.double(exposure={"ingress": {"className": CLASS}}) for endpoint in both))
     for endpoint in both:

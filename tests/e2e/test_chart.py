@@ -1,4 +1,4 @@
-"""The chart's life: upgraded under open streams, its CRD with it; uninstalled without harm, then back."""
+"""The chart: upgraded under open streams, its CRD with it; uninstalled without harm, and installed again."""
 
 import shutil
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from tests.e2e.waiting import wait_for
 
 
 def test_ready_through_the_ingress(endpoint: Endpoint) -> None:
-    """`kubectl wait` ends, the table tells the story, and a user's stream arrives event by event."""
+    """`kubectl wait` ends, the table shows the state, and a user's stream arrives event by event."""
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
     kube.kubectl(
@@ -22,7 +22,7 @@ def test_ready_through_the_ingress(endpoint: Endpoint) -> None:
 
 
 def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
-    """A Ready endpoint is kstatus-clean, and its events tell how it came there."""
+    """A Ready endpoint is current by kstatus, and its events show how it became Ready."""
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
     conditions = {
@@ -41,7 +41,7 @@ def test_every_condition_is_there_and_true(endpoint: Endpoint) -> None:
 
 
 def test_without_exposure_the_service_hop_judges(endpoint: Endpoint) -> None:
-    """An endpoint of the cluster's inside is Ready by its Service, and has no Ingress."""
+    """An endpoint without exposure is Ready by its Service, and has no Ingress."""
     endpoint.apply(endpoint.double(exposure=None))
     endpoint.await_ready()
     assert endpoint.conditions()["Exposed"]["reason"] == "ClusterInternal"

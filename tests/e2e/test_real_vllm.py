@@ -1,5 +1,5 @@
 """
-The life of one endpoint served by the real vLLM, told in order: each test goes on where the one before ended.
+The life of one endpoint served by the real vLLM, in order: each test goes on where the one before ended.
 
 A start takes more than a minute, so there are only two: the first, and the one that a changed flag causes.
 """
@@ -106,7 +106,7 @@ def test_users_need_the_key_and_metrics_stay_inside(real: Endpoint) -> None:
 
 
 def test_a_disconnect_frees_the_engine(real: Endpoint) -> None:
-    """When the user hangs up, the engine's running gauge falls although the stream was not done."""
+    """When the user disconnects, the engine's running gauge falls although the stream was not done."""
     pod = real.pod()["metadata"]["name"]
     stream = real.stream(max_tokens=LONG, api_key=FIRST_KEY)
     stream.await_events(20)
@@ -153,7 +153,7 @@ def test_tls_of_a_private_ca_is_refused_until_the_probe_knows_it(
 
 
 def test_a_secret_changed_under_a_running_pod_is_named(real: Endpoint) -> None:
-    """At the next probe AuthRejected: the message names the Secret and the restart, and tells no key."""
+    """At the next probe AuthRejected: the message names the Secret and the restart, and holds no key."""
     _set_key(real.namespace, SECOND_KEY)
     message = real.await_condition("StreamingVerified", "False", "AuthRejected", seconds=120)
     assert f"Secret {SECRET}" in message
@@ -181,7 +181,7 @@ def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls
     assert (answer.status, answer.done) == (200, True)
 
 
-def test_a_stream_that_outlives_the_drain_is_told_so(real: Endpoint, tls_door: Door) -> None:
+def test_a_stream_that_outlives_the_drain_gets_an_error_event(real: Endpoint, tls_door: Door) -> None:
     """It ends with an error event and [DONE], never silently."""
     stream = real.stream(tls_door, max_tokens=LONG, api_key=SECOND_KEY)
     stream.await_events(20)
@@ -201,7 +201,7 @@ def test_a_pod_deleted_while_loading_goes_before_its_grace_ends(real: Endpoint) 
     pod = wait_for(loading, "the replacement to load", tell=real.diagnosis)
     name = pod["metadata"]["name"]
     log = ("-n", real.namespace, "logs", name)
-    wait_for(lambda: "vLLM" in kube.kubectl(*log), "the server's first words", tell=real.diagnosis)
+    wait_for(lambda: "vLLM" in kube.kubectl(*log), "the server's first log line", tell=real.diagnosis)
     kube.delete("pod", name, real.namespace, "--wait=false")
     deadline = wait_for(lambda: _deadline(real, name), "the pod's deletion to begin")
     wait_for(lambda: kube.get("pod", name, real.namespace) is None, "the pod's end", tell=real.diagnosis)

@@ -99,7 +99,7 @@ EDITS: dict[str, tuple[str, Any, Read]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edited_child_is_mended(whole: Endpoint, edit: str) -> None:
+def test_an_edited_child_is_repaired(whole: Endpoint, edit: str) -> None:
     """What is ours goes back to what it was, by one write to that child alone."""
     resource, change, read = EDITS[edit]
     before = _child(whole, resource)
@@ -120,7 +120,7 @@ def test_an_edited_child_is_mended(whole: Endpoint, edit: str) -> None:
 
 
 def test_what_others_add_is_left_alone(whole: Endpoint) -> None:
-    """Labels and annotations of other tools stay, and the operator does not fight about them."""
+    """Labels and annotations of other tools stay, and the operator does not overwrite them."""
     since = audit.mark()
     for resource in KINDS:
         name = _child(whole, resource)["metadata"]["name"]
@@ -136,8 +136,8 @@ def test_what_others_add_is_left_alone(whole: Endpoint) -> None:
     )
 
 
-def test_a_port_edited_by_hand_is_mended(whole: Endpoint) -> None:
-    """An entry of a keyed list that gets another key clashes with ours; it is mended all the same."""
+def test_a_port_edited_by_hand_is_repaired(whole: Endpoint) -> None:
+    """An entry of a keyed list that gets another key conflicts with ours; it is repaired all the same."""
     kube.patch(
         "service",
         whole.name,

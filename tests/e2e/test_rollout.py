@@ -66,7 +66,7 @@ def test_another_model_rolls_out_on_a_single_gpu(single_gpu: None, endpoint: End
     assert new["spec"]["containers"][0]["resources"]["limits"][GPU] == "1"
 
 
-def test_a_stream_that_outlives_the_drain_is_told_so(endpoint: Endpoint) -> None:
+def test_a_stream_that_outlives_the_drain_gets_an_error_event(endpoint: Endpoint) -> None:
     """With an error event and [DONE], also where the server loses its own race to abort what it runs."""
     endpoint.apply(
         endpoint.double(
@@ -82,7 +82,7 @@ def test_a_stream_that_outlives_the_drain_is_told_so(endpoint: Endpoint) -> None
 
 
 def test_a_change_of_the_route_restarts_no_pod(endpoint: Endpoint) -> None:
-    """A new host is an edge's matter: the pod stays, and an open stream too."""
+    """A new host concerns the edge alone: the pod stays, and an open stream too."""
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
     pod = endpoint.pod()["metadata"]["uid"]

@@ -1,5 +1,5 @@
 """
-70 seconds without a byte: the stream lives through the annotation we write, and dies without it.
+70 seconds without a byte: the stream survives with the annotation that we write, and is cut without it.
 
 The control is a copy of the same Ingress without the annotation, under another host and of nobody's, so that the
 operator does not mend it. That it mends its own is shown in test_repair.py.

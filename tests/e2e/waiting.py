@@ -24,6 +24,4 @@ def wait_for(
         if time.monotonic() > deadline:
             break
         time.sleep(PAUSE)
-    pytest.fail(
-        f"waited {seconds:.0f} s in vain for {what}\n{tell() if tell else f'last answer: {answer!r}'}"
-    )
+    pytest.fail(f"not within {seconds:.0f} s: {what}\n{tell() if tell else f'last answer: {answer!r}'}")

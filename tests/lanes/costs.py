@@ -35,7 +35,7 @@ def processor_seconds() -> float:
 
 
 def machine_seconds() -> tuple[float, float] | None:
-    """Seconds that all processors of this machine were busy, and had; None where the kernel does not tell."""
+    """Seconds that all processors of this machine were busy, and had; None where the kernel does not report it."""
     try:
         words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     except OSError:

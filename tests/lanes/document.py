@@ -1,4 +1,4 @@
-"""docs/tests.md: which promise is proven where, and what that costs. Made from the tests' own docstrings."""
+"""docs/tests.md: which promise is tested where, and what that costs. Made from the tests' own docstrings."""
 
 import ast
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ processes, not those of the cluster. `COSTS=write make test` measures them anew,
 
 
 class _Source:
-    """A file of tests before it has been run: its text tells the markers, if not of which test."""
+    """A file of tests before it has been run: its text shows the markers, but not of which test."""
 
     def __init__(self, file: str) -> None:
         self._text = (ROOT / file).read_text()

@@ -1,7 +1,7 @@
 """
 What two processes may not use at once, or only together with others who do not disturb.
 
-A lock is held shared by those who can stand company, alone by those who cannot. It belongs to a file and ends with
+A lock is shared by those that do not disturb each other, exclusive for others. It belongs to a file and ends with
 the process.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Lock:
-    """One thing, and how it is wanted."""
+    """One lock file, and whether it is taken exclusively."""
 
     path: Path
     alone: bool = False

@@ -1,4 +1,4 @@
-"""The hooks of pytest that spread a run, prepare what its tests need, keep them apart, and tell what each lane cost."""
+"""The hooks of pytest that spread a run, prepare what its tests need, keep them apart, report the costs."""
 
 import os
 import time
@@ -30,7 +30,7 @@ class Lanes:
         items.sort(key=lambda item: lanes.position(lanes.lane_of(_path(item), item)))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell the process that hands out the tests which ones stay together."""
+        """Report to the process that distributes the tests which ones stay together."""
         groups = {
             item.nodeid: lanes.group(_path(item), lanes.lane_of(_path(item), item)) for item in session.items
         }
@@ -85,7 +85,7 @@ class Lanes:
         return report
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Let the tests that judge all others know."""
+        """Note the end of a test, for those that wait for all others."""
         ended.note(nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

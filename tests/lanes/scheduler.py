@@ -12,7 +12,7 @@ _FILE = "groups.json"
 
 
 def tell(groups: dict[str, str]) -> None:
-    """Let the process that hands out know each test's group; every worker tells the same."""
+    """Report each test's group to the process that distributes the tests; every worker reports the same."""
     draft = folder() / f"{_FILE}.{id(groups)}"
     draft.write_text(json.dumps(groups))
     draft.replace(folder() / _FILE)

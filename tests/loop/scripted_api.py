@@ -19,13 +19,13 @@ COLLECTION = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 def body(name: str, version: int) -> dict[str, Any]:
-    """One endpoint as the API server tells it."""
+    """One endpoint as the API server sends it."""
     metadata = {"name": name, "namespace": "default", "uid": f"u-{name}", "resourceVersion": str(version)}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}}
 
 
 class ScriptedApi:
-    """Holds the objects, sends what it is told to the watch that is open."""
+    """Holds the objects, and sends what a test asks for to the open watch."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
@@ -40,13 +40,13 @@ class ScriptedApi:
         self._end = asyncio.Event()
 
     def put(self, name: str) -> dict[str, Any]:
-        """Hold an object without telling any watch."""
+        """Store an object without an event."""
         self.version += 1
         self.objects[name] = body(name, self.version)
         return self.objects[name]
 
     def remove(self, name: str) -> dict[str, Any]:
-        """Drop an object without telling any watch."""
+        """Remove an object without an event."""
         self.version += 1
         return self.objects.pop(name)
 
@@ -64,7 +64,7 @@ class ScriptedApi:
         await self._watch.write(b"".join(lines))
 
     async def expire(self) -> None:
-        """Tell the watch that its version is too old, and end it."""
+        """Send the watch the error that its version is too old, and end it."""
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
         await self.send("ERROR", status)
         self.end_watch()

@@ -19,7 +19,7 @@ PATIENCE = 20.0
 
 
 class Heard:
-    """What the main loop was told."""
+    """What was handed over to the main loop."""
 
     def __init__(self) -> None:
         self.reconciler = Driver(ClusterInMemory()).reconciler
@@ -32,7 +32,7 @@ class Heard:
         return self.reconciler.known()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something heard makes this true."""
+        """Wait until something that was handed over makes this true."""
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(holds)
 
@@ -58,7 +58,7 @@ class Heard:
 
 @pytest.fixture
 async def api() -> ScriptedApi:
-    """An API server that does as told."""
+    """An API server with a script."""
     return ScriptedApi()
 
 
@@ -106,7 +106,7 @@ async def test_an_endpoint_deleted_and_made_again_at_once_stays_known(api: Scrip
 async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_roll_call(
     api: ScriptedApi, heard: Heard
 ) -> None:
-    """kopf does not tell of what vanished before a new list; that list asks for a roll call, which tells."""
+    """kopf does not report what vanished before a new list; that list asks for a roll call, which does."""
     await api.send("ADDED", api.put("ghost"))
     await api.send("ADDED", api.put("stays"))
     await heard.until(lambda: len(heard.bodies) == 2)
@@ -122,8 +122,8 @@ async def test_an_endpoint_deleted_while_the_watch_was_expired_is_found_by_the_r
     assert set(heard.bodies) == {("default", "stays")}
 
 
-async def test_kopf_comes_back_after_it_left(api: ScriptedApi, heard: Heard) -> None:
-    """A 404 ends kopf; events of its next life are handed over like those of the first."""
+async def test_kopf_is_started_again_after_it_ended(api: ScriptedApi, heard: Heard) -> None:
+    """A 404 ends kopf; events of its next run are handed over like those of the first."""
     await api.send("ADDED", api.put("one"))
     await heard.until(lambda: ("default", "one") in heard.bodies)
 
@@ -140,7 +140,7 @@ async def test_kopf_comes_back_after_it_left(api: ScriptedApi, heard: Heard) -> 
 
 
 async def test_the_roll_call_fetches_what_was_missed() -> None:
-    """A name that nobody told of is fetched; nothing that is there is dropped."""
+    """A name without an event is fetched; nothing that exists is dropped."""
     missed: list[Key] = []
 
     known, new = Identity("a", "known", "u1"), Identity("a", "new", "u2")

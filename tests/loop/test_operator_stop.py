@@ -47,7 +47,7 @@ class NoHTTP:
         """Nothing to clean up."""
 
 
-def test_whatever_hangs_the_stop_fits_into_the_grace_period(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stop_fits_into_the_grace_period_whatever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes, kopf and connections that never end cost their time-outs and no more."""
 
     async def connect(settings: Settings) -> HangingCluster:

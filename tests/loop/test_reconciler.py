@@ -1,4 +1,4 @@
-"""Passes over one endpoint in a cluster in memory, in virtual time: what is told, what is left behind, how often."""
+"""Passes over one endpoint in a cluster in memory, in virtual time: what is reported, what stays behind, how often."""
 
 import asyncio
 from datetime import timedelta
@@ -72,10 +72,10 @@ def series() -> set[str]:
     }
 
 
-# ---- a 404 that is not the endpoint's ----------------------------------------------------------------------
+# ---- a 404 that is not about the endpoint ----------------------------------------------------------------------
 
 
-def test_an_edge_service_that_does_not_exist_is_told_and_tried_again(
+def test_an_edge_service_that_does_not_exist_is_reported_and_tried_again(
     cluster: ClusterInMemory, path: Path
 ) -> None:
     """A wrong edges[].service becomes a condition that names the value, never silence."""
@@ -98,7 +98,7 @@ def test_an_edge_service_that_does_not_exist_is_told_and_tried_again(
     run(main())
 
 
-def test_a_kind_that_vanished_is_told_and_retried(cluster: ClusterInMemory, path: Path) -> None:
+def test_a_kind_that_vanished_is_reported_and_retried(cluster: ClusterInMemory, path: Path) -> None:
     """A CRD removed under us is not the end of the endpoint."""
     cluster.refusals["apply"] = KindMissing("cannot write ServiceMonitor/qwen: the kind is not served")
 
@@ -112,8 +112,8 @@ def test_a_kind_that_vanished_is_told_and_retried(cluster: ClusterInMemory, path
     run(main())
 
 
-def test_an_endpoint_that_is_gone_is_told_nothing(cluster: ClusterInMemory) -> None:
-    """Only a pass that learns just that ends without a word."""
+def test_nothing_is_written_for_an_endpoint_that_is_gone(cluster: ClusterInMemory) -> None:
+    """Only a pass that learns just that ends without a report."""
     cluster.refusals["apply"] = EndpointGone("StreamingEndpoint chat/qwen is gone")
 
     async def main() -> None:
@@ -213,7 +213,7 @@ def test_a_status_written_over_ours_before_we_saw_our_own_is_put_right(
 def test_an_event_that_is_older_than_our_write_is_no_foreign_status(
     cluster: ClusterInMemory, path: Path
 ) -> None:
-    """The watch is late: nothing is written twice."""
+    """The watch lags behind: nothing is written twice."""
 
     async def main() -> None:
         driver = Driver(cluster)
@@ -245,10 +245,10 @@ def test_an_endpoint_that_changed_unseen_is_read_before_the_next_try(
     run(main())
 
 
-def test_a_status_that_somebody_overwrites_for_ever_is_not_fought_over_as_fast_as_possible(
+def test_a_status_that_somebody_always_overwrites_is_repaired_at_growing_pauses(
     cluster: ClusterInMemory, path: Path
 ) -> None:
-    """The first are put right at once; then there is a growing pause, up to a minute."""
+    """The first are repaired at once; then there is a growing pause, up to a minute."""
 
     async def main() -> None:
         driver = Driver(cluster)
@@ -281,7 +281,7 @@ def test_a_status_with_a_time_that_cannot_be_read_is_replaced(
     run(main())
 
 
-def test_two_operators_at_one_endpoint_tell_the_same(cluster: ClusterInMemory, path: Path) -> None:
+def test_two_operators_at_one_endpoint_report_the_same(cluster: ClusterInMemory, path: Path) -> None:
     """The path begins to buffer: Ready turns once, after failureThreshold failures, and the writes come to rest."""
     ready: list[tuple[str, str]] = []
 
@@ -306,7 +306,7 @@ def test_two_operators_at_one_endpoint_tell_the_same(cluster: ClusterInMemory, p
     assert ready == [("False", "Pending"), ("True", "Ready"), ("False", "Buffered")]
 
 
-# ---- trouble with the verification itself ------------------------------------------------------------------
+# ---- errors of the verification itself ------------------------------------------------------------------
 
 TROUBLE: list[tuple[str, Any, str]] = [
     ("edge_addresses", Forbidden("cannot read the edge's Service: forbidden"), "EdgeAddressUnknown"),
@@ -320,10 +320,10 @@ TROUBLE: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize("mode", ["Required", "Advisory"])
 @pytest.mark.parametrize(("method", "error", "reason"), TROUBLE)
-def test_trouble_with_preparing_a_verification_says_nothing_of_the_endpoint(
+def test_an_error_while_a_verification_is_prepared_says_nothing_about_the_endpoint(
     cluster: ClusterInMemory, path: Path, mode: str, method: str, error: Exception, reason: str
 ) -> None:
-    """It is told by StreamingVerified alone: never Stalled, and in Advisory no word against Ready."""
+    """StreamingVerified alone reports it: never Stalled, and in Advisory Ready stays True."""
     cluster.body = an_endpoint({**EXPOSED, "verification": {"mode": mode}})
     cluster.refusals[method] = error  # type: ignore[assignment]
 
@@ -385,7 +385,7 @@ def test_an_endpoint_without_an_address_is_looked_at_now_and_then(
     run(main())
 
 
-def test_a_probe_that_fails_in_the_operator_is_told_and_repeated_ever_more_seldom(
+def test_a_probe_that_fails_in_the_operator_is_reported_and_repeated_at_growing_pauses(
     cluster: ClusterInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of ours must not become a busy loop."""

@@ -183,7 +183,7 @@ async def test_required_is_ready_only_after_a_stream(ports: Ports) -> None:
         assert life.condition("StreamingVerified") == ("True", "Streaming")
 
 
-async def test_advisory_is_ready_and_tells_the_truth_beside_it(ports: Ports) -> None:
+async def test_advisory_is_ready_and_still_reports_the_verdict(ports: Ports) -> None:
     """A path that holds tokens back is served, and named."""
     async with living(ports, Engine(), store_and_forward, {"mode": "Advisory"}) as life:
         await life.verified()
@@ -220,7 +220,7 @@ async def test_a_probe_that_hangs_delays_no_pass(ports: Ports) -> None:
 
 
 async def test_a_verdict_about_what_no_longer_runs_is_dropped(ports: Ports) -> None:
-    """The pod template changed while it was asked: Pending, not Ready on the old one's merit."""
+    """The pod template changed while it was asked: Pending, not Ready because of the old one."""
     async with living(ports, Engine()) as life:
         await life.look()
         life.world.observed = replace(
@@ -297,8 +297,8 @@ async def test_after_a_restart_endpoints_are_asked_one_after_the_other(
 # ---- a full queue ------------------------------------------------------------------------------------------
 
 
-async def test_users_come_first_for_three_intervals(ports: Ports) -> None:
-    """While requests of users wait, three probes are left out; the fourth asks, and blames nobody."""
+async def test_probes_are_skipped_for_three_intervals_while_users_wait(ports: Ports) -> None:
+    """While requests of users wait, three probes are left out; the fourth asks, and finds no fault."""
     engine = Engine("--max-num-seqs", "1")
     async with living(ports, engine, verification={"firstRequestTimeoutSeconds": 10}) as life:
         await life.verified()

@@ -62,7 +62,7 @@ async def test_each_api_is_measured(engines: Engines, api: Api) -> None:
 
 
 @pytest.mark.parametrize(("api", "done"), [("chat", True), ("responses", False)])
-async def test_dead_engine_in_each_format(engines: Engines, api: Api, done: bool) -> None:
+async def test_an_engine_that_is_down_in_each_format(engines: Engines, api: Api, done: bool) -> None:
     """Chat carries an error event and its end; a response breaks off, and that is no end."""
     t = await ask(engines("--error-after-tokens", "8").port, api=api)
     assert (t.events, t.done, t.error is not None, t.finish_reason) == (8, done, done, None)

@@ -37,7 +37,7 @@ _WHOLE = frozenset({"selector", "nodeSelector"})
 MIRRORS = {"serviceAccount": "serviceAccountName"}
 """
 Fields of a pod template that the API server fills with the value of another, and reads when that other is empty: a
-field of ours that is no longer sent would live on in its copy, which nobody owns.
+field of ours that is no longer sent would stay in its copy, which nobody owns.
 """
 
 _AMOUNTS = frozenset({"requests", "limits"})

@@ -1,7 +1,7 @@
 """
-The one door to the cluster: what a pass may ask and order, in the words of a pass.
+The cluster as a pass sees it: everything that a pass reads and writes.
 
-It wires transport, caches, applier and observer together and holds no rule of its own.
+It connects transport, caches, applier and observer, and has no rules of its own.
 """
 
 from collections.abc import Callable, Mapping

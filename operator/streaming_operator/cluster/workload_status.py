@@ -349,7 +349,7 @@ def _too_late(subject: str, line: str) -> Problem:
 
 
 def _waiting_for(pod: dict[str, Any]) -> str:
-    """What a pod that has no container state to speak of probably waits for."""
+    """What a pod without a container state probably waits for."""
     claims: Iterable[str] = pod["spec"]["claims"]
     volumes = f" or a volume ({', '.join(sorted(claims))})" if claims else ""
     return f"the node prepares the pod: it pulls the image{volumes}"

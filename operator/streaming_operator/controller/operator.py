@@ -52,7 +52,11 @@ async def run(settings: Settings) -> None:
 
     def live() -> str | None:
         age = cluster.last_event_age()
-        return f"no news from the API server for {age:.0f} s" if started and age > STALE_SECONDS else None
+        return (
+            f"nothing received from the API server for {age:.0f} s"
+            if started and age > STALE_SECONDS
+            else None
+        )
 
     def ready() -> str | None:
         return "stopping" if stop.is_set() else None if started else "caches are not filled yet"

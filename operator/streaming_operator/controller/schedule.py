@@ -90,7 +90,7 @@ class Schedule:
         jitter: float = 1.0,
         turn: float = 0.0,
     ) -> "Schedule":
-        """The schedule that a status tells of, as after a restart."""
+        """The schedule that a status describes, as after a restart."""
         return cls(jitter=jitter, turn=turn, recalled_at=now.seconds)._taking(
             status.recall(written), settings, now
         )
@@ -99,7 +99,7 @@ class Schedule:
         self, written: Mapping[str, Any], settings: Verification, observed: Observed, now: Moment
     ) -> "Schedule":
         """
-        Take over what another operator wrote, so that both tell the same.
+        Take over what another operator wrote, so that both report the same.
 
         What is written counts: a result is folded into it, and written only over the version that it was folded
         into. It must be about what runs now; a time far in the future comes from a wrong clock.

@@ -58,7 +58,7 @@ def _forbidden(status: dict[str, Any], text: str) -> type[ClusterError]:
 
 def _not_found(status: dict[str, Any]) -> type[ClusterError]:
     """
-    Which thing a 404 speaks of.
+    Which resource a 404 is about.
 
     For an object the API server names it in `details`; for a kind that it does not serve it sends the plain text
     `404 page not found`; a write into a missing namespace names the namespace.

@@ -22,7 +22,7 @@ from streaming_operator.kube.credentials import Credentials
 from streaming_operator.kube.rate_limit import WriteLimit
 
 CALL_SECONDS = 15.0
-"""Limit of one call; three times the worst answer of a busy API server that is still useful."""
+"""Limit of one call: three times the slowest response of a busy API server that is still useful."""
 LIST_SECONDS = 60.0
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 90.0

@@ -86,7 +86,7 @@ def last_author(live: Body, names: Names, manager: str) -> str | None:
 
 
 def _of_content(live: Body) -> list[Body]:
-    """Entries that speak of the object itself, not of a subresource."""
+    """Entries about the object itself, not about a subresource."""
     return [entry for entry in live["metadata"].get("managedFields") or () if not entry.get("subresource")]
 
 

@@ -28,7 +28,7 @@ def route_hash(manifests: Iterable[Manifest], public_url: str | None = None) -> 
     """
     8 hex digits of the hash over the route and the public URL; "" when nothing is exposed.
 
-    A verdict speaks of one route: name, annotations and spec count, labels and owners do not.
+    A verdict is about one route: name, annotations and spec count, labels and owners do not.
     """
     exposed: list[object] = [] if public_url is None else [public_url]
     kinds = {(kind.api_version, kind.kind) for kind in route_kinds()}

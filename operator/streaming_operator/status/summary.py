@@ -174,7 +174,7 @@ def worth_writing(previous: Mapping[str, Any], status: Status, now: datetime) ->
 
 
 def _settled(status: Mapping[str, Any]) -> Status:
-    """The part of a status whose change is news: without times, numbers and the sentences that hold numbers."""
+    """The part of a status whose change is written: without times, numbers and the sentences that hold numbers."""
     verification = status.get("verification") or {}
     evidence = verification.get("message")
     return {

@@ -81,7 +81,7 @@ def streamed(*times: float) -> Timeline:
     return record([(0.1, BEGIN), *((at, chunk(token())) for at in times)])
 
 
-def test_errors_are_told_in_milliseconds_without_sign() -> None:
+def test_errors_are_given_in_milliseconds_without_sign() -> None:
     """The first token 2 ms late, the second 1 ms early: its gap is 3 ms short."""
     errors = compare.errors([(streamed(1.002, 1.499), streamed(1.0, 1.5))])
     assert (

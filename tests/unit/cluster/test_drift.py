@@ -90,7 +90,7 @@ def test_the_first_difference_is_named(
     assert first_difference(actual, sent) == names
 
 
-def test_the_hash_tells_whether_anything_that_we_send_changed() -> None:
+def test_the_hash_changes_with_anything_that_we_send() -> None:
     """A field that is no longer rendered changes the hash, though no leaf that is still sent differs."""
     before = {"kind": "X", "metadata": {"name": "a"}, "spec": {"kept": 1, "dropped": 2}}
     after = {"kind": "X", "metadata": {"name": "a"}, "spec": {"kept": 1}}

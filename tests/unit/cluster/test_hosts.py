@@ -96,7 +96,7 @@ def both_claim(elder: Manifest, younger: Manifest) -> Claims:
     return claims
 
 
-def test_the_elder_endpoint_serves_a_host_and_the_younger_one_is_told_which() -> None:
+def test_the_elder_endpoint_serves_a_host_and_the_conflict_of_the_younger_one_names_it() -> None:
     """Whoever came first by creation, in whatever order they are looked at, and whatever exists."""
     claims = both_claim(a_route(), a_route())
 

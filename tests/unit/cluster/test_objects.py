@@ -51,7 +51,7 @@ def kept(raw: bytes) -> Cached:
     return objects.cache(body, store.TRIMS.get(kind, objects.whole), packed=kind in store.PACKED)
 
 
-def test_what_is_packed_reads_as_what_came() -> None:
+def test_a_packed_object_reads_as_it_was_received() -> None:
     """Content, identity and owner are those of the object, packed or not."""
     for raw in children(1):
         stored, plain = kept(raw), objects.cache(orjson.loads(raw), objects.whole)

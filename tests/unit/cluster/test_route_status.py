@@ -14,7 +14,7 @@ from streaming_operator.cluster.route_status import (
 )
 
 
-def test_a_class_that_does_not_exist_is_told_with_those_that_do() -> None:
+def test_a_class_that_does_not_exist_is_reported_with_those_that_do() -> None:
     """The message helps with the typing error."""
     problem = ingress_problem("ngnix", {"nginx", "alb"}, None)
 

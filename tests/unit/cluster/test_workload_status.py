@@ -240,7 +240,7 @@ def test_a_pull_that_fails_reads_the_same_while_it_backs_off() -> None:
     assert len({the_problem(a_pod(waiting(*text))) for text in texts}) == 1
 
 
-def test_a_start_that_took_too_long_is_told_as_such() -> None:
+def test_a_start_that_took_too_long_is_reported_as_such() -> None:
     """After the progress deadline a server that was killed or loads has timed out, one that crashed has not."""
     assert the_problem(a_pod(RUNNING), LATE).reason is Reason.STARTUP_TIMED_OUT
     killed = a_pod({**RUNNING, "lastState": ended(137)})
@@ -294,7 +294,7 @@ def test_refused_pods_name_the_cause_and_no_pod() -> None:
     )
 
 
-def test_the_worst_trouble_is_told() -> None:
+def test_the_worst_problem_is_reported() -> None:
     """What a person must repair comes before what may pass by itself."""
     pods = [a_pod(RUNNING), a_pod(waiting("CreateContainerConfigError", 'secret "k" not found'))]
     problem = of_workload(a_deployment(2, 0), pods)

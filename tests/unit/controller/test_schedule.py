@@ -82,7 +82,7 @@ def test_engine_batching_counts_as_streaming() -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR])
-def test_a_404_or_503_right_after_a_change_is_no_verdict(verdict: Verdict) -> None:
+def test_a_404_or_503_right_after_a_change_is_not_judged(verdict: Verdict) -> None:
     """The edge needs a moment to learn of a route or a pod; half a minute later the same answer counts."""
     early, late = fold(edge_loaded_at(-29), verdict).state, fold(edge_loaded_at(-31), verdict).state
 
@@ -104,7 +104,7 @@ def test_a_result_about_another_route_says_nothing() -> None:
     assert schedule.state == STREAMING.state
 
 
-def test_successes_of_an_older_route_give_a_new_one_no_credit() -> None:
+def test_successes_of_an_older_route_do_not_count_for_a_new_one() -> None:
     """The first failure of the new route counts at once."""
     result = a_result(Verdict.BUFFERED, route_hash="r2")
     schedule = STREAMING.answered(result, SETTINGS, observed(route_hash="r2"), at(1))
@@ -152,7 +152,7 @@ def test_failing_endpoints_are_probed_at_growing_pauses_up_to_the_interval() -> 
     assert due_in(fold(STREAMING, Verdict.BUFFERED), 0) == 10
 
 
-def test_an_endpoint_that_cannot_be_judged_is_asked_ever_more_seldom() -> None:
+def test_an_endpoint_that_cannot_be_judged_is_probed_at_growing_pauses() -> None:
     """`Inconclusive` costs the engine its longest streams: not every 10 s for ever."""
     assert due_in(fold(NEW, *[Verdict.INCONCLUSIVE] * 4), 3) == 80
 
@@ -277,7 +277,7 @@ def test_a_foreign_verification_that_cannot_be_true_is_ignored(seconds: float, w
 # ---- what it is made for -----------------------------------------------------------------------------------
 
 
-def test_a_probe_that_was_left_out_moves_only_the_clock() -> None:
+def test_a_skipped_probe_changes_only_the_time_of_the_next() -> None:
     """A full queue says nothing: the verdict stays, the next probe is due an interval later."""
     skipped = a_result(Verdict.INCONCLUSIVE, at=at(60).wall, skipped=True)
     schedule = STREAMING.answered(skipped, SETTINGS, observed(), at(60))
@@ -286,7 +286,7 @@ def test_a_probe_that_was_left_out_moves_only_the_clock() -> None:
     assert due_in(schedule) == 360
 
 
-def test_three_are_left_out_in_a_row_at_most() -> None:
+def test_at_most_three_probes_in_a_row_are_skipped() -> None:
     """Then it is asked, and whatever comes begins the count anew."""
     schedule, may_skip = STREAMING, []
     for _ in range(4):
@@ -297,7 +297,7 @@ def test_three_are_left_out_in_a_row_at_most() -> None:
     assert fold(schedule, Verdict.INCONCLUSIVE).occasion(observed()).may_skip
 
 
-def test_only_routine_is_left_out() -> None:
+def test_only_routine_probes_are_skipped() -> None:
     """Not the first verification, not one in doubt, not one for new pods, a new template or a new route."""
     for doubtful in (NEW, fold(NEW, Verdict.BUFFERED), fold(STREAMING, Verdict.BUFFERED)):
         assert not doubtful.occasion(observed()).may_skip

@@ -19,7 +19,7 @@ def written(version: int = 20) -> StoredStatus:
     return stored
 
 
-def test_the_echo_of_our_own_write_is_no_news() -> None:
+def test_the_event_of_our_own_write_is_ignored() -> None:
     """Nothing is asked for by it."""
     stored = written()
 
@@ -27,7 +27,7 @@ def test_the_echo_of_our_own_write_is_no_news() -> None:
     assert stored.take_foreign() is None
 
 
-def test_the_echo_that_comes_before_the_answer_to_our_write_is_no_news() -> None:
+def test_the_event_of_our_own_write_is_ignored_also_before_its_response() -> None:
     """The watch is often faster."""
     stored = StoredStatus.of(shown({}, 10))
     stored.writing(OURS)
@@ -48,7 +48,7 @@ def test_an_edit_that_is_shown_before_the_answer_to_our_write_stays_the_newest_v
     assert stored.version == "21"
 
 
-def test_a_foreign_status_while_ours_is_under_way_is_news() -> None:
+def test_a_status_of_somebody_else_counts_also_while_ours_is_being_written() -> None:
     """The write is refused, since it was decided from an older version."""
     stored = StoredStatus.of(shown({}, 10))
     stored.writing(OURS)
@@ -92,7 +92,7 @@ def test_after_a_minute_a_lower_version_counts_too() -> None:
     assert stored.version == "15"
 
 
-def test_a_status_that_is_overwritten_for_ever_is_written_ever_more_seldom() -> None:
+def test_a_status_that_is_always_overwritten_is_written_at_growing_pauses() -> None:
     """Three times at once, then after 2, 4, 8 ... 60 s; peace ends that."""
     stored, now, version, waits = written(), 0.0, 20, []
     for _ in range(12):

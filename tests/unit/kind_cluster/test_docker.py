@@ -50,6 +50,6 @@ def test_a_number_that_another_program_has_now_is_left_alone(
     assert process.poll() is None
 
 
-def test_without_a_pid_file_there_is_nothing_to_stop(pid_file: Path) -> None:
+def test_without_a_pid_file_nothing_is_stopped(pid_file: Path) -> None:
     """An engine that was running before us stays."""
     assert not docker.stop()

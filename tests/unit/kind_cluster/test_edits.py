@@ -97,7 +97,7 @@ def test_a_privileged_request_loses_only_the_capability_that_the_machine_lacks()
     assert process == {"capabilities": {"bounding": ["CAP_KILL"]}, "oomScoreAdj": 0, "cwd": "/"}
 
 
-def test_a_failure_tells_what_where_and_what_to_do(tmp_path: object) -> None:
+def test_a_failure_says_what_where_and_what_to_do(tmp_path: object) -> None:
     """The person who waits reads three lines, not a traceback."""
     text = str(steps.Failure("go build ended with 1", where="/cache/go.log", remedy="install Go"))
     assert text.splitlines() == [

@@ -130,7 +130,7 @@ def test_no_program_is_called_past_the_table() -> None:
         steps.succeeds(command)
 
 
-def test_a_missing_program_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The failure names the package to install."""
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(steps.Failure, match="install binutils"):

@@ -71,7 +71,7 @@ def test_a_client_on_the_path_is_taken_where_its_version_will_do(
             clients.find(name)
 
 
-def test_all_missing_clients_are_told_at_once(path: Path) -> None:
+def test_all_missing_clients_are_reported_at_once(path: Path) -> None:
     """One failure, with one command that installs exactly what is missing."""
     program(path, "helm", "v4.3.1")
     with pytest.raises(steps.Failure) as caught:

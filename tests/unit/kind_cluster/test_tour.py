@@ -20,7 +20,7 @@ def test_the_demo_says_first_what_it_will_do_and_how_long_it_takes(mode: Mode) -
     assert max(map(len, parts)) <= 100
 
 
-def test_what_breaks_the_edge_is_taken_back_by_what_mends_it() -> None:
+def test_what_breaks_the_edge_is_undone_by_what_repairs_it() -> None:
     """Both are one command, and they set and remove the same key of the edge's ConfigMap."""
     break_it, mend_it = (
         shlex.split(command) for command in (tour.breaking("tiny.demo.svc.cluster.local"), tour.mending())

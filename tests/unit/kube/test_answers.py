@@ -39,7 +39,9 @@ ENDING = {"message": "x is being terminated", "details": {"causes": [{"reason": 
         (503, "upstream down", Unreachable),
     ],
 )
-def test_an_answer_says_what_happens_next(code: int, body: Any, error: type[ClusterError]) -> None:
+def test_each_answer_becomes_the_error_of_its_meaning(
+    code: int, body: Any, error: type[ClusterError]
+) -> None:
     """One code means several things: 403 RBAC, quota or an ending namespace, 404 an object, a kind or a namespace."""
     actual = error_of(code, body, "write Service demo/chat")
 

@@ -127,7 +127,7 @@ async def test_an_answer_that_is_no_json_is_no_answer(answer: web.Response) -> N
             await transport.get("/x", "read x")
 
 
-async def test_nobody_there_is_unreachable() -> None:
+async def test_an_address_without_a_server_is_unreachable() -> None:
     """A refused connection is a value of our own error tree, with its cause."""
     credentials = FakeCredentials("http://127.0.0.1:1")
     transport = Transport(cast(Credentials, credentials), 2, field_manager="test")
@@ -146,7 +146,7 @@ async def lines_of(transport: Transport) -> list[bytes]:
         return [line async for line in lines]
 
 
-async def test_lines_of_any_length_come_whole() -> None:
+async def test_lines_of_any_length_are_read_whole() -> None:
     """An object of megabytes is one line, however the network cuts it."""
     long = b'"' + b"x" * 3_000_000 + b'"'
     async with talking_to(Script(web.Response(body=long + b"\n{}\n"))) as (transport, _):

@@ -205,7 +205,7 @@ def test_what_is_not_kept_wakes_nobody() -> None:
     assert followed.reported == [(None, "5")]
 
 
-def test_our_own_write_is_neither_told_nor_overtaken() -> None:
+def test_our_own_write_is_not_reported_and_no_older_event_replaces_it() -> None:
     """The answer to a write is in the cache at once; its event is no news, an older one changes nothing."""
     server = ScriptedServer([])
     server.objects = [an_object("a", 5)]
@@ -239,7 +239,7 @@ def test_a_version_that_is_stored_already_is_not_stored_again() -> None:
 
 
 @pytest.mark.parametrize("answered", [12, 11], ids=["ours", "somebody else's"])
-def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_is_not_ours(
+def test_an_event_before_the_response_to_our_write_is_reported_only_if_it_is_not_ours(
     answered: int,
 ) -> None:
     """The watch may be faster than the answer: our own version is no news, another one is told in the end."""
@@ -258,7 +258,7 @@ def test_an_event_that_comes_before_the_answer_to_our_write_is_told_only_if_it_i
     assert followed.reported == [(None, "5")] + [("12", "12")] * (answered != 12)
 
 
-def test_a_late_answer_raises_no_dead_object() -> None:
+def test_a_response_that_comes_late_does_not_restore_a_deleted_object() -> None:
     """The watch told of the deletion before the answer to our write came: it stays deleted."""
     server = ScriptedServer([])
     server.objects = [an_object("a", 5)]

@@ -74,7 +74,7 @@ def test_a_server_that_takes_all_is_used_to_the_full() -> None:
     assert share > 0.95
 
 
-def test_a_server_that_refuses_is_not_pressed() -> None:
+def test_a_server_that_refuses_gets_fewer_writes() -> None:
     """With room for six writes, few are refused, and most of what it can do is done."""
 
     async def main() -> tuple[float, float]:

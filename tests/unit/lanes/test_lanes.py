@@ -90,7 +90,7 @@ def test_what_cannot_be_had_is_tried_once_and_has_a_reason(own_folder: Path) -> 
 
 
 @pytest.mark.parametrize(("ci", "ending"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
-def test_a_missing_thing_skips_for_people_and_fails_for_a_gate(
+def test_a_missing_requirement_skips_for_people_and_fails_in_ci(
     monkeypatch: pytest.MonkeyPatch, ci: str, ending: type[BaseException]
 ) -> None:
     """Nobody reads the skips of a gate."""

@@ -79,7 +79,7 @@ def test_every_remark_says_what_to_do() -> None:
     assert set(ADVICE) == set(Kind)
 
 
-def test_the_condition_tells_each_remark_once() -> None:
+def test_the_condition_has_each_remark_once() -> None:
     """After the evidence and the remedy, whichever hops have it."""
     remark = Remark("a kind", "it is odd", "mend it")
     hops = tuple(

@@ -201,7 +201,7 @@ def test_streams_that_outlive_the_drain_get_an_error(
             assert path == server.dropped(), "the engine still works for a stream that has ended"
 
 
-def test_the_last_words_are_an_error_as_clients_know_it() -> None:
+def test_the_last_event_is_an_error_as_clients_know_it() -> None:
     """One event that OpenAI's clients raise, then the end."""
     error, done, nothing = END.split(b"\n\n")
 

@@ -104,7 +104,7 @@ def test_without_exposure_the_service_is_the_users_address() -> None:
     assert "url" not in status or status["url"].startswith("http://qwen.chat.svc")
 
 
-def test_troubles_of_workload_and_route_are_told_with_their_words() -> None:
+def test_problems_of_workload_and_route_are_reported_with_their_messages() -> None:
     """The message says what to change."""
     problem = Problem(Reason.CONFIG_MISSING, "Secret hf-token does not exist: create it")
     workload = status_of(
@@ -210,7 +210,7 @@ def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
     assert said(status, "WorkloadAvailable") == ("Unknown", "InvalidSpec")
 
 
-def test_events_tell_of_changes_only() -> None:
+def test_events_report_changes_only() -> None:
     """The first good verification is an event, the second is not; a lost one is a warning."""
     pending, good = status_of(a_world(verification=VerificationState())), status_of()
     bad = status_of(a_world(verification=a_state(Verdict.BUFFERED, 3)))
