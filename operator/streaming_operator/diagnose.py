@@ -17,7 +17,7 @@ from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import EXPLAINED, Hop, Reason, Verdict
 from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
-from streaming_operator.probe import ApiKey, Guard, Occasion, plan_for
+from streaming_operator.probe import ApiKey, Guard, Trigger, plan_for
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.verification import Plan, verify
@@ -224,7 +224,7 @@ async def _plan(
         edge=None,
         key=options.key,
         ca=options.ca,
-        occasion=Occasion(),
+        trigger=Trigger(),
         guard=guard,
         clock=lambda: datetime.now(UTC),
     )

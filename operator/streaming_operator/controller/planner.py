@@ -33,7 +33,7 @@ class Planner:
         )
 
     async def plan(
-        self, endpoint: StreamingEndpoint, observed: Observed, occasion: probe.Occasion
+        self, endpoint: StreamingEndpoint, observed: Observed, trigger: probe.Trigger
     ) -> probe.Plan | Problem:
         """The plan of one verification, or what keeps it from being made."""
         edge = await self._edge(endpoint)
@@ -59,7 +59,7 @@ class Planner:
             edge=edge,
             key=key,
             ca=ca,
-            occasion=occasion,
+            trigger=trigger,
             guard=self._guard,
             clock=self._clock,
         )

@@ -198,7 +198,7 @@ class Reconciler:
             return memory.schedule.problem
         if endpoint.spec.exposure is not None and not (observed.route and observed.route.admitted):
             return Problem(Reason.PENDING, "The edge has not accepted the route yet")
-        plan = await self._planner.plan(endpoint, observed, memory.schedule.occasion(observed))
+        plan = await self._planner.plan(endpoint, observed, memory.schedule.trigger(observed))
         if isinstance(plan, Problem):
             memory.schedule = memory.schedule.blocked(plan, now)
             return plan

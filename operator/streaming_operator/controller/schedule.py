@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from streaming_operator import status
 from streaming_operator.api.endpoint import StreamingEndpoint, Verification
 from streaming_operator.api.reasons import STREAMS, Verdict
-from streaming_operator.probe import Occasion
+from streaming_operator.probe import Trigger
 from streaming_operator.status import VerificationState
 from streaming_operator.values import Observed, ProbeResult, Problem
 
@@ -179,12 +179,12 @@ class Schedule:
             due = max(due, self.attempted_at + _doubled(self.attempts, longest))
         return due - now.seconds
 
-    def occasion(self, observed: Observed) -> Occasion:
+    def trigger(self, observed: Observed) -> Trigger:
         """Why the next verification is made: routine only when the clock alone asks, or a doubt about a stream."""
         routine = self._is_routine(observed)
         warm = routine and self.verified_pods in (None, observed.ready_pods)
         may_skip = warm and self.state.failures == 0 and self.skipped < MAX_SKIPPED
-        return Occasion(routine=routine, warm=warm, may_skip=may_skip)
+        return Trigger(routine=routine, warm=warm, may_skip=may_skip)
 
     def _taking(self, state: VerificationState, settings: Verification, now: Moment) -> "Schedule":
         """Take over a state that was written at some wall time."""

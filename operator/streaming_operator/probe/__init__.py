@@ -12,18 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streaming_operator.probe.endpoint_plan import Occasion, plan_for
+    from streaming_operator.probe.endpoint_plan import Trigger, plan_for
     from streaming_operator.probe.http.guard import Guard, api_server
     from streaming_operator.probe.http.request import ApiKey
     from streaming_operator.probe.plan import Plan
     from streaming_operator.probe.runner import Verifier
 
-__all__ = ["ApiKey", "Guard", "Occasion", "Plan", "Verifier", "api_server", "plan_for"]
+__all__ = ["ApiKey", "Guard", "Plan", "Trigger", "Verifier", "api_server", "plan_for"]
 
 _MODULES = {
     "ApiKey": "http.request",
     "Guard": "http.guard",
-    "Occasion": "endpoint_plan",
+    "Trigger": "endpoint_plan",
     "Plan": "plan",
     "Verifier": "runner",
     "api_server": "http.guard",

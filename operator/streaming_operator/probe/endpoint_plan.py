@@ -33,7 +33,7 @@ GENERATION = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class Trigger:
     """Why a verification is made, which decides what it costs and what it judges."""
 
     routine: bool = False
@@ -52,7 +52,7 @@ def plan_for(
     edge: EdgeAddress | None,
     key: ApiKey | None,
     ca: str | None,
-    occasion: Occasion,
+    trigger: Trigger,
     guard: Guard,
     clock: Callable[[], datetime],
 ) -> Plan:
@@ -65,7 +65,7 @@ def plan_for(
     length = endpoint.spec.engine.max_model_len
     cap = CAP_TOKENS if length is None else max(16, min(CAP_TOKENS, length - PROMPT_ROOM))
     first_token = float(verification.first_request_timeout_seconds)
-    if occasion.routine and occasion.warm:
+    if trigger.routine and trigger.warm:
         first_token = min(first_token, ROUTINE_FIRST_TOKEN)
     thresholds = verification.thresholds
     replicas = _replicas(endpoint, observed)
@@ -77,7 +77,7 @@ def plan_for(
         prompt=verification.request.prompt,
         start_tokens=min(verification.request.max_tokens, cap),
         cap_tokens=cap,
-        encodings=("gzip",) if occasion.routine else ("gzip", "identity"),
+        encodings=("gzip",) if trigger.routine else ("gzip", "identity"),
         limits=Limits(first_token=first_token, total=first_token + GENERATION),
         guard=guard,
         pod_template_hash=observed.pod_template_hash or "",
@@ -85,9 +85,9 @@ def plan_for(
         ready_pods=observed.ready_pods,
         replicas=replicas,
         gauges=Gauges(engine.metrics_path, engine.running_gauge, engine.waiting_gauge),
-        may_skip=occasion.may_skip,
+        may_skip=trigger.may_skip,
         checks=verification.checks,
-        max_ttft=_seconds(thresholds.ttft_milliseconds) if occasion.warm else None,
+        max_ttft=_seconds(thresholds.ttft_milliseconds) if trigger.warm else None,
         max_gap=_seconds(thresholds.max_gap_milliseconds),
         keep_alive=float(engine.keep_alive_seconds(endpoint)),
         clock=clock,

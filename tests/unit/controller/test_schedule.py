@@ -290,24 +290,24 @@ def test_at_most_three_probes_in_a_row_are_skipped() -> None:
     """Then it is asked, and whatever comes begins the count anew."""
     schedule, may_skip = STREAMING, []
     for _ in range(4):
-        may_skip.append(schedule.occasion(observed()).may_skip)
+        may_skip.append(schedule.trigger(observed()).may_skip)
         schedule = fold(schedule, Verdict.INCONCLUSIVE, skipped=True)
 
     assert may_skip == [True, True, True, False]
-    assert fold(schedule, Verdict.INCONCLUSIVE).occasion(observed()).may_skip
+    assert fold(schedule, Verdict.INCONCLUSIVE).trigger(observed()).may_skip
 
 
 def test_only_routine_probes_are_skipped() -> None:
     """Not the first verification, not one in doubt, not one for new pods, a new template or a new route."""
     for doubtful in (NEW, fold(NEW, Verdict.BUFFERED), fold(STREAMING, Verdict.BUFFERED)):
-        assert not doubtful.occasion(observed()).may_skip
+        assert not doubtful.trigger(observed()).may_skip
     for world in (OTHER_POD, observed(pod_template_hash="t2"), observed(route_hash="r2")):
-        assert not STREAMING.occasion(world).may_skip
+        assert not STREAMING.trigger(world).may_skip
 
 
 def test_a_new_pod_is_not_warm() -> None:
     """It may still compile its graphs: its first token is not held against anybody."""
-    known, new = STREAMING.occasion(observed()), STREAMING.occasion(OTHER_POD)
+    known, new = STREAMING.trigger(observed()), STREAMING.trigger(OTHER_POD)
 
     assert (known.routine, known.warm) == (True, True)
     assert (new.routine, new.warm) == (True, False)

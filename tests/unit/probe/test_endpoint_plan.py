@@ -10,12 +10,12 @@ from streaming_operator.values import EdgeAddress, ObservedPod
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
 EDGE = EdgeAddress("10.0.0.1", 80, 443)
-ROUTINE = probe.Occasion(routine=True, warm=True, may_skip=True)
+ROUTINE = probe.Trigger(routine=True, warm=True, may_skip=True)
 
 
 def planned(
     edge: EdgeAddress | None = EDGE,
-    occasion: probe.Occasion = ROUTINE,
+    trigger: probe.Trigger = ROUTINE,
     world: Any = None,
     verification: dict[str, Any] | None = None,
     **spec: Any,
@@ -28,7 +28,7 @@ def planned(
         edge=edge,
         key=None,
         ca=None,
-        occasion=occasion,
+        trigger=trigger,
         guard=probe.Guard(),
         clock=lambda: NOON,
     )
@@ -77,14 +77,14 @@ def test_every_ready_pod_of_the_newest_template_is_a_replica() -> None:
 
 def test_routine_costs_one_stream() -> None:
     """Only the first verification, and one after a failure, asks with and without gzip."""
-    assert (len(planned().encodings), len(planned(occasion=probe.Occasion()).encodings)) == (1, 2)
+    assert (len(planned().encodings), len(planned(trigger=probe.Trigger()).encodings)) == (1, 2)
 
 
 def test_the_first_request_may_take_long_and_its_ttft_is_not_judged() -> None:
     """Graphs compile after a start, and on each new pod; a warm endpoint answers in less, or is too slow."""
     limits = {"firstRequestTimeoutSeconds": 900, "thresholds": {"ttftMilliseconds": 1500}}
-    cold, warm = planned(occasion=probe.Occasion(), verification=limits), planned(verification=limits)
-    new_pod = planned(occasion=probe.Occasion(routine=True), verification=limits)
+    cold, warm = planned(trigger=probe.Trigger(), verification=limits), planned(verification=limits)
+    new_pod = planned(trigger=probe.Trigger(routine=True), verification=limits)
     assert (cold.limits.first_token, cold.max_ttft) == (900, None)
     assert (new_pod.limits.first_token, new_pod.max_ttft) == (900, None)
     assert (warm.limits.first_token, warm.max_ttft) == (120, 1.5)
