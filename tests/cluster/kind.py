@@ -33,6 +33,7 @@ _MOUNTS = "    extraMounts:\n"
 # Docker Desktop and Podman keep containers in a virtual machine, whose addresses this machine does not reach.
 _PORTS = "    extraPortMappings: [{containerPort: 80, hostPort: 0, listenAddress: 127.0.0.1}]\n"
 _MARK = "/kind/streaming-digest"  # in the node: what the cluster was made from
+_ALREADY_THERE = "node(s) already exist"  # kind's words
 _COREFILE_DROPS = ("forward ", "loop")  # they ask a resolver outside, which nothing can reach
 
 
@@ -110,26 +111,36 @@ def _create(config: str, *, closed: bool) -> None:
     (cache.STATE / "audit-policy.yaml").write_text((_FILES / "audit-policy.yaml").read_text())
     path = cache.STATE / "kind.yaml"
     path.write_text(config)
-    program = clients.find("kind")
     with steps.step("create the kind cluster (about 20 s)"):
-        steps.run(
-            [
-                program,
-                "create",
-                "cluster",
-                "--config",
-                path,
-                "--kubeconfig",
-                KUBECONFIG,
-                "--wait",
-                "180s",
-                "--retain",
-            ],
-            cache.log("kind-create"),
-            env=docker.kind_provider(),
-            remedy=f"the node still stands: {docker.engine()} exec {NODE} journalctl -u kubelet | tail",
-        )
+        try:
+            _make_node(path)
+        except steps.Failure as failure:
+            if _ALREADY_THERE not in failure.what:
+                raise
+            # Of a call that was interrupted: the engine went on making its node after `down` had looked.
+            down()
+            _make_node(path)
     _settle(closed=closed)
+
+
+def _make_node(config: Path) -> None:
+    steps.run(
+        [
+            clients.find("kind"),
+            "create",
+            "cluster",
+            "--config",
+            config,
+            "--kubeconfig",
+            KUBECONFIG,
+            "--wait",
+            "180s",
+            "--retain",
+        ],
+        cache.log("kind-create"),
+        env=docker.kind_provider(),
+        remedy=f"the node still stands: {docker.engine()} exec {NODE} journalctl -u kubelet | tail",
+    )
 
 
 def _settle(*, closed: bool) -> None:

@@ -149,6 +149,28 @@ def test_an_interrupted_build_is_made_by_the_next_call(folder: Path) -> None:
     assert made.exists()
 
 
+KIND = """#!/bin/sh
+case $1 in
+create)
+    if [ -e "$STARTED.node" ]; then echo "ERROR: failed to create cluster: node(s) already exist for x" >&2; exit 1; fi
+    echo new > "$STARTED.node" ;;
+delete) rm "$STARTED.node" ;;
+esac
+"""
+
+
+def test_a_node_that_the_engine_was_still_making_at_ctrl_c_is_replaced(folder: Path) -> None:
+    """It was not there yet when the next call looked for what is left over."""
+    place(folder, "kind", KIND, build="node")
+    place(folder, "docker", '#!/bin/sh\ntest -e "$STARTED.node"\n')
+    place(folder, "kubectl", WORKS, build="apiserver")
+    (folder / "started.node").write_text("of the call that was interrupted\n")
+    again = started(folder, "kind", "kind._create('', closed=False)")
+    _, text = again.communicate(timeout=SECONDS)
+    assert again.returncode == 0, text
+    assert (folder / "started.node").read_text() == "new\n"
+
+
 def test_who_waits_for_another_process_can_be_interrupted(folder: Path) -> None:
     """The lock is the other's; who waits for it leaves it alone."""
     place(folder, "go", WAITS)
