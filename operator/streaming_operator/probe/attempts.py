@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import CompletionParams, Encoding, Wording, body, post
+from streaming_operator.probe.http.request import LONGEST_KEY, CompletionParams, Encoding, Wording, body, post
 from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.http.wording import described, fewer, refers_to, unforced
 from streaming_operator.probe.judge.finding import Attempt
@@ -59,7 +59,10 @@ class Attempts:
         """One stream, asked for in the words that the server accepts."""
         plan = self._plan
         if plan.key is not None and not plan.key.is_sendable:
-            detail = "the API key is empty or holds a character that no header can carry, such as a line feed"
+            detail = (
+                f"the API key is empty, longer than {LONGEST_KEY} characters or holds a character that no header can "
+                "carry, such as a line feed"
+            )
             return Attempt(cause=NoResponse.KEY, detail=detail, with_key=True)
         attempt = await self._send(target, encoding, tokens, self.wording)
         if not self._accepted:

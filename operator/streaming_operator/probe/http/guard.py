@@ -14,7 +14,20 @@ _METADATA = frozenset(
     # server, Oracle.
     for address in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_EMBEDDING = tuple(
+    ipaddress.ip_network(network)
+    # NAT64 (RFC 6052), IPv4-translated (RFC 2765), IPv4-compatible (RFC 4291): the last 32 bits are an IPv4 address.
+    for network in ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96")
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""The first half of an interface identifier whose other half is an IPv4 address (RFC 5214)."""
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is routed in public; fec0::/10, once site-local, is not, whatever `ipaddress` says."""
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    # Documentation (RFC 9637) and the relays of 6to4 (RFC 7526), which `ipaddress` takes for public.
+    for network in ("3fff::/20", "192.88.99.0/24")
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -40,9 +53,14 @@ class Guard:
 def forbidden(address: str, guard: Guard, *, by_dns: bool = False) -> str | None:
     """Why this address must not be connected to; None when it may be."""
     try:
-        ip = _plain(ipaddress.ip_address(address.partition("%")[0]))
+        reached = _reached(ipaddress.ip_address(address.partition("%")[0]))
     except ValueError:
         return f"{address!r} is not an IP address"
+    refusals = (_forbidden(ip, address, guard, by_dns=by_dns) for ip in reached)
+    return next((refusal for refusal in refusals if refusal is not None), None)
+
+
+def _forbidden(ip: Address, address: str, guard: Guard, *, by_dns: bool) -> str | None:
     if _within(ip, guard.refused):
         return f"{address} belongs to the cluster itself"
     if guard.local:
@@ -61,9 +79,15 @@ def _refused_by_dns(ip: Address, address: str, guard: Guard) -> str | None:
     """Why a name must not lead there: its author could otherwise probe what only the operator can reach."""
     if _within(ip, guard.refused_by_dns):
         return f"{address} belongs to the cluster itself"
-    if ip.is_global or _within(ip, guard.allowed_by_dns):
+    if _is_public(ip) or _within(ip, guard.allowed_by_dns):
         return None
     return f"the name leads to the private address {address}, which only the administrator may allow"
+
+
+def _is_public(ip: Address) -> bool:
+    if any(ip in network for network in _NOT_PUBLIC):
+        return False
+    return ip.is_global and (ip.version == 4 or ip in _UNICAST)
 
 
 def _within(ip: Address, networks: tuple[str, ...]) -> bool:
@@ -86,20 +110,28 @@ def api_server(host: str) -> Guard:
 
 def key_refused(address: str, scheme: str) -> str | None:
     """Why a key must not be sent there; None when it may be."""
-    if scheme == "http" and _plain(ipaddress.ip_address(address.partition("%")[0])).is_global:
+    reached = _reached(ipaddress.ip_address(address.partition("%")[0]))
+    if scheme == "http" and any(ip.is_global for ip in reached):
         return f"the API key is not sent over plain http to the public address {address}"
     return None
 
 
-def _plain(ip: Address) -> Address:
-    """The IPv4 address embedded in an IPv6 one: that is the one that is reached."""
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return ip.ipv4_mapped
-        if ip.sixtofour is not None:
-            return ip.sixtofour
-        if ip.teredo is not None:
-            return ip.teredo[1]
-        if ip in _NAT64:
-            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip
+def _reached(ip: Address) -> tuple[Address, ...]:
+    """
+    Every address that a connection to this one may reach: the IPv4 address that is embedded in an IPv6 one in place of
+    it, or beside it, where the prefix leads to a router that decides.
+    """
+    if not isinstance(ip, ipaddress.IPv6Address):
+        return (ip,)
+    if ip.ipv4_mapped is not None:
+        return (ip.ipv4_mapped,)
+    if ip.sixtofour is not None:
+        return (ip.sixtofour,)
+    if ip.teredo is not None:
+        return (ip.teredo[1],)
+    last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if any(ip in network for network in _EMBEDDING) and int(ip) > 1:  # `::` and `::1` embed nothing
+        return (last,)
+    if int(ip) >> 32 & 0xFFFFFFFF in _ISATAP:
+        return (ip, last)
+    return (ip,)

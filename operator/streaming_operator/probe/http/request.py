@@ -19,6 +19,8 @@ CHAT_PATH = "/v1/chat/completions"
 PATHS: dict[Api, str] = {"chat": CHAT_PATH, "completions": "/v1/completions", "responses": "/v1/responses"}
 """The path of each API, below a server's root."""
 
+LONGEST_KEY = 8192
+"""Characters of a key: the size of all headers that most servers accept."""
 _REVEALING = 4
 """Characters of a key that are too many to show."""
 
@@ -34,18 +36,40 @@ class ApiKey:
 
     @property
     def is_sendable(self) -> bool:
-        """Whether a header can hold it: a line feed would end the header."""
-        return bool(self.secret) and self.secret.isascii() and self.secret.isprintable()
+        """Whether a header can hold it: a line feed would end the header, and servers refuse one this long."""
+        fits = 0 < len(self.secret) <= LONGEST_KEY
+        return fits and self.secret.isascii() and self.secret.isprintable()
 
     def hidden_in(self, text: str) -> str:
         """The text with the key replaced, also a key cut off at its end: some servers quote the key they refuse."""
         if not self.secret:
             return text
         text = text.replace(self.secret, str(self))
-        for length in range(len(self.secret) - 1, _REVEALING - 1, -1):
-            if text.endswith(self.secret[:length]):
-                return text[:-length] + str(self)
-        return text
+        cut = _overlap(text, self.secret)
+        return text[:-cut] + str(self) if cut >= _REVEALING else text
+
+
+def _overlap(text: str, secret: str) -> int:
+    """
+    Length of the longest proper beginning of *secret* that *text* ends with, in time linear in the shorter of both.
+
+    Knuth, Morris and Pratt: `borders[i]` is the length of the longest proper beginning of the first i + 1 characters
+    that they also end with.
+    """
+    end = text[-(len(secret) - 1) :] if len(secret) > 1 else ""
+    beginning = secret[: len(end)]
+    borders, length = [0] * len(beginning), 0
+    for at in range(1, len(beginning)):
+        while length and beginning[at] != beginning[length]:
+            length = borders[length - 1]
+        length += beginning[at] == beginning[length]
+        borders[at] = length
+    length = 0
+    for character in end:
+        while length == len(beginning) or (length and character != beginning[length]):
+            length = borders[length - 1]
+        length += character == beginning[length]
+    return length
 
 
 OPTIONAL = ("ignore_eos", "temperature", "n", "stream_options", "store")

@@ -4,18 +4,59 @@ A TLS session over memory buffers: the caller reads the socket, and knows when e
 No sockets here: ciphertext goes in and comes out, so that a record has the arrival time of the segment that carried it.
 """
 
-import functools
+import math
 import ssl
+import threading
 import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
 
 _READ = 64 * 1024
-_ROOTS_CACHED = 300.0
-"""Seconds for which the system's roots are cached."""
+LARGEST_CA = 256 * 1024
+"""Bytes of a CA bundle: more than a system's roots have. OpenSSL keeps about ten times as much for it."""
+KEPT = 1024 * 1024
+"""Bytes of the bundles whose contexts are kept; another is read anew, in about a millisecond."""
+SMALLEST = 16 * 1024
+"""What a context counts for at least."""
+_ROOTS_KEPT = 3600.0
+"""Seconds after which the system's roots are read again: an administrator may have changed them."""
 
 
-@functools.lru_cache(maxsize=64)
-def _context(ca: str | None, http2: bool, roots: bool, period: int) -> ssl.SSLContext:
-    """Made once a period, since reading the system's roots takes longer than a handshake."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    context: ssl.SSLContext
+    size: int
+    expires: float
+
+
+_contexts: OrderedDict[tuple[bytes, bool, bool], _Kept] = OrderedDict()
+"""By the digest of the CA bundle, HTTP/2 and the system's roots; what was used last is at the end."""
+_LOCK = threading.Lock()
+
+
+def _context(ca: str | None, http2: bool, roots: bool) -> ssl.SSLContext:
+    """One context for all sessions with the same CA: it takes longer to make than a handshake, and half a MiB."""
+    size = len(ca or "")
+    if size > LARGEST_CA:
+        raise ValueError(
+            f"the CA bundle has {size} bytes, more than {LARGEST_CA}: leave only the CAs of this address"
+        )
+    roots = roots or ca is None
+    wanted = (sha256((ca or "").encode()).digest(), http2, roots)
+    with _LOCK:
+        kept = _contexts.get(wanted)
+        if kept is None or kept.expires < time.monotonic():
+            expires = time.monotonic() + _ROOTS_KEPT if roots else math.inf
+            size = max(size, SMALLEST) + (LARGEST_CA if roots else 0)
+            _contexts[wanted] = kept = _Kept(_made(ca, http2, roots), size, expires)
+        _contexts.move_to_end(wanted)
+        while sum(each.size for each in _contexts.values()) > KEPT:
+            _contexts.popitem(last=False)
+        return kept.context
+
+
+def _made(ca: str | None, http2: bool, roots: bool) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=ca)
     if roots and ca is not None:
         context.load_default_certs()
@@ -33,7 +74,7 @@ class Session:
         """
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.closed = False
-        context = _context(ca, http2, roots, int(time.monotonic() // _ROOTS_CACHED))
+        context = _context(ca, http2, roots)
         self._session = context.wrap_bio(self._in, self._out, server_hostname=server_name)
 
     @property
