@@ -58,7 +58,7 @@ def _items(pieces: Iterable[bytes]) -> Iterator[sse.Item]:
 
 
 def _text(item: sse.Item) -> str:
-    return item.text if isinstance(item, sse.Comment) else item.data
+    return item.data if isinstance(item, sse.Event) else item.text
 
 
 def _answer_holds(codec: Callable[[], Codec], answer: bytes, cut: int) -> None:

@@ -109,13 +109,8 @@ class Server:
         self._answer, self._models = answer, models or lists("m")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, 0), family=family)
+        self.port: int = self._listener.getsockname()[1]
         self._closing = False
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        port: int = self._listener.getsockname()[1]
-        return port
 
     @property
     def url(self) -> str:

@@ -6,6 +6,7 @@ Every invalid value is a `click.UsageError`; its message never holds the value o
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
 _ENDS: tuple[tuple[Api, str], ...] = tuple((api, path.removeprefix("/v1")) for api, path in PATHS.items())
 """chat before completions, whose path is a suffix of the other's."""
+_BASE = re.compile(r"/(v[0-9]+[a-z0-9]*|openai)$")
+"""The end of a path that looks like the base of an API itself, such as Gemini's /v1beta/openai."""
 
 
 def key(variable: str | None) -> ApiKey | None:
@@ -53,15 +56,22 @@ def api_of(url: str, options: RequestOptions) -> Api:
 
 
 def target(hop: Hop, url: str, via: str | None, options: RequestOptions) -> Target:
-    """The target of *url*."""
+    """The target of *url*, at the first of its paths."""
+    return targets(hop, url, via, options)[0]
+
+
+def targets(hop: Hop, url: str, via: str | None, options: RequestOptions) -> tuple[Target, ...]:
+    """The targets of *url*, the likeliest first: below its path the API's may begin with /v1, or not."""
     parts = _split(url)
     scheme, port = _checked(parts)
     host = parts.hostname or ""
     bracketed = f"[{host}]" if ":" in host else host
     header = bracketed if port == DEFAULT_PORTS[scheme] else f"{bracketed}:{port}"
     address, connect_port = address_of(via, port) if via else (host, port)
-    path = _path(parts, api_of(url, options))
-    return Target(hop, address, connect_port, scheme, header, path, options.ca, options.http2)
+    paths = _paths(parts, api_of(url, options))
+    return tuple(
+        Target(hop, address, connect_port, scheme, header, path, options.ca, options.http2) for path in paths
+    )
 
 
 def shown(target: Target) -> str:
@@ -117,11 +127,16 @@ def _checked(parts: SplitResult) -> tuple[Scheme, int]:
     return scheme, port or DEFAULT_PORTS[scheme]
 
 
-def _path(parts: SplitResult, api: Api) -> str:
-    """The path of the API, wherever the URL ended: at the base, at /v1, at this API or at another one."""
+def _paths(parts: SplitResult, api: Api) -> tuple[str, ...]:
+    """The paths of the API, wherever the URL ended: at the base, at /v1, at this API or at another one."""
     path = parts.path.rstrip("/")
+    end = PATHS[api].removeprefix("/v1")
     suffix = next((end for _, end in _ENDS if path.endswith(end)), "")
     root = path.removesuffix(suffix)
-    root += "" if suffix or root.endswith("/v1") else "/v1"
-    path = root + PATHS[api].removeprefix("/v1")
-    return f"{path}?{parts.query}" if parts.query else path
+    if suffix or root.endswith("/v1"):
+        paths: tuple[str, ...] = (root + end,)
+    else:
+        paths = (f"{root}/v1{end}", root + end)
+        if _BASE.search(root):
+            paths = paths[::-1]
+    return tuple(f"{path}?{parts.query}" if parts.query else path for path in paths)

@@ -9,21 +9,26 @@ from pathlib import Path
 
 import click
 
-from streaming_operator.api.reasons import Hop
+from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.cli import options
 from streaming_operator.cli.flags import Output
 from streaming_operator.cli.output import end_with, tool_version, write_report
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import Api, ApiKey
-from streaming_operator.probe.judge.finding import Finding
+from streaming_operator.probe.http.request import Api, ApiKey, Wording, models_path
+from streaming_operator.probe.judge.finding import Finding, Symptom
 from streaming_operator.probe.judge.remedies import Names, remedy
 from streaming_operator.probe.model_list import models
+from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.report import Report, Subject, of_results, without_stream
 from streaming_operator.report.live import Progress
+from streaming_operator.values import ProbeResult
 
 _GUARD = Guard(local=True, own_key=True)
+_REFUSALS = (400, 404, 422)
+MODELS_TRIED = 3
+"""Models of a list that are asked for one after the other while the server refuses: the first may not chat."""
 _HOP_NAMES = {Hop.EXPOSURE: "URL", Hop.POD: "Control"}
 
 
@@ -31,10 +36,12 @@ _HOP_NAMES = {Hop.EXPOSURE: "URL", Hop.POD: "Control"}
 class _Options:
     """The options of the command line."""
 
-    target: Target
+    targets: tuple[Target, ...]
+    """The URL with each path that the API may have there, the likeliest first."""
     control: Target | None
     api: Api
-    model: str | None
+    models: tuple[str, ...]
+    """The named model, or those of the server's list; empty before the list was read."""
     key: ApiKey | None
     limits: Limits
     cap_tokens: int
@@ -62,13 +69,13 @@ def probe_url(
 ) -> None:
     """Parse the options, verify, write the report and exit."""
     requests = options.RequestOptions(api, options.text_of(ca), http2)
-    target = options.target(Hop.EXPOSURE, url, via, requests)
+    targets = options.targets(Hop.EXPOSURE, url, via, requests)
     requests = replace(requests, api=options.api_of(url, requests))
     parsed = _Options(
-        target,
+        targets,
         options.target(Hop.POD, compare, None, requests) if compare else None,
         requests.api or "chat",
-        model,
+        (model,) if model else (),
         options.key(api_key_env),
         Limits(connect=min(5.0, timeout), first_token=timeout, stall=min(75.0, timeout), total=timeout),
         max_tokens,
@@ -81,10 +88,10 @@ def probe_url(
 
 async def _probe(parsed: _Options, output: Output, metrics: Path | None) -> int:
     subject = Subject(
-        options.shown(parsed.target),
+        options.shown(parsed.targets[0]),
         tool_version(),
         datetime.now(UTC),
-        parsed.model,
+        parsed.models[0] if parsed.models else None,
         parsed.api,
         names=_HOP_NAMES,
     )
@@ -92,23 +99,72 @@ async def _probe(parsed: _Options, output: Output, metrics: Path | None) -> int:
 
 
 async def _report(parsed: _Options, subject: Subject) -> Report:
-    if parsed.model is None:
-        available = await models(parsed.target, parsed.key, _GUARD, parsed.limits)
+    if not parsed.models:
+        available = await _available(parsed)
         if isinstance(available, Finding):
             advice = remedy(Hop.EXPOSURE, available.symptom, Names(), available.fingerprint)
             return without_stream(subject, available.verdict, "URL", available.evidence, advice)
-        if not available:
-            raise click.UsageError(f"{parsed.target} lists no models under /v1/models: name one with --model")
-        parsed, subject = replace(parsed, model=available[0]), replace(subject, model=available[0])
+        parsed = available
+        subject = replace(subject, model=parsed.models[0])
     with Progress(subject, sys.stderr) as progress:
-        plan = _plan(parsed, progress)
-        return of_results(subject, [await verify(plan) for _ in range(parsed.runs)])
+        plan, first = await _first_that_answers(parsed, progress)
+        results = [first, *[await verify(plan) for _ in range(1, parsed.runs)]]
+    subject = replace(subject, shown=options.shown(plan.targets[0]), model=plan.model)
+    return of_results(subject, results)
 
 
-def _plan(parsed: _Options, progress: Progress) -> Plan:
+async def _available(parsed: _Options) -> _Options | Finding:
+    """The options with the models that the server lists, and its path first; a Finding where there is no list."""
+    first: Finding | None = None
+    for target in parsed.targets:
+        available = await models(target, parsed.key, _GUARD, parsed.limits)
+        if isinstance(available, Finding):
+            first = first or available
+            if available.symptom is not Symptom.NO_MODEL_LIST:
+                break
+        elif available:
+            rest = tuple(other for other in parsed.targets if other is not target)
+            return replace(parsed, targets=(target, *rest), models=available[:MODELS_TRIED])
+        else:
+            message = f"{target} lists no models under {models_path(target.path)}: name one with --model"
+            raise click.UsageError(message)
+    if first is None:
+        raise ValueError("a URL has at least one path")
+    return first
+
+
+async def _first_that_answers(parsed: _Options, progress: Progress) -> tuple[Plan, ProbeResult]:
+    """
+    The result of the first path and model that the server does not refuse, and its plan; of the first one if it
+    refuses all.
+    """
+    first: tuple[Plan, ProbeResult] | None = None
+    for target in parsed.targets:
+        for model in parsed.models:
+            wordings: list[Wording] = []
+            plan = replace(_plan(parsed, target, model, progress), on_wording=wordings.append)
+            result = await verify(plan)
+            plan = replace(plan, wording=(wordings or [plan.wording])[-1])
+            first = first or (plan, result)
+            if result.verdict is Verdict.ROUTE_NOT_FOUND:
+                break
+            if not _is_refusal(result):
+                return plan, result
+    if first is None:
+        raise ValueError("nothing to probe")
+    return first
+
+
+def _is_refusal(result: ProbeResult) -> bool:
+    """Whether the server refused the request itself, as it does for a model that generates no text."""
+    statuses = (hop.timeline.status for hop in result.hops[:1] if isinstance(hop.timeline, Timeline))
+    return result.verdict is Verdict.UPSTREAM_ERROR and any(status in _REFUSALS for status in statuses)
+
+
+def _plan(parsed: _Options, target: Target, model: str, progress: Progress) -> Plan:
     return Plan(
-        (parsed.target, parsed.control) if parsed.control else (parsed.target,),
-        parsed.model or "",
+        (target, parsed.control) if parsed.control else (target,),
+        model,
         api=parsed.api,
         key=parsed.key,
         start_tokens=min(64, parsed.cap_tokens),

@@ -5,6 +5,7 @@ A refused request is repeated at once with fewer parameters (`http.wording`), un
 left; what was accepted is used for every further request, and `Plan.on_wording` reports it to whoever remembers it.
 """
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 
@@ -17,12 +18,25 @@ from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.redaction import without_key
+from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import Remark
 
 CONNECTS = 5
 """TCP connects from which the jitter of the path is estimated."""
 INNER_FIRST_TOKEN = 30.0
 """Limit for an inner hop's first token, in seconds: it is asked only to locate a fault."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds that one verification waits altogether because of Retry-After."""
+_SHORTEST_PAUSE = 0.5
+
+
+def retry_after(timeline: Timeline | None) -> float | None:
+    """Seconds after which a rate limit allows the next request; None without one, or where it names no number."""
+    if timeline is None or timeline.status != 429 or timeline.head is None:
+        return None
+    value = (timeline.head.header("retry-after") or "").strip()
+    return max(float(value), _SHORTEST_PAUSE) if value.isdecimal() and len(value) < 6 else None
 
 
 class Attempts:
@@ -34,6 +48,7 @@ class Attempts:
         self._pinned: dict[connection.Target, connection.Target] = {}
         self._jitter: dict[connection.Target, float] = {}
         self._accepted = False
+        self._paused = 0.0
         self._unforced_asked = False
         self.wording = plan.wording
 
@@ -64,7 +79,7 @@ class Attempts:
                 "carry, such as a line feed"
             )
             return Attempt(cause=NoResponse.KEY, detail=detail, with_key=True)
-        attempt = await self._send(target, encoding, tokens, self.wording)
+        attempt = await self._when_allowed(target, encoding, tokens)
         if not self._accepted:
             attempt = await self._with_fewer(attempt, target, encoding, tokens)
         if attempt.timeline is not None and attempt.timeline.error is not None:
@@ -87,6 +102,16 @@ class Attempts:
         if wording != self.wording:
             self.wording = wording
             self._plan.on_wording(wording)
+
+    async def _when_allowed(self, target: connection.Target, encoding: Encoding, tokens: int) -> Attempt:
+        """One request; after a 429 another one as soon as Retry-After allows, if that is soon."""
+        while True:
+            attempt = await self._send(target, encoding, tokens, self.wording)
+            pause = retry_after(attempt.timeline)
+            if pause is None or self._paused + pause > LONGEST_PAUSE:
+                return attempt
+            self._paused += pause
+            await asyncio.sleep(pause)
 
     async def _with_fewer(
         self, refused: Attempt, target: connection.Target, encoding: Encoding, tokens: int

@@ -18,6 +18,7 @@ from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
 from streaming_operator.probe.plan import Plan, Replica
@@ -177,7 +178,10 @@ class _Verification:
         """Ask the outermost hop with each encoding; the first that does not stream counts."""
         outcome = None
         for encoding in self._plan.encodings:
-            outcome = await self._settled(self._outermost, encoding)
+            settled = await self._settled(self._outermost, encoding)
+            if outcome is not None and _is_limited(settled):
+                return _remarked(outcome, f"the request with Accept-Encoding: {encoding} got 429")
+            outcome = settled
             if not streams(outcome.finding.verdict):
                 return await self._blame_gzip(outcome, encoding)
         if outcome is None:
@@ -187,11 +191,8 @@ class _Verification:
     async def _blame_gzip(self, outcome: _Outcome, encoding: Encoding) -> _Outcome:
         """The outcome; it names compression as the cause if the fault goes away without it."""
         finding = outcome.finding
-        if encoding != "gzip" or finding.verdict not in (
-            Verdict.BUFFERED,
-            Verdict.COALESCED,
-            Verdict.TRUNCATED,
-        ):
+        suspicious = finding.verdict in (Verdict.BUFFERED, Verdict.COALESCED, Verdict.TRUNCATED)
+        if encoding != "gzip" or not (suspicious or finding.symptom is Symptom.UNREADABLE):
             return outcome
         plain = await self._stream(self._outermost, "identity")
         if not streams(plain.finding.verdict):
@@ -219,7 +220,10 @@ class _Verification:
         """Two of three streams decide, so that one exception is no fault."""
         outcomes = [first]
         while len(outcomes) < 3:
-            outcomes.append(await self._stream(target, encoding))
+            another = await self._stream(target, encoding)
+            if _is_limited(another):
+                return _remarked(outcomes[-1], "a repeated request got 429")
+            outcomes.append(another)
             if len({one.finding.verdict for one in outcomes}) < len(outcomes):
                 break
         finding = agree([one.finding for one in outcomes])
@@ -232,8 +236,8 @@ class _Verification:
         while True:
             attempt = await self._attempts.ask(target, encoding, self._tokens)
             jitter = self._attempts.jitter(target)
-            too_many = attempt.timeline is not None and attempt.timeline.status == 400 and before is not None
-            if before is not None and too_many:
+            refused = attempt.timeline is not None and attempt.timeline.status in (400, 429)
+            if before is not None and refused:  # so many tokens, or another request
                 attempt, self._tokens = before, self._tokens // 2
                 self._cap = self._tokens
             capped = self._tokens >= self._cap or _ended_by_itself(attempt, self._tokens)
@@ -319,6 +323,17 @@ class _Verification:
             remarks=finding.remarks,
             timeline=t,
         )
+
+
+def _is_limited(outcome: _Outcome) -> bool:
+    """Whether a rate limit refused the request: it says nothing about the path that streamed before."""
+    return outcome.timeline is not None and outcome.timeline.status == 429
+
+
+def _remarked(outcome: _Outcome, observed: str) -> _Outcome:
+    """The outcome that was learnt before a rate limit refused to confirm it."""
+    remarks = (*outcome.finding.remarks, remark(Kind.LIMITED, observed))
+    return replace(outcome, finding=replace(outcome.finding, remarks=remarks))
 
 
 def _with_pods(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Outcome:

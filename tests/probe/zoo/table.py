@@ -3,7 +3,7 @@
 from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.probe.judge.fingerprint import Proxy
 from streaming_operator.probe.judge.remedies import TABLE
-from tests.probe.zoo import cases, other_cases
+from tests.probe.zoo import cases, other_cases, url_cases
 from tests.probe.zoo.cases import Case
 
 CASES: tuple[Case, ...] = (
@@ -19,6 +19,7 @@ CASES: tuple[Case, ...] = (
     *other_cases.in_a_row(),
     *other_cases.of_the_engine(),
     *other_cases.of_strangers(),
+    *url_cases.of_urls(),
 )
 
 _CLOUD = "a cloud load balancer: its marks and fields are from its documentation"
@@ -35,6 +36,8 @@ def _not_here() -> dict[str, str]:
             reasons[row.name] = "there is no package of Kong that the tests could install"
         elif symptom is Symptom.UNCLEAR:
             reasons[row.name] = "no fault: the remedy of an inconclusive verdict"
+        elif symptom is Symptom.NO_MODEL_LIST:
+            reasons[row.name] = "found by the question for the list of models: tests/probe/test_cli.py"
         elif symptom in _CHECKS:
             reasons[row.name] = "found by a check besides the stream: tests/probe/test_checks.py"
     return reasons

@@ -1,10 +1,11 @@
 """What one event says in each of the three formats; the events are those that real servers send."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from streaming_operator.probe.stream.formats import EMPTY, EventContent, Kind, Metrics, read
+from streaming_operator.probe.stream.formats import DONE, EMPTY, EventContent, Kind, Metrics, read, read_line
 from streaming_operator.probe.stream.sse import Event
 
 TIMINGS = {
@@ -156,12 +157,73 @@ def test_error_event_of_chat(error: object) -> None:
 )
 def test_strange_events_say_nothing(data: str) -> None:
     """What is none of the three formats neither counts nor breaks anything."""
-    assert read(Event(data)) == EMPTY
+    assert replace(read(Event(data)), unread=False) == EMPTY
+
+
+@pytest.mark.parametrize(
+    ("data", "unread"),
+    [
+        ("nonsense", True),
+        ("[1]", True),
+        ('data: {"choices": []}', True),
+        ("<html>", True),
+        ("", False),
+        ("{}", False),
+        (DONE, False),
+    ],
+)
+def test_what_is_of_no_format_is_marked(data: str, unread: bool) -> None:
+    """People are shown the first of them; an empty event keeps a connection alive."""
+    assert read(Event(data)).unread == unread
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("error", '{"code": 400, "details": "above the limit"}', "above the limit"),
+        ("error", '{"detail": "engine is not running"}', "engine is not running"),
+        ("error", "upstream connection lost", "upstream connection lost"),
+        ("error", "{}", "no reason given"),
+        ("message", '{"object": "error", "message": "the engine died", "code": 500}', "the engine died"),
+        ("message", '{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        ("message", '{"error": {"message": "{\\"detail\\": \\"too long\\"}"}}', "too long"),
+        ("message", '{"errors": ["a", "b"]}', "a"),
+        ("message", '{"error": {"code": 502}}', "502"),
+        ("message", '[{"error": {"code": 400, "message": "not valid"}}]', "not valid"),
+        ("message", '{"base_resp": {"status_code": 1008, "status_msg": "no balance"}}', "no balance"),
+        ("message", "error: CUDA out of memory", "error: CUDA out of memory"),
+        ("message", "[ERROR] Internal", "[ERROR] Internal"),
+        ("message", '"RuntimeError: CUDA"', "RuntimeError: CUDA"),
+        ("message", '{"base_resp": {"status_code": 0}, "choices": []}', None),
+        ("message", '{"type": "message_start", "message": {"content": []}}', None),
+        ("message", '{"model": "m", "message": {"content": "x"}, "done": false}', None),
+        ("message", '{"choices": [{"message": "x"}], "message": "x"}', None),
+        ("message", '{"error": null, "choices": []}', None),
+        ("message", "an errand", None),
+    ],
+)
+def test_errors_in_the_shapes_of_servers(name: str, data: str, expected: str | None) -> None:
+    """The words of the server, whatever they are written as; and what only resembles an error is none."""
+    assert read(Event(data, name)).error == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "unread"),
+    [
+        ('{"error": {"message": "no quota"}}', "no quota", False),
+        ('{"choices": []}', None, True),
+        ("<html>", None, True),
+        ("2a", None, True),
+    ],
+)
+def test_lines_that_are_no_field(line: str, error: str | None, unread: bool) -> None:
+    """An error in JSON without `data:` is read; anything else is shown."""
+    assert read_line(line) == EventContent(error=error, unread=unread)
 
 
 def test_brackets_nested_deeper_than_a_parser_goes() -> None:
     """Such an event says nothing."""
-    assert read(Event("[" * 100_000)) == EMPTY
+    assert read(Event("[" * 100_000)) == EventContent(unread=True)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-1", "9" * 400, "true"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_operator.probe.stream.sse import Comment, Event, Item, Parser
+from streaming_operator.probe.stream.sse import Comment, Event, Item, Parser, Stray
 
 
 def parse(*reads: bytes) -> list[Item]:
@@ -37,17 +37,27 @@ def parse(*reads: bytes) -> list[Item]:
         pytest.param(
             b"event: x\n\ndata: b\n\n", [Event("b")], id="no data, no event, and its type is forgotten"
         ),
-        pytest.param(b"id: 1\nretry: 5\nfoo: bar\ndata: a\n\n", [Event("a")], id="other fields"),
+        pytest.param(
+            b"id: 1\nretry: 5\nfoo: bar\ndata: a\n\n", [Stray("foo: bar"), Event("a")], id="other fields"
+        ),
+        pytest.param(b"error: {}\n\n", [Event("{}", "error")], id="llama.cpp's field"),
+        pytest.param(b"<html>\n\n", [Stray("<html>")], id="no field at all"),
         pytest.param(b"\xef\xbb\xbfdata: a\n\n", [Event("a")], id="BOM"),
         pytest.param(
-            b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [Event("b")], id="only one BOM is dropped"
+            b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n",
+            [Stray("\ufeffdata: a"), Event("b")],
+            id="only one BOM is dropped",
         ),
         pytest.param(b"data: \xff\n\n", [Event("\ufffd")], id="invalid UTF-8"),
         pytest.param(b"\xef\xbb\xbf\ndata: a\n\n", [Event("a")], id="BOM on a line of its own"),
         pytest.param(b"\ndata: a\n\n", [Event("a")], id="blank line first"),
         pytest.param(b"data:\n\n", [Event("")], id="empty data is an event"),
         pytest.param(b"data:\ndata:\n\n", [Event("\n")], id="two empty lines of data"),
-        pytest.param(b"data : a\n Data: a\nDATA: a\n\n", [], id="a field's name is taken literally"),
+        pytest.param(
+            b"data : a\n Data: a\nDATA: a\n\n",
+            [Stray("data : a"), Stray(" Data: a"), Stray("DATA: a")],
+            id="a field's name is taken literally",
+        ),
         pytest.param(b"event:\ndata: a\n\n", [Event("a")], id="empty type is the usual one"),
         pytest.param(b"event: x\nevent: y\ndata: a\n\n", [Event("a", "y")], id="the last type counts"),
         pytest.param(b"id: \x00\nretry: soon\nid\ndata: a\n\n", [Event("a")], id="malformed id and retry"),
@@ -84,7 +94,7 @@ def test_unfinished_event_can_be_seen() -> None:
 
 
 def reference(raw: bytes) -> list[Item]:
-    """The text read literally, over the whole stream at once."""
+    """The text read literally, over the whole stream at once; what it ignores is given out as well."""
     text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
     lines = re.split(r"\r\n|\r|\n", text)
     items: list[Item] = []
@@ -103,6 +113,10 @@ def reference(raw: bytes) -> list[Item]:
                 data += value + "\n"
             elif name == "event":
                 kind = value
+            elif name == "error" and value:
+                items.append(Event(value, "error"))
+            elif name not in ("id", "retry"):
+                items.append(Stray(line))
     return items
 
 

@@ -5,21 +5,29 @@ h11 does the parsing (docs/decisions/0020): it is maintained, does no I/O, and r
 which client libraries hide. Pure; it knows nothing of events or time.
 """
 
+import re
 from collections.abc import Iterator
 
 import h11
 
+from streaming_operator.probe.http.codings import DecodingError
 from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import (
     Body,
     Broken,
-    DecodingError,
     End,
     Head,
     Part,
     Piece,
     readable,
 )
+
+HTTP2_ONLY = "it is a frame of HTTP/2"
+SETTINGS_HEAD = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""The first frame of HTTP/2 is SETTINGS of stream 0, without flags; its first three bytes are its length."""
+
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+(?:[ \t;\r]|$)")
+"""The beginning of a chunk's head, as far as it has come."""
 
 
 class Http1Codec:
@@ -38,6 +46,8 @@ class Http1Codec:
         self._body: Body | None = None
         self._frame = 0
         self._over = False
+        self._beginning = b""
+        self._chunked: bool | None = None
 
     def opening(self) -> bytes:
         """Nothing: a connection of HTTP/1.1 begins with the request."""
@@ -55,12 +65,24 @@ class Http1Codec:
         """Decode the next bytes (empty: the peer closed) into parts."""
         if self._over:
             return
+        self._beginning += data[: len(SETTINGS_HEAD) - len(self._beginning)]
         try:
             self._connection.receive_data(data)
             yield from self._parts()
+            self._check_first_chunk()
         except (h11.RemoteProtocolError, DecodingError) as error:
             self._over = True
-            yield Broken(readable(str(error)))
+            frame = self._frame == 0 and self._beginning[3:] == SETTINGS_HEAD[3:]
+            yield Broken(HTTP2_ONLY if frame else readable(str(error)))
+
+    def _check_first_chunk(self) -> None:
+        """Raise DecodingError for a body that is not chunked, though its head says so: h11 waits for a line's end."""
+        rest = bytes(self._connection.trailing_data[0])
+        if self._frame != 1 or self._chunked is not None or not rest:
+            return
+        self._chunked = _CHUNK_SIZE.match(rest) is not None
+        if not self._chunked:
+            raise DecodingError(f"the body is not chunked as its head says, but begins with {rest[:40]!r}")
 
     def _parts(self) -> Iterator[Part]:
         while not self._over:
@@ -72,6 +94,7 @@ class Http1Codec:
                 yield head  # before its coding is checked: the status is known even if the body cannot be decoded
                 self._body = Body(head)
             elif isinstance(event, h11.Data) and self._body is not None:
+                self._chunked = True
                 for data in self._body.decode(bytes(event.data)):
                     yield Piece(data, self._frame)
                 # Counted at its end: h11 does not report the start of a chunk whose size line came a read earlier.

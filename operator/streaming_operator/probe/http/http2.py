@@ -18,11 +18,11 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from streaming_operator.probe.http.codings import DecodingError
 from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import (
     Body,
     Broken,
-    DecodingError,
     End,
     Head,
     Part,

@@ -5,11 +5,13 @@ The codecs in `http1` and `http2` turn bytes into these parts; nothing else know
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from streaming_operator.probe.http import codings
+from streaming_operator.probe.http.codings import DecodingError
 from streaming_operator.probe.http.request import Request
 
 DECODED_LIMIT = 8 * 1024 * 1024
@@ -103,10 +105,6 @@ class Broken:
 Part = Head | Piece | End | Reset | Broken
 
 
-class DecodingError(Exception):
-    """A body that cannot be decoded; the codecs turn it into `Broken`."""
-
-
 class Codec(Protocol):
     """Encodes one request and decodes its response, in one version of HTTP."""
 
@@ -141,24 +139,28 @@ class Body:
     """
     Decodes a body by its Content-Encoding as it comes; raises DecodingError.
 
-    Only gzip is ever accepted: another coding is a fault of the path. Decompression is incremental, so that whatever a
-    proxy flushed has its own arrival time.
+    Only gzip is ever accepted; other codings that Python or an installed package can decode are decoded all the same,
+    and what is no coding (`none`, a character set) is passed through, as browsers do. Decompression is incremental, so
+    that whatever a proxy flushed has its own arrival time.
     """
 
     def __init__(self, head: Head) -> None:
         self._decoded = 0
         self._inflate: zlib._Decompress | None = None
+        self._other: Callable[[bytes], bytes] | None = None
         coding = (head.header("content-encoding") or "identity").strip().lower()
         if coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(wbits=_GZIP)
-        elif coding != "identity":
-            raise DecodingError(f"content-encoding {coding[:32]!r} was not asked for")
+        elif coding in codings.DECODERS:
+            self._other = codings.decoder(coding)
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """
         The decoded bytes, in slices: a small read can decode to an enormous one. One empty slice while a block of the
         compressor is incomplete.
         """
+        if self._other is not None:
+            data = self._other(data)
         for plain in (data,) if self._inflate is None else self._inflated(self._inflate, data):
             self._decoded += len(plain)
             if self._decoded >= DECODED_LIMIT:
@@ -177,6 +179,10 @@ class Body:
             try:
                 plain = inflate.decompress(data, SLICE)
             except zlib.error as error:
+                if not self._decoded and data[:1] != _GZIP_MAGIC:
+                    raise DecodingError(
+                        "Content-Encoding says gzip, but the body is not compressed"
+                    ) from error
                 raise DecodingError(f"the gzip body is damaged: {error}") from error
             yield plain
             data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail

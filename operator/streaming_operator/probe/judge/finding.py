@@ -59,6 +59,11 @@ class Symptom(StrEnum):
     BUSY = "busy"
     LIMITED = "limited by the edge"
     UNCLEAR = "unclear"
+    UNREADABLE = "body that cannot be read"
+    HTTP2_ONLY = "speaks HTTP/2 alone"
+    LOGIN = "login page"
+    CHALLENGE = "bot protection"
+    NO_MODEL_LIST = "no list of models"
     OPEN = "answers without the key"
     LEFT_RUNNING = "goes on without its client"
 

@@ -4,16 +4,34 @@ Responses that are not event streams: no connection, an HTTP error, another serv
 It matters who wrote an error: the engine's JSON 404 for an unknown model is not a missing route.
 """
 
-import json
+import re
 from typing import Any
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.probe.http.http1 import HTTP2_ONLY
 from streaming_operator.probe.http.response import Ending, NoResponse, readable
 from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
 from streaming_operator.probe.judge.fingerprint import proxy_of
+from streaming_operator.probe.stream.error_shapes import error_in, object_of, parsed
 from streaming_operator.probe.stream.timeline import Timeline
 
 _TLS_PORT = ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server")
+
+_TIMED_OUT = (408, 504, 522, 524, 598, 599)
+"""Also Cloudflare's for an origin that accepts no connection, or sends no byte, in time, and those of some proxies."""
+_NO_ORIGIN = (502, 520, 521, 523, 525, 526, 527, 530)
+"""Also Cloudflare's for an origin that it cannot reach, or that does not answer in HTTP."""
+_CHALLENGING = (401, 403, 405, 406, 429, 503)
+_WAF_HEADERS = ("cf-mitigated", "x-amzn-waf-action", "x-datadome", "x-sucuri-block", "x-distil-cs")
+_WAF_PAGES = (
+    *("just a moment", "attention required! | cloudflare", "cf-chl", "checking your browser", "captcha"),
+    *("incapsula incident", "request unsuccessful. incapsula", "akamai", "errors.edgesuite.net", "datadome"),
+    *("request blocked", "the requested url was rejected", "access denied | ", "web application firewall"),
+)
+"""Words of the pages of Cloudflare, Imperva, Akamai, DataDome, AWS and F5, in lower case."""
+_LOGIN = re.compile(
+    r"(?i)(log-?in|sign-?in|sso|saml|oauth2?|oidc|authorize|/auth|cdn-cgi/access|cloudflareaccess)"
+)
 
 
 def no_response(attempt: Attempt) -> Finding:
@@ -35,6 +53,9 @@ def no_head(t: Timeline) -> Finding:
     """The finding where the connection ended without the head of a response."""
     if t.ending in (Ending.SILENT, Ending.TOO_LONG, Ending.STALLED):
         return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no answer within {t.ended_at:.0f} s")
+    if t.broken == HTTP2_ONLY:
+        evidence = f"the answer to a request of HTTP/1.1 is not one: {t.broken}"
+        return Finding(Verdict.UNREACHABLE, Symptom.HTTP2_ONLY, evidence)
     why = f"is not HTTP: {t.broken}" if t.broken and t.reads else "ended before an answer"
     return Finding(Verdict.UNREACHABLE, Symptom.NO_CONNECTION, f"the connection {why}")
 
@@ -43,30 +64,49 @@ def http_error(t: Timeline, with_key: bool) -> Finding:
     """The finding of a status other than 200."""
     status, message = t.status or 0, _message(t.body)
     by = f"HTTP {status} from {author_of(t)}" + (f": {message}" if message else "")
+    if status in _CHALLENGING and _is_challenge(t):
+        evidence = f"{by}: a bot protection refuses the client itself"
+        return Finding(Verdict.UPSTREAM_ERROR, Symptom.CHALLENGE, evidence)
     if status in (401, 403):
         symptom = Symptom.KEY_REFUSED if with_key else Symptom.KEY_MISSING
         return Finding(Verdict.AUTH_REJECTED, symptom, by if with_key else f"{by}; no key was sent")
     if 300 <= status < 400:
-        location = readable(t.head.header("location") or "nowhere") if t.head else "nowhere"
-        return Finding(
-            Verdict.ROUTE_NOT_FOUND, Symptom.REDIRECT, f"{by}: redirects to {location}, which is not followed"
-        )
+        return _redirect(t, by)
+    if status in (426, 505):
+        return Finding(Verdict.UNREACHABLE, Symptom.HTTP2_ONLY, by)
     if status in (404, 405):
         if message and "model" in message.lower():
             return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNKNOWN_MODEL, by)
         symptom = Symptom.WRONG_PATH if _json(t.body) is not None else Symptom.NO_ROUTE
         return Finding(Verdict.ROUTE_NOT_FOUND, symptom, by)
-    if status in (408, 504):
+    if status in _TIMED_OUT:
         after = f"{by}, after {t.head_at or 0:.1f} s"
         return Finding(Verdict.UPSTREAM_ERROR, Symptom.GATEWAY_TIMEOUT, after)
     return _wrong_port(t, by) or Finding(Verdict.UPSTREAM_ERROR, _symptom(status, t.body), by)
 
 
+def _redirect(t: Timeline, by: str) -> Finding:
+    location = readable(t.head.header("location") or "nowhere") if t.head else "nowhere"
+    if _LOGIN.search(location.partition("?")[0]):
+        evidence = f"{by}: redirects to a login page, {location.partition('?')[0]}"
+        return Finding(Verdict.AUTH_REJECTED, Symptom.LOGIN, evidence)
+    evidence = f"{by}: redirects to {location}, which is not followed"
+    return Finding(Verdict.ROUTE_NOT_FOUND, Symptom.REDIRECT, evidence)
+
+
+def _is_challenge(t: Timeline) -> bool:
+    """Whether a WAF or a bot protection wrote this: by its header, or by the page that wants a browser."""
+    headers = t.head is not None and any(t.head.header(name) is not None for name in _WAF_HEADERS)
+    page = t.body.lower() if _json(t.body) is None else ""
+    return headers or any(words in page for words in _WAF_PAGES)
+
+
 def _symptom(status: int, body: str) -> Symptom:
     """The symptom of an unexpected status; an engine at capacity answers in JSON, proxies do not."""
-    if status in (429, 503) and _json(body) is not None:
+    if status in (429, 503, 529) and _json(body) is not None:
         return Symptom.BUSY
-    symptoms = {413: Symptom.TOO_BIG, 429: Symptom.LIMITED, 502: Symptom.BAD_GATEWAY}
+    symptoms = {413: Symptom.TOO_BIG, 429: Symptom.LIMITED}
+    symptoms |= dict.fromkeys(_NO_ORIGIN, Symptom.BAD_GATEWAY)
     return symptoms.get(status, Symptom.UNAVAILABLE if status >= 500 else Symptom.BAD_REQUEST)
 
 
@@ -92,19 +132,12 @@ def author_of(t: Timeline) -> str:
 
 
 def _json(body: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    return object_of(parsed(body))
 
 
 def _message(body: str) -> str:
-    """The message of an error body in the usual JSON shapes, in one line."""
-    fields = _json(body) or {}
-    error = fields.get("error", fields.get("detail", fields.get("message", "")))
-    text = error.get("message", "") if isinstance(error, dict) else error
-    return readable(str(text))
+    """The message of an error body in JSON, in one line."""
+    return error_in(parsed(body)) or ""
 
 
 def not_a_stream(t: Timeline) -> Finding | None:
@@ -115,5 +148,19 @@ def not_a_stream(t: Timeline) -> Finding | None:
     if ("choices" in t.body and _json(t.body) is not None) or '"chat.completion"' in t.body:
         evidence = f"one whole response ({kind}) after {t.ended_at:.1f} s instead of a stream"
         return Finding(Verdict.BUFFERED, Symptom.NOT_A_STREAM, evidence)
+    if message := _message(t.body):
+        evidence = f"HTTP {t.status} with an error from {author_of(t)}: {message}"
+        return Finding(Verdict.UPSTREAM_ERROR, _symptom_of_code(t.body), evidence)
     by = f"HTTP {t.status} with {kind} from {author_of(t)} instead of an event stream"
     return Finding(Verdict.ROUTE_NOT_FOUND, Symptom.WRONG_PATH, by)
+
+
+def _symptom_of_code(body: str) -> Symptom:
+    """The symptom of an error object under 200, by the HTTP status that many of them hold."""
+    fields = _json(body) or {}
+    error = fields.get("error")
+    code = error.get("code") if isinstance(error, dict) else fields.get("code")
+    status = (
+        int(code) if isinstance(code, int | str) and str(code).isdecimal() and len(str(code)) == 3 else 400
+    )
+    return Symptom.UNKNOWN_MODEL if status == 404 else _symptom(status, body)

@@ -18,6 +18,9 @@ class Kind(StrEnum):
 
     STATUS = "another status than 200"
     CONTENT_TYPE = "not declared as an event stream"
+    CODING = "unusual Content-Encoding"
+    UNREAD = "events of no known format"
+    LIMITED = "limited before it was confirmed"
     LENGTH_AND_CHUNKED = "Content-Length beside chunked"
     WORDING = "parameters refused"
     NO_LAST_CHUNK = "no end of the message after the end marker"
@@ -30,6 +33,18 @@ ADVICE: dict[Kind, str] = {
     Kind.STATUS: "answer a stream with 200: some clients take any other status for an error",
     Kind.CONTENT_TYPE: (
         "set Content-Type: text/event-stream: browsers' EventSource refuses any other, and proxies buffer it"
+    ),
+    Kind.CODING: (
+        "send no Content-Encoding that the request does not accept: the clients of OpenAI accept gzip and deflate, and "
+        "br or zstd only with further libraries"
+    ),
+    Kind.UNREAD: (
+        "clients ignore what is no field of an event and fail on data that is not JSON: look for what writes into the "
+        "body, or frames it twice"
+    ),
+    Kind.LIMITED: (
+        "the verdict is that of the streams before it; for one with both encodings probe again when the rate limit "
+        "allows it"
     ),
     Kind.LENGTH_AND_CHUNKED: (
         "remove Content-Length from the response, such as a header that a proxy copies from its upstream: strict "
@@ -79,6 +94,12 @@ def remarks_on(t: Timeline, *, streamed: bool) -> tuple[Remark, ...]:
         remarks.append(
             remark(Kind.LENGTH_AND_CHUNKED, f"Content-Length: {length} beside Transfer-Encoding: chunked")
         )
+    coding = (t.head.header("content-encoding") or "identity").strip().lower()
+    if coding not in ("gzip", "x-gzip", "identity"):
+        remarks.append(remark(Kind.CODING, f"the Content-Encoding is {readable(coding)[:32]}"))
+    if t.unread:
+        what = "1 event or line is" if t.unread == 1 else f"{t.unread} events or lines are"
+        remarks.append(remark(Kind.UNREAD, f"{what} of no known format, the first: {t.first_unread[:80]}"))
     return (*remarks, *_on_the_end(t, streamed))
 
 

@@ -258,7 +258,10 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
     },
     Proxy.CLOUDFLARE: {
         _S.BLOCK: _ASK + "to switch Response Buffering off in Cloudflare's zone",
-        _S.GATEWAY_TIMEOUT: "set engine.sseKeepAliveSeconds below 100: Cloudflare waits at most 100 s for a byte",
+        _S.GATEWAY_TIMEOUT: (
+            "let headers or a keep-alive comment come within 100 s, which is as long as Cloudflare waits for a byte "
+            "(engine.sseKeepAliveSeconds)"
+        ),
     },
 }
 _ANY: dict[Symptom | None, str] = {

@@ -88,10 +88,16 @@ def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
     if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
         evidence = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
+    if t.unread and not t.events:
+        evidence = f"{t.unread} events or lines came, none in the format of an API; the first: {t.first_unread[:120]}"
+        return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNREADABLE, evidence)
     so_far = f"after {t.events} token events"
     if t.ending is Ending.STALLED:
         evidence = f"{so_far} nothing came for {t.silence:.0f} s, and no end"
         return Finding(Verdict.TRUNCATED, Symptom.HANGS, evidence)
+    if t.ending is Ending.BROKEN and t.broken:
+        evidence = f"{so_far} the body could not be read: {t.broken}"
+        return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNREADABLE, evidence)
     framed = t.is_chunked or t.has_content_length or _is_http2(t)
     if t.ending is Ending.COMPLETE and (framed or t.finish_reason):
         evidence = f"the stream ended {so_far} without [DONE], finish reason {t.finish_reason or 'missing'}"

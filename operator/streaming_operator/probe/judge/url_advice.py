@@ -16,11 +16,13 @@ URL: dict[Symptom | None, str] = {
     ),
     _S.PLAIN_HTTP: "probe https:// instead of http://",
     _S.NAME: "check the name, or give the address with --via",
-    _S.NO_CONNECTION: "check the address and that the server runs",
-    _S.NO_ROUTE: "check the host and the path",
+    _S.NO_CONNECTION: "check the address, and that the server runs and listens on it",
+    _S.NO_ROUTE: "check the host and the path: the base, its /v1 or the whole path of the API may be given",
     _S.REDIRECT: "probe the address that it redirects to",
-    _S.KEY_MISSING: "name the variable that holds the key with --api-key-env",
-    _S.KEY_REFUSED: "check the key",
+    _S.KEY_MISSING: (
+        "name the variable that holds the key with --api-key-env, or send the gateway's own header with --header"
+    ),
+    _S.KEY_REFUSED: "check the key, and whether the gateway wants it in a header of its own (--header)",
     _S.UNKNOWN_MODEL: "name a model that /v1/models lists with --model",
     _S.NO_TOKEN: "raise --timeout",
     _S.KEPT_WAITING: "the request waits in a queue: raise --timeout, or try again when the server has less to do",
@@ -34,5 +36,81 @@ URL: dict[Symptom | None, str] = {
         "the server itself or a proxy that rewrites events leaves the end marker out: probe the server directly with "
         "--compare to see which"
     ),
+    _S.CONTENT_LENGTH: (
+        "something on the path holds whole responses (a WAF, an antivirus filter, a caching proxy): find it with --via "
+        "or --compare nearer to the server, and let it pass text/event-stream through"
+    ),
+    _S.NOT_A_STREAM: (
+        'the server, or a gateway that rewrites requests, ignored "stream": true: check whether this model can stream, '
+        "and probe the server behind the gateway with --compare"
+    ),
+    _S.GZIP_BLOCK: (
+        "a proxy compresses the stream as a whole: turn gzip off for text/event-stream in it, or send "
+        "Accept-Encoding: identity"
+    ),
+    _S.SIZED_BURSTS: (
+        "a buffer fills before anything is sent: turn response buffering off in the proxies on the path (nginx: "
+        "proxy_buffering off)"
+    ),
+    _S.HELD_HEAD: (
+        "a proxy holds the first bytes back (Caddy: response_buffers), or the server sends its first tokens late: "
+        "--compare with an address nearer to the server shows which"
+    ),
+    _S.CUT: (
+        "see the log of the proxy or server that closed the connection at that time: a reload, a restart, a crash; "
+        "--runs 5 shows whether it happens again"
+    ),
+    _S.TOTAL_CUT: (
+        "a limit for whole requests cuts the stream: raise it in the proxies on the path (Envoy: the route's timeout; "
+        "load balancers: backend timeout)"
+    ),
+    _S.IDLE_CUT: (
+        "a read or idle timeout cut a silence: raise it in the proxies on the path (nginx: proxy_read_timeout), or let "
+        "the server send keep-alive comments more often"
+    ),
+    _S.HANGS: (
+        "the connection is open and nothing comes: the server hangs, or something on the path drops connections "
+        "silently (NAT, load balancer); --compare with an address nearer to the server shows which"
+    ),
+    _S.IN_STREAM: "the server failed while it generated: its words are quoted; see its log, or ask its operator",
+    _S.LATE_FIRST: "the server is loaded or far away, or a queue or an authentication request stands before it",
+    _S.LONG_GAP: "check the load of the server and of the proxies on the path; --runs 5 shows whether it happens again",
+    _S.KEY_BROKEN: "fix the value of the variable that --api-key-env names: one line of printable ASCII",
+    _S.HANDSHAKE: (
+        "check that this port speaks TLS for this name; a server that speaks HTTP/2 alone needs --http2, one that asks "
+        "for a client certificate --cert"
+    ),
+    _S.FORBIDDEN_ADDRESS: "give an address that may be probed with --via",
+    _S.WRONG_PATH: (
+        "another service answers: check host and path, such as /v1, /openai/v1 or /api/v1; the whole path of the API "
+        "may be given"
+    ),
+    _S.LOGIN: (
+        "a login page stands before this address: send its service token with --header, or exempt the API's path from "
+        "the login"
+    ),
+    _S.CHALLENGE: (
+        "a WAF or bot protection refuses the client itself, not the key: exempt this path or this client from it; "
+        "--header User-Agent:... shows whether it is the program's name"
+    ),
+    _S.HTTP2_ONLY: "the server speaks HTTP/2 without TLS: use --http2",
+    _S.UNREADABLE: (
+        "the response is framed or compressed wrongly, as quoted, and other clients fail too: check what writes or "
+        "rewrites bodies on the path"
+    ),
+    _S.NO_MODEL_LIST: "name the model with --model if the server has no list of them; else check the host and the path",
+    _S.BAD_REQUEST: (
+        "the server refuses the probe's request, with fewer parameters too: its words say why; name another model with "
+        "--model or another API with --api"
+    ),
+    _S.TOO_BIG: "a proxy on the path refuses small requests as too large: raise its limit for request bodies",
+    _S.BAD_GATEWAY: "the proxy that answered cannot reach the server behind it: check that server and its address",
+    _S.GATEWAY_TIMEOUT: (
+        "the proxy that answered waited in vain for the first byte: raise its timeout, or let the server send headers "
+        "and keep-alive comments early"
+    ),
+    _S.UNAVAILABLE: "the server failed, or the proxy that answered has no server that is up: see the log of either",
+    _S.BUSY: "the server is at capacity, or your quota is used up: try again later, as its words say",
+    _S.LIMITED: "a rate limit refuses the requests: try again later, or raise the limit for this client",
     _S.UNCLEAR: "raise --max-tokens",
 }

@@ -14,13 +14,19 @@ The differences of the formats that matter here:
 * Tokens and timing: `usage` and vLLM's `metrics` of the last chunk; in responses both are in the last event.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streaming_operator.probe.http.request import Api
 from streaming_operator.probe.http.response import readable
+from streaming_operator.probe.stream.error_shapes import (
+    error_as_text,
+    error_in,
+    message_of,
+    object_of,
+    parsed,
+)
 from streaming_operator.probe.stream.sse import Event
 
 Kind = Literal["content", "reasoning", "tool", "empty"]
@@ -29,6 +35,8 @@ What a token is: text of the answer, reasoning, arguments of a tool call; or wit
 held back for a stop string).
 """
 DONE = "[DONE]"
+_ERROR_EVENTS = ("error", "exception")
+"""Names of events whose data is an error, whatever it holds; and `error`, llama.cpp's field for one."""
 _REASONING = ("reasoning", "reasoning_content")
 """vLLM's name and the older one that other servers still use."""
 _NO_REASON = ("", "null", "none")
@@ -68,6 +76,8 @@ class EventContent:
     """The message of an error, in one short line."""
     done: bool = False
     """Whether this is the format's own end marker."""
+    unread: bool = False
+    """Whether it is no event of any of these formats: not JSON, and no error that is written as text."""
     characters: int = field(default=0, compare=False)
     """Length of its text, of whatever kind: several tokens in one event are longer than one."""
 
@@ -79,16 +89,23 @@ def read(event: Event) -> EventContent:
     """The content of an event."""
     if event.data.strip() == DONE:
         return EventContent(done=True)
-    try:
-        data = json.loads(event.data)
-    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser allows
-        return EMPTY  # a stream without a single token is judged as such
-    if not isinstance(data, dict):
-        return EMPTY
+    value = parsed(event.data)
+    if event.type in _ERROR_EVENTS:
+        return EventContent(error=message_of(event.data if value is None else value) or "no reason given")
+    data = object_of(value)
+    if data is None:
+        words = error_as_text(value if isinstance(value, str) else event.data)
+        return EventContent(error=words, unread=words is None and bool(event.data.strip()))
     kind = data.get("type")
     if isinstance(kind, str) and (kind == "error" or kind.startswith("response.")):
         return _response(kind, data)
-    return _completion(data)
+    return _completion(data) if isinstance(value, dict) else EventContent(error=error_in(data), unread=True)
+
+
+def read_line(text: str) -> EventContent:
+    """The content of a line that is no field of an event: an error in JSON, or nothing that could be read."""
+    error = error_in(parsed(text)) if text.lstrip().startswith(("{", "[")) else None
+    return EventContent(error=error, unread=error is None)
 
 
 def _completion(chunk: dict[str, Any]) -> EventContent:
@@ -107,7 +124,7 @@ def _completion(chunk: dict[str, Any]) -> EventContent:
             api, kind = "completions", kind or _of_text(choice["text"], ended=reason is not None)
             characters += len(choice["text"])
     usage = _tokens(chunk.get("usage"), "completion_tokens")
-    error = _error_text(chunk["error"]) if chunk.get("error") else None
+    error = error_in(chunk)
     return EventContent(
         api, kind, usage, _metrics(chunk.get("metrics")), reason, error, characters=characters
     )
@@ -153,14 +170,14 @@ def _of_text(text: str, *, ended: bool) -> Kind | None:
 def _response(kind: str, event: dict[str, Any]) -> EventContent:
     """An event of the responses API."""
     if kind == "error":
-        return EventContent("responses", error=_error_text(event.get("error") or event), done=True)
+        return EventContent("responses", error=message_of(event.get("error") or event), done=True)
     if kind.endswith(".delta") and isinstance(event.get("delta"), str):
         delta = event["delta"]
         return EventContent("responses", kind=_of_event(kind) if delta else "empty", characters=len(delta))
     response = event.get("response")
     if kind not in _TERMINAL or not isinstance(response, dict):
         return EventContent("responses")
-    failed = _error_text(response.get("error") or "no reason given") if kind == "response.failed" else None
+    failed = message_of(response.get("error") or "no reason given") if kind == "response.failed" else None
     details = response.get("incomplete_details")
     reason = readable(str(details.get("reason") or "")) if isinstance(details, dict) else ""
     return EventContent(
@@ -187,11 +204,6 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 def _tokens(usage: object, name: str) -> int | None:
     count = usage.get(name) if isinstance(usage, Mapping) else None
     return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _LARGEST else None
-
-
-def _error_text(error: object) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return readable(str(message))
 
 
 def _metrics(value: object) -> Metrics | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streaming_operator.probe.http import http1
-from streaming_operator.probe.http.response import Broken, Codec, End, Ending, Head, Piece, Reset
+from streaming_operator.probe.http.response import Broken, Codec, End, Ending, Head, Piece, Reset, readable
 from streaming_operator.probe.stream import formats, sse
 from streaming_operator.probe.stream.formats import EventContent
 from streaming_operator.probe.stream.timeline import Arrival, Timeline
@@ -29,6 +29,8 @@ class Recorder:
     token_seen: bool = False
     """Whether a token with text came."""
     end_marker_seen: bool = False
+    body_kept: int = BODY_KEPT
+    """Bytes kept of a body that is not an event stream."""
     _codec: Codec = field(default_factory=http1.Http1Codec)
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _fields: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +41,8 @@ class Recorder:
     _keeps_body: bool = True
     _comments: int = 0
     _frames: int = 0
+    _unread: int = 0
+    _first_unread: str = ""
     _ended_at: float = 0.0
 
     @property
@@ -79,6 +83,8 @@ class Recorder:
         """The timeline so far; *ending* and *ended_at* are used where the message did not end by itself."""
         if not self._fields.get("done") and (self._parser.unfinished() or "").strip() == formats.DONE:
             self._fields["done"] = True
+        if "error" not in self._fields and self._streaming and not self._arrivals:
+            self._keep(formats.read_line(self._parser.unfinished_line()))  # a body that is one JSON object
         head = self._fields.get("head")
         return Timeline(
             ending=self.ending or ending,
@@ -90,6 +96,8 @@ class Recorder:
             sizes=tuple(self._sizes),
             http_version=head.version if head else self._codec.version,
             frames=self._frames,
+            unread=self._unread,
+            first_unread=self._first_unread,
             segments=segments,
             **self._fields,
         )
@@ -100,14 +108,18 @@ class Recorder:
     def _take(self, at: float, piece: Piece) -> None:
         self._frames = piece.frame
         if self._keeps_body:
-            self._body += piece.data[: BODY_KEPT - len(self._body)]
+            self._body += piece.data[: self.body_kept - len(self._body)]
         if not self._streaming:
             return
         for item in self._parser.feed(piece.data):
             if isinstance(item, sse.Comment):
                 self._comments += 1
                 continue
-            content = formats.read(item)
+            text = item.text if isinstance(item, sse.Stray) else item.data
+            content = formats.read_line(text) if isinstance(item, sse.Stray) else formats.read(item)
+            if content.unread:
+                self._first_unread = self._first_unread or readable(text)
+                self._unread += 1
             self._keep(content)
             if content.kind is not None:
                 self._arrivals.append(

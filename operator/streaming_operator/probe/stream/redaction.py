@@ -22,4 +22,5 @@ def without_key(timeline: Timeline, key: ApiKey | None) -> Timeline:
         body=key.hidden_in(timeline.body),
         error=error,
         broken=key.hidden_in(timeline.broken),
+        first_unread=key.hidden_in(timeline.first_unread),
     )

@@ -28,7 +28,15 @@ class Comment:
     text: str
 
 
-Item = Event | Comment
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A line that is no field of an event; the standard ignores it, and a person should know."""
+
+    text: str
+
+
+Item = Event | Comment | Stray
+_FIELDS = ("data", "event", "id", "retry")
 
 
 class Parser:
@@ -87,6 +95,10 @@ class Parser:
             data.append(value.removeprefix(" "))
         return "\n".join(data) if data else None
 
+    def unfinished_line(self) -> str:
+        """The line that was not ended, as text: a body that is one JSON object has no other."""
+        return _decode(bytes(self._line))
+
     def _take(self, raw: bytes) -> Item | None:
         if self._at_start:
             self._at_start = False
@@ -102,8 +114,12 @@ class Parser:
             self._data.append(value)
         elif name == "event":
             self._type = value
+        elif name == "error" and value:  # llama.cpp's server until autumn 2025
+            return Event(value, "error")
+        elif name not in _FIELDS:
+            return Stray(line)
         # `id` and `retry` control reconnection, which a probe never does (and neither affects data or type, however
-        # malformed); the standard ignores other fields.
+        # malformed).
         return None
 
     def _dispatch(self) -> Event | None:

@@ -99,6 +99,10 @@ class Timeline:
     """The API whose format the events have; None before the first of them."""
     comments: int = 0
     """Comment lines, which servers send to keep an idle connection alive."""
+    unread: int = 0
+    """Events and lines of the stream that are of no known format: clients ignore them, or fail."""
+    first_unread: str = ""
+    """The first of them, in one short line."""
     body: str = ""
     """Beginning of a body that is not an event stream."""
     sizes: tuple[tuple[float, int], ...] = ()
