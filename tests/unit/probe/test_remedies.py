@@ -1,10 +1,13 @@
 """The table of remedies: complete, filled in, and of the right object."""
 
+import re
+
 import pytest
 
 from streaming_operator.api.reasons import Hop
+from streaming_operator.cli.probe import probe
 from streaming_operator.probe.judge.finding import Symptom
-from streaming_operator.probe.judge.remedies import Names, remedy
+from streaming_operator.probe.judge.remedies import TABLE, Names, Row, remedy
 
 NGINX = Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example", "my.prefix")
 OTHER = Names("llm", "llm-key", "generic", "IngressClass other", "llm.example")
@@ -53,6 +56,15 @@ def test_proxy_settings_never_cure_the_engine() -> None:
 def test_remedies_of_a_plain_probe_name_options() -> None:
     """A person's probe knows no cluster."""
     assert "--ca" in remedy(Hop.EXPOSURE, Symptom.CERTIFICATE, Names())
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE.values() if row.scope == "url"], ids=lambda row: row.name
+)
+def test_an_option_that_is_named_exists(row: Row) -> None:
+    """Advice for a plain URL names options of `streamctl probe` alone."""
+    options = {name for parameter in probe.params for name in parameter.opts}
+    assert set(re.findall(r"--[a-z0-9-]+", row.advice)) <= options
 
 
 @pytest.mark.parametrize("symptom", NOTHING_TO_DO)

@@ -19,10 +19,8 @@ URL: dict[Symptom | None, str] = {
     _S.NO_CONNECTION: "check the address, and that the server runs and listens on it",
     _S.NO_ROUTE: "check the host and the path: the base, its /v1 or the whole path of the API may be given",
     _S.REDIRECT: "probe the address that it redirects to",
-    _S.KEY_MISSING: (
-        "name the variable that holds the key with --api-key-env, or send the gateway's own header with --header"
-    ),
-    _S.KEY_REFUSED: "check the key, and whether the gateway wants it in a header of its own (--header)",
+    _S.KEY_MISSING: "name the variable that holds the key with --api-key-env",
+    _S.KEY_REFUSED: "check the key, and whether the gateway takes it as Authorization: Bearer",
     _S.UNKNOWN_MODEL: "name a model that /v1/models lists with --model",
     _S.NO_TOKEN: "raise --timeout",
     _S.KEPT_WAITING: "the request waits in a queue: raise --timeout, or try again when the server has less to do",
@@ -77,8 +75,7 @@ URL: dict[Symptom | None, str] = {
     _S.LONG_GAP: "check the load of the server and of the proxies on the path; --runs 5 shows whether it happens again",
     _S.KEY_BROKEN: "fix the value of the variable that --api-key-env names: one line of printable ASCII",
     _S.HANDSHAKE: (
-        "check that this port speaks TLS for this name; a server that speaks HTTP/2 alone needs --http2, one that asks "
-        "for a client certificate --cert"
+        "check that this port speaks TLS for this name; a server that speaks HTTP/2 alone needs --http2"
     ),
     _S.FORBIDDEN_ADDRESS: "give an address that may be probed with --via",
     _S.WRONG_PATH: (
@@ -86,12 +83,10 @@ URL: dict[Symptom | None, str] = {
         "may be given"
     ),
     _S.LOGIN: (
-        "a login page stands before this address: send its service token with --header, or exempt the API's path from "
-        "the login"
+        "a login page stands before this address: exempt the API's path from the login, or probe behind it with --via"
     ),
     _S.CHALLENGE: (
-        "a WAF or bot protection refuses the client itself, not the key: exempt this path or this client from it; "
-        "--header User-Agent:... shows whether it is the program's name"
+        "a WAF or bot protection refuses the client itself, not the key: exempt this path or this client from it"
     ),
     _S.HTTP2_ONLY: "the server speaks HTTP/2 without TLS: use --http2",
     _S.UNREADABLE: (
