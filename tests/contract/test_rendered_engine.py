@@ -8,62 +8,17 @@ import http.client
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from streaming_operator import render
-from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.engines.base import DRAIN_OVER_FILE, FILES_PATH
-from streaming_operator.engines.vllm import FLAG_VARIABLE
-from streaming_operator.values import Capabilities, Manifest
-from tests.cluster.programs import listed
-from tests.engines.running import START_SECONDS, Kind, RunningEngine, free_port
+from tests.contract.rendered import Pod, running
+from tests.engines.running import START_SECONDS, Kind
+from tests.security.targets import CLOSED, ask
 
 KINDS = pytest.mark.parametrize("kind", ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)])
-
-
-class Pod:
-    """The rendered container with its mounted files, as processes of this machine."""
-
-    def __init__(self, kind: Kind, folder: Path, *more: str, wait: bool = True) -> None:
-        self.folder, self.port = folder, free_port()
-        body = {
-            "metadata": {"name": "tiny"},
-            "spec": {
-                "model": {"source": {"local": {"path": "/opt/model"}}},
-                "engine": {"version": "0.32.0", "port": self.port, "sseKeepAliveSeconds": 1},
-                "gpu": {"count": 0},
-            },
-        }
-        children = render.children(StreamingEndpoint.from_body(body), Capabilities(False, False))
-        by_kind: dict[str, Manifest] = {child["kind"]: child for child in children}
-        for name, content in by_kind["ConfigMap"]["data"].items():
-            (folder / name).write_text(content)
-        self.container = by_kind["Deployment"]["spec"]["template"]["spec"]["containers"][0]
-        given = {one["name"]: self.mounted(one["value"]) for one in self.container["env"]}
-        self.env = {name: given[name] for name in ("PYTHONPATH", FLAG_VARIABLE)}
-        args = [*self.container["args"][1:], "--host", "127.0.0.1", *more]
-        self.engine = RunningEngine(kind, args, self.env, wait=wait, port=self.port)
-
-    def mounted(self, text: str) -> str:
-        """The same path, where the files lie on this machine."""
-        return text.replace(FILES_PATH, str(self.folder)).replace(
-            str(Path(DRAIN_OVER_FILE).parent), str(self.folder)
-        )
-
-    def pre_stop(self, drain_seconds: int) -> subprocess.Popen[str]:
-        """What the kubelet runs first; PID 1 is the server's process here."""
-        rendered = self.container["lifecycle"]["preStop"]["exec"]["command"]
-        command = [sys.executable, *map(self.mounted, rendered[1:]), f"--pid={self.engine.pid}"]
-        times = ["--pre-stop-seconds=0", f"--drain-seconds={drain_seconds}"]
-        return subprocess.Popen(listed([*command, *times]), env=self.env, stderr=subprocess.PIPE, text=True)
 
 
 class Stream:
@@ -94,21 +49,20 @@ def _ending(event: str) -> str | None:
     return "error" if "error" in fields else next(iter(reasons), None)
 
 
-@contextmanager
-def running(pod: Pod) -> Iterator[Pod]:
-    """The pod's server, stopped at the end whatever happens."""
-    with pod.engine:
-        yield pod
-
-
 @KINDS
 def test_streams_that_fit_the_drain_end_by_themselves(kind: Kind, tmp_path: Path) -> None:
     """
     The hook returns when the stream has ended; one that outlives it gets an error event before the server stops.
 
-    And every stream carries the headers of the middleware, each once.
+    And every stream carries the headers of the middleware, each once; from outside no path but those of users' APIs is
+    answered, however it is written.
     """
     with running(Pod(kind, tmp_path)) as pod:
+        answers = {path: ask("127.0.0.1", pod.port, path, "tiny.example.com") for path in CLOSED}
+        assert [path for path, (status, _) in answers.items() if status not in (400, 404)] == []
+        assert ask("127.0.0.1", pod.port, "/v1/models", "tiny.example.com")[0] == 200
+        assert "vllm:" in ask("127.0.0.1", pod.port, "/metrics", f"127.0.0.1:{pod.port}")[1]
+
         fits = Stream(pod.port, tokens=300)
         hook = pod.pre_stop(drain_seconds=120)
 

@@ -169,7 +169,7 @@ class Endpoint:
 
     def running_requests(self, pod: str) -> float:
         """The engine's own gauge of running requests."""
-        text = kube.raw(f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8000/proxy/metrics")
+        text = kube.of_pod(self.namespace, pod, 8000, "/metrics")
         lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 

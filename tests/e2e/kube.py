@@ -5,7 +5,9 @@ It knows nothing of endpoints; a refusal of the API server is an exception with 
 """
 
 import json
+import re
 import subprocess
+import urllib.request
 from typing import Any
 
 import yaml
@@ -33,6 +35,29 @@ def kubectl(*words: str, stdin: str | None = None, seconds: float = 120) -> str:
     if done.returncode != 0:
         raise Refused(done.stderr.strip() or done.stdout.strip())
     return done.stdout
+
+
+def of_pod(namespace: str, pod: str, port: int, path: str) -> str:
+    """
+    What a pod answers to somebody who may forward its port.
+
+    Not by the API server's proxy, which marks a request as one from outside.
+    """
+    command = kind.kubectl_argv("port-forward", f"pod/{pod}", f":{port}", "--namespace", namespace)
+    with subprocess.Popen(
+        listed(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as forwarding:
+        assert forwarding.stdout is not None
+        try:
+            line = forwarding.stdout.readline()
+            local = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line)
+            if local is None:
+                raise Refused(line.strip() or "kubectl port-forward ended")
+            with urllib.request.urlopen(f"http://127.0.0.1:{local.group(1)}{path}", timeout=30) as answer:
+                text: str = answer.read().decode()
+            return text
+        finally:
+            forwarding.terminate()
 
 
 def apply(*manifests: Manifest) -> None:

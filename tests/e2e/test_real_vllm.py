@@ -16,6 +16,7 @@ from tests.e2e.certificates import Issued, issue
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.streams import Door
 from tests.e2e.waiting import wait_for
+from tests.security.targets import CLOSED, ask
 
 pytestmark = pytest.mark.real_vllm
 
@@ -99,10 +100,14 @@ def test_the_gpu_was_really_scheduled(real: Endpoint) -> None:
 
 
 def test_users_need_the_key_and_metrics_stay_inside(real: Endpoint) -> None:
-    """Without the key 401, and outside of /v1 nothing leaves the cluster."""
+    """Without the key 401, and outside of /v1 nothing leaves the cluster, however its path is written."""
     assert real.stream(max_tokens=1).finish().status == 401
     assert real.stream(max_tokens=1, api_key="wrong").finish().status == 401
     assert real.stream(max_tokens=1, path="/metrics").finish().status == 404
+    key = f"Authorization: Bearer {FIRST_KEY}"
+    answers = {path: ask(kind.address(), 80, path, real.host, key) for path in CLOSED}
+    assert {path: text for path, (status, text) in answers.items() if status not in (400, 404)} == {}
+    assert ask(kind.address(), 80, "/v1/models", real.host, key)[0] == 200
 
 
 def test_a_disconnect_frees_the_engine(real: Endpoint) -> None:

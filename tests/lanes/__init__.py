@@ -109,6 +109,7 @@ LANES = (
     ),
     Lane("probe and servers", "The double and small proxies as processes of this machine.", "tests/probe/"),
     Lane("probe and servers", "", "tests/contract/"),
+    Lane("probe and servers", "", "tests/security/test_exposed_paths"),
     Lane(
         "unit", "No process, no socket of others; what waits, waits in virtual time where it can.", "tests/"
     ),

@@ -81,6 +81,11 @@ VERSION = "v1alpha1"
 KIND = "StreamingEndpoint"
 PLURAL = "streamingendpoints"
 API_VERSION = f"{GROUP}/{VERSION}"
+POD_VERSION = 2
+"""
+The newest version of what the operator puts into pods besides the spec: files, arguments, variables. 1: drain and
+streaming headers. 2: also the check of exposed paths.
+"""
 
 
 class InvalidEndpoint(ValueError):
@@ -204,6 +209,8 @@ class StreamingEndpoint(Model):
     created: str = ""
     """creationTimestamp as the API server writes it; empty for an endpoint from a file."""
     spec: EndpointSpec
+    pod_version: int = POD_VERSION
+    """By which version its pods are rendered: that of those that run, until the spec changes them anyway."""
     deleting: bool = False
     previous_status: Annotated[dict[str, Any], FreeForm()] = Field(default_factory=dict)
 

@@ -110,7 +110,10 @@ class Exposure(Model):
     host: DnsName
     """Host name that users call."""
     path_prefixes: Annotated[tuple[PathPrefix, ...], Field(min_length=1, max_length=16)] = ("/v1",)
-    """Paths that leave the cluster; /metrics and the like stay inside."""
+    """
+    Paths that leave the cluster. `/` opens users' APIs only: /tokenize, /metrics and other paths outside of /v1, /v2
+    and /cohere, and those that load adapters, must be named (which restarts the pods).
+    """
     ingress: Ingress | None = None
     """By an Ingress."""
     http_route: HttpRoute | None = None

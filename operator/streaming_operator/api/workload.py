@@ -178,7 +178,10 @@ class Engine(Model):
     sse_keep_alive_seconds: Annotated[int, Field(ge=0, le=300)] = 15
     """Interval of SSE comments while the model is silent, 0 for none; needs an image that knows the flag."""
     streaming_headers: bool = True
-    """Send `X-Accel-Buffering: no` and `Cache-Control: no-cache`; end what outlives the drain (vLLM may hang it)."""
+    """
+    Send `X-Accel-Buffering: no` and `Cache-Control: no-cache`; end what outlives the drain (vLLM may hang it); refuse
+    paths from outside that are not users'.
+    """
     api_key_secret_ref: ApiKeySecretRef | None = None
     """API key that clients must send; read when the server starts."""
 

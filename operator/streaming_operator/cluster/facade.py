@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from streaming_operator import metrics, routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, resources, secrets
+from streaming_operator.cluster import edges, hosts, pod_version, resources, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
@@ -88,6 +88,10 @@ class Cluster:
     def capabilities(self) -> Capabilities:
         """Which optional kinds and which classes there are now."""
         return edges.capabilities(self._caches, self._settings.edges)
+
+    def as_rendered(self, endpoint: StreamingEndpoint) -> StreamingEndpoint:
+        """The endpoint with the version by which its pods are rendered: theirs, until the spec replaces them anyway."""
+        return pod_version.as_rendered(self._caches, endpoint)
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
         """

@@ -154,6 +154,7 @@ class Reconciler:
     async def _pass(self, endpoint: StreamingEndpoint, memory: Memory) -> status.World:
         """Render, apply, observe, verify; whatever goes wrong becomes part of the world that is summarized."""
         capabilities = self._cluster.capabilities()
+        endpoint = self._cluster.as_rendered(endpoint)
         note = render.engine_note(endpoint)
         observed: Observed | None = None
         failure: OperatorError | None = None

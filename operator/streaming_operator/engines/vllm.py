@@ -31,6 +31,14 @@ BUSY_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 FLAG_VARIABLE = "STREAMING_DRAIN_OVER_FILE"
 """By it the drain script and the middleware find each other."""
 
+OPEN_PATHS = ("/cohere", "/health", "/ping", "/v1", "/v2")
+"""
+Answered to everybody: the APIs that vLLM guards by its key, and health. What it does not guard (/tokenize, /score,
+/invocations) and what is for operators (/metrics, /sleep) must be named in `exposure.pathPrefixes`; `/` names none.
+"""
+CLOSED_PATHS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
+"""For operators, although below /v1."""
+
 _TAG_VERSION = re.compile(r"^v?(\d+\.\d+\.\d+)(?:[-.+_].*)?$")
 
 
@@ -93,6 +101,9 @@ class Vllm:
             args += ["--pipeline-parallel-size", str(engine.pipeline_parallel_size)]
         if engine.streaming_headers:
             args += ["--middleware", "streaming_middleware.StreamingMiddleware"]
+            if endpoint.pod_version >= 2:
+                # vLLM puts the one that is named last outermost: nothing is routed before it.
+                args += ["--middleware", "exposed_paths.ExposedPaths"]
         return args + _optional_args(endpoint) + list(engine.args)
 
     def env(self, endpoint: StreamingEndpoint) -> list[Manifest]:
@@ -157,6 +168,8 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
     }
     if endpoint.spec.engine.streaming_headers:
         values[FLAG_VARIABLE] = DRAIN_OVER_FILE
+        if endpoint.pod_version >= 2:
+            values |= _exposed_paths(endpoint)
     env: dict[str, Manifest] = {name: {"name": name, "value": value} for name, value in values.items()}
     hub = endpoint.spec.model.source.hugging_face
     if hub and hub.token_secret_ref:
@@ -165,6 +178,30 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
     if key:
         env["VLLM_API_KEY"] = _from_secret("VLLM_API_KEY", key.name, key.key)
     return env
+
+
+def named_paths(endpoint: StreamingEndpoint) -> tuple[str, ...]:
+    """What `exposure.pathPrefixes` asks for besides the APIs that are open anyway."""
+    prefixes = endpoint.spec.exposure.path_prefixes if endpoint.spec.exposure else ()
+    open_anyway = tuple(f"{path}/" for path in OPEN_PATHS)
+    return tuple(
+        sorted(
+            prefix
+            for prefix in prefixes
+            if prefix != "/" and (prefix in CLOSED_PATHS or not f"{prefix}/".startswith(open_anyway))
+        )
+    )
+
+
+def _exposed_paths(endpoint: StreamingEndpoint) -> dict[str, str]:
+    """For the middleware: the same for nearly every endpoint, since another value restarts GPUs."""
+    named = named_paths(endpoint)
+    closed = [path for path in CLOSED_PATHS if path not in named]
+    values = {
+        "STREAMING_OPEN_PATHS": ",".join((*OPEN_PATHS, *named)),
+        "STREAMING_SERVICE": f"{endpoint.name}.{endpoint.namespace}",
+    }
+    return values | ({"STREAMING_CLOSED_PATHS": ",".join(closed)} if closed else {})
 
 
 def _python_path(endpoint: StreamingEndpoint, given: Manifest | None) -> list[Manifest]:

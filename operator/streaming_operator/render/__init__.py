@@ -6,9 +6,9 @@ parameter, `Capabilities`.
 """
 
 from streaming_operator import engines
-from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.endpoint import POD_VERSION, StreamingEndpoint
 from streaming_operator.kinds import Kind
-from streaming_operator.render.config import CONFIG_MAPS, config_map
+from streaming_operator.render.config import CONFIG_MAPS, config_map, pod_version
 from streaming_operator.render.deployment import DEPLOYMENTS, deployment
 from streaming_operator.render.disruption import BUDGETS, disruption_budget
 from streaming_operator.render.monitoring import SERVICE_MONITORS, service_monitor
@@ -16,7 +16,7 @@ from streaming_operator.render.route import route, route_hash, route_kinds
 from streaming_operator.render.service import SERVICES, service
 from streaming_operator.values import Capabilities, Manifest
 
-__all__ = ["CHILD_KINDS", "children", "engine_note", "route_hash"]
+__all__ = ["CHILD_KINDS", "children", "engine_note", "pod_template", "pod_version", "route_hash"]
 
 CHILD_KINDS: tuple[Kind, ...] = (
     CONFIG_MAPS,
@@ -30,8 +30,25 @@ CHILD_KINDS: tuple[Kind, ...] = (
 
 
 def engine_note(endpoint: StreamingEndpoint) -> str | None:
-    """One sentence on what the operator cannot enable for the engine's image; else None."""
-    return engines.select(endpoint).note(endpoint)
+    """What the operator cannot enable for the engine's image, and what pods of an older version lack; else None."""
+    notes = (engines.select(endpoint).note(endpoint), _older_pods(endpoint))
+    return ". ".join(note for note in notes if note) or None
+
+
+def _older_pods(endpoint: StreamingEndpoint) -> str | None:
+    if endpoint.pod_version == POD_VERSION:
+        return None
+    return (
+        "Pods of an earlier version of the operator run, which do not check what is asked for from outside "
+        "(docs/security.md): the next change of the spec that replaces them brings the check, such as an annotation in "
+        "spec.podMetadata.annotations"
+    )
+
+
+def pod_template(endpoint: StreamingEndpoint) -> Manifest:
+    """The pod template of the Deployment."""
+    template: Manifest = deployment(endpoint, engines.select(endpoint))["spec"]["template"]
+    return template
 
 
 def children(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Manifest, ...]:

@@ -1,12 +1,16 @@
 """
 The immutable ConfigMap with the operator's own files inside the engine's container.
 
-Its name carries a hash of its content. The content is the same for every endpoint and frozen for a rendering
-version: a change of one letter is a new pod template, and restarts every GPU (a test holds the hash).
+Its name carries a hash of its content. The content is the same for every endpoint of one version and frozen: a change
+of one letter is a new pod template, and would restart every GPU (a test holds the hashes). So what is new comes with a
+new version, which endpoints get when they are made or when their spec changes their pods anyway.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import MappingProxyType
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
@@ -15,22 +19,35 @@ from streaming_operator.render import documents
 from streaming_operator.values import Manifest
 
 CONFIG_MAPS = Kind("v1", "ConfigMap", "configmaps")
-FILES = ("drain.py", "streaming_middleware.py")
+FILES: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        1: ("drain.py", "streaming_middleware.py"),
+        2: ("drain.py", "exposed_paths.py", "streaming_middleware.py"),
+    }
+)
+"""The files of each version; see `api.endpoint.POD_VERSION`."""
 
 
-def files() -> dict[str, str]:
-    """The files by name."""
-    return {name: documents.packaged(name) for name in FILES}
+def files(version: int) -> dict[str, str]:
+    """The files of a version by name."""
+    return {name: documents.packaged(name) for name in FILES[version]}
 
 
-def content_hash() -> str:
-    """8 hex digits of the files' content."""
-    return hashlib.sha256(json.dumps(files(), sort_keys=True).encode()).hexdigest()[:8]
+@cache
+def content_hash(version: int) -> str:
+    """8 hex digits of the content of a version's files."""
+    return hashlib.sha256(json.dumps(files(version), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def pod_version(config_maps: Iterable[str]) -> int | None:
+    """The version of the files in one of these ConfigMaps, by its name; None if there are none of ours."""
+    by_hash = {content_hash(version): version for version in FILES}
+    return next((by_hash[end] for name in config_maps if (end := name[-8:]) in by_hash), None)
 
 
 def config_map_name(endpoint: StreamingEndpoint) -> str:
     """`<name>-engine-<hash>`."""
-    return naming.child_name(endpoint, f"engine-{content_hash()}")
+    return naming.child_name(endpoint, f"engine-{content_hash(endpoint.pod_version)}")
 
 
 def config_map(endpoint: StreamingEndpoint) -> Manifest:
@@ -38,7 +55,7 @@ def config_map(endpoint: StreamingEndpoint) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": naming.metadata(endpoint, f"engine-{content_hash()}"),
+        "metadata": naming.metadata(endpoint, f"engine-{content_hash(endpoint.pod_version)}"),
         "immutable": True,
-        "data": files(),
+        "data": files(endpoint.pod_version),
     }
