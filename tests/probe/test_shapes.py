@@ -3,18 +3,22 @@
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Limits
 from streaming_operator.probe.judge.remarks import Kind
 from streaming_operator.probe.verification import verify
+from tests.probe import proxies
 from tests.probe.conftest import LIMITS, plan
+from tests.probe.proxies import Proxy
 from tests.probe.servers import Answer, Asked, Client, Server, event, token, usage
 
 V = Verdict
+SO_MAX_PACING_RATE = 47
 
 
 def tokens(asked: Asked) -> int:
@@ -39,7 +43,7 @@ def deltas(**delta: object) -> Answer:
 
     def answer(client: Client, asked: Asked) -> None:
         client.head()
-        client.events(token(**delta) for _ in range(tokens(asked)))
+        client.events(token("", None, **delta) for _ in range(tokens(asked)))
         client.finish(tokens(asked))
 
     return answer
@@ -88,6 +92,81 @@ def comments(client: Client, asked: Asked) -> None:
     client.events((": keep-alive\n\n" for _ in range(100)), 0.1)
 
 
+def sends_a_block(block: bytes, sock: socket.socket) -> None:
+    """The way of a block from a server on the same machine."""
+    sock.sendall(block)
+
+
+def in_flights(round_trip: float) -> Callable[[bytes, socket.socket], None]:
+    """Slow start as it arrives over a long path: ten segments, then twice as many after each round trip."""
+
+    def send(block: bytes, sock: socket.socket) -> None:
+        window = 10 * 1460
+        while block:
+            sock.sendall(block[:window])
+            block, window = block[window:], 2 * window
+            time.sleep(round_trip if block else 0.0)
+
+    return send
+
+
+def paced_by_the_kernel(block: bytes, sock: socket.socket) -> None:
+    """A slow link: 5 Mbit/s."""
+    sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 625_000)
+    sock.sendall(block)
+    time.sleep(1.0)
+
+
+def padded(text: str) -> str:
+    """A token in an event of the usual size."""
+    return event(
+        {"id": "x" * 120, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    )
+
+
+def stored(per_event: int, send: Callable[[bytes, socket.socket], None] = sends_a_block) -> Answer:
+    """Generated at 2 ms a token, stored, then sent; *per_event* tokens in an event, 0 for all of them."""
+
+    def answer(client: Client, asked: Asked) -> None:
+        count = tokens(asked)
+        time.sleep(count * 0.002)
+        size = per_event or count
+        texts = [padded("seven " * min(size, count - at)) for at in range(0, count, size)]
+        text = "".join([*texts, token("", "length"), usage(count), event("[DONE]")]).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        send(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(text), text), client.sock)
+
+    return answer
+
+
+def fake(client: Client, asked: Asked) -> None:
+    """Empty deltas as signs of life, then the whole text in one event, however much was asked for."""
+    client.head()
+    client.events((token("") for _ in range(6)), 0.2)
+    client.chunk(token("seven " * tokens(asked)))
+    client.finish(tokens(asked))
+
+
+def in_groups(size: int, pause: float) -> Answer:
+    """An engine that emits several tokens at a time, each as an event of its own."""
+
+    def answer(client: Client, asked: Asked) -> None:
+        client.head()
+        for at in range(0, tokens(asked), size):
+            client.events((token() for _ in range(min(size, tokens(asked) - at))), 0.0)
+            time.sleep(pause)
+        client.finish(tokens(asked))
+
+    return answer
+
+
+def in_paragraphs(client: Client, asked: Asked) -> None:
+    """22 tokens an event, three times a second."""
+    client.head()
+    client.events((token("seven " * 22) for _ in range(0, tokens(asked), 22)), 0.3)
+    client.finish(tokens(asked))
+
+
 @dataclass(frozen=True)
 class Shape:
     """An answer and what must be said of it."""
@@ -119,6 +198,15 @@ SHAPES = (
     Shape("closed without the last chunk", closed, remarks=(Kind.NO_LAST_CHUNK,)),
     Shape("reset after [DONE]", reset, remarks=(Kind.NO_LAST_CHUNK,)),
     Shape("open after [DONE]", left_open, remarks=(Kind.LEFT_OPEN,)),
+    Shape("stored, one event", stored(0), V.BUFFERED, evidence="the first token comes later"),
+    Shape("stored, 50 tokens an event", stored(50), V.BUFFERED),
+    Shape("stored, over a long path", stored(1, in_flights(0.09)), V.BUFFERED),
+    Shape("stored, over a very long path", stored(1, in_flights(0.3)), V.BUFFERED),
+    Shape("stored, over a slow link", stored(1, paced_by_the_kernel), V.BUFFERED),
+    Shape("empty deltas, then one event", fake, V.BUFFERED, evidence="6 events without text"),
+    Shape("groups of 8 tokens", in_groups(8, 0.2), V.INCONCLUSIVE, evidence="--compare"),
+    Shape("groups of 5 tokens", in_groups(5, 0.25), V.INCONCLUSIVE, evidence="--compare"),
+    Shape("22 tokens an event", in_paragraphs, V.ENGINE_BATCHED),
     Shape(
         "comments alone",
         comments,
@@ -139,3 +227,18 @@ async def test_shape(shape: Shape) -> None:
         [kind.value for kind in shape.remarks],
     ), result.message
     assert shape.evidence in result.message
+
+
+async def test_a_control_tells_a_timer_from_an_engine() -> None:
+    """The server itself streams: what bundles is on the path, and the advice names what to look for there."""
+    with Server(streams()) as server, Proxy(server.port, proxies.corked(0.3)) as edge:
+        result = await verify(plan([server.port, edge.port], encodings=("identity",)))
+    assert (result.verdict, result.hop) == (V.COALESCED, Hop.EXPOSURE), result.message
+    assert "a proxy on the path waits before it sends" in result.message
+
+
+async def test_a_control_that_emits_in_groups_too_acquits_the_path() -> None:
+    """The same bursts at the server itself."""
+    with Server(in_groups(8, 0.2)) as server, Proxy(server.port, proxies.healthy) as edge:
+        result = await verify(plan([server.port, edge.port], encodings=("identity",)))
+    assert result.verdict is V.ENGINE_BATCHED, result.message

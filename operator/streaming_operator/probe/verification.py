@@ -9,6 +9,7 @@ always a value; only a cancellation is raised.
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe import checks
@@ -20,7 +21,15 @@ from streaming_operator.probe.http.request import CompletionParams, Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.judge.remedies import remedy
-from streaming_operator.probe.judge.verdict import OUTWARDS, agree, is_certain, judge, same_fault, streams
+from streaming_operator.probe.judge.verdict import (
+    OUTWARDS,
+    agree,
+    can_compare,
+    is_certain,
+    judge,
+    same_fault,
+    streams,
+)
 from streaming_operator.probe.plan import Plan, Replica
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import HopResult, ProbeResult
@@ -75,6 +84,7 @@ class _Verification:
         self._notes: list[str] = []
         self._control: Timeline | None = None
         self._control_asked = False
+        self._streams: dict[tuple[connection.Target, Encoding], list[Timeline]] = {}
 
     async def run(self) -> ProbeResult:
         plan, outermost = self._plan, self._outermost.hop
@@ -233,32 +243,39 @@ class _Verification:
     async def _stream(self, target: connection.Target, encoding: Encoding) -> _Outcome:
         """One stream, repeated with twice the tokens until it can be judged or the limit is reached."""
         before: Attempt | None = None
+        earlier = self._streams.setdefault((target, encoding), [])
         while True:
             attempt = await self._attempts.ask(target, encoding, self._tokens)
-            jitter = self._attempts.jitter(target)
             refused = attempt.timeline is not None and attempt.timeline.status in (400, 429)
             if before is not None and refused:  # so many tokens, or another request
-                attempt, self._tokens = before, self._tokens // 2
+                attempt, self._tokens = before, before.asked or self._tokens // 2
                 self._cap = self._tokens
             capped = self._tokens >= self._cap or _ended_by_itself(attempt, self._tokens)
-            finding = self._judged(attempt, jitter, None, capped)
+            about = {
+                "jitter": self._attempts.jitter(target),
+                "earlier": tuple(earlier),
+                "capped": capped,
+                "innermost": target.hop is Hop.POD,
+            }
+            finding = self._judged(attempt, **about)
             if finding.needs is Needs.CONTROL:
                 control = await self._control_for(target, encoding)
                 if control is not None:
-                    finding = self._judged(attempt, jitter, control, capped)
+                    finding = self._judged(attempt, control=control, **about)
+            if attempt.timeline is not None:
+                earlier.append(attempt.timeline)
             self._plan.on_stream(target.hop, encoding, self._tokens, finding)
             if finding.needs is not Needs.MORE_TOKENS:
                 return _Outcome(finding, attempt.timeline, target)
             before = attempt
-            self._tokens = min(self._tokens * 2, self._cap)
+            nothing_to_see = attempt.timeline is not None and attempt.timeline.token_reads <= 2
+            self._tokens = min(self._tokens * (4 if nothing_to_see else 2), self._cap)
 
-    def _judged(self, attempt: Attempt, jitter: float, control: Timeline | None, capped: bool) -> Finding:
+    def _judged(self, attempt: Attempt, **about: Any) -> Finding:
         """The finding; while every queue is full, a late first token is caused by the load and not judged."""
         plan = self._plan
         max_ttft = None if self._queues_full else plan.max_ttft
-        finding = judge(
-            attempt, jitter=jitter, control=control, capped=capped, max_ttft=max_ttft, max_gap=plan.max_gap
-        )
+        finding = judge(attempt, **about, max_ttft=max_ttft, max_gap=plan.max_gap)
         if self._queues_full and finding.verdict is Verdict.TTFT_EXCEEDED:
             evidence = f"{finding.evidence}; {QUEUES_FULL}"
             finding = replace(finding, verdict=Verdict.INCONCLUSIVE, evidence=evidence, needs=Needs.NOTHING)
@@ -275,11 +292,7 @@ class _Verification:
         if not self._control_asked:
             self._control_asked = True
             timeline = (await self._attempts.ask(self._inner[0], encoding, self._tokens)).timeline
-            if (
-                timeline is not None
-                and timeline.done
-                and (timeline.pacing is None or timeline.pacing >= 0.85)
-            ):
+            if timeline is not None and timeline.done and can_compare(timeline):
                 self._control = timeline
         return self._control
 

@@ -68,7 +68,12 @@ def test_corked_every_200_ms_is_coalesced() -> None:
     corked = healthy(held(paced(64, 0.02), 0.2), generation=1260.0)
     assert (corked.pacing or 0) > 0.85
     first = judge(Attempt(corked))
-    assert (first.verdict, first.needs) == (Verdict.COALESCED, Needs.CONTROL)
+    assert (first.verdict, first.symptom, first.needs) == (
+        Verdict.INCONCLUSIVE,
+        Symptom.BURSTS,
+        Needs.CONTROL,
+    )
+    assert verdict(corked, innermost=True) is Verdict.ENGINE_BATCHED
     finding = judge(Attempt(corked), control=POD)
     assert (
         finding.verdict,
@@ -418,3 +423,77 @@ def test_what_an_inner_hop_explains(outer: Verdict, inner: Verdict, expected: bo
 def test_unreadable_clock_changes_no_rule() -> None:
     """The clock is reported, not judged."""
     assert verdict(replace(POD, clock="monotonic")) is Verdict.STREAMING
+
+
+# ---- bursts, and whose they are --------------------------------------------------------------------------
+
+
+def uneven() -> list[float]:
+    """60 events in ten bursts, 75 to 225 ms apart, as behind HAProxy's cork on a cluster."""
+    pauses = [0.075, 0.15, 0.225, 0.09, 0.12, 0.2, 0.08, 0.11, 0.1]
+    ends = [0.1 + sum(pauses[:number]) for number in range(len(pauses) + 1)]
+    return [end for end in ends for _ in range(6)]
+
+
+@pytest.mark.parametrize("generation", [1180.0, None])
+def test_uneven_bursts_are_coalesced(generation: float | None) -> None:
+    """The user sees stutter, whether or not the pauses are of one length; the pod streams."""
+    t = healthy(uneven(), generation=generation)
+    finding = judge(Attempt(t), control=POD)
+    assert (finding.verdict, finding.symptom) == (Verdict.COALESCED, Symptom.TIMED_BURSTS)
+    assert judge(Attempt(t)).symptom is Symptom.BURSTS
+
+
+def groups(size: int, pause: float, writes: float = 0.0005) -> Timeline:
+    """An engine that emits several tokens one right after the other."""
+    return healthy([0.1 + pause * (n // size) + writes * (n % size) for n in range(64)])
+
+
+@pytest.mark.parametrize(("size", "pause"), [(8, 0.2), (5, 0.25), (6, 0.12)])
+@pytest.mark.parametrize("writes", [0.0, 0.0005])
+def test_groups_of_tokens_are_told_from_a_timer_by_a_control_alone(
+    size: int, pause: float, writes: float
+) -> None:
+    """In one write or in several: inconclusive, and the advice is to compare; no proxy is named."""
+    t = groups(size, pause, writes)
+    finding = judge(Attempt(t))
+    assert (finding.verdict, finding.symptom, finding.needs, finding.fingerprint) == (
+        Verdict.INCONCLUSIVE,
+        Symptom.BURSTS,
+        Needs.CONTROL,
+        "",
+    )
+    assert verdict(t, control=t) is Verdict.ENGINE_BATCHED
+    assert verdict(t, control=POD) is Verdict.COALESCED
+
+
+# ---- text ------------------------------------------------------------------------------------------------
+
+
+def test_events_without_text_prove_nothing() -> None:
+    """Ten empty deltas, then all the text in one event: no number of tokens makes that a stream."""
+    events = [(float(n), chunk(token(""))) for n in range(10)]
+    text = chunk(token("seven " * 1024)) + chunk(token("", "length") + usage(1024) + DONE) + LAST
+    t = record([(0.001, CHUNKED), *events, (10.0, text)])
+    finding = judge(Attempt(t, asked=1024), capped=True)
+    assert (finding.verdict, finding.symptom) == (Verdict.BUFFERED, Symptom.ONE_EVENT)
+    assert "10 events without text" in finding.evidence
+    assert judge(Attempt(t, asked=1024)).needs is Needs.MORE_TOKENS
+
+
+def test_tokens_without_text_count_where_the_server_counts_them() -> None:
+    """A model of many half characters: every event is a token, and they come evenly."""
+    reads = [(0.1 + 0.02 * n, chunk(token("x" if n % 3 == 0 else ""))) for n in range(64)]
+    t = record(
+        [(0.001, CHUNKED), *reads, (1.4, chunk(token("", "length") + usage(64, 1260.0) + DONE) + LAST)]
+    )
+    assert (t.of_text.events, verdict(t)) == (64, Verdict.STREAMING)
+
+
+def test_a_stream_without_any_text_is_not_called_streaming() -> None:
+    """Events came evenly, but a user saw nothing."""
+    reads = [(0.1 + 0.02 * n, chunk(token(""))) for n in range(64)]
+    t = record(
+        [(0.001, CHUNKED), *reads, (1.4, chunk(token("", "length") + usage(64, 1260.0) + DONE) + LAST)]
+    )
+    assert verdict(t, capped=True) is Verdict.INCONCLUSIVE

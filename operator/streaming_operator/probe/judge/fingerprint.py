@@ -1,17 +1,15 @@
 """
-Which proxy a response came through: by its headers and error pages, by the size and the timing of its bursts, by the
-times at which it is cut. Pure.
+Which proxy a response came through: by its headers, its error pages and the size of its bursts. Pure.
 
-A guess for a sentence and for the choice of a remedy, never for a verdict. The sources of the marks are in
+For a sentence and for the choice of a remedy, never for a verdict. Times are no marks: engines that emit in groups
+and many proxies have those of any other. The sources of the marks are in
 docs/fault-zoo.md; those of the proxies that can be run are tested against them.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 
-from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.stream.timeline import Timeline, quantile
+from streaming_operator.probe.stream.timeline import Timeline
 
 
 class Proxy(StrEnum):
@@ -84,10 +82,6 @@ _BODIES: dict[str, Proxy] = {
 }
 """Whole bodies, without white space at their ends."""
 _BEGINNINGS = {"upstream connect error": Proxy.ENVOY}
-CORK = (0.18, 0.23)
-"""Seconds between the bursts of a corked socket: Linux sends after 200 ms."""
-_IDLE = {50: Proxy.HAPROXY, 60: Proxy.NGINX, 300: Proxy.ENVOY}
-"""Default idle timeouts in seconds. An AWS load balancer has 60 as well, but identifies itself."""
 DELAYED_CLOSE = {Proxy.ENVOY: 1.0}
 """Seconds for which a proxy keeps a connection open after it ended the stream (Envoy: delayed_close_timeout)."""
 EARLY = {Proxy.NGINX: 0.3}
@@ -106,7 +100,7 @@ def proxy_of(t: Timeline) -> ProxyMatch | None:
         other = front is not None and front.proxy is not author.proxy
         return ProxyMatch(author.proxy, author.mark, True, front.proxy if front and other else None)
     # Bursts come from the nearest proxy; headers also from the proxies behind it.
-    return _by_bursts(t) or front or _by_silence(t)
+    return _by_bursts(t) or front
 
 
 def _by_header(t: Timeline) -> ProxyMatch | None:
@@ -138,18 +132,4 @@ def _by_bursts(t: Timeline) -> ProxyMatch | None:
         full = sum(buffer <= size <= buffer + 16 for size in sizes)
         if len(sizes) >= 2 and full * 4 >= len(sizes) * 3:
             return ProxyMatch(Proxy.NGINX, f"bursts of {buffer} bytes")
-    pauses = tuple(later.at - earlier.at for earlier, later in pairwise(t.bursts))
-    median = quantile(pauses, 0.5)
-    pace = t.spread / max(t.events - 1, 1)  # the timer starts at the first byte of a burst
-    if len(pauses) >= 2 and median is not None and CORK[0] <= median <= CORK[1] + pace:
-        return ProxyMatch(Proxy.HAPROXY, f"a burst every {median * 1000:.0f} ms")
-    return None
-
-
-def _by_silence(t: Timeline) -> ProxyMatch | None:
-    if t.done or t.ending not in (Ending.CLOSED, Ending.RESET):
-        return None
-    for seconds, proxy in _IDLE.items():
-        if -0.1 <= t.silence - seconds <= 0.5:
-            return ProxyMatch(proxy, f"a cut after {seconds} s of silence")
     return None

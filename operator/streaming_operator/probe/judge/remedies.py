@@ -83,8 +83,10 @@ _ENGINE: dict[Symptom | None, str] = {
         "middleware that reads whole responses"
     ),
     _S.TIMED_BURSTS: (
-        "the model server or a sidecar of its pod writes in bursts: check its CPU and injected proxies"
+        "something between the pod and its Service writes in bursts: check injected proxies (HAProxy: option "
+        "http-no-delay)"
     ),
+    _S.ONE_EVENT: "the model server writes the whole text into one event: check --stream-interval and user middleware",
     _S.CUT: "the model server terminated: kubectl logs --previous on the pods of deployment/{workload}",
     _S.HANGS: "the engine behind the server hangs: " + _LOGS,
     _S.IN_STREAM: "the engine failed while it generated: " + _LOGS,
@@ -186,10 +188,6 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.LIMITED: _ASK + "to raise limit_req and limit_conn in nginx.conf, or to exempt this route",
     },
     Proxy.HAPROXY: {
-        _S.TIMED_BURSTS: (
-            "set option http-no-delay in HAProxy's backend (haproxy-ingress: annotation "
-            "haproxy-ingress.github.io/config-backend; HAProxy's own: haproxy.org/backend-config-snippet)"
-        ),
         _S.GATEWAY_TIMEOUT: (
             "set timeout server 3600s in HAProxy's backend (annotation haproxy-ingress.github.io/timeout-server or "
             "haproxy.org/timeout-server 3600s)"
@@ -275,7 +273,12 @@ _ANY: dict[Symptom | None, str] = {
     _S.CONTENT_LENGTH: (_ASK + "to turn whole-response buffering off for text/event-stream in its proxy"),
     _S.NOT_A_STREAM: _ASK
     + 'to pass the request\'s "stream": true and the response through unchanged, in its gateway',
-    _S.TIMED_BURSTS: _ASK + "to send small writes without delay in its proxy (HAProxy: option http-no-delay)",
+    _S.TIMED_BURSTS: _ASK
+    + "to send small writes without delay in its proxy (HAProxy: option http-no-delay in the backend, by annotation "
+    "haproxy-ingress.github.io/config-backend or haproxy.org/backend-config-snippet)",
+    _S.BURSTS: "the pod could not be asked for comparison: see its log, then verify again",
+    _S.ONE_EVENT: _ASK
+    + "to pass events on as they come instead of one event with the whole text, in its gateway",
     _S.HELD_HEAD: _ASK
     + "to turn the buffer before the first bytes off in its proxy (Caddy: response_buffers)",
     _S.IDLE_CUT: (

@@ -10,6 +10,14 @@ URL: dict[Symptom | None, str] = {
         "turn response buffering and gzip of text/event-stream off in the proxies on the path, or probe the "
         "server directly with --via to see whether it is the server"
     ),
+    _S.ONE_EVENT: (
+        "the server or a gateway before it collects the whole text first (a fake stream, a filter that checks whole "
+        "answers): switch that off, or probe the model server itself with --compare to see which"
+    ),
+    _S.BURSTS: (
+        "probe the model server itself with --compare: if it shows no bursts, a proxy on the path waits before it "
+        "sends; if it does, the engine emits in groups (speculative decoding, a filter that checks text)"
+    ),
     _S.TIMED_BURSTS: "a proxy on the path waits before it sends (HAProxy: option http-no-delay)",
     _S.CERTIFICATE: (
         "give the CA that signed the certificate with --ca, or use the name that the certificate is valid for"

@@ -8,13 +8,21 @@ proxy is blamed for what the engine did (several tokens in one event, a fast mod
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.fingerprint import ProxyMatch, proxy_of
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
 from streaming_operator.probe.judge.remarks import remarks_on
+from streaming_operator.probe.judge.storing import (
+    growth,
+    held_for,
+    in_one_event,
+    may_be_a_block,
+    waits_for_nothing,
+    waits_for_the_end,
+)
 from streaming_operator.probe.judge.terminations import IDLE_CUT, incomplete, one_age
 from streaming_operator.probe.stream.timeline import Timeline
 
@@ -100,11 +108,18 @@ def agree(findings: Sequence[Finding]) -> Finding:
     )
 
 
+def can_compare(control: Timeline) -> bool:
+    """Whether a stream serves as a control: what it shows is the engine's, in its pace or in its bursts."""
+    return control.pacing is None or control.pacing >= HELD or control.events_per_burst >= 2
+
+
 def judge(
     attempt: Attempt,
     *,
     jitter: float = 0.0,
     control: Timeline | None = None,
+    earlier: Sequence[Timeline] = (),
+    innermost: bool = False,
     capped: bool = False,
     max_ttft: float | None = None,
     max_gap: float | None = None,
@@ -113,14 +128,22 @@ def judge(
     The finding of one attempt.
 
     *jitter* is the mean one-way jitter of the path in milliseconds; *control* the same request at a hop nearer to the
-    engine that itself streams; *capped* means that no more tokens can be requested. *max_ttft* and *max_gap* are the
-    limits of the first token and of the longest pause in seconds; None judges neither.
+    engine that itself streams; *earlier* are streams of the same hop with fewer tokens; *innermost* means that
+    nothing is nearer to the engine; *capped* that no more tokens can be requested. *max_ttft* and *max_gap* are
+    the limits of the first token and of the longest pause in seconds; None judges neither.
     """
     t = attempt.timeline
     if t is None:
         return replace(no_response(attempt), remarks=attempt.remarks)
     proxy = proxy_of(t)
-    finding = _judge_stream(t, proxy, attempt, jitter, control, capped)
+    context = _Context(
+        jitter,
+        control.of_text if control else None,
+        tuple(one.of_text for one in earlier),
+        innermost=innermost,
+        capped=capped,
+    )
+    finding = _judge_stream(t, proxy, attempt, context)
     finding = _apply_limits(t, finding, max_ttft, max_gap)
     finding = replace(finding, remarks=(*attempt.remarks, *remarks_on(t, streamed=streams(finding.verdict))))
     return replace(finding, fingerprint=proxy.proxy.value) if proxy else finding
@@ -130,15 +153,13 @@ def _judge_stream(
     t: Timeline,
     proxy: ProxyMatch | None,
     attempt: Attempt,
-    jitter: float,
-    control: Timeline | None,
-    capped: bool,
+    context: "_Context",
 ) -> Finding:
     if t.status is None:
         return no_head(t)
     if not 200 <= t.status < 300:
         return http_error(t, attempt.with_key)
-    return not_a_stream(t) or incomplete(t, proxy, attempt.asked) or _timing(t, jitter, control, capped)
+    return not_a_stream(t) or incomplete(t, proxy, attempt.asked) or _timing(t, context)
 
 
 def _apply_limits(t: Timeline, finding: Finding, max_ttft: float | None, max_gap: float | None) -> Finding:
@@ -156,53 +177,96 @@ def _apply_limits(t: Timeline, finding: Finding, max_ttft: float | None, max_gap
     return finding
 
 
-def _timing(t: Timeline, jitter: float, control: Timeline | None, capped: bool) -> Finding:
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a stream is compared with; the parameters of `judge`."""
+
+    jitter: float
+    control: Timeline | None
+    earlier: tuple[Timeline, ...]
+    innermost: bool
+    capped: bool
+
+
+def _timing(whole: Timeline, context: _Context) -> Finding:
+    """The verdict by the arrivals of the text; what carries none only keeps a connection alive."""
+    t = whole.of_text
     numbers = describe(t)
+    if t.events < whole.events:
+        numbers = f"{numbers}; {whole.events - t.events} events without text"
     if t.has_content_length and not t.is_chunked:
         return Finding(
             Verdict.BUFFERED, Symptom.CONTENT_LENGTH, f"an event stream with Content-Length: {numbers}"
         )
     if not t.events:
-        needs = Needs.NOTHING if capped else Needs.MORE_TOKENS
-        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, "no event carried any text", needs)
+        needs = Needs.NOTHING if context.capped else Needs.MORE_TOKENS
+        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"no event carried any text: {numbers}", needs)
+    if waits_for_the_end(t, context.earlier, capped=context.capped):
+        later = f"the first token comes later the more tokens are asked for: {growth(t, context.earlier)}"
+        stored = _stored(t, f"{numbers}; {later}")
+        return replace(stored, symptom=Symptom.ONE_EVENT) if t.events == 1 else stored
     if t.pacing is None:
-        return _without_metrics(t, control, capped, numbers)
-    generation, r = t.metrics.generation if t.metrics else 0.0, t.pacing
+        return _without_metrics(t, context, numbers)
+    return _with_metrics(t, context, numbers)
+
+
+def _with_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
+    """By the ratio to the server's own generation time."""
+    jitter, capped = context.jitter, context.capped
+    generation, r = t.metrics.generation if t.metrics else 0.0, t.pacing or 0.0
     if r < STORED and generation >= max(FLOOR, LOOSE * jitter):
         return _stored(t, numbers)
+    held = held_for(t)
     if r < HELD and generation >= max(FLOOR, STRICT * jitter):
-        return _bursts(t, control, numbers) or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
+        return _bursts(t, context, numbers) or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
     if HELD <= r <= STRETCHED:
         enough = generation >= max(FLOOR, LOOSE * jitter)
         fast = capped and generation >= max(FLOOR_AT_CAP, STRICT * jitter) and t.token_reads >= 10
-        if enough or fast:
-            return _bursts(t, control, numbers) or _fine(t, numbers)
-    return _unclear(numbers, jitter, capped)
+        at_once = held is not None and held * 1000 < STORED * generation
+        if (enough or fast) and (at_once or not _may_be_stored(t, context)):
+            return _bursts(t, context, numbers) or _fine(t, numbers)
+    return _unclear(numbers, context)
 
 
-def _without_metrics(t: Timeline, control: Timeline | None, capped: bool, numbers: str) -> Finding:
+def _may_be_stored(t: Timeline, context: _Context) -> bool:
+    return may_be_a_block(t) and not waits_for_nothing(t, context.earlier)
+
+
+def _without_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
     """Without server timing: judged by the arrivals themselves, or by comparison with a control that streams."""
-    spread = t.spread * 1000
-    bursts = _bursts(t, control, numbers) if spread >= FLOOR else None
-    if bursts is not None:
-        return bursts
-    share = 1.0
-    if control is not None and control.spread * 1000 >= FLOOR:
+    control, spread, share = context.control, t.spread * 1000, 1.0
+    between = (
+        (t.tokens or t.events) * (t.events - 1) // t.events
+    )  # those of the first event were made before it
+    if between >= 60 and spread / between < IMPLAUSIBLE:
+        return _stored(t, f"{numbers}: faster than any engine generates")
+    compared = control is not None and control.spread * 1000 >= FLOOR
+    if control is not None and compared:
         share = _pace(t) / _pace(control)
         numbers = f"{numbers}; nearer to the engine {_pace(control):.1f} ms a token, here {_pace(t):.1f}"
+    alike = compared and HELD <= share <= STRETCHED
+    suspected = not alike and _may_be_stored(t, context)
+    if suspected and not context.capped and not (compared and share < HELD):
+        return _unclear(numbers, context)
+    if spread >= FLOOR and (bursts := _bursts(t, context, numbers)) is not None:
+        return bursts
     if share < STORED:
         return _stored(t, numbers)
     if share < HELD:
         return Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
-    if spread >= FLOOR and t.token_reads >= 8:
+    if spread >= FLOOR and t.token_reads >= 8 and not suspected:
         return _fine(t, numbers)
-    if t.events >= 64 and _pace(t) < IMPLAUSIBLE:
-        return _stored(t, f"{numbers}: faster than any engine generates")
-    if capped and control is None:
+    if context.capped and in_one_event(t):
+        return Finding(Verdict.BUFFERED, Symptom.ONE_EVENT, f"all text came in one event: {numbers}")
+    if context.capped and control is None:
+        why = "; a stored response could arrive like this" if suspected else ""
         return Finding(
-            Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"{numbers}; the server gives no timing", Needs.CONTROL
+            Verdict.INCONCLUSIVE,
+            Symptom.UNCLEAR,
+            f"{numbers}; the server gives no timing{why}",
+            Needs.CONTROL,
         )
-    return _unclear(numbers, 0.0, capped)
+    return _unclear(numbers, context)
 
 
 def _stored(t: Timeline, numbers: str) -> Finding:
@@ -211,34 +275,41 @@ def _stored(t: Timeline, numbers: str) -> Finding:
     return Finding(Verdict.BUFFERED, symptom, f"tokens were held back and sent together: {numbers}")
 
 
-def _bursts(t: Timeline, control: Timeline | None, numbers: str) -> Finding | None:
-    """Bundling on the path: a full buffer (Buffered) or a timer (Coalesced) sends several events at once."""
-    bundle, gap = t.events_per_read, max(t.gaps, default=0.0) * 1000
+def _bursts(t: Timeline, context: _Context, numbers: str) -> Finding | None:
+    """
+    Several events at once, with pauses that people notice: a full buffer (Buffered), a timer (Coalesced), or an engine
+    that emits in groups; only a control tells the last two apart.
+    """
+    control = context.control
+    bundle, gap = t.events_per_burst, max(t.gaps, default=0.0) * 1000
     pace = _pace(t) * max(t.tokens_per_event or 1.0, 1.0)
-    pauses = sum(pause for pause in t.gaps if pause * 1000 >= gap / 2)
+    pauses = [pause for pause in t.gaps if pause * 1000 >= max(VISIBLE / 2, 3 * pace)]
     # One long pause comes from the network or the engine; a hop that bundles pauses for most of the stream.
-    if bundle < 2 or gap < VISIBLE or pauses < t.spread / 2:
+    if bundle < 2 or gap < VISIBLE or len(pauses) < 2 or sum(pauses) < t.spread / 2:
         return None
     obvious = bundle >= 4 and gap >= 5 * pace
-    if control is None:
-        if not obvious:
-            return (
-                None
-                if _pace(t) < MERGEABLE
-                else Finding(
-                    Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"some bundling: {numbers}", Needs.CONTROL
-                )
-            )
-        return Finding(*_shape(t), f"events come in bursts: {numbers}", Needs.CONTROL)
-    if control.events_per_read >= 2:
-        evidence = (
-            f"{numbers}; the same bursts nearer to the engine ({control.events_per_read:.1f} events a read)"
-        )
+    verdict, symptom = _shape(t)
+    if control is not None:
+        return _beside(t, control, numbers, obvious=obvious)
+    if obvious and symptom is Symptom.SIZED_BURSTS:
+        return Finding(verdict, symptom, f"events come in bursts: {numbers}", Needs.CONTROL)
+    if obvious and context.innermost:
+        evidence = f"the engine, or a sidecar of its pod, emits in bursts: {numbers}"
         return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence)
-    if obvious or gap >= 2 * max(control.gaps, default=0.0) * 1000:
-        comparison = f"nearer to the engine {control.events_per_read:.1f} events a read"
-        evidence = f"events come in bursts: {numbers}; {comparison}"
-        return Finding(*_shape(t), evidence)
+    if not obvious and _pace(t) < MERGEABLE:
+        return None
+    evidence = f"events come in bursts, of a hop on the path or of the engine: {numbers}"
+    return Finding(Verdict.INCONCLUSIVE, Symptom.BURSTS, evidence, Needs.CONTROL)
+
+
+def _beside(t: Timeline, control: Timeline, numbers: str, *, obvious: bool) -> Finding | None:
+    """The finding on bursts by what a hop nearer to the engine shows."""
+    nearer = f"{control.events_per_burst:.1f} events a burst"
+    if control.events_per_burst >= 2 and max(control.gaps) * 1000 >= VISIBLE / 2:
+        evidence = f"{numbers}; the same bursts nearer to the engine: {nearer}"
+        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence)
+    if obvious or (max(t.gaps) >= 2 * max(control.gaps, default=0.0)):
+        return Finding(*_shape(t), f"events come in bursts: {numbers}; nearer to the engine {nearer}")
     return None
 
 
@@ -261,9 +332,9 @@ def _fine(t: Timeline, numbers: str) -> Finding:
     return Finding(Verdict.STREAMING, Symptom.FINE, numbers)
 
 
-def _unclear(numbers: str, jitter: float, capped: bool) -> Finding:
-    why = f"; jitter of the path {jitter:.1f} ms" if jitter >= 1 else ""
-    needs = Needs.NOTHING if capped else Needs.MORE_TOKENS
+def _unclear(numbers: str, context: _Context) -> Finding:
+    why = f"; jitter of the path {context.jitter:.1f} ms" if context.jitter >= 1 else ""
+    needs = Needs.NOTHING if context.capped else Needs.MORE_TOKENS
     return Finding(
         Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"too short or too uneven to judge: {numbers}{why}", needs
     )

@@ -26,6 +26,7 @@ tiny or multilingual model generates many of those, and without them the spread 
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Self
 
 from streaming_operator.probe.http.request import Api
 from streaming_operator.probe.http.response import Ending, Head
@@ -162,6 +163,13 @@ class Timeline:
         return self.events / self.token_reads if self.arrivals else 0.0
 
     @property
+    def events_per_burst(self) -> float:
+        """
+        Bundling as a person sees it: events that came within 5 ms of each other are one burst, in however many reads.
+        """
+        return self.events / (1 + sum(gap >= BURST_PAUSE for gap in self.gaps)) if self.arrivals else 0.0
+
+    @property
     def events_per_frame(self) -> float | None:
         """N/F: bundling by a proxy that rewrote the body; HAProxy's delays keep it at 1. None without frames."""
         return self.events / self.token_frames if self.token_frames else None
@@ -235,6 +243,21 @@ class Timeline:
         iteration. None without usage.
         """
         return self.tokens / self.events if self.tokens and self.events else None
+
+    @property
+    def of_text(self) -> Self:
+        """
+        The timeline without the events that carry no text, unless each of these is a token by the server's own count.
+
+        A tiny or multilingual model generates tokens without text; but servers also send empty deltas as signs of
+        life, while they hold the text back.
+        """
+        texts = [arrival.characters for arrival in self.arrivals if arrival.has_text]
+        counted = self.tokens is not None and abs(self.tokens - self.events) <= max(2, self.events // 10)
+        held_back = bool(texts) and max(texts) > max(64, sum(texts) / 2)
+        if texts and counted and not held_back:
+            return self
+        return replace(self, arrivals=tuple(arrival for arrival in self.arrivals if arrival.has_text))
 
     @property
     def silence(self) -> float:

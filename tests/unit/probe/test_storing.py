@@ -1,0 +1,154 @@
+"""A block that the path spreads is no stream; the number of tokens tells the two apart."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from streaming_operator.api.reasons import STREAMS, Verdict
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
+from streaming_operator.probe.judge.storing import block_seconds
+from streaming_operator.probe.judge.verdict import agree, judge
+from streaming_operator.probe.stream.timeline import Timeline
+from tests.unit.probe.streams import healthy, paced
+
+PAD = "x" * 130
+"""Brings an event to the usual size, 230 bytes."""
+EVENT = 225
+SIZES = (64, 128, 256, 512, 1024)
+Stream = Callable[[int], Timeline]
+
+
+def stored(pace: float, round_trip: float, rate: float, *, timing: bool, smooth: bool = False) -> Stream:
+    """
+    Generated at *pace* seconds a token, stored, and sent at once: slow start over this round trip, then *rate* bytes/s.
+
+    *smooth* spreads each flight over its round trip, as a sender that paces does.
+    """
+
+    def stream(count: int) -> Timeline:
+        begin, window, sent, times = 0.05 + pace * count + round_trip, 14_600, 0, []
+        total = count * EVENT
+        while sent < total:
+            flight = min(window, total - sent)
+            lasts = max(flight / rate, round_trip * 0.9 if smooth else 0.0)
+            events = range(sent // EVENT, (sent + flight) // EVENT)
+            times += [begin + lasts * ((n * EVENT - sent) // 1460 * 1460) / flight for n in events]
+            begin, sent, window = begin + max(round_trip, lasts), sent + flight, 2 * window
+        times += [times[-1]] * (count - len(times))
+        return healthy(
+            [max(at, 0.0) for at in times[:count]],
+            generation=pace * (count - 1) * 1000 if timing else None,
+            pad=PAD,
+        )
+
+    return stream
+
+
+def streamed(pace: float, *, timing: bool, first: Callable[[], float] = lambda: 0.1) -> Stream:
+    """A healthy server at *pace* seconds a token."""
+
+    def stream(count: int) -> Timeline:
+        generation = pace * (count - 1) * 1000 if timing else None
+        return healthy(paced(count, pace, first()), generation=generation, pad=PAD)
+
+    return stream
+
+
+def verified(stream: Stream) -> Finding:
+    """As a verification of a URL asks: with more tokens until it can be judged, then two of three decide."""
+    earlier: list[Timeline] = []
+
+    def one(count: int) -> Finding:
+        t = stream(count)
+        finding = judge(Attempt(t, asked=count), earlier=tuple(earlier), capped=count == SIZES[-1])
+        earlier.append(t)
+        return finding
+
+    count, finding = next(
+        (count, finding) for count in SIZES if (finding := one(count)).needs is not Needs.MORE_TOKENS
+    )
+    if finding.verdict in STREAMS or finding.verdict is Verdict.INCONCLUSIVE:
+        return finding
+    return agree([finding, one(count), one(count)])
+
+
+@pytest.mark.parametrize(("size", "least", "most"), [(14_000, 0.3, 0.35), (240_000, 1.8, 2.0)])
+def test_a_block_takes_its_time(size: int, least: float, most: float) -> None:
+    """64 tokens fit into the first flight; 1,024 need five."""
+    assert least <= block_seconds(size) <= most
+
+
+@settings(max_examples=40, deadline=None)
+@example(pace=0.0625, round_trip=0.297, megabits=5.0, timing=False, smooth=True)
+@given(
+    pace=st.floats(0.002, 0.1),
+    round_trip=st.floats(0.001, 0.3),
+    megabits=st.floats(5.0, 1000.0),
+    timing=st.booleans(),
+    smooth=st.booleans(),
+)
+def test_a_stored_stream_never_passes(
+    pace: float, round_trip: float, megabits: float, timing: bool, smooth: bool
+) -> None:
+    """From 1 to 300 ms and from 5 Mbit/s to 1 Gbit/s, with and without the server's timing."""
+    finding = verified(stored(pace, round_trip, megabits * 125_000, timing=timing, smooth=smooth))
+    assert finding.verdict not in STREAMS, finding.evidence
+
+
+@settings(max_examples=40, deadline=None)
+@given(pace=st.floats(0.0005, 0.2), timing=st.booleans(), seed=st.integers(0, 2**32))
+def test_a_healthy_stream_passes_at_any_pace(pace: float, timing: bool, seed: int) -> None:
+    """2,000 tokens a second too, whose bytes could have been stored by their arrivals alone."""
+    dice = random.Random(seed)
+    finding = verified(streamed(pace, timing=timing, first=lambda: 0.1 + dice.uniform(0, 0.01)))
+    assert finding.verdict is Verdict.STREAMING, finding.evidence
+
+
+def later(t: Timeline, seconds: float) -> Timeline:
+    """The same stream after a longer wait."""
+    arrivals = tuple(replace(arrival, at=arrival.at + seconds) for arrival in t.arrivals)
+    return replace(t, arrivals=arrivals, ended_at=t.ended_at + seconds)
+
+
+@pytest.mark.parametrize("pace", [0.0005, 0.003])
+def test_a_queue_before_the_first_token_is_no_store(pace: float) -> None:
+    """First tokens that are late by chance, up to two seconds, are blamed on nobody in 200 verifications."""
+    dice = random.Random(20261126)
+    prompt = {count: streamed(pace, timing=False)(count) for count in SIZES}
+    verdicts = {verified(lambda count: later(prompt[count], dice.uniform(0, 2))).verdict for _ in range(200)}
+    assert verdicts <= {Verdict.STREAMING, Verdict.INCONCLUSIVE}
+
+
+def test_one_event_after_a_time_that_grows_is_buffered() -> None:
+    """All text in one event, ten milliseconds a token."""
+
+    def stream(count: int) -> Timeline:
+        return healthy([0.1 + 0.01 * count], per_event=count)
+
+    finding = verified(stream)
+    assert finding.verdict is Verdict.BUFFERED
+    assert "0.74 s for 64, 1.38 s for 128, 2.66 s for 256, 5.22 s for 512" in finding.evidence
+
+
+def draws(count: int) -> Iterator[Stream]:
+    """Paths and paces in a fixed draw."""
+    dice = random.Random(20261126)
+    for _ in range(count):
+        yield stored(
+            10 ** dice.uniform(-2.7, -1.3),
+            10 ** dice.uniform(-3, -0.523),
+            10 ** dice.uniform(5.8, 8.1),
+            timing=dice.random() < 0.5,
+            smooth=dice.random() < 0.5,
+        )
+
+
+def test_most_stored_streams_are_found() -> None:
+    """No more than one in twenty remains inconclusive."""
+    verdicts = [verified(stream).verdict for stream in draws(60)]
+    assert set(verdicts) <= {Verdict.BUFFERED, Verdict.COALESCED, Verdict.INCONCLUSIVE}
+    assert verdicts.count(Verdict.INCONCLUSIVE) <= 3
