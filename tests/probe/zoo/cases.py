@@ -64,6 +64,8 @@ class Case:
     key: str | None = None
     model: str = ""
     limits: Limits = PATIENT
+    used_up: bool = False
+    """Somebody asks right before the probe, which uses a rate limit up."""
     reloads: bool = False
     """The proxy is reloaded again and again while the probe runs."""
     address: str = ""
@@ -136,7 +138,7 @@ def nginx(program: str, called: str) -> tuple[Case, ...]:
         bad("reloads", setup(OFF, "worker_shutdown_timeout 1s; http:"), V.TRUNCATED, S.CUT, engine=LONG, reloads=True),
         bad("404", setup("return 404;"), V.ROUTE_NOT_FOUND, S.NO_ROUTE, "any"),
         bad("413", setup("client_max_body_size 10;"), V.UPSTREAM_ERROR, S.TOO_BIG),
-        bad("429", setup(f"{OFF} limit_req zone=x; limit_req_status 429;", LIMIT), V.UPSTREAM_ERROR, S.LIMITED),
+        bad("429", setup(f"{OFF} limit_req zone=x; limit_req_status 429;", LIMIT), V.UPSTREAM_ERROR, S.LIMITED, used_up=True),
         bad("502", setup(OFF, dead=True), V.UPSTREAM_ERROR, S.BAD_GATEWAY),
         bad("503", setup("return 503;"), V.UPSTREAM_ERROR, S.UNAVAILABLE, "any"),
         bad("504", setup(f"{OFF} proxy_read_timeout 1s;"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
@@ -221,7 +223,7 @@ def ingress_nginx() -> tuple[Case, ...]:
         bad("worker-shutdown-timeout", setup(ours, "worker_shutdown_timeout 1s; http:"), V.TRUNCATED, S.CUT, engine=LONG, reloads=True),
         bad("404", setup("return 404;"), V.ROUTE_NOT_FOUND, S.NO_ROUTE),
         bad("413", setup("client_max_body_size 10;"), V.UPSTREAM_ERROR, S.TOO_BIG),
-        bad("503 by limit-rps", setup(f"{ours} limit_req zone=x; limit_req_status 429;", LIMIT), V.UPSTREAM_ERROR, S.LIMITED),
+        bad("503 by limit-rps", setup(f"{ours} limit_req zone=x; limit_req_status 429;", LIMIT), V.UPSTREAM_ERROR, S.LIMITED, used_up=True),
         bad("503, no endpoints", setup("return 503;"), V.UPSTREAM_ERROR, S.UNAVAILABLE),
         bad("502", setup(ours, dead=True), V.UPSTREAM_ERROR, S.BAD_GATEWAY, "nginx"),
         bad("504", setup("proxy_buffering off; proxy_read_timeout 1s;"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
@@ -339,7 +341,7 @@ def envoy() -> tuple[Case, ...]:
         bad("404", setup(free, {"virtual_host": {"routes": []}}), V.ROUTE_NOT_FOUND, S.NO_ROUTE, "any"),
         bad("403", setup(free, {"filters": [_DENY]}), V.AUTH_REJECTED, S.KEY_REFUSED, "any", key="s3cret"),
         bad("413", setup(free, {"filters": [_SMALL]}), V.UPSTREAM_ERROR, S.TOO_BIG),
-        bad("429", setup(free, {"filters": [_ONE_A_MINUTE]}), V.UPSTREAM_ERROR, S.LIMITED),
+        bad("429", setup(free, {"filters": [_ONE_A_MINUTE]}), V.UPSTREAM_ERROR, S.LIMITED, used_up=True),
         bad("503, nobody behind it", setup(free, dead=True), V.UPSTREAM_ERROR, S.UNAVAILABLE),
         bad("503, no endpoints", setup(free, {"cluster": {"load_assignment": {"cluster_name": "engine"}}}), V.UPSTREAM_ERROR, S.UNAVAILABLE),
         bad("504, route timeout", setup({"timeout": "1s"}), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
@@ -398,7 +400,7 @@ def traefik() -> tuple[Case, ...]:
         bad("entry point's writeTimeout", setup("", "--entrypoints.web.transport.respondingtimeouts.writetimeout=2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
         bad("404", setup("no-route"), V.ROUTE_NOT_FOUND, S.NO_ROUTE),
         bad("413", setup("{buffering: {maxRequestBodyBytes: 10}}"), V.UPSTREAM_ERROR, S.TOO_BIG),
-        bad("429", setup("{rateLimit: {average: 1, period: 1h, burst: 1}}"), V.UPSTREAM_ERROR, S.LIMITED, "Traefik", fingerprint="Traefik"),
+        bad("429", setup("{rateLimit: {average: 1, period: 1h, burst: 1}}"), V.UPSTREAM_ERROR, S.LIMITED, "Traefik", fingerprint="Traefik", used_up=True),
         bad("502, nobody behind it", setup(dead=True), V.UPSTREAM_ERROR, S.BAD_GATEWAY, "Traefik", fingerprint="Traefik"),
         bad("503, no endpoints", setup("no-servers"), V.UPSTREAM_ERROR, S.UNAVAILABLE, "Traefik", fingerprint="Traefik"),
         bad("504", setup("transport:{responseHeaderTimeout: 1s}"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, "Traefik", engine=SLOW_HEAD, fingerprint="Traefik"),
