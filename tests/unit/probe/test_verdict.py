@@ -267,6 +267,15 @@ def test_without_metrics_a_control_proves_buffering() -> None:
     assert verdict(healthy(paced(64, 0.0001)), control=healthy(paced(64, 0.02))) is Verdict.BUFFERED
 
 
+def test_a_short_answer_in_one_read_is_no_proof() -> None:
+    """64 tokens of a fast engine within one interval of a timer: more tokens show the bursts."""
+    first = judge(Attempt(healthy([0.167] * 22, per_event=3)))
+    assert (first.verdict, first.needs) == (Verdict.INCONCLUSIVE, Needs.MORE_TOKENS)
+    pod = healthy(paced(171, 0.008), per_event=3)
+    corked = healthy(held(paced(171, 0.008), 0.2), per_event=3)
+    assert judge(Attempt(corked), control=pod).verdict is Verdict.COALESCED
+
+
 def test_without_metrics_and_control_only_the_impossible_is_alarmed() -> None:
     """No engine makes 50,000 tokens a second on one stream; 5,000 it might."""
     assert verdict(healthy([1.3] * 64)) is Verdict.BUFFERED
