@@ -306,6 +306,47 @@ async def test_the_workload_is_observed_as_its_controllers_report_it(
         assert here.cluster.observe(endpoint, children).pod_template_hash is None
 
 
+async def test_a_pod_that_the_node_evicted_says_why_another_has_to_start(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves nobody any more, but its end is the reason why a replica is missing."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        deployment = of_kind(children, "Deployment")
+        await play_controllers(control_plane, deployment)
+        await here.until(lambda: bool(here.cluster.observe(endpoint, children).pods), "the pod is observed")
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "chat-abc-1", "namespace": namespace},
+        }
+        message = (
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 700Mi. "
+        )
+        control_plane.patch(
+            pod,
+            {"status": {"phase": "Failed", "reason": "Evicted", "message": message, "conditions": []}},
+            part="status",
+        )
+        control_plane.patch(
+            deployment, {"status": {"readyReplicas": 0, "availableReplicas": 0}}, part="status"
+        )
+        await here.until(
+            lambda: (
+                not here.cluster.observe(endpoint, children).pods
+                and here.cluster.observe(endpoint, children).workload_problem is not None
+            ),
+            "the eviction is observed",
+        )
+
+        problem = here.cluster.observe(endpoint, children).workload_problem
+        assert problem is not None
+        assert problem.reason is Reason.EVICTED
+        assert "raise spec.resources.requests.ephemeral-storage" in problem.message
+
+
 async def play_controllers(plane: ControlPlane, deployment: dict[str, Any]) -> None:
     """Write what the Deployment controller and a kubelet would: a ReplicaSet, a ready pod, the status."""
     stored = plane.patch(

@@ -40,14 +40,15 @@ class Observer:
         """
         deployment = own(self._caches, endpoint, resources.DEPLOYMENTS)
         service = own(self._caches, endpoint, resources.SERVICES)
-        pods = self._pods(endpoint, deployment)
+        every = self._pods(endpoint, deployment)
+        pods = [(pod, pod_body) for pod, pod_body in every if pod_body["status"].get("phase") not in ENDED]
         body: Body = deployment.body if deployment else {}
         status = body.get("status") or {}
         wanted = _wanted(children, "Deployment")
         template_hash = self._template_hash(endpoint, deployment, body)
         newest = [
             pod_body
-            for pod, pod_body in pods
+            for pod, pod_body in every  # one that the node ended says why another has to start
             if template_hash is None or _template_hash_of(pod) == template_hash
         ]
         return Observed(
@@ -74,7 +75,7 @@ class Observer:
 
     def _pods(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> list[tuple[Cached, Body]]:
         """
-        Pods of the endpoint's Deployment that have not ended, with their content; none of an earlier Deployment.
+        Pods of the endpoint's Deployment, also ended ones, with their content; none of an earlier Deployment.
         """
         if deployment is None:
             return []
@@ -83,12 +84,11 @@ class Observer:
             for stored in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS)
             if stored.is_controlled_by(deployment.uid)
         }
-        pods = [
+        return [
             (pod, pod.body)
             for pod in self._caches.of_endpoint(endpoint.key, resources.PODS)
             if (pod.controller or {}).get("uid") in sets
         ]
-        return [(pod, body) for pod, body in pods if body["status"].get("phase") not in ENDED]
 
     def _template_hash(
         self, endpoint: StreamingEndpoint, deployment: Cached | None, body: Body
