@@ -109,7 +109,7 @@ class Cluster:
             self._claims.settle(endpoint.key)
             return await self._applier.apply(endpoint, children)
         written = tuple(child for child in children if child["kind"] not in hosts.ROUTES)
-        kept = frozenset(hosts.ROUTES.values()) if refusal.keeps else frozenset()
+        kept = frozenset(resources.ROUTES) if refusal.keeps else frozenset()
         return await self._applier.apply(endpoint, written, kept)
 
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:

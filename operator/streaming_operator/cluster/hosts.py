@@ -15,8 +15,8 @@ from streaming_operator.cluster.places import Neighbours, Place, age, covering, 
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.values import Manifest
 
-ROUTES: Mapping[str, Kind] = {"Ingress": resources.INGRESSES, "HTTPRoute": resources.HTTP_ROUTES}
-"""The kinds of objects that serve a host."""
+ROUTES: Mapping[str, Kind] = {kind.kind: kind for kind in resources.ROUTES}
+"""The kinds of objects that serve a host, by their names in manifests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def held(endpoint: StreamingEndpoint, source: Source) -> frozenset[Place]:
     """What the endpoint's own routes serve as they are stored."""
     return frozenset(
         place
-        for kind in ROUTES.values()
+        for kind in resources.ROUTES
         if (stored := own(source, endpoint, kind)) is not None
         for place in places_of(stored.body, endpoint.namespace, kind.kind)
     )
@@ -199,7 +199,7 @@ def _was_first(
     endpoint: StreamingEndpoint, source: Source, other: Cached, theirs: frozenset[Place], near: Neighbours
 ) -> bool:
     """Whether a route of ours serves the place and is older than the other object."""
-    for kind in ROUTES.values():
+    for kind in resources.ROUTES:
         ours = own(source, endpoint, kind)
         if ours is None or age(ours.metadata, ours.key) >= age(other.metadata, other.key):
             continue

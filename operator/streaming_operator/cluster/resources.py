@@ -26,6 +26,7 @@ __all__ = [
     "INGRESS_CLASSES",
     "PODS",
     "REPLICA_SETS",
+    "ROUTES",
     "SECRETS",
     "SERVICES",
     "SERVICE_MONITORS",
@@ -34,6 +35,8 @@ __all__ = [
 ENDPOINTS = Kind("streamingendpoints.dev/v1alpha1", "StreamingEndpoint", "streamingendpoints")
 
 CHILDREN = render.CHILD_KINDS
+ROUTES = render.route_kinds()
+"""Children that serve a host."""
 BY_NAME = {(kind.api_version, kind.kind): kind for kind in CHILDREN}
 
 PODS = Kind("v1", "Pod", "pods")

@@ -14,7 +14,7 @@ from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.places import hosts_of
-from streaming_operator.cluster.store import SERVING, TRIMS
+from streaming_operator.cluster.store import TRIMS
 from streaming_operator.errors import Forbidden, KindMissing
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
@@ -84,7 +84,7 @@ class Snapshot:
         """Every Ingress and HTTPRoute that was listed and names *host*; with its kind."""
         return [
             (kind.kind, stored)
-            for kind in SERVING
+            for kind in resources.ROUTES
             for stored in self.every(kind)
             if host in hosts_of(stored.body)
         ]

@@ -62,9 +62,9 @@ FOLLOWED = (
 ALWAYS = tuple(kind for kind in FOLLOWED if not kind.optional)
 DISCOVERED = tuple(kind for kind in FOLLOWED if kind.optional)
 
-SERVING = frozenset({resources.INGRESSES, resources.HTTP_ROUTES})
-"""Kinds of objects that serve a host."""
-UNFILTERED = SERVING | {resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
+UNFILTERED = frozenset(
+    {*resources.ROUTES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
+)
 """Kinds of which foreign objects matter: classes, gateways, and whatever serves the same host."""
 
 log = logging.getLogger(__name__)
@@ -273,7 +273,7 @@ class Caches:
 
     def _met(self, kind: Kind, versions: list[Cached]) -> set[Dependency]:
         """Which dependencies a change of these versions of an object concerns."""
-        if kind in SERVING:
+        if kind in resources.ROUTES:
             return {("host", host) for stored in versions for host in hosts_of(stored.body)}
         if kind is resources.GATEWAY_CLASSES:
             classes = {stored.key[1] for stored in versions}
@@ -292,12 +292,12 @@ class Caches:
                 ours.pop((kind, old.key[1]), None)
                 if not ours:
                     self._by_endpoint.pop(old.endpoint, None)
-            for host in hosts_of(old.body) if kind in SERVING else ():
+            for host in hosts_of(old.body) if kind in resources.ROUTES else ():
                 self._by_host.get(host, {}).pop((kind.kind, old.key), None)
                 if not self._by_host.get(host):
                     self._by_host.pop(host, None)
         if new is not None:
             if new.endpoint is not None:
                 self._by_endpoint.setdefault(new.endpoint, {})[(kind, new.key[1])] = new
-            for host in hosts_of(new.body) if kind in SERVING else ():
+            for host in hosts_of(new.body) if kind in resources.ROUTES else ():
                 self._by_host.setdefault(host, {})[kind.kind, new.key] = new

@@ -16,7 +16,15 @@ from streaming_operator.render.route import route, route_hash, route_kinds
 from streaming_operator.render.service import SERVICES, service
 from streaming_operator.values import Capabilities, Manifest
 
-__all__ = ["CHILD_KINDS", "children", "engine_note", "pod_template", "pod_version", "route_hash"]
+__all__ = [
+    "CHILD_KINDS",
+    "children",
+    "engine_note",
+    "pod_template",
+    "pod_version",
+    "route_hash",
+    "route_kinds",
+]
 
 CHILD_KINDS: tuple[Kind, ...] = (
     CONFIG_MAPS,
