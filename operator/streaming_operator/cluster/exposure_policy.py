@@ -56,12 +56,14 @@ class ExposurePolicy:
             return Refusal(
                 Problem(Reason.HOST_NOT_ALLOWED, self._not_allowed(endpoint.namespace, exposure.host))
             )
-        unchanged = hosts.held(endpoint, self._source) == places_of(route, endpoint.namespace)
+        served = hosts.held(endpoint, self._source)
+        unchanged = served == places_of(route, endpoint.namespace)
         conflict = hosts.conflict(
             endpoint,
             [route],
             self._source,
             self._claims,
+            served=served,
             controllers=self._controllers(),
             bound=any(_covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace)),
         )

@@ -129,6 +129,7 @@ def conflict(
     source: Source,
     claims: Claims,
     *,
+    served: frozenset[Place],
     controllers: Mapping[str, str] | None = None,
     bound: bool = False,
 ) -> Conflict | None:
@@ -137,11 +138,11 @@ def conflict(
 
     Between endpoints the elder one wins, and one that moved to a host comes after all that are there. Against an
     Ingress or HTTPRoute that no known endpoint made, the one that was there first does: ours stays while it is older,
-    and is not made while the other one exists. *bound* says that the administrator gave the host to the namespace: then
-    nobody has it by a wildcard or a path above or below.
+    and is not made while the other one exists. *served* is what the endpoint's own routes serve now. *bound* says that
+    the administrator gave the host to the namespace: then nobody has it by a wildcard or a path above or below.
     """
     known = controllers or {}
-    claim = claims.of(endpoint, children, held(endpoint, source))
+    claim = claims.of(endpoint, children, served)
     first = claims.before(claim, known)
     if first is not None:
         (namespace, name), (edge, host, path) = first[0].endpoint, first[1]

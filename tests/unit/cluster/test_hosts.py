@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster.hosts import Claims, conflict
+from streaming_operator.cluster.hosts import Claims, conflict, held
 from streaming_operator.cluster.objects import Cached, Source
 from streaming_operator.cluster.places import hosts_of
 from streaming_operator.values import Manifest
@@ -80,7 +80,9 @@ def conflict_of(
 ) -> str | None:
     """The conflict of an endpoint."""
     source = cast(Source, Ingresses(*ingresses))
-    conflicting = conflict(endpoint, [route], source, claims or Claims(), **known)
+    conflicting = conflict(
+        endpoint, [route], source, claims or Claims(), served=held(endpoint, source), **known
+    )
     return conflicting.message if conflicting else None
 
 
