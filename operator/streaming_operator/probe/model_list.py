@@ -79,9 +79,9 @@ def _chats(entry: object, name: str) -> bool:
     if isinstance(entry, Mapping):
         able = entry.get("capabilities")
         if isinstance(able, Mapping):  # Mistral's and Azure's words
-            told = [able[key] for key in ("completion_chat", "chat_completion") if key in able]
-            if told:
-                return bool(told[0])
+            stated = [able[key] for key in ("completion_chat", "chat_completion") if key in able]
+            if stated:
+                return bool(stated[0])
         kinds = [entry.get(key) for key in ("type", "task", "mode", "model_type", "pipeline_tag")]
     return not any(_OTHER_WORK.search(kind) for kind in (name, *kinds) if isinstance(kind, str))
 

@@ -9,7 +9,7 @@ always a value; only a cancellation is raised.
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe import checks
@@ -251,17 +251,12 @@ class _Verification:
                 attempt, self._tokens = before, before.asked or self._tokens // 2
                 self._cap = self._tokens
             capped = self._tokens >= self._cap or _ended_by_itself(attempt, self._tokens)
-            about = {
-                "jitter": self._attempts.jitter(target),
-                "earlier": tuple(earlier),
-                "capped": capped,
-                "innermost": target.hop is Hop.POD,
-            }
-            finding = self._judged(attempt, **about)
+            judged = partial(self._judged, attempt, target, tuple(earlier), capped=capped)
+            finding = judged()
             if finding.needs is Needs.CONTROL:
                 control = await self._control_for(target, encoding)
                 if control is not None:
-                    finding = self._judged(attempt, control=control, **about)
+                    finding = judged(control=control)
             if attempt.timeline is not None:
                 earlier.append(attempt.timeline)
             self._plan.on_stream(target.hop, encoding, self._tokens, finding)
@@ -271,11 +266,28 @@ class _Verification:
             nothing_to_see = attempt.timeline is not None and attempt.timeline.token_reads <= 2
             self._tokens = min(self._tokens * (4 if nothing_to_see else 2), self._cap)
 
-    def _judged(self, attempt: Attempt, **about: Any) -> Finding:
+    def _judged(
+        self,
+        attempt: Attempt,
+        target: connection.Target,
+        earlier: tuple[Timeline, ...],
+        *,
+        capped: bool,
+        control: Timeline | None = None,
+    ) -> Finding:
         """The finding; while every queue is full, a late first token is caused by the load and not judged."""
         plan = self._plan
         max_ttft = None if self._queues_full else plan.max_ttft
-        finding = judge(attempt, **about, max_ttft=max_ttft, max_gap=plan.max_gap)
+        finding = judge(
+            attempt,
+            jitter=self._attempts.jitter(target),
+            control=control,
+            earlier=earlier,
+            innermost=target.hop is Hop.POD,
+            capped=capped,
+            max_ttft=max_ttft,
+            max_gap=plan.max_gap,
+        )
         if self._queues_full and finding.verdict is Verdict.TTFT_EXCEEDED:
             evidence = f"{finding.evidence}; {QUEUES_FULL}"
             finding = replace(finding, verdict=Verdict.INCONCLUSIVE, evidence=evidence, needs=Needs.NOTHING)

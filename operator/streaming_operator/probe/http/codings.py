@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-DECODERS = ("deflate", "br", "zstd", "compress", "x-compress")
-"""Codings by their registered names, without gzip; any other word is no coding."""
+CODINGS = ("deflate", "br", "zstd", "compress", "x-compress")
+"""By their registered names, without gzip; any other word is no coding. `decoder` says which cannot be decoded."""
 _PACKAGES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}
 
 

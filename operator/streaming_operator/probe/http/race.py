@@ -54,27 +54,19 @@ def race(addresses: Sequence[str], port: int, patience: float) -> Race:
                 except OSError as error:
                     failures[address] = (error.strerror or str(error)).lower()
                     continue
-                selector.register(sock, selectors.EVENT_WRITE, address)
+                selector.register(sock, selectors.EVENT_WRITE, (address, sock))
                 next_start = time.monotonic() + HEAD_START
             until = min(deadline, next_start) if waiting else deadline
             for key, _ in selector.select(max(0.0, until - time.monotonic())):
-                selector.unregister(key.fileobj)
-                code = _error_of(key.fileobj)
+                address, sock = key.data
+                selector.unregister(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code == 0:
-                    return Race(key.data, tuple(failures.items()))
-                failures[key.data] = os.strerror(code).lower()
+                    return Race(address, tuple(failures.items()))
+                failures[address] = os.strerror(code).lower()
                 next_start = 0.0
-        late = [key.data for key in selector.get_map().values()] + waiting
+        late = [key.data[0] for key in selector.get_map().values()] + waiting
     return Race(None, (*failures.items(), *((address, "no answer in time") for address in late)))
-
-
-def _error_of(sock: object) -> int:
-    """The error number of a connect that ended; 0 where it succeeded."""
-    return (
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if isinstance(sock, socket.socket)
-        else errno.EBADF
-    )
 
 
 def _connecting(address: str, port: int) -> socket.socket:

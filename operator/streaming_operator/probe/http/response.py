@@ -151,7 +151,7 @@ class Body:
         coding = (head.header("content-encoding") or "identity").strip().lower()
         if coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(wbits=_GZIP)
-        elif coding in codings.DECODERS:
+        elif coding in codings.CODINGS:
             self._other = codings.decoder(coding)
 
     def decode(self, data: bytes) -> Iterator[bytes]:

@@ -27,13 +27,8 @@ SAME_AGE = 0.06
 
 ENDS = frozenset(
     {
-        *(
-            "stop",
-            "length",
-            "tool_calls",
-            "function_call",
-            "content_filter",
-        ),  # OpenAI, vLLM, SGLang, llama.cpp
+        # OpenAI, vLLM, SGLang, llama.cpp
+        *("stop", "length", "tool_calls", "function_call", "content_filter"),
         *("eos", "eos_token", "stop_sequence"),  # TGI, Together
         *("end_turn", "max_tokens", "tool_use"),  # Anthropic's words, and Gemini's in lower case
     }

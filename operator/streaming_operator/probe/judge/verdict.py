@@ -235,9 +235,8 @@ def _may_be_stored(t: Timeline, context: _Context) -> bool:
 def _without_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
     """Without server timing: judged by the arrivals themselves, or by comparison with a control that streams."""
     control, spread, share = context.control, t.spread * 1000, 1.0
-    between = (
-        (t.tokens or t.events) * (t.events - 1) // t.events
-    )  # those of the first event were made before it
+    # Tokens made while the response came: those of the first event were made before it.
+    between = (t.tokens or t.events) * (t.events - 1) // t.events
     # Nothing was held for longer than the first token took: a timer of 200 ms takes a fast answer in whole.
     if between >= 60 and spread / between < IMPLAUSIBLE and (t.ttft or 0.0) * 1000 >= FLOOR:
         return _stored(t, f"{numbers}: faster than any engine generates")
