@@ -9,11 +9,10 @@ import select
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+
+from tests.probe.listener import Listener
 
 Relay = Callable[[socket.socket, socket.socket], None]
 """Passes the upstream's answer on to the client, in its own bad way."""
@@ -21,40 +20,16 @@ Relay = Callable[[socket.socket, socket.socket], None]
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Proxy:
+class Proxy(Listener):
     """Listens on a port of 127.0.0.1; `requests` holds what clients sent. `tls` serves https."""
 
     def __init__(self, upstream: int, relay: Relay, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self.requests: list[bytes] = []
         self._upstream, self._relay, self._tls = upstream, relay, tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._closing = False
 
-    @property
-    def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing = True
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._closing:
-            with contextlib.suppress(OSError):
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
             request = _request(client)

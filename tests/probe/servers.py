@@ -3,12 +3,12 @@
 import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.probe.listener import Listener
 
 SEGMENT = 1460
 """Bytes of a TCP segment as on Ethernet: loopback would carry a whole response in one."""
@@ -103,17 +103,14 @@ def usage(tokens: int) -> str:
 Answer = Callable[[Client, Asked], None]
 
 
-class Server:
+class Server(Listener):
     """Listens on a port of *address*; `asked` holds what clients sent. A GET gets *models*, anything else *answer*."""
 
     def __init__(self, answer: Answer, models: Answer | None = None, address: str = "127.0.0.1") -> None:
+        super().__init__(address)
         self.asked: list[Asked] = []
         self._answer, self._models = answer, models or lists("m")
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._listener = socket.create_server((address, 0), family=family)
-        self.port: int = self._listener.getsockname()[1]
-        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
-        self._closing = False
+        self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
 
     @property
     def url(self) -> str:
@@ -124,30 +121,12 @@ class Server:
         """The requests that were no question for the list of models."""
         return [asked for asked in self.asked if asked.method == "POST"]
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing = True
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._closing:
-            with contextlib.suppress(OSError):
-                sock, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError), sock:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            asked = _asked(sock)
+    def serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError), client:
+            asked = _asked(client)
             if asked is not None:
                 self.asked.append(asked)
-                (self._models if asked.method == "GET" else self._answer)(Client(sock), asked)
+                (self._models if asked.method == "GET" else self._answer)(Client(client), asked)
 
 
 def _asked(sock: socket.socket) -> Asked | None:
