@@ -1,5 +1,7 @@
 """Verdict and hop through real sockets: a model server, a proxy that does one thing wrong, and the probe."""
 
+import socket
+
 import pytest
 
 from streaming_operator.api.reasons import Hop, Verdict
@@ -36,6 +38,22 @@ async def test_a_person_sees_every_hop_and_every_read(engines: Engines) -> None:
     for hop in result.hops:
         sizes = hop.timeline.sizes  # type: ignore[attr-defined]
         assert set(sizes) <= {(at, size) for name, at, size in reads if name is hop.hop}
+
+
+async def test_bursts_of_one_stream_are_not_taken_for_the_engines(engines: Engines) -> None:
+    """A busy node, or the tunnel to a pod, can bundle one stream: the engine emits in bursts if two show them."""
+    engine = engines()
+    relays = iter((proxies.corked(0.2),))
+
+    def first_corked(upstream: socket.socket, client: socket.socket) -> None:
+        next(relays, proxies.healthy)(upstream, client)
+
+    with Proxy(engine.port, first_corked) as pod, Proxy(engine.port, proxies.healthy) as edge:
+        result = await verify(plan([pod.port, edge.port], every_hop=True))
+    assert [(hop.hop, hop.verdict) for hop in result.hops] == [
+        (Hop.EXPOSURE, Verdict.STREAMING),
+        (Hop.POD, Verdict.STREAMING),
+    ]
 
 
 async def test_both_encodings_are_asked(engines: Engines) -> None:

@@ -295,7 +295,7 @@ def _bursts(t: Timeline, context: _Context, numbers: str) -> Finding | None:
         return Finding(verdict, symptom, f"events come in bursts: {numbers}", Needs.CONTROL)
     if obvious and context.innermost:
         evidence = f"the engine, or a sidecar of its pod, emits in bursts: {numbers}"
-        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence)
+        return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence, Needs.CONTROL)
     if not obvious and _pace(t) < MERGEABLE:
         return None
     evidence = f"events come in bursts, of a hop on the path or of the engine: {numbers}"
