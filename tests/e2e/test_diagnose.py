@@ -76,7 +76,8 @@ def test_an_edge_that_is_not_there_is_told_from_the_pod(keyed: Endpoint) -> None
     """Nobody listens where it is sent: the route is at fault, the pod streams."""
     code, report = diagnose(keyed, "--via", f"{kind.address()}:1")
     assert (code, report["verdict"], report["hop"]) == (4, "Unreachable", "Exposure"), report
-    assert "Streaming" in {hop["verdict"] for hop in report["runs"][0]["hops"] if hop["hop"] == "Pod"}
+    pods = [hop for hop in report["runs"][0]["hops"] if hop["hop"] == "Pod"]
+    assert "Streaming" in {hop["verdict"] for hop in pods}, pods
 
 
 def test_a_pod_that_does_not_start(endpoint: Endpoint) -> None:

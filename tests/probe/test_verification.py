@@ -56,6 +56,23 @@ async def test_bursts_of_one_stream_are_not_taken_for_the_engines(engines: Engin
     ]
 
 
+async def test_one_uneven_stream_of_the_pod_is_repeated_where_the_edge_fails(engines: Engines) -> None:
+    """Whether the pod streams is what tells the edge's fault from the engine's: two more streams settle a doubt."""
+    engine = engines("--inter-token-latency", "30")
+    relays = iter((proxies.corked(0.125),))
+
+    def first_uneven(upstream: socket.socket, client: socket.socket) -> None:
+        next(relays, proxies.healthy)(upstream, client)
+
+    bad_gateway = proxies.page("502 Bad Gateway", "502")
+    with Proxy(engine.port, first_uneven) as pod, Proxy(engine.port, bad_gateway) as edge:
+        result = await verify(plan([pod.port, edge.port]))
+    assert [(hop.hop, hop.verdict) for hop in result.hops] == [
+        (Hop.EXPOSURE, Verdict.UPSTREAM_ERROR),
+        (Hop.POD, Verdict.STREAMING),
+    ]
+
+
 async def test_both_encodings_are_asked(engines: Engines) -> None:
     """Once as clients ask that accept gzip, once as those that do not."""
     engine = engines()

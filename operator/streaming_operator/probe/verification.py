@@ -214,15 +214,14 @@ class _Verification:
     async def _inner_outcome(self, target: connection.Target, outer: _Outcome) -> _Outcome:
         encoding = self._plan.encodings[0]
         first = await self._stream(target, encoding)
-        if same_fault(outer.finding.verdict, first.finding.verdict) and not is_certain(first.finding):
+        decides = same_fault(outer.finding.verdict, first.finding.verdict) or _is_doubtful(first)
+        if decides and not is_certain(first.finding):
             return await self._majority(target, encoding, first)
         return first
 
     async def _settled(self, target: connection.Target, encoding: Encoding) -> _Outcome:
         first = await self._stream(target, encoding)
-        # Bursts that nothing is compared with may be those of one stream on a busy machine.
-        undoubted = streams(first.finding.verdict) and first.finding.needs is Needs.NOTHING
-        if undoubted or is_certain(first.finding):
+        if (streams(first.finding.verdict) and not _is_doubtful(first)) or is_certain(first.finding):
             return first
         if self._queues_full and first.finding.symptom in (Symptom.NO_TOKEN, Symptom.KEPT_WAITING):
             return first  # two more streams would wait as long
@@ -350,6 +349,13 @@ class _Verification:
             remarks=finding.remarks,
             timeline=t,
         )
+
+
+def _is_doubtful(outcome: _Outcome) -> bool:
+    """Whether a whole stream was uneven, or in bursts that nothing is compared with: one on a busy machine may be."""
+    whole = outcome.timeline is not None and outcome.timeline.done
+    uncertain = outcome.finding.verdict is Verdict.INCONCLUSIVE or outcome.finding.needs is not Needs.NOTHING
+    return whole and uncertain
 
 
 def _is_limited(outcome: _Outcome) -> bool:
