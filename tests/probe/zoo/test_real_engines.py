@@ -25,7 +25,7 @@ DEAF = "proxy_ignore_headers X-Accel-Buffering;"
 """llama.cpp asks nginx not to buffer; this site does not listen."""
 STORES = "proxy_http_version 1.1; proxy_ignore_client_abort on; proxy_store answer;"
 """nginx that keeps a copy reads every answer to its end."""
-ONE_REQUEST_EACH = json.dumps(
+ENVOY_CLOSES = json.dumps(
     {
         "cluster": {
             "typed_extension_protocol_options": {
@@ -38,21 +38,26 @@ ONE_REQUEST_EACH = json.dumps(
         }
     }
 )
+CADDY_CLOSES = "transport http {\n  keepalive off\n}"
 """
-Envoy that uses a connection to the server once. llama.cpp promises `Keep-Alive: timeout=5` and ends the connection a
-few milliseconds after the answer: a request that Envoy sends on it in between is a 503 (`connection termination`).
+Proxies that use a connection to the server once. llama.cpp promises `Keep-Alive: timeout=5` and ends the connection a
+few milliseconds after the answer: a request sent on it in between is a 503 of Envoy (`connection termination`), a 502
+of Caddy. HAProxy and this nginx send no first request of a client on a used connection.
 """
 PATHS = {
     "nginx, buffering off": (Setup("nginx", OFF), Verdict.STREAMING),
     "HAProxy, option http-no-delay": (Setup("haproxy", FLOWS), Verdict.STREAMING),
-    "Envoy, no timeout": (Setup("envoy", '{"timeout": "0s"}', ONE_REQUEST_EACH), Verdict.STREAMING),
-    "Caddy": (Setup("caddy"), Verdict.STREAMING),
+    "Envoy, no timeout": (Setup("envoy", '{"timeout": "0s"}', ENVOY_CLOSES), Verdict.STREAMING),
+    "Caddy": (Setup("caddy", CADDY_CLOSES), Verdict.STREAMING),
     "nginx, gzip with buffering": (
         Setup("nginx", f"proxy_http_version 1.1; {GZIP} {DEAF}"),
         Verdict.BUFFERED,
     ),
     "HAProxy by default": (Setup("haproxy"), Verdict.COALESCED),
-    "Caddy, response_buffers 1MiB": (Setup("caddy", "response_buffers 1MiB"), Verdict.BUFFERED),
+    "Caddy, response_buffers 1MiB": (
+        Setup("caddy", f"response_buffers 1MiB\n{CADDY_CLOSES}"),
+        Verdict.BUFFERED,
+    ),
 }
 LOAD_SECONDS = 60.0
 HEALTHY_EACH = 5
