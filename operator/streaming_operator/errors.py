@@ -14,6 +14,7 @@ The errors of a pass; a class says what happens next, its text says what a perso
     + Conflict        somebody wrote in between: retried with backoff
     + Expired         the resource version of a watch is too old: list again
     + Unreachable     no usable answer: retried with backoff
+      + TooLarge      an answer of more bytes than are held at once: asked for in smaller pieces
 
 A 404 alone says nothing about the endpoint: only `EndpointGone` and `NamespaceGone` end a pass silently.
 """
@@ -92,3 +93,7 @@ class Expired(ClusterError):
 
 class Unreachable(ClusterError):
     """No usable answer within the limits: connection, time-out, 429 past patience, 5xx."""
+
+
+class TooLarge(Unreachable):
+    """An answer of more bytes than are held at once."""

@@ -117,6 +117,12 @@ PASS_SECONDS = Histogram(
 WRITES = Counter(
     "streamingendpoint_api_writes", "Writes to the API server", ("kind", "verb"), registry=REGISTRY
 )
+UNREADABLE = Counter(
+    "streamingendpoint_unreadable_objects",
+    "Objects of the API server that could not be read and were left out",
+    ("kind",),
+    registry=REGISTRY,
+)
 WATCH_RESTARTS = Counter(
     "streamingendpoint_watch_restarts",
     "Watches that ended with an error and were listed again",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import aiohttp
 import kopf
 import pytest
 
@@ -68,8 +69,8 @@ async def heard(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     heard = Heard()
     async with serving(api) as url:
 
-        async def login() -> kopf.ConnectionInfo:
-            return kopf.ConnectionInfo(server=url)
+        async def login() -> kopf.AiohttpSession:
+            return kopf.AiohttpSession(aiohttp_session=aiohttp.ClientSession(), server=url)
 
         monkeypatch.setattr(kopf_watch, "RESTART_PAUSES", (0.05,))
         task = asyncio.create_task(KopfWatch((), login, heard.on_seen, heard.on_gone, heard.on_listed).run())

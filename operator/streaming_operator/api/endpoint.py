@@ -88,10 +88,23 @@ streaming headers. 2: also the check of exposed paths.
 """
 
 
+UNREADABLE = "unreadable"
+"""Key of a body whose spec was not kept when it was read: why."""
+
+DEEPEST = 32
+"""Levels of a free-form part; core/v1 has at most 10 in an affinity."""
+
+
+MOST_PROBLEMS = 50
+LONGEST_PROBLEM = 300
+"""Characters: paths have keys in them that the author chose."""
+
+
 class InvalidEndpoint(ValueError):
     """A body that violates the schema; every problem as `path: what is allowed`."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
+        problems = tuple(problem[:LONGEST_PROBLEM] for problem in problems[:MOST_PROBLEMS])
         super().__init__("; ".join(problems))
         self.problems = problems
 
@@ -223,6 +236,8 @@ class StreamingEndpoint(Model):
         given to `streamctl render`, has not been validated by the API server.
         """
         metadata = body.get("metadata") or {}
+        if reason := body.get(UNREADABLE):
+            raise InvalidEndpoint((str(reason),))
         named = {"metadata": {"name": str(metadata.get("name") or "")}}
         problems = tuple(f"metadata.name: {rule.message}" for rule in ROOT_CEL if not rule.holds(named))
         try:
@@ -265,8 +280,30 @@ def _parse(spec: Any) -> EndpointSpec:
         raise ValidationError.from_exception_data(
             "spec", [InitErrorDetails(type="missing", loc=(), input=None)]
         )
+    if outside := _outside(spec):
+        raise InvalidEndpoint(outside)
     text = orjson.dumps(_without_nulls(spec), default=str, option=orjson.OPT_NON_STR_KEYS)
     return EndpointSpec.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+
+
+def _outside(spec: Any) -> tuple[str, ...]:
+    """What no part of a spec may be, before anything recurses into it: too deep, or a number of more than 64 bits."""
+    problems: set[str] = set()
+    pending: list[tuple[Any, int, str]] = [(spec, 0, "spec")]
+    while pending:
+        part, depth, path = pending.pop()
+        if isinstance(part, (Mapping, list)) and depth > DEEPEST:
+            problems.add(f"{path}: nested deeper than {DEEPEST} levels")
+        elif isinstance(part, Mapping):
+            pending += (
+                (inner, depth + 1, f"{path}.{str(key)[:64]}" if depth < 2 else path)
+                for key, inner in part.items()
+            )
+        elif isinstance(part, list):
+            pending += ((inner, depth + 1, path) for inner in part)
+        elif isinstance(part, int) and not -(2**63) <= part < 2**63:
+            problems.add(f"{path}: numbers have at most 64 bits")
+    return tuple(sorted(problems))
 
 
 def _without_nulls(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from streaming_operator import metrics, routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, pod_version, resources, secrets
+from streaming_operator.cluster import edges, hosts, objects, pod_version, resources, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
@@ -22,6 +22,7 @@ from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import EndpointGone, NotFound
 from streaming_operator.kinds import Key
 from streaming_operator.kube.client import METADATA_LIST, Transport
+from streaming_operator.kube.decode import Unreadable
 from streaming_operator.kube.paging import pages
 from streaming_operator.settings import Settings
 from streaming_operator.values import Capabilities, Identity, Manifest, Observed
@@ -126,7 +127,7 @@ class Cluster:
             )
         except NotFound:
             return None
-        return dict(body)
+        return objects.endpoint(body)
 
     async def list_endpoints(self) -> list[dict[str, Any]]:
         """Metadata of every endpoint, for the roll call."""
@@ -139,7 +140,9 @@ class Cluster:
                 accept=METADATA_LIST,
             )
             async for page in listed:
-                endpoints.extend(item["metadata"] for item in page.get("items") or ())
+                endpoints.extend(
+                    objects.identity(item) for item in page.items() if not isinstance(item, Unreadable)
+                )
         return endpoints
 
     async def write_status(

@@ -7,17 +7,25 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from streaming_operator.api.endpoint import GROUP, KIND, StreamingEndpoint
+from streaming_operator.api.endpoint import GROUP, KIND, UNREADABLE, StreamingEndpoint
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
 from streaming_operator.cluster.places import says_where
 from streaming_operator.kinds import Key, Kind
-from streaming_operator.kube.objects import Body, StoredObject
+from streaming_operator.kube.objects import Body, StoredObject, as_json
 
 Trim = Callable[[Body], Body]
 
 
 ENDED = ("Succeeded", "Failed")
 """Phases of a pod that runs no more."""
+
+
+LARGEST_SPEC = 256 << 10
+"""Bytes of an endpoint's spec as JSON that are kept; the largest that were seen have 20 KiB."""
+LARGEST_STATUS = 64 << 10
+"""Bytes of an endpoint's status that are kept; ours has about 6 KiB. A larger one is somebody else's, and replaced."""
+LARGEST_DATA = 64 << 10
+"""Characters in a ConfigMap that are kept; ours have 8,000. A larger one never is what we render."""
 
 
 class Cached(StoredObject):
@@ -82,15 +90,55 @@ def cache(body: Body, trim: Trim, *, packed: bool = False) -> Cached:
     return Cached(trim(body), datetime.fromisoformat(max(ours)) if ours else None, packed=packed)
 
 
+_ENDPOINT_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
+"""The rest of an endpoint's metadata (annotations, managedFields) means nothing to a pass, and may be of any size."""
+
+
+def endpoint(body: Body) -> Body:
+    """Keep of an endpoint what a pass reads; a spec that is too large becomes the reason why it is not kept."""
+    kept: Body = {name: body[name] for name in ("apiVersion", "kind") if name in body}
+    kept["metadata"] = identity(body)
+    if len(as_json(body.get("spec") or {})) > LARGEST_SPEC:
+        kept[UNREADABLE] = f"spec: has more than {LARGEST_SPEC >> 10} KiB"
+    elif "spec" in body:
+        kept["spec"] = body["spec"]
+    if len(as_json(body.get("status") or {})) <= LARGEST_STATUS:
+        kept["status"] = body.get("status") or {}
+    return kept
+
+
+def identity(body: Body) -> Body:
+    """Metadata of an endpoint as far as a pass reads it; raises `KeyError` for what is no object."""
+    metadata = body["metadata"]
+    named = {"name": metadata["name"], "uid": metadata["uid"]}
+    return named | {name: metadata[name] for name in _ENDPOINT_METADATA if name in metadata}
+
+
+def of_an_endpoint(stored: Cached) -> bool:
+    """Whether an object belongs to an endpoint; one that only has our label means nothing to us."""
+    return stored.endpoint is not None
+
+
 def whole(body: Body) -> Body:
     """Keep all: the object is compared with what we want."""
     return body
 
 
 def config_map(body: Body) -> Body:
-    """Keep all, but the scripts in it once: they are the same text for every endpoint."""
+    """Keep all, but the scripts in it once: they are the same text for every endpoint; nothing of foreign size."""
     data = body.get("data")
-    if data:
+    body.pop("binaryData", None)
+    if data and sum(map(len, data.values())) > LARGEST_DATA:
+        body["data"] = {}
+    elif data:
         body["data"] = {key: sys.intern(text) for key, text in data.items()}
     return body
 

@@ -18,6 +18,7 @@ from streaming_operator.cluster.store import TRIMS
 from streaming_operator.errors import Forbidden, KindMissing
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
+from streaming_operator.kube.decode import Unreadable
 from streaming_operator.kube.objects import Body
 from streaming_operator.kube.paging import pages
 
@@ -99,7 +100,8 @@ async def _list(
     return [
         objects.cache(item, trim)
         async for page in pages(transport, kind.path(namespace), f"list {kind.plural}", query=query)
-        for item in page.get("items") or ()
+        for item in page.items()
+        if not isinstance(item, Unreadable)
     ]
 
 

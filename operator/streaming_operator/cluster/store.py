@@ -184,6 +184,7 @@ class Caches:
                 partial(self._changed, kind),
                 namespace=namespace,
                 selector=None if kind in UNFILTERED else MANAGED_BY_SELECTOR,
+                wanted=_every if kind in UNFILTERED else objects.of_an_endpoint,
                 same=objects.still_carries,
                 metadata_only=kind is resources.REPLICA_SETS,
             )
@@ -301,3 +302,8 @@ class Caches:
                 self._by_endpoint.setdefault(new.endpoint, {})[(kind, new.key[1])] = new
             for host in hosts_of(new.body) if kind in resources.ROUTES else ():
                 self._by_host.setdefault(host, {})[kind.kind, new.key] = new
+
+
+def _every(stored: Cached) -> bool:
+    """Of classes, Gateways and routes foreign ones matter."""
+    return True

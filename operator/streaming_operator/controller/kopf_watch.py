@@ -3,7 +3,8 @@ The watch of the endpoints by kopf: it logs in, and is started again whenever ko
 
 kopf ends itself on a long 5xx, a 404 or a cut line, and cancels every task of its loop when it stops: hence a
 thread and a loop of its own (docs/decisions/0003-kopf-in-its-own-thread.md). It writes nothing, holds no
-finalizer and decides nothing; all it does is hand bodies over to the main loop.
+finalizer and decides nothing; all it does is hand bodies over to the main loop. What it reads has been read and trimmed
+before (docs/decisions/0038-one-object-costs-itself.md).
 """
 
 import asyncio
@@ -15,8 +16,10 @@ from typing import Any
 import aiohttp
 import kopf
 
-from streaming_operator.api.endpoint import GROUP, PLURAL, VERSION
+from streaming_operator.api.endpoint import GROUP, KIND, PLURAL, VERSION
+from streaming_operator.cluster import objects
 from streaming_operator.kinds import Key
+from streaming_operator.kube.checked_session import CheckedSession
 from streaming_operator.kube.credentials import Credentials
 from streaming_operator.values import Identity
 
@@ -24,7 +27,10 @@ log = logging.getLogger(__name__)
 
 Body = Mapping[str, Any]
 
-Session = kopf.AiohttpSession | kopf.ConnectionInfo
+Session = kopf.AiohttpSession
+
+LIST_PAGE = 25
+"""Endpoints on one page of kopf's list: at their largest, 1.5 MiB in etcd, all of them are 40 MB."""
 
 LOGIN_BACKOFF = 5.0
 """Seconds between two tries to log in."""
@@ -194,7 +200,9 @@ class KopfWatch:
 
         @kopf.on.login(registry=registry, backoff=LOGIN_BACKOFF)
         async def login(**_: Any) -> Session:
-            return await self._login()
+            session = await self._login()
+            checked: Any = CheckedSession(session.aiohttp_session, KIND, f"/{PLURAL}", objects.endpoint)
+            return kopf.AiohttpSession(aiohttp_session=checked, server=session.server)
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
         async def endpoint_event(*, event: Any, **_: Any) -> None:
@@ -223,6 +231,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = EndlessBackoff()
+    settings.watching.chunk_size = LIST_PAGE
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.process.ultimate_exiting_timeout = STOP_PATIENCE

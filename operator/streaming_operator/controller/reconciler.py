@@ -87,12 +87,11 @@ class Reconciler:
         previous = self._bodies.get(key)
         if previous is not None and _is_of_an_earlier_endpoint(body, previous):
             return False
-        kept = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-        self._bodies[key] = {**body, "metadata": kept}  # managedFields are two thirds of a body in memory
+        self._bodies[key] = body
         memory = self._memories.get(key)
         if previous is None or memory is None:
             return True
-        asks = any(previous["metadata"].get(name) != kept.get(name) for name in ASKS_FOR_A_PASS)
+        asks = any(previous["metadata"].get(name) != body["metadata"].get(name) for name in ASKS_FOR_A_PASS)
         return memory.status.update(body, self._now().seconds) or asks
 
     def remove(self, endpoint: Identity) -> bool:

@@ -7,7 +7,7 @@ Nothing in this module knows what an object means.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -16,7 +16,8 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from streaming_operator.errors import Forbidden, NotFound, Unreachable
+from streaming_operator.errors import Forbidden, NotFound, TooLarge, Unreachable
+from streaming_operator.kube import decode
 from streaming_operator.kube.answers import error_of, retry_after
 from streaming_operator.kube.credentials import Credentials
 from streaming_operator.kube.rate_limit import WriteLimit
@@ -29,6 +30,11 @@ SILENCE_SECONDS = 90.0
 """Longest silence of a watch; the API server sends a bookmark about every minute."""
 TRIES = 4
 """Of a call that is answered 429; the answer's Retry-After is kept in between."""
+
+LARGEST_ANSWER = 16 << 20
+"""Bytes of one answer, or of one line of a watch, that are held: 1.5 MiB in etcd are up to 9 MiB of JSON."""
+LARGEST_PAGE = 4 << 20
+"""Bytes of one page of several objects that are held."""
 
 APPLY = "application/apply-patch+yaml"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -75,9 +81,18 @@ class Transport:
     async def get(
         self, path: str, doing: str, *, query: Mapping[str, str] | None = None, accept: str | None = None
     ) -> Any:
-        """Read one object or one page of a list."""
-        seconds = LIST_SECONDS if query and "limit" in query else CALL_SECONDS
-        return await self._call("GET", path, doing, query=query, accept=accept, seconds=seconds)
+        """Read one object, or a list that is short by its nature."""
+        return await self._call("GET", path, doing, query=query, accept=accept)
+
+    async def page(
+        self, path: str, doing: str, *, query: Mapping[str, str], accept: str | None = None
+    ) -> decode.Page:
+        """Read one page of a list; raises `TooLarge` where it is more than may be held at once."""
+        most = LARGEST_ANSWER if query["limit"] == "1" else LARGEST_PAGE
+        page: decode.Page = await self._call(
+            "GET", path, doing, query=query, accept=accept, seconds=LIST_SECONDS, read=decode.page, most=most
+        )
+        return page
 
     async def apply(self, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
         """Server-side apply with our field manager; returns the object as it is now."""
@@ -127,6 +142,8 @@ class Transport:
         content: str = "application/json",
         accept: str | None = None,
         seconds: float = CALL_SECONDS,
+        read: Callable[[bytes], Any] = decode.value,
+        most: int = LARGEST_ANSWER,
     ) -> Any:
         """One call, repeated while the API server says 429, and once with fresh credentials after a 401."""
         headers = {"Content-Type": content} if body is not None else {}
@@ -137,7 +154,9 @@ class Transport:
             await self._limit.unpaused()
             async with nullcontext() if method == "GET" else self._limit.write():
                 started = asyncio.get_running_loop().time()
-                code, wait, answer = await self._once(method, path, doing, query, body, headers, seconds)
+                code, wait, answer = await self._once(
+                    method, path, doing, query, body, headers, seconds, read, most
+                )
             if code != 429 and method != "GET":
                 self._limit.responded(started)
             if code < 400:
@@ -160,6 +179,8 @@ class Transport:
         body: bytes | None,
         headers: Mapping[str, str],
         seconds: float,
+        read: Callable[[bytes], Any],
+        most: int,
     ) -> tuple[int, float, Any]:
         """One request: status code, wanted pause, decoded answer."""
         self.requests[method] = self.requests.get(method, 0) + 1
@@ -173,15 +194,15 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS),
                 proxy=self._credentials.proxy,
             ) as response:
-                raw = await response.read()
+                raw = await _read(response.content, doing, most)
                 return (
                     response.status,
                     retry_after(response.headers.get("Retry-After")),
-                    _decode(raw, response.status),
+                    read(raw) if response.status < 400 else _refusal(raw),
                 )
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error
-        except orjson.JSONDecodeError as error:
+        except ValueError as error:
             raise Unreachable(f"cannot {doing}: the answer is not JSON") from error
 
     @asynccontextmanager
@@ -200,9 +221,8 @@ class Transport:
                 if response.status >= 400:
                     if response.status == 401:
                         await self._credentials.reload()
-                    raw = await response.read()
-                    raise error_of(response.status, _decode(raw, response.status), doing)
-                yield _lines(response.content, doing)
+                    raise error_of(response.status, _refusal(await _read(response.content, doing)), doing)
+                yield lines(response.content, doing)
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error
 
@@ -253,11 +273,13 @@ class Transport:
         return URL(f"{text}?{urlencode(query)}" if query else text, encoded=True)
 
 
-async def _lines(content: aiohttp.StreamReader, doing: str) -> AsyncIterator[bytes]:
+async def lines(content: aiohttp.StreamReader, doing: str) -> AsyncIterator[bytes]:
     """Split a stream into lines of any length; a line cut off at the end is an error."""
     rest = bytearray()
     async for chunk in content.iter_any():
         rest += chunk
+        if len(rest) > LARGEST_ANSWER:
+            raise TooLarge(f"cannot {doing}: a line has more than {LARGEST_ANSWER >> 20} MiB")
         if b"\n" not in chunk:
             continue
         *whole, last = bytes(rest).split(b"\n")
@@ -268,13 +290,21 @@ async def _lines(content: aiohttp.StreamReader, doing: str) -> AsyncIterator[byt
         raise Unreachable(f"cannot {doing}: the stream was cut within a line")
 
 
-def _decode(raw: bytes, code: int) -> Any:
-    """JSON, or the text of a refusal that is none."""
+async def _read(content: aiohttp.StreamReader, doing: str, most: int = LARGEST_ANSWER) -> bytes:
+    """A whole answer, unless it is too large to be held."""
+    answer = bytearray()
+    async for chunk in content.iter_any():
+        answer += chunk
+        if len(answer) > most:
+            raise TooLarge(f"cannot {doing}: the answer has more than {most >> 20} MiB")
+    return bytes(answer)
+
+
+def _refusal(raw: bytes) -> Any:
+    """What the API server says of a refusal: its JSON, or a text that is none."""
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        if code < 400:
-            raise
+        return decode.value(raw)
+    except ValueError:
         return raw[:200].decode(errors="replace")
 
 

@@ -13,12 +13,10 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-import orjson
-
 from streaming_operator import metrics
 from streaming_operator.errors import ClusterError, Expired, Unreachable
 from streaming_operator.kinds import Key, Kind
-from streaming_operator.kube import paging
+from streaming_operator.kube import decode, paging
 from streaming_operator.kube.client import METADATA, METADATA_LIST, Transport
 from streaming_operator.kube.objects import Body, StoredObject, unchanged
 
@@ -26,6 +24,9 @@ WATCH_SECONDS = 300
 """Shortest life of one watch; up to a third is added, so that watches do not end together."""
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
+
+MOST_NAMED = 100
+"""Unreadable objects of a kind that the log names; the metric counts all of them."""
 
 SHORT_WATCH_SECONDS = 1.0
 """A watch that lasted less and brought nothing counts as a failure: the next one waits."""
@@ -59,16 +60,23 @@ class Informer(Generic[Stored]):
         namespace: str | None = None,
         selector: str | None = None,
         metadata_only: bool = False,
+        wanted: Callable[[Stored], bool] = lambda stored: True,
         same: Callable[[Stored, Stored], Stored] = lambda old, new: new,
     ) -> None:
-        """`same` may carry over to the new version what was learnt of one that did not differ."""
+        """
+        `wanted` says which objects are kept; `same` may carry over to the new version what was learnt of one that did
+        not differ.
+        """
         self.kind = kind
         self._transport = transport
         self._changed = changed
         self._path = kind.path(namespace)
         self._query = {"labelSelector": selector} if selector else {}
         self._keep = keep
+        self._wanted = wanted
         self._same = same
+        self._left_out: dict[str, None] = {}
+        """Objects of which the log has said that they cannot be read."""
         self._metadata_only = metadata_only
         self._objects: dict[Key, Stored] = {}
         self._gone: dict[str, None] = {}
@@ -176,11 +184,13 @@ class Informer(Generic[Stored]):
             )
             version = self._version
             async for page in pages:
-                for body in page.get("items") or ():
-                    stored = self._keep(body)
-                    fresh[stored.key] = stored
+                for body in page.items():
+                    stored = self._stored(body)
+                    if stored is not None and self._wanted(stored):
+                        fresh[stored.key] = stored
                 self._alive()
-                version = page["metadata"]["resourceVersion"]
+                version = page.metadata["resourceVersion"]
+                del page  # not held while the next one is read
             self._version = version
             self._replace(fresh | self._written_since(fresh))
         finally:
@@ -200,7 +210,7 @@ class Informer(Generic[Stored]):
         Take over a whole list. It is right whatever its versions are: after a restore of etcd they begin lower.
         """
         for key in [key for key in self._objects if key not in fresh]:
-            self._put(key, None)
+            self._drop(key, None)
         for key, stored in fresh.items():
             self._put(key, stored, authoritative=True)
 
@@ -232,9 +242,9 @@ class Informer(Generic[Stored]):
     def _take(self, line: bytes) -> None:
         """Apply one line of a watch; raises `Expired` or `Unreachable` for an error event."""
         try:
-            event: dict[str, Any] = orjson.loads(line)
+            event: dict[str, Any] = decode.value(line)
             kind, body = event["type"], event["object"]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise Unreachable(f"cannot watch {self.kind.plural}: a line is not an event") from error
         if kind == "ERROR":
             code = body.get("code")
@@ -243,9 +253,42 @@ class Informer(Generic[Stored]):
             )
         version = body["metadata"]["resourceVersion"]
         if kind != "BOOKMARK" and (kind == "DELETED" or not self._is_stored(body["metadata"])):
-            stored = self._keep(body)
-            self._put(stored.key, None if kind == "DELETED" else stored, last=stored)
+            self._take_object(body, deleted=kind == "DELETED")
         self._version = version
+
+    def _take_object(self, body: Body, *, deleted: bool) -> None:
+        """Store or drop the object of an event."""
+        key, metadata = _key_of(body["metadata"]), body["metadata"]
+        if deleted:
+            self._drop(key, metadata["uid"])
+            return
+        stored, old = self._stored(body), self._objects.get(key)
+        if stored is not None and self._wanted(stored):
+            self._put(key, stored)
+        elif old is not None and not _newer(old.resource_version, metadata["resourceVersion"]):
+            del self._objects[key]  # what was kept of it is no longer so
+            self._changed(old, None, Change.FOREIGN)
+
+    def _stored(self, body: Body | decode.Unreadable) -> Stored | None:
+        """What is kept of an object; None for one that cannot be read: it costs only itself."""
+        if isinstance(body, decode.Unreadable):
+            self._leave_out(body.name, body.cause)
+            return None
+        try:
+            return self._keep(body)
+        except Exception as error:  # noqa: BLE001 - somebody has stored what no code expects: the log names the object
+            metadata = body.get("metadata") or {}
+            name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+            self._leave_out(name, f"{type(error).__name__}: {error}"[:200])
+            return None
+
+    def _leave_out(self, name: str, cause: str) -> None:
+        metrics.UNREADABLE.labels(kind=self.kind.kind).inc()
+        if name not in self._left_out and len(self._left_out) < MOST_NAMED:
+            self._left_out[name] = None
+            log.warning(
+                "%s %s cannot be read and is left out", self.kind.kind, name[:512], extra={"cause": cause}
+            )
 
     def _is_stored(self, metadata: Mapping[str, Any]) -> bool:
         """Whether this very version is stored already: most events are of our own writes, noted from the response."""
@@ -255,17 +298,17 @@ class Informer(Generic[Stored]):
             metadata["resourceVersion"],
         )
 
-    def _put(
-        self, key: Key, new: Stored | None, last: Stored | None = None, *, authoritative: bool = False
-    ) -> None:
+    def _drop(self, key: Key, uid: str | None) -> None:
+        """Forget an object and report it, if it is the one of that uid (None: whichever is there)."""
+        old = self._objects.get(key)
+        self._remember_gone(uid or (old.uid if old is not None else None))
+        if old is not None and uid in (None, old.uid):
+            del self._objects[key]
+            self._changed(old, None, Change.FOREIGN)
+
+    def _put(self, key: Key, new: Stored, *, authoritative: bool = False) -> None:
         """Replace one object and report it; an event that is older than what is stored changes nothing."""
         old = self._objects.get(key)
-        if new is None:
-            self._remember_gone(last or old)
-            if old is not None and (last is None or last.uid == old.uid):
-                del self._objects[key]
-                self._changed(old, None, Change.FOREIGN)
-            return
         if old is not None and not authoritative and _newer(old.resource_version, new.resource_version):
             return
         if old is not None and old.uid == new.uid and unchanged(old, new):
@@ -278,10 +321,10 @@ class Informer(Generic[Stored]):
             self._writing[key] = new.resource_version
         self._changed(old, new, Change.OWN if ours else Change.FOREIGN)
 
-    def _remember_gone(self, last: Stored | None) -> None:
+    def _remember_gone(self, uid: str | None) -> None:
         """Keep the last uids that were deleted, so that a late response to our own write does not bring one back."""
-        if last is not None:
-            self._gone[last.uid] = None
+        if uid is not None:
+            self._gone[uid] = None
             if len(self._gone) > 1000:
                 del self._gone[next(iter(self._gone))]
 

@@ -2,11 +2,13 @@
 An object of the API as it was last read. Pure.
 """
 
+import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from pydantic_core import from_json
 
 from streaming_operator.kinds import Key
 
@@ -27,13 +29,13 @@ class StoredObject:
         """*body* has at least `metadata`; it is not copied."""
         self.metadata: dict[str, Any] = body["metadata"]
         rest = {name: part for name, part in body.items() if name != "metadata"}
-        self._rest: dict[str, Any] | bytes = zlib.compress(orjson.dumps(rest), 1) if packed else rest
+        self._rest: dict[str, Any] | bytes = zlib.compress(as_json(rest), 1) if packed else rest
 
     @property
     def body(self) -> Body:
         """The object, perhaps trimmed."""
         rest = self._rest
-        plain: dict[str, Any] = orjson.loads(zlib.decompress(rest)) if isinstance(rest, bytes) else rest
+        plain: dict[str, Any] = from_json(zlib.decompress(rest)) if isinstance(rest, bytes) else rest
         return {**plain, "metadata": self.metadata}
 
     @property
@@ -65,6 +67,14 @@ class StoredObject:
         """Whether the object of that uid is its controller."""
         controller = self.controller
         return controller is not None and controller["uid"] == uid
+
+
+def as_json(body: Body) -> bytes:
+    """As JSON; a number of more than 64 bits is slow to write."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body).encode()
 
 
 def unchanged(old: StoredObject, new: StoredObject) -> bool:

@@ -1,12 +1,16 @@
-"""Lists of any length, page by page."""
+"""Lists of any length, page by page; no page is larger than what may be held at once."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
+from streaming_operator.errors import TooLarge
 from streaming_operator.kube.client import Transport
+from streaming_operator.kube.decode import Page
 
-PAGE = "500"
-"""Objects on one page: a second's work for the API server, and a few megabytes."""
+PAGE = 250
+"""Objects on one page: half a second's work for the API server, and a few megabytes."""
+
+SMALLER = 8
+"""By how much a page gets smaller that was larger than `client.LARGEST_PAGE`; the next ones grow again."""
 
 
 async def pages(
@@ -16,13 +20,21 @@ async def pages(
     *,
     query: Mapping[str, str] | None = None,
     accept: str | None = None,
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncIterator[Page]:
     """Every page of a list, in order; all of them show the objects at one version."""
-    query = {**(query or {}), "limit": PAGE}
+    limit, more = PAGE, ""
     while True:
-        page: dict[str, Any] = await transport.get(path, doing, query=query, accept=accept)
+        asked = {**(query or {}), "limit": str(limit), **({"continue": more} if more else {})}
+        try:
+            page = await transport.page(path, doing, query=asked, accept=accept)
+        except TooLarge:
+            if limit == 1:
+                raise
+            limit = max(1, limit // SMALLER)
+            continue
+        more = str(page.metadata.get("continue") or "")
         yield page
-        more = page["metadata"].get("continue")
+        del page  # not held while the next one is read
         if not more:
             return
-        query = {**query, "continue": more}
+        limit = min(PAGE, limit * 2)

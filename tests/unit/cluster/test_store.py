@@ -11,6 +11,7 @@ from streaming_operator.cluster import resources
 from streaming_operator.cluster.store import Caches
 from streaming_operator.errors import ClusterError, Forbidden
 from streaming_operator.kinds import Key, Kind
+from streaming_operator.kube import decode
 from streaming_operator.kube.client import Transport
 from tests.unit.virtual_time import run
 
@@ -25,15 +26,19 @@ class Server:
         self.refused = dict(refused or {})
 
     async def get(self, path: str, doing: str, **_: Any) -> Any:
-        """Discovery, or an empty list."""
+        """Discovery."""
+        self._refuse(path)
+        return GATEWAY_API if path == resources.GATEWAYS.group_path else {"resources": []}
+
+    async def page(self, path: str, doing: str, **_: Any) -> decode.Page:
+        """An empty list."""
+        self._refuse(path)
+        return decode.page(b'{"metadata":{"resourceVersion":"1"},"items":[]}')
+
+    def _refuse(self, path: str) -> None:
         for end, error in self.refused.items():
             if path.endswith(end):
                 raise error
-        if path == resources.GATEWAYS.group_path:
-            return GATEWAY_API
-        if path == resources.SERVICE_MONITORS.group_path:
-            return {"resources": []}
-        return {"metadata": {"resourceVersion": "1"}, "items": []}
 
     @asynccontextmanager
     async def watch(self, *_: Any) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -10,6 +10,7 @@ import pytest
 
 from streaming_operator.cluster.resources import SERVICES
 from streaming_operator.errors import ClusterError, Expired, Forbidden, KindMissing, Unreachable
+from streaming_operator.kube import decode
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Change, Informer
 from streaming_operator.kube.objects import StoredObject
@@ -40,23 +41,25 @@ class ScriptedServer:
     def __init__(self, *watches: list[Step]) -> None:
         self.objects: list[dict[str, Any]] = []
         self.version = 10
-        self.page = 500
+        self.page_size = 500
         self.watches = list(watches)
         self.list_errors: list[ClusterError] = []
         self.lists = 0
         self.versions: list[str] = []
 
-    async def get(self, path: str, doing: str, *, query: Mapping[str, str], accept: str | None = None) -> Any:
+    async def page(
+        self, path: str, doing: str, *, query: Mapping[str, str], accept: str | None = None
+    ) -> decode.Page:
         """One page of the list."""
         if self.list_errors:
             raise self.list_errors.pop(0)
         start = int(query.get("continue", "0"))
         self.lists += start == 0
         metadata = {"resourceVersion": str(self.version)}
-        if start + self.page < len(self.objects):
-            metadata["continue"] = str(start + self.page)
-        return orjson.loads(
-            orjson.dumps({"metadata": metadata, "items": self.objects[start : start + self.page]})
+        if start + self.page_size < len(self.objects):
+            metadata["continue"] = str(start + self.page_size)
+        return decode.page(
+            orjson.dumps({"metadata": metadata, "items": self.objects[start : start + self.page_size]})
         )
 
     @asynccontextmanager
@@ -124,7 +127,7 @@ def test_pages_make_one_list() -> None:
     """A list longer than a page is read to its end before anything is told as gone."""
     server = ScriptedServer()
     server.objects = [an_object(f"o{n}", n + 1) for n in range(7)]
-    server.page = 3
+    server.page_size = 3
 
     assert len(Followed(server).follow()) == 7
 
@@ -286,13 +289,13 @@ def test_what_we_made_while_a_list_was_under_way_is_not_reported_as_deleted() ->
     """The list was taken before our write: the object stays, and a later write of it is taken in as well."""
     server = ScriptedServer()
     followed = Followed(server)
-    answer = server.get
+    answer = server.page
 
     async def slow(*words: Any, **more: Any) -> Any:
         followed.informer.note(an_object("made", 11))
         return await answer(*words, **more)
 
-    server.get = slow  # type: ignore[method-assign]
+    server.page = slow  # type: ignore[method-assign]
 
     assert followed.follow() == {"made": "11"}
     assert followed.reported == []
