@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Message, Scope
@@ -170,7 +171,8 @@ class Ports:
                     ending = Ending.STALLED if reader.token_seen else Ending.SILENT
                     return ExchangeEnd(ending, clock() - begin, "kernel", count)
                 last, count = clock() - begin, count + 1
-                reader.read(last, data)
+                for _ in reader.steps(last, data):
+                    pass
                 if reader.ending is not None or not data:
                     return ExchangeEnd(reader.ending or Ending.CLOSED, last, "kernel", count)
         finally:
@@ -185,11 +187,16 @@ async def _look_up(name: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
+async def _off_loop(work: Callable[[], Any]) -> Any:
+    return work()
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> Ports:
     """Take the place of the probe's sockets."""
     ports = Ports()
     monkeypatch.setattr(connection, "exchange", ports.exchange)
     monkeypatch.setattr(connection, "connect_times", _connect_times)
+    monkeypatch.setattr(connection, "off_loop", _off_loop)
     monkeypatch.setattr(connection, "_addresses_of", _look_up)
     return ports
 

@@ -10,13 +10,21 @@ from dataclasses import replace
 from functools import partial
 
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import LONGEST_KEY, CompletionParams, Encoding, Wording, body, post
+from streaming_operator.probe.http.request import (
+    LONGEST_KEY,
+    ApiKey,
+    CompletionParams,
+    Encoding,
+    Wording,
+    body,
+    post,
+)
 from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.http.wording import described, fewer, refers_to, unforced
 from streaming_operator.probe.judge.finding import Attempt
 from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.plan import Plan
-from streaming_operator.probe.stream.recorder import Recorder
+from streaming_operator.probe.stream.recorder import EVENTS, Recorder
 from streaming_operator.probe.stream.redaction import without_key
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import Remark
@@ -25,6 +33,8 @@ CONNECTS = 5
 """TCP connects from which the jitter of the path is estimated."""
 INNER_FIRST_TOKEN = 30.0
 """Limit for an inner hop's first token, in seconds: it is asked only to locate a fault."""
+_EVENTS_PER_TOKEN = 2
+"""Read where many tokens are requested; a server that sends more events than that sends no tokens in them."""
 
 LONGEST_PAUSE = 60.0
 """Seconds that one verification waits altogether because of Retry-After."""
@@ -125,9 +135,10 @@ class Attempts:
             if t.status < 300:
                 self._accept(wording)
                 return attempt
-            if not refers_to(wording, api, t.body):
+            named = await connection.off_loop(partial(refers_to, wording, api, t.body))
+            if not named:
                 refused = attempt
-            less = fewer(wording, api, t.status, t.body)
+            less = await connection.off_loop(partial(fewer, wording, api, t.status, t.body))
             if less is None:
                 break
             wording = less
@@ -161,15 +172,21 @@ class Attempts:
             pinned = await self.pin(target)
             params = CompletionParams(plan.model, plan.prompt, tokens, encoding, plan.api, wording)
             request = post(pinned.path, pinned.host_header, body(params, plan.nonce()), encoding, plan.key)
-            recorder = Recorder(partial(plan.on_read, target.hop))
+            allowed = max(EVENTS, _EVENTS_PER_TOKEN * params.max_tokens)
+            recorder = Recorder(partial(plan.on_read, target.hop), allowed)
             end = await connection.exchange(pinned, request, recorder, self._limits(target))
         except connection.NoResponseError as error:
             return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
-        timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
-        return Attempt(without_key(timeline, plan.key), with_key=with_key, asked=params.max_tokens)
+        timeline = await connection.off_loop(partial(_recorded, recorder, end, plan.key))
+        return Attempt(timeline, with_key=with_key, asked=params.max_tokens)
 
     def _limits(self, target: connection.Target) -> connection.Limits:
         limits = self._plan.limits
         if target is self._outermost:
             return limits
         return replace(limits, first_token=min(limits.first_token, INNER_FIRST_TOKEN))
+
+
+def _recorded(recorder: Recorder, end: connection.ExchangeEnd, key: ApiKey | None) -> Timeline:
+    timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
+    return without_key(timeline, key)

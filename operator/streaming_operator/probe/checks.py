@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from streaming_operator.api.reasons import Verdict
@@ -169,7 +170,7 @@ async def _exchange(
         end = await connection.exchange(target, request, sink or recorder, context.limits)
     except connection.NoResponseError:
         return None
-    return recorder.timeline(end.ending, end.at, end.clock)
+    return await connection.off_loop(partial(recorder.timeline, end.ending, end.at, end.clock))
 
 
 def _rest(timeline: Timeline, tokens: int) -> float:
@@ -191,11 +192,11 @@ class _DisconnectingClient:
     def begin(self, codec: Codec) -> None:
         self.recorder.begin(codec)
 
-    def read(self, at: float, data: bytes) -> None:
-        self.recorder.read(at, data)
+    def steps(self, at: float, data: bytes, late: float = 0.0) -> Iterator[None]:
+        yield from self.recorder.steps(at, data, late)
         self.ending, self.token_seen = self.recorder.ending, self.recorder.token_seen
-        timeline = self.recorder.timeline(Ending.CLOSED, at, "monotonic")
-        if self.ending is None and not timeline.done and timeline.events >= DISCONNECT_AFTER:
+        done = self.recorder.end_marker_seen
+        if self.ending is None and not done and self.recorder.events >= DISCONNECT_AFTER:
             self.disconnected, self.ending = True, Ending.CLOSED
 
 

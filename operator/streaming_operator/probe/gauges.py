@@ -5,18 +5,25 @@ One GET of the Prometheus text a pod. A pod whose metrics cannot be read gives N
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from streaming_operator.probe.http import connection, http1
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import get
-from streaming_operator.probe.http.response import Codec, End, Ending, Head, Piece
+from streaming_operator.probe.http.response import Broken, Codec, End, Ending, Head, Piece
 
 LIMITS = connection.Limits(connect=2.0, first_token=5.0, stall=5.0, total=5.0, size=1024 * 1024)
 """A busy server answers late; slower or larger responses than these are not read."""
 CONCURRENCY = 8
-"""Pods read at the same time: their responses are held in memory."""
+"""Pods read at the same time."""
+LONGEST_LINE = 16 * 1024
+"""Bytes of a line; vLLM's have a few hundred."""
+LONGEST_NUMBER = 32
+"""Characters of a value."""
+SAMPLES = 1024
+"""Samples of one metric in a response: one for each engine in the pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +58,80 @@ async def queues_full(pods: Sequence[connection.Target], gauges: Gauges, guard: 
 
 async def _read(pod: connection.Target, path: str, name: str, guard: Guard) -> float | None:
     """The sum of one metric over the engines of a pod."""
-    text = _Text()
+    scanner = _Scanner(name.encode())
     try:
         target = await connection.resolve(replace(pod, path=path), guard, None)
-        await connection.exchange(target, get(path, target.host_header, None), text, LIMITS)
-        values = _values(text.body.decode("utf-8", "replace"), name)
+        await connection.exchange(target, get(path, target.host_header, None), scanner, LIMITS)
     except (connection.NoResponseError, ValueError):
         return None
-    return sum(values) if text.ending is Ending.COMPLETE and text.status == 200 and values else None
-
-
-def _values(text: str, name: str) -> list[float]:
-    """The samples of one metric; only its lines are parsed, since this runs in the operator's event loop."""
-    lines = "\n".join(line for line in text.splitlines() if line.startswith(name)) + "\n"
-    from prometheus_client.parser import (
-        text_string_to_metric_families,
-    )  # a probe of a plain URL reads no gauges
-
-    families = text_string_to_metric_families(lines)
-    return [sample.value for family in families for sample in family.samples if sample.name == name]
+    return scanner.total
 
 
 @dataclass(slots=True)
-class _Text:
-    """Collects the body of a plain response; the exchange limits its size."""
+class _Scanner:
+    """
+    Adds up the samples of one metric while the response comes; nothing is kept of it but a line that is not complete.
 
+    Written by ourselves: the parser of prometheus_client is quadratic in the labels of a line and needs the whole text.
+    """
+
+    name: bytes
     ending: Ending | None = None
     token_seen: bool = False
     end_marker_seen: bool = False
-    status: int = 0
-    body: bytearray = field(default_factory=bytearray)
+    _status: int = 0
+    _samples: int = 0
+    _sum: float = 0.0
+    _valid: bool = True
+    _line: bytes = b"\n"
+    """The line that has begun, with the line feed before it."""
     _codec: Codec = field(default_factory=http1.Http1Codec)
+
+    @property
+    def total(self) -> float | None:
+        """The sum; None if there was no sample, or the response was not a complete and valid one."""
+        valid = self._valid and self.ending is Ending.COMPLETE and self._status == 200
+        return self._sum if valid and self._samples and math.isfinite(self._sum) else None
 
     def begin(self, codec: Codec) -> None:
         self._codec = codec
 
-    def read(self, at: float, data: bytes) -> None:
+    def steps(self, at: float, data: bytes, late: float = 0.0) -> Iterator[None]:
         for part in self._codec.feed(data):
+            yield
             match part:
                 case Head():
-                    self.status = part.status
+                    self._status = part.status
                 case Piece():
-                    self.body += part.data
+                    self._scan(part.data)
                 case End():
+                    self._scan(b"\n")
                     self.ending = Ending.COMPLETE
+                case Broken():
+                    self.ending = Ending.BROKEN
+
+    def _scan(self, data: bytes) -> None:
+        text = (self._line + data).replace(b"\r", b"\n")
+        complete = text.rfind(b"\n")
+        self._line = text[complete:]
+        if len(self._line) > LONGEST_LINE:  # its beginning decides whether it is a sample
+            self._valid = self._valid and not self._line[1:].startswith(self.name)
+            self._line = self._line[:LONGEST_LINE]
+        wanted, at = b"\n" + self.name, 0
+        while self._valid and (at := text.find(wanted, at, complete)) >= 0:
+            at += len(wanted)
+            self._add(text[at : text.index(b"\n", at)])
+
+    def _add(self, rest: bytes) -> None:
+        """Add a sample; *rest* is its line after the metric's name: labels, a value, perhaps a time."""
+        if rest[:1] == b"{":
+            rest = rest.rpartition(b"}")[2]
+        elif not rest[:1].isspace():
+            return  # another metric whose name begins like this one
+        words = rest.split(maxsplit=2)
+        self._samples += 1
+        try:
+            self._sum += float(words[0][:LONGEST_NUMBER])
+        except (ValueError, IndexError):
+            self._valid = False
+        self._valid = self._valid and self._samples <= SAMPLES

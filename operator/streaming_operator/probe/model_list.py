@@ -8,6 +8,7 @@ first.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from streaming_operator.api.reasons import Verdict
@@ -23,6 +24,8 @@ from streaming_operator.probe.stream.timeline import Timeline
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a list that are read; OpenRouter's has about 700 KiB."""
+_CONTAINERS = 100_000
+"""Objects and arrays in a list: OpenRouter's has about ten a model."""
 _NO_LIST = (404, 405, 501)
 
 _OTHER_WORK = re.compile(
@@ -47,8 +50,14 @@ async def models(
         end = await connection.exchange(pinned, request, recorder, replace(limits, size=LARGEST))
     except connection.NoResponseError as error:
         return no_response(Attempt(cause=error.cause, detail=error.detail))
+    return await connection.off_loop(partial(_listed, recorder, end, key, path))
+
+
+def _listed(
+    recorder: Recorder, end: connection.ExchangeEnd, key: ApiKey | None, path: str
+) -> tuple[str, ...] | Finding:
     timeline = without_key(recorder.timeline(end.ending, end.at, end.clock, end.segments), key)
-    names = names_in(parsed(timeline.body)) if timeline.status == 200 else None
+    names = names_in(parsed(timeline.body, LARGEST, _CONTAINERS)) if timeline.status == 200 else None
     if names is not None:
         return names
     finding = _finding(timeline, with_key=key is not None)

@@ -21,6 +21,7 @@ from streaming_operator.probe.http.request import CompletionParams, Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.judge.remedies import remedy
+from streaming_operator.probe.judge.storing import Measured, measured
 from streaming_operator.probe.judge.verdict import (
     OUTWARDS,
     agree,
@@ -42,6 +43,8 @@ QUEUES_FULL = "requests of users wait in the queue of every replica"
 
 REPLICA_CONCURRENCY = 4
 """Pods asked at the same time by `checks.perReplica`; each is an engine of its own."""
+TIMELINES_KEPT = 2
+"""Timelines kept of all the replicas that do not stream: the first of them is shown."""
 CANCEL_TOKENS = 1024
 """Most tokens of the stream whose client disconnects: long enough to be cancelled."""
 
@@ -84,7 +87,7 @@ class _Verification:
         self._notes: list[str] = []
         self._control: Timeline | None = None
         self._control_asked = False
-        self._streams: dict[tuple[connection.Target, Encoding], list[Timeline]] = {}
+        self._streams: dict[tuple[connection.Target, Encoding], list[Measured]] = {}
 
     async def run(self) -> ProbeResult:
         plan, outermost = self._plan, self._outermost.hop
@@ -106,7 +109,7 @@ class _Verification:
                 self._outcomes[target.hop] = await self._settled(target, plan.encodings[0])
         hop = decisive.target.hop
         message = "; ".join((self._message(hop, decisive.finding), *self._notes))
-        results = tuple(self._hop_result(name, one) for name, one in self._outcomes.items())
+        results = await connection.off_loop(self._hop_results)
         return _result(plan, decisive.finding.verdict, hop, message, results)
 
     async def _locate(self, outcome: _Outcome) -> _Outcome:
@@ -166,13 +169,18 @@ class _Verification:
     async def _bad_replica(self) -> _Outcome | None:
         """Ask every ready pod: the outcome of the first that does not stream, with the names of all such pods."""
         plan, slots = self._plan, asyncio.Semaphore(REPLICA_CONCURRENCY)
+        kept: list[Timeline] = []
 
         async def one(replica: Replica) -> _Outcome:
             alone = replace(plan, targets=(replica.target,), start_tokens=min(self._tokens, self._cap))
             verification = _Verification(alone, [replica.target])
             verification._queues_full = self._queues_full
             async with slots:
-                return await verification._settled(replica.target, plan.encodings[0])
+                outcome = await verification._settled(replica.target, plan.encodings[0])
+            if outcome.timeline is None or streams(outcome.finding.verdict) or len(kept) >= TIMELINES_KEPT:
+                return replace(outcome, timeline=None)
+            kept.append(outcome.timeline)
+            return outcome
 
         outcomes = await asyncio.gather(*(one(replica) for replica in plan.replicas))
         bad = [
@@ -253,13 +261,14 @@ class _Verification:
                 self._cap = self._tokens
             capped = self._tokens >= self._cap or _ended_by_itself(attempt, self._tokens)
             judged = partial(self._judged, attempt, target, tuple(earlier), capped=capped)
-            finding = judged()
+            finding = await connection.off_loop(judged)
             if finding.needs is Needs.CONTROL:
                 control = await self._control_for(target, encoding)
                 if control is not None:
-                    finding = judged(control=control)
+                    finding = await connection.off_loop(partial(judged, control=control))
             if attempt.timeline is not None:
-                earlier.append(attempt.timeline)
+                compared = await connection.off_loop(partial(measured, attempt.timeline))
+                earlier += [compared] if compared else []
             self._plan.on_stream(target.hop, encoding, self._tokens, finding)
             if finding.needs is not Needs.MORE_TOKENS:
                 return _Outcome(finding, attempt.timeline, target)
@@ -271,7 +280,7 @@ class _Verification:
         self,
         attempt: Attempt,
         target: connection.Target,
-        earlier: tuple[Timeline, ...],
+        earlier: tuple[Measured, ...],
         *,
         capped: bool,
         control: Timeline | None = None,
@@ -305,7 +314,8 @@ class _Verification:
         if not self._control_asked:
             self._control_asked = True
             timeline = (await self._attempts.ask(self._inner[0], encoding, self._tokens)).timeline
-            if timeline is not None and timeline.done and can_compare(timeline):
+            usable = timeline is not None and timeline.done
+            if timeline is not None and usable and await connection.off_loop(partial(can_compare, timeline)):
                 self._control = timeline
         return self._control
 
@@ -317,6 +327,9 @@ class _Verification:
         advice = remedy(hop, finding.symptom, names, finding.fingerprint)
         where = f"{hop.value}: " if hop is not self._outermost.hop else ""
         return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
+
+    def _hop_results(self) -> tuple[HopResult, ...]:
+        return tuple(self._hop_result(name, one) for name, one in self._outcomes.items())
 
     def _hop_result(self, hop: Hop, outcome: _Outcome) -> HopResult:
         finding, t = outcome.finding, outcome.timeline

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streaming_operator.api.reasons import STREAMS, Verdict
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
-from streaming_operator.probe.judge.storing import block_seconds
+from streaming_operator.probe.judge.storing import Measured, block_seconds, measured
 from streaming_operator.probe.judge.verdict import agree, judge
 from streaming_operator.probe.stream.timeline import Timeline
 from tests.unit.probe.streams import healthy, paced
@@ -60,12 +60,12 @@ def streamed(pace: float, *, timing: bool, first: Callable[[], float] = lambda: 
 
 def verified(stream: Stream) -> Finding:
     """As a verification of a URL asks: with more tokens until it can be judged, then two of three decide."""
-    earlier: list[Timeline] = []
+    earlier: list[Measured] = []
 
     def one(count: int) -> Finding:
         t = stream(count)
         finding = judge(Attempt(t, asked=count), earlier=tuple(earlier), capped=count == SIZES[-1])
-        earlier.append(t)
+        earlier.extend(filter(None, [measured(t)]))
         return finding
 
     count, finding = next(

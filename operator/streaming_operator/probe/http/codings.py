@@ -7,7 +7,7 @@ fault is the server's, and it is named with or without them.
 
 import importlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 CODINGS = ("deflate", "br", "zstd", "compress", "x-compress")
@@ -15,12 +15,20 @@ CODINGS = ("deflate", "br", "zstd", "compress", "x-compress")
 _PACKAGES = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}
 
 
+SLICE = 64 * 1024
+"""Bytes that are decoded before they are parsed: as many as one read has at most."""
+
+
 class DecodingError(Exception):
     """A body that cannot be decoded; the codecs turn it into `Broken`."""
 
 
-def decoder(coding: str) -> Callable[[bytes], bytes]:
-    """An incremental decoder that raises DecodingError for damaged data, or here, where there is none."""
+class TooLargeError(DecodingError):
+    """More than is read of one response; the codecs turn it into `Broken`."""
+
+
+def decoder(coding: str) -> Callable[[bytes], Iterator[bytes]]:
+    """An incremental decoder into slices; raises DecodingError for damaged data, or here, where there is none."""
     if coding == "deflate":
         return _Deflate()
     for name in _PACKAGES.get(coding, ()):
@@ -41,28 +49,32 @@ class _Deflate:
         self._inflate = zlib.decompressobj()
         self._started = False
 
-    def __call__(self, data: bytes) -> bytes:
-        try:
-            plain = self._inflate.decompress(data)
-        except zlib.error as error:
-            if self._started:
-                raise DecodingError(f"the deflate body is damaged: {error}") from error
-            self._started, self._inflate = True, zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-            return self(data)
-        self._started = True
-        return plain
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            try:
+                plain = self._inflate.decompress(data, SLICE)
+            except zlib.error as error:
+                if self._started:
+                    raise DecodingError(f"the deflate body is damaged: {error}") from error
+                self._started, self._inflate = True, zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+                continue
+            self._started = True
+            yield plain
+            data = self._inflate.unconsumed_tail
+            if not data and len(plain) < SLICE:
+                return
 
 
-def _decoder_of(package: Any, coding: str) -> Callable[[bytes], bytes]:
+def _decoder_of(package: Any, coding: str) -> Callable[[bytes], Iterator[bytes]]:
     if coding == "zstd":
         decompress = package.ZstdDecompressor().decompressobj().decompress
     else:
         engine = package.Decompressor()
         decompress = getattr(engine, "process", None) or engine.decompress
 
-    def decode(data: bytes) -> bytes:
+    def decode(data: bytes) -> Iterator[bytes]:
         try:
-            return bytes(decompress(data))
+            yield bytes(decompress(data))
         except Exception as error:  # each package has an exception of its own
             raise DecodingError(f"the {coding} body is damaged: {error}") from error
 

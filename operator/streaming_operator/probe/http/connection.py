@@ -11,13 +11,14 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from streaming_operator.api.reasons import Hop
-from streaming_operator.probe.http import http1, http2, tls
+from streaming_operator.probe.http import http1, http2, stamps, tls
 from streaming_operator.probe.http.guard import Guard, forbidden, key_refused
 from streaming_operator.probe.http.race import race
 from streaming_operator.probe.http.reader import (
@@ -27,7 +28,6 @@ from streaming_operator.probe.http.reader import (
     ReaderThread,
     ResponseSink,
     reader_thread,
-    stamp_arrivals,
 )
 from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, Request
 from streaming_operator.probe.http.response import Broken, Codec, NoResponse, Reset
@@ -43,9 +43,14 @@ __all__ = [
     "resolve",
 ]
 
+T = TypeVar("T")
+
 _READ = 64 * 1024
+_OPENING = 256 * 1024
+"""Bytes that are read before the request: certificates of a handshake, the first frames of HTTP/2."""
 _COMPUTING = threading.Lock()
 """Only one pool thread computes at a time, so that the reader thread gets the GIL."""
+_JUDGING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
 _THREADS = ThreadPoolExecutor(max_workers=128, thread_name_prefix="probe")
 
 
@@ -151,6 +156,18 @@ async def exchange(target: Target, request: Request, sink: ResponseSink, limits:
         raise
 
 
+async def off_loop(work: Callable[[], T]) -> T:
+    """
+    The result of *work* on what a peer sent, from a thread of its own: however much that is, the event loop goes on.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_JUDGING, _computed, work)
+
+
+def _computed(work: Callable[[], T]) -> T:
+    with _COMPUTING:
+        return work()
+
+
 async def connect_times(target: Target, count: int, limits: Limits) -> tuple[float, ...]:
     """Seconds that TCP connects to a pinned target took; those that failed are left out."""
     return await asyncio.get_running_loop().run_in_executor(
@@ -234,8 +251,8 @@ class _Dial:
         except OSError as error:
             tried = "".join(f"; {address}: {why}" for address, why in self._target.unreachable)
             raise NoResponseError(NoResponse.CONNECT, f"{self._target}: {_reason(error)}{tried}") from error
-        deadline = time.monotonic() + self._limits.connect
         with _COMPUTING:
+            deadline = time.monotonic() + self._limits.connect  # the wait for other threads is not the peer's
             if self._target.scheme == "https":
                 self._tls = self._handshake(sock, deadline)
             speaks_http2 = self._tls.http2 if self._tls else self._target.http2
@@ -262,13 +279,14 @@ class _Dial:
             if self._aborted:
                 sock.shutdown(socket.SHUT_RDWR)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stamp_arrivals(sock)
+        stamps.stamp_arrivals(sock)
         return sock
 
     def _handshake(self, sock: socket.socket, deadline: float) -> tls.Session:
         target, data, done = self._target, b"", False
         try:
             roots = target.hop is Hop.PUBLIC
+            received = 0
             session = tls.Session(target.server_name, target.ca, http2=target.http2, roots=roots)
             while True:
                 try:
@@ -278,8 +296,10 @@ class _Dial:
                 if done:
                     return session
                 data = _receive_before(sock, deadline)
-                if not data:
-                    raise ConnectionResetError("the peer closed the connection during the handshake")
+                received += len(data)
+                if not data or received > _OPENING:
+                    how = "closed the connection" if not data else f"sent more than {_OPENING} bytes"
+                    raise ConnectionResetError(f"the peer {how} during the handshake")
         except (OSError, ValueError) as error:
             raise NoResponseError(
                 NoResponse.TLS, f"{target} as {target.server_name}: {_reason(error)}"
@@ -288,7 +308,7 @@ class _Dial:
     def _open(self, sock: socket.socket, codec: Codec, deadline: float) -> None:
         """Send and receive what the version of HTTP requires before the request."""
         self._send(sock, codec.opening())
-        data = b""  # the handshake's last read may hold the first frames already
+        received, data = 0, b""  # the handshake's last read may hold the first frames already
         while not codec.ready:
             plain = self._tls.unwrap(data) if self._tls else data
             for part in codec.feed(plain):
@@ -297,8 +317,10 @@ class _Dial:
             self._send(sock, codec.replies())
             if not codec.ready:
                 data = _receive_before(sock, deadline)
-                if not data:
-                    raise ConnectionResetError("the peer closed the connection before the request")
+                received += len(data)
+                if not data or received > _OPENING:
+                    how = "closed the connection" if not data else f"sent more than {_OPENING} bytes"
+                    raise ConnectionResetError(f"the peer {how} before the request")
 
     def _send(self, sock: socket.socket, data: bytes) -> None:
         wrapped = self._tls.wrap(data) if self._tls else data

@@ -10,16 +10,20 @@ from collections.abc import Iterator
 
 import h11
 
-from streaming_operator.probe.http.codings import DecodingError
+from streaming_operator.probe.http.codings import DecodingError, TooLargeError
 from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import (
+    FRAMES,
+    HEADERS,
+    INTERIM,
+    STEP,
     Body,
     Broken,
     End,
     Head,
     Part,
     Piece,
-    readable,
+    broken,
 )
 
 HTTP2_ONLY = "it is a frame of HTTP/2"
@@ -28,6 +32,10 @@ SETTINGS_HEAD = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+(?:[ \t;\r]|$)")
 """The beginning of a chunk's head, as far as it has come."""
+_SLICE = 4096
+"""
+Bytes that h11 gets at a time: it parses a head, or the trailers, in one go, of at most its own limit (16 KiB) and this.
+"""
 
 
 class Http1Codec:
@@ -45,6 +53,7 @@ class Http1Codec:
         self._connection.send(h11.EndOfMessage())
         self._body: Body | None = None
         self._frame = 0
+        self._interim = 0
         self._over = False
         self._beginning = b""
         self._chunked: bool | None = None
@@ -67,13 +76,16 @@ class Http1Codec:
             return
         self._beginning += data[: len(SETTINGS_HEAD) - len(self._beginning)]
         try:
-            self._connection.receive_data(data)
-            yield from self._parts()
-            self._check_first_chunk()
+            for start in range(0, max(len(data), 1), _SLICE):
+                self._connection.receive_data(data[start : start + _SLICE])
+                yield from self._parts()
+                if self._over:
+                    return
+                self._check_first_chunk()
         except (h11.RemoteProtocolError, DecodingError) as error:
             self._over = True
             frame = self._frame == 0 and self._beginning[3:] == SETTINGS_HEAD[3:]
-            yield Broken(HTTP2_ONLY if frame else readable(str(error)))
+            yield Broken(HTTP2_ONLY) if frame else broken(error)
 
     def _check_first_chunk(self) -> None:
         """Raise DecodingError for a body that is not chunked, though its head says so: h11 waits for a line's end."""
@@ -89,7 +101,12 @@ class Http1Codec:
             event = self._connection.next_event()
             if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
                 return
-            if isinstance(event, h11.Response):
+            if isinstance(event, h11.InformationalResponse):
+                self._interim += 1
+                if self._interim > INTERIM:
+                    raise TooLargeError(f"more than {INTERIM} interim responses")
+                yield STEP
+            elif isinstance(event, h11.Response):
                 head = self._head(event)
                 yield head  # before its coding is checked: the status is known even if the body cannot be decoded
                 self._body = Body(head)
@@ -99,11 +116,15 @@ class Http1Codec:
                     yield Piece(data, self._frame)
                 # Counted at its end: h11 does not report the start of a chunk whose size line came a read earlier.
                 self._frame += event.chunk_end
+                if self._frame > FRAMES:
+                    raise TooLargeError(f"more than {FRAMES} chunks")
             elif isinstance(event, h11.EndOfMessage):
                 self._over = True
                 yield End()
 
     def _head(self, event: h11.Response) -> Head:
+        if len(event.headers) > HEADERS:
+            raise TooLargeError(f"more than {HEADERS} headers")
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
         if any(name == "transfer-encoding" for name, _ in headers):
             self._frame = 1

@@ -18,17 +18,19 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from streaming_operator.probe.http.codings import DecodingError
+from streaming_operator.probe.http.codings import DecodingError, TooLargeError
 from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import (
+    FRAMES,
+    HEADERS,
+    STEP,
     Body,
-    Broken,
     End,
     Head,
     Part,
     Piece,
     Reset,
-    readable,
+    broken,
 )
 
 WINDOW = 16 * 1024 * 1024
@@ -59,6 +61,7 @@ class Http2Codec:
         self._unsent = b""
         self._body: Body | None = None
         self._frame = 0
+        self._received_frames = 0
         self._over = False
 
     def opening(self) -> bytes:
@@ -98,9 +101,13 @@ class Http2Codec:
         self._received += data
         try:
             for frame in self._frames():
+                self._received_frames += 1
+                if self._received_frames > FRAMES:
+                    raise TooLargeError(f"more than {FRAMES} frames")
                 yield from self._parts(frame)
+                yield STEP
         except (ProtocolError, DecodingError) as error:
-            yield self._end(Broken(readable(str(error)) or type(error).__name__))
+            yield self._end(broken(error))
 
     def _frames(self) -> Iterator[bytes]:
         """The complete frames received so far."""
@@ -165,6 +172,8 @@ def _head(event: events.ResponseReceived) -> Head:
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers or ()]
     status = next((value for name, value in fields if name == ":status"), "0")
     headers = tuple((name, value) for name, value in fields if not name.startswith(":"))
+    if len(headers) > HEADERS:
+        raise TooLargeError(f"more than {HEADERS} headers")
     return Head(int(status), headers, "HTTP/2")
 
 

@@ -7,6 +7,10 @@ clock. Segments that wait while this thread is late are joined by the kernel and
 the size of a read: lateness below the gap between two tokens costs nothing, beyond it the earlier token's time is
 lost. How often that happened is in `Timeline.merged`, and it is why every socket is read before any of the bytes are
 parsed. Measurements: docs/decisions/0022.
+
+Parsing has turns: a read that takes longer than `FIRST_TURN` is parsed further in turns with the others of its kind,
+between which every socket is looked at; its own is not read meanwhile. So a peer whose bytes are much work makes itself
+late and nobody else, and each sink gets how late this thread may have come to a read.
 """
 
 import contextlib
@@ -15,39 +19,36 @@ import logging
 import selectors
 import socket
 import ssl
-import struct
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from streaming_operator.probe.http import tls
+from streaming_operator.probe.http import stamps, tls
 from streaming_operator.probe.http.response import Codec, Ending
 
 log = logging.getLogger(__name__)
 
-_SO_TIMESTAMPNS = 35
-"""Linux, every architecture that Kubernetes runs on; Python's socket module does not name it."""
-_SO_TIMESTAMPING = 37
-_DEPARTURES = 1 << 8 | 1 << 4 | 1 << 11
-"""SOF_TIMESTAMPING_TX_SCHED, _SOFTWARE, _OPT_TSONLY: when a write's last byte is passed on to the network device."""
-_TIMESPEC = struct.Struct("@ll")
 _STEP = 0.002
 """
 Seconds by which the wall clock may drift from the monotonic one during an exchange before its stamps are
 distrusted.
 """
-_TCP_INFO_SIZE = 160
-_DATA_SEGMENTS_IN = struct.Struct("@152xI")
-"""tcpi_data_segs_in of Linux' struct tcp_info, there since 4.6."""
 _READ = 64 * 1024
-_ANCILLARY = 256
-"""Bytes for the control messages of one entry of the error queue."""
 _TICK = 0.02
 """Seconds by which a limit may be exceeded."""
+FIRST_TURN = 0.001
+"""Seconds for which a read is parsed at once; a token takes a tenth of this."""
+TURN = 0.002
+"""Seconds for which the longer work is parsed before every socket is looked at again."""
+LATE = 2 * _TICK
+"""Seconds between two looks at a connection from which on the second one is late: twice those of an idle thread."""
+UNSENT = 64 * 1024
+"""Bytes that wait to be sent, such as acknowledgements to a peer that does not read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Limits:
     total: float = 600.0
     left_open: float = 2.0
     """Wait for the end of the message after the format's own end marker; Envoy closes a second later."""
-    size: int = 8 * 1024 * 1024
+    size: int = 4 * 1024 * 1024
 
 
 class ResponseSink(Protocol):
@@ -76,8 +77,12 @@ class ResponseSink(Protocol):
     def begin(self, codec: Codec) -> None:
         """Set what the reads are parsed with: the version of HTTP is known by now."""
 
-    def read(self, at: float, data: bytes) -> None:
-        """Take one read, *at* seconds after the request's last byte; empty bytes are the peer's close."""
+    def steps(self, at: float, data: bytes, late: float = 0.0) -> Iterator[None]:
+        """
+        Take one read, *at* seconds after the request's last byte, in bounded pieces of work, one each time that the
+        iterator is advanced; empty bytes are the peer's close. All but its last segment may have come up to *late*
+        seconds earlier, since the thread did not look at the connection meanwhile; 0 while it was in time.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +112,26 @@ class Exchange:
     segments_before: int | None = None
     last: float = 0.0
     size: int = 0
+    closed: bool = False
     stamped: bool = True
     unsent: bytearray = field(default_factory=bytearray)
+    work: Iterator[None] | None = None
+    """What is left of parsing the last read; the socket is not read before it is done."""
+    is_long: bool = False
+    """Whether a read took longer to parse than a first turn."""
+    looked_at: float = 0.0
+    """Monotonic time at which the socket was last seen without unread bytes."""
 
     def ask(self, request: bytes) -> None:
         """Start the clock, send the request and make the socket non-blocking; raises OSError."""
-        self.wall_offset = _wall_offset()
-        self.segments_before = _segments(self.sock)
-        stamp_departures(self.sock, True)
+        self.wall_offset = stamps.wall_offset()
+        self.segments_before = stamps.segments_of(self.sock)
+        stamps.stamp_departures(self.sock, True)
         # The request is one small write: its end is its beginning, and a thread that is suspended right after it
         # could record a response that predates its request.
         self.sent = time.monotonic()
         self.sock.sendall(request)
+        self.looked_at = self.sent
         # Python waits until a socket with a timeout is readable before it calls recvmsg, also for the error queue:
         # without a stamp it would wait for the first bytes of the response, or for all of it.
         self.sock.setblocking(False)
@@ -129,21 +142,18 @@ class Exchange:
         if self.size == 0:
             self._correct_departure()
         try:
-            raw, ancillary, _, _ = self.sock.recvmsg(_READ, socket.CMSG_SPACE(_TIMESPEC.size))
+            raw, stamp = stamps.receive(self.sock, _READ)
         except BlockingIOError:
             # An entry of the error queue makes a socket readable until it is taken out.
             self._correct_departure()
-            return _Read(None, None, self.now())
+            return _Read(None, None, self.now(), 0.0)
         except OSError:
             return self.ended(Ending.RESET, self.now())
-        stamp = None
-        for level, kind, value in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size:
-                stamp = _seconds(value)
-        return _Read(raw, stamp, self.now())
+        late = time.monotonic() - self.looked_at
+        return _Read(raw, stamp, self.now(), late if late >= LATE else 0.0)
 
     def take(self, read: "_Read") -> ExchangeEnd | None:
-        """Parse a read; how the exchange ended, once it has."""
+        """Begin to parse a read, which `parse` goes on with; how the exchange ended, if it has."""
         if read.raw is None:
             self.send(b"")  # the socket has become writable, and something is left to send
             return None
@@ -162,13 +172,26 @@ class Exchange:
                 return None  # TLS records without application data
         self.last = at
         self.size += len(data)
-        self.sink.read(at, data)
-        if not data:
-            return self.ended(self.sink.ending or Ending.CLOSED, at)
-        if self.size > self.limits.size:
-            return self.ended(Ending.TOO_LARGE, at)
+        self.work = self.sink.steps(at, data, read.late)
+        self.closed = not data
+        return None
+
+    def parse(self, seconds: float) -> ExchangeEnd | None:
+        """Parse for at most so long, or until the read is parsed; how the exchange ended, once it has."""
+        until = time.monotonic() + seconds
+        for _ in self.work or ():
+            if time.monotonic() >= until:
+                self.is_long = True
+                return None
+        self.work = None
+        if self.sink.ending is not None:
+            return self.ended(self.sink.ending, self.last)
+        if self.closed:
+            return self.ended(Ending.CLOSED, self.last)
         self.send(self.codec.replies())
-        return None if self.sink.ending is None else self.ended(self.sink.ending, at)
+        if self.size > self.limits.size or len(self.unsent) > UNSENT:
+            return self.ended(Ending.TOO_LARGE, self.last)
+        return None
 
     def send(self, data: bytes) -> None:
         """Send what fits, keep the rest; a broken connection is reported by the next read."""
@@ -194,10 +217,11 @@ class Exchange:
 
     def ended(self, ending: Ending, at: float) -> ExchangeEnd:
         """The end of the exchange, with the clock that its times can be trusted to have."""
-        stepped = abs(_wall_offset() - self.wall_offset) > _STEP
-        before, after = self.segments_before, _segments(self.sock)
+        stepped = abs(stamps.wall_offset() - self.wall_offset) > _STEP
+        before, after = self.segments_before, stamps.segments_of(self.sock)
         segments = None if before is None or after is None else after - before
-        return ExchangeEnd(ending, at, "kernel" if self.stamped and not stepped else "monotonic", segments)
+        clock: Literal["kernel", "monotonic"] = "kernel" if self.stamped and not stepped else "monotonic"
+        return ExchangeEnd(ending, at, clock, segments)
 
     def _correct_departure(self) -> None:
         """
@@ -206,7 +230,7 @@ class Exchange:
         Before it left, this thread may have waited for the interpreter and for a processor. A stamp that comes after
         the first read is taken out of the queue and ignored.
         """
-        stamp = _departure(self.sock)
+        stamp = stamps.departure(self.sock)
         if stamp is not None and self.size == 0:
             left = stamp - self.wall_offset
             if self.sent - _STEP <= left <= time.monotonic():
@@ -215,11 +239,12 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One read: its bytes (empty: the peer's close; None: nothing yet), the kernel's stamp, our clock."""
+    """One read: its bytes (empty: the peer's close; None: nothing yet), the kernel's stamp, our clock, its lateness."""
 
     raw: bytes | None
     stamp: float | None
     now: float
+    late: float
 
 
 class ReaderThread:
@@ -229,11 +254,13 @@ class ReaderThread:
         self._new: deque[Exchange] = deque()
         self._open: set[Exchange] = set()
         self._limits_checked = 0.0
+        self._long: deque[Exchange] = deque()
+        """Whose reads are being parsed in turns."""
         self._selector = selectors.DefaultSelector()
         self._waker, self._wakeups = socket.socketpair()
         # Linux begins to stamp some milliseconds after the first socket asks for it, and ends with the last one.
         self._stamping = socket.socket()
-        stamp_arrivals(self._stamping)
+        stamps.stamp_arrivals(self._stamping)
         self._selector.register(self._wakeups, selectors.EVENT_READ)
         threading.Thread(target=self._run, name="probe-reader", daemon=True).start()
 
@@ -253,11 +280,17 @@ class ReaderThread:
 
     def _turn(self) -> None:
         """Wait for bytes, for new exchanges or for the next check of the limits."""
-        ready = self._selector.select(_TICK if self._open else None)
+        ready = self._selector.select(0 if self._long else _TICK if self._open else None)
+        now = time.monotonic()
+        readable = [key.data for key, _ in ready if key.data is not None and key.data.work is None]
         # First every read with its stamp, then the parsing: what waits in the kernel meanwhile is joined.
-        reads = [(key.data, key.data.receive()) for key, _ in ready if key.data is not None]
+        reads = [(exchange, exchange.receive()) for exchange in readable]
+        for exchange in self._open:
+            if exchange.work is None:
+                exchange.looked_at = now
         for exchange, read in reads:
             self._take(exchange, read)
+        self._parse_long()
         if any(key.data is None for key, _ in ready):
             self._wakeups.recv(_READ)
         while self._new:
@@ -276,13 +309,36 @@ class ReaderThread:
             return
         self._open.add(exchange)
 
+    def _parse_long(self) -> None:
+        """Go on with the longer work, whose turn it is first, until it is time to look at the sockets."""
+        until = time.monotonic() + TURN
+        while self._long and (left := until - time.monotonic()) > 0:
+            self._parse(self._long.popleft(), min(left, FIRST_TURN))
+
     def _take(self, exchange: Exchange, read: "_Read | ExchangeEnd") -> None:
         try:
             end = read if isinstance(read, ExchangeEnd) else exchange.take(read)
+        except Exception as error:  # noqa: BLE001 - it belongs to one exchange: whoever awaits that gets it
+            self._fail(exchange, error)
+            return
+        if end is not None:
+            self._finish(exchange, end)
+        elif exchange.work is not None and exchange.is_long:
+            self._long.append(exchange)
+        else:
+            self._parse(exchange, FIRST_TURN)
+
+    def _parse(self, exchange: Exchange, seconds: float) -> None:
+        if exchange not in self._open:
+            return  # a time limit ended it meanwhile
+        try:
+            end = exchange.parse(seconds) if exchange.work is not None else None
             self._select_events(exchange)
         except Exception as error:  # noqa: BLE001 - it belongs to one exchange: whoever awaits that gets it
             self._fail(exchange, error)
             return
+        if exchange.work is not None:
+            self._long.append(exchange)
         self._finish(exchange, end)
 
     def _select_events(self, exchange: Exchange) -> None:
@@ -305,59 +361,6 @@ class ReaderThread:
         with contextlib.suppress(KeyError, ValueError):  # not registered any more
             self._selector.unregister(exchange.sock)
         exchange.sock.close()
-
-
-def stamp_arrivals(sock: socket.socket) -> None:
-    """Ask the kernel to stamp what this socket receives, where it can."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-
-
-def stamp_departures(sock: socket.socket, wanted: bool) -> None:
-    """Ask the kernel to stamp what this socket sends, where it can, or to stop doing so."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _DEPARTURES if wanted else 0)
-
-
-def _departure(sock: socket.socket) -> float | None:
-    """
-    Wall clock at which the last write left, taken out of the error queue of a non-blocking socket; None where the
-    kernel has no stamp, or none yet.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            ancillary = sock.recvmsg(0, _ANCILLARY, socket.MSG_ERRQUEUE)[1]
-            stamp_departures(sock, False)
-            for level, kind, value in ancillary:
-                if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
-                    return _seconds(value)
-    return None
-
-
-def _seconds(timespec: bytes) -> float:
-    seconds, nanoseconds = _TIMESPEC.unpack_from(timespec)
-    return float(seconds + nanoseconds / 1e9)
-
-
-def _segments(sock: socket.socket) -> int | None:
-    """TCP segments with data received so far."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-            if len(info) >= _DATA_SEGMENTS_IN.size:
-                return int(_DATA_SEGMENTS_IN.unpack_from(info)[0])
-    return None
-
-
-def _wall_offset() -> float:
-    """Seconds from the monotonic to the wall clock; the closest of some pairs, since a thread can be suspended."""
-    pairs = []
-    for _ in range(5):
-        before, wall, after = time.monotonic(), time.time(), time.monotonic()
-        pairs.append((after - before, wall - (before + after) / 2))
-    return min(pairs)[1]
 
 
 _STARTING = threading.Lock()

@@ -5,19 +5,23 @@ The codecs in `http1` and `http2` turn bytes into these parts; nothing else know
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from streaming_operator.probe.http import codings
-from streaming_operator.probe.http.codings import DecodingError
+from streaming_operator.probe.http.codings import SLICE, DecodingError, TooLargeError
 from streaming_operator.probe.http.request import Request
 
-DECODED_LIMIT = 8 * 1024 * 1024
+DECODED_LIMIT = 4 * 1024 * 1024
 """Bytes of decoded body that are parsed: a small compressed body can decode to an enormous one."""
-SLICE = 64 * 1024
-"""Bytes that are decoded before they are parsed: as many as one read has at most."""
+HEADERS = 256
+"""Headers of one response."""
+INTERIM = 16
+"""Interim responses (1xx) before the response."""
+FRAMES = 16_384
+"""Chunks, or frames of HTTP/2 of every type, of one response: 1,024 tokens take a few thousand."""
 MESSAGE_LENGTH = 200
 """Characters of a server's message that are kept."""
 _GZIP = 31
@@ -97,12 +101,24 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The framing is invalid; nothing more can be read."""
+    """The framing is invalid, or more than is read of one response; nothing more can be read."""
 
     why: str
+    too_large: bool = False
 
 
-Part = Head | Piece | End | Reset | Broken
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Some bytes were parsed, and nothing else came of them: the caller may turn to another response."""
+
+
+STEP = Step()
+Part = Step | Head | Piece | End | Reset | Broken
+
+
+def broken(error: Exception) -> Broken:
+    """The part that ends a response for this error."""
+    return Broken(readable(str(error)) or type(error).__name__, isinstance(error, TooLargeError))
 
 
 class Codec(Protocol):
@@ -119,7 +135,10 @@ class Codec(Protocol):
         """The bytes of the request."""
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """Decode the next bytes (empty: the peer closed) into parts."""
+        """
+        Decode the next bytes (empty: the peer closed) into parts, a bounded piece of work each; what is taken out of
+        the iterator decides how far they are decoded.
+        """
 
     def replies(self) -> bytes:
         """Bytes to be sent in reply to those fed so far."""
@@ -146,8 +165,9 @@ class Body:
 
     def __init__(self, head: Head) -> None:
         self._decoded = 0
+        self._members = 1
         self._inflate: zlib._Decompress | None = None
-        self._other: Callable[[bytes], bytes] | None = None
+        self._other: Callable[[bytes], Iterator[bytes]] | None = None
         coding = (head.header("content-encoding") or "identity").strip().lower()
         if coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(wbits=_GZIP)
@@ -159,13 +179,16 @@ class Body:
         The decoded bytes, in slices: a small read can decode to an enormous one. One empty slice while a block of the
         compressor is incomplete.
         """
-        if self._other is not None:
-            data = self._other(data)
-        for plain in (data,) if self._inflate is None else self._inflated(self._inflate, data):
+        for plain in self._decoded_slices(data):
             self._decoded += len(plain)
             if self._decoded >= DECODED_LIMIT:
-                raise DecodingError(f"the body is larger than {DECODED_LIMIT} bytes")
+                raise TooLargeError(f"the body is larger than {DECODED_LIMIT} bytes")
             yield plain
+
+    def _decoded_slices(self, data: bytes) -> Iterable[bytes]:
+        if self._other is not None:
+            return self._other(data)
+        return (data,) if self._inflate is None else self._inflated(self._inflate, data)
 
     def _inflated(self, inflate: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         while True:
@@ -175,6 +198,9 @@ class Body:
                 if data[:1] != _GZIP_MAGIC:
                     yield b""
                     return
+                self._members += 1
+                if self._members > FRAMES:
+                    raise TooLargeError(f"the gzip body has more than {FRAMES} members")
                 self._inflate = inflate = zlib.decompressobj(wbits=_GZIP)
             try:
                 plain = inflate.decompress(data, SLICE)

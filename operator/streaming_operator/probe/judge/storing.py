@@ -10,7 +10,9 @@ tokens decides: whoever stores waits for the last token, so the first one comes 
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from streaming_operator.probe.judge.lateness import is_in_time
 from streaming_operator.probe.stream.timeline import Timeline
 
 ROUND_TRIP = 0.3
@@ -42,6 +44,23 @@ WAITED = 1.0
 """Seconds without any text that people notice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the next streams of a hop are compared with: all that is kept of this one. Seconds."""
+
+    tokens: int
+    ttft: float
+    spread: float
+
+
+def measured(t: Timeline) -> Measured | None:
+    """None for a stream that nothing can be compared with: it is not complete, or the probe came late to it."""
+    text = t.of_text
+    if not t.done or text.ttft is None or not is_in_time(t):
+        return None
+    return _measured(text)
+
+
 def block_seconds(size: int) -> float:
     """
     Seconds over which a block of *size* bytes arrives on a long, slow path: slow start and the link's own rate.
@@ -70,68 +89,63 @@ def held_for(t: Timeline) -> float | None:
     return t.ttft - ((t.metrics.queue or 0.0) + t.metrics.first_token) / 1000
 
 
-def waits_for_nothing(t: Timeline, earlier: Sequence[Timeline]) -> bool:
+def waits_for_nothing(t: Timeline, earlier: Sequence[Measured]) -> bool:
     """Whether more tokens took longer, but the first of them did not."""
-    before = _fewer(t, earlier)[-1:]
-    return any(
-        t.spread - other.spread >= CHANGED and abs(_share(other, t)) <= FLAT
-        for other in before
-        if other.ttft is not None
-    )
+    here = _measured(t)
+    before = _fewer(here, earlier)[-1:]
+    return any(here.spread - one.spread >= CHANGED and abs(_share(one, here)) <= FLAT for one in before)
 
 
-def waits_for_the_end(t: Timeline, earlier: Sequence[Timeline], *, capped: bool) -> bool:
+def waits_for_the_end(t: Timeline, earlier: Sequence[Measured], *, capped: bool) -> bool:
     """
     Whether the first token came later in proportion to the number of tokens, over `SERIES` numbers of them.
 
     A queue delays first tokens too, but not on a straight line.
     """
-    fewer = _fewer(t, earlier)
+    here = _measured(t)
+    fewer = _fewer(here, earlier)
     if len(fewer) + 1 < (SERIES - 1 if capped else SERIES):
         return False
-    first, delay = fewer[0], _ttft(t) - _ttft(fewer[0])
-    slope = delay / (_count(t) - _count(first))
+    first, delay = fewer[0], here.ttft - fewer[0].ttft
+    slope = delay / (here.tokens - first.tokens)
     straight = all(
-        abs(_ttft(first) + slope * (_count(one) - _count(first)) - _ttft(one)) <= CROOKED * delay
+        abs(first.ttft + slope * (one.tokens - first.tokens) - one.ttft) <= CROOKED * delay
         for one in fewer[1:]
     )
-    explained = slope * _count(t) >= _ttft(t) / 2
-    return delay >= VISIBLE and straight and explained and _share(first, t) >= STORED
+    explained = slope * here.tokens >= here.ttft / 2
+    return delay >= VISIBLE and straight and explained and _share(first, here) >= STORED
 
 
-def growth(t: Timeline, earlier: Sequence[Timeline]) -> str:
+def growth(t: Timeline, earlier: Sequence[Measured]) -> str:
     """The times to the first token by number of tokens, in words."""
-    series = (*_fewer(t, earlier), t)
-    return ", ".join(f"{_ttft(one):.2f} s for {_count(one)}" for one in series)
+    here = _measured(t)
+    series = (*_fewer(here, earlier), here)
+    return ", ".join(f"{one.ttft:.2f} s for {one.tokens}" for one in series)
 
 
 def in_one_event(t: Timeline) -> bool:
     """Whether so much text came in one event, after so long a wait, that nobody can have streamed it."""
     tokens = t.tokens or sum(arrival.characters for arrival in t.arrivals) // 4
-    return t.events == 1 and tokens >= WHOLE and _ttft(t) >= WAITED
+    return t.events == 1 and tokens >= WHOLE and (t.ttft or 0.0) >= WAITED
 
 
-def _fewer(t: Timeline, earlier: Sequence[Timeline]) -> list[Timeline]:
-    """The latest complete stream of each smaller number of tokens, at most half of the next larger one."""
-    chosen: list[Timeline] = []
-    limit = _count(t) / 2
-    for one in sorted(earlier, key=_count, reverse=True):
-        if one.done and one.ttft is not None and 0 < _count(one) <= limit * 1.05:
+def _measured(t: Timeline) -> Measured:
+    return Measured(t.tokens or t.events, t.ttft or 0.0, t.spread)
+
+
+def _fewer(here: Measured, earlier: Sequence[Measured]) -> list[Measured]:
+    """The latest stream of each smaller number of tokens, at most half of the next larger one."""
+    chosen: list[Measured] = []
+    limit = here.tokens / 2
+    for one in sorted(earlier, key=lambda one: one.tokens, reverse=True):
+        if 0 < one.tokens <= limit * 1.05:
             chosen.insert(0, one)
-            limit = _count(one) / 2
+            limit = one.tokens / 2
     return chosen
 
 
-def _share(one: Timeline, other: Timeline) -> float:
+def _share(one: Measured, other: Measured) -> float:
     """The part of the additional time that passed before the first token."""
-    waited = _ttft(other) - _ttft(one)
+    waited = other.ttft - one.ttft
     total = waited + other.spread - one.spread
     return waited / total if total > 0 else math.inf
-
-
-def _count(t: Timeline) -> int:
-    return t.tokens or t.events
-
-
-def _ttft(t: Timeline) -> float:
-    return t.ttft or 0.0

@@ -80,7 +80,11 @@ def _given_up(t: Timeline, asked: int | None) -> Finding | None:
 def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
     if t.ttft is None and t.ending in (Ending.SILENT, Ending.TOO_LONG):
         return _no_token(t)
-    if t.ending in (Ending.TOO_LONG, Ending.TOO_LARGE):
+    if t.ending is Ending.TOO_LARGE:
+        why = f": {t.broken}" if t.broken else ""
+        evidence = f"the response is larger than what is read of one, after {t.events} token events{why}"
+        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
+    if t.ending is Ending.TOO_LONG:
         evidence = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
     if t.unread and not t.events:

@@ -14,8 +14,10 @@ from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.fingerprint import ProxyMatch, proxy_of
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
+from streaming_operator.probe.judge.lateness import in_doubt, is_in_time, lateness, spread_out
 from streaming_operator.probe.judge.remarks import remarks_on
 from streaming_operator.probe.judge.storing import (
+    Measured,
     growth,
     held_for,
     in_one_event,
@@ -110,6 +112,8 @@ def agree(findings: Sequence[Finding]) -> Finding:
 
 def can_compare(control: Timeline) -> bool:
     """Whether a stream serves as a control: what it shows is the engine's, in its pace or in its bursts."""
+    if not is_in_time(control):
+        return False
     return control.pacing is None or control.pacing >= HELD or control.events_per_burst >= 2
 
 
@@ -118,7 +122,7 @@ def judge(
     *,
     jitter: float = 0.0,
     control: Timeline | None = None,
-    earlier: Sequence[Timeline] = (),
+    earlier: Sequence[Measured] = (),
     innermost: bool = False,
     capped: bool = False,
     max_ttft: float | None = None,
@@ -137,14 +141,17 @@ def judge(
         return replace(no_response(attempt), remarks=attempt.remarks)
     proxy = proxy_of(t)
     context = _Context(
-        jitter,
-        control.of_text if control else None,
-        tuple(one.of_text for one in earlier),
-        innermost=innermost,
-        capped=capped,
+        jitter, control.of_text if control else None, tuple(earlier), innermost=innermost, capped=capped
     )
-    finding = _judge_stream(t, proxy, attempt, context)
-    finding = _apply_limits(t, finding, max_ttft, max_gap)
+
+    def judged(one: Timeline) -> Finding:
+        return _apply_limits(one, _judge_stream(one, proxy, attempt, context), max_ttft, max_gap)
+
+    finding = judged(t)
+    if finding.verdict not in (Verdict.STREAMING, Verdict.INCONCLUSIVE) and lateness(t):
+        possible = judged(spread_out(t)).verdict
+        if possible is not finding.verdict and not {possible, finding.verdict} <= set(_TIMING):
+            finding = in_doubt(finding, t)
     finding = replace(finding, remarks=(*attempt.remarks, *remarks_on(t, streamed=streams(finding.verdict))))
     return replace(finding, fingerprint=proxy.proxy.value) if proxy else finding
 
@@ -183,7 +190,7 @@ class _Context:
 
     jitter: float
     control: Timeline | None
-    earlier: tuple[Timeline, ...]
+    earlier: tuple[Measured, ...]
     innermost: bool
     capped: bool
 

@@ -6,11 +6,11 @@ OpenAI's shape is `{"error": {"message": ...}}`. Others found in the field: Fast
 `base_resp.status_msg`, and text such as `error: CUDA out of memory`.
 """
 
-import json
 import re
 from typing import Any
 
 from streaming_operator.probe.http.response import readable
+from streaming_operator.probe.stream import bounded_json
 
 _MESSAGES = (
     *("message", "detail", "details", "msg", "error_message", "error_msg", "errorMessage"),
@@ -26,11 +26,11 @@ _TEXT = re.compile(
 _DEPTH = 6
 
 
-def parsed(text: str) -> Any:
-    """The value of a JSON text; None for any other text."""
+def parsed(text: str, longest: int = bounded_json.LONGEST, containers: int = bounded_json.CONTAINERS) -> Any:
+    """The value of a JSON text within these bounds; None for any other text."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser allows
+        return bounded_json.loads(text, longest, containers)
+    except ValueError:
         return None
 
 

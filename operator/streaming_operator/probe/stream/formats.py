@@ -16,7 +16,7 @@ The differences of the formats that matter here:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from streaming_operator.probe.http.request import Api
 from streaming_operator.probe.http.response import readable
@@ -34,6 +34,7 @@ Kind = Literal["content", "reasoning", "tool", "empty"]
 What a token is: text of the answer, reasoning, arguments of a tool call; or without visible text (half a character, or
 held back for a stop string).
 """
+KINDS: tuple[Kind, ...] = get_args(Kind)
 DONE = "[DONE]"
 _ERROR_EVENTS = ("error", "exception")
 """Names of events whose data is an error, whatever it holds; and `error`, llama.cpp's field for one."""

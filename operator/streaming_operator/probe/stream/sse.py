@@ -5,12 +5,23 @@ Pure; any split of the same bytes gives the same result. It knows nothing of JSO
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = 0x0A, 0x0D
 _LINE_END = re.compile(rb"[\r\n]")
 """One search for both: two searches are quadratic in streams that contain only one of them."""
+
+
+LONGEST = 64 * 1024
+"""Bytes of one line, and of the data of one event."""
+LINES = 65_536
+"""Lines of one stream: 1,024 events have about 3,000."""
+
+
+class TooLargeError(Exception):
+    """More than is read of one stream; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Stray:
 
 
 Item = Event | Comment | Stray
-_FIELDS = ("data", "event", "id", "retry")
+_FIELDS = (b"data", b"event", b"id", b"retry")
 
 
 class Parser:
@@ -51,12 +62,17 @@ class Parser:
         self._line = bytearray()
         self._skip_lf = False
         self._at_start = True
-        self._data: list[str] = []
+        self._data = bytearray()
+        """Of the event so far, each line with a line feed."""
+        self._lines = 0
         self._type = ""
 
     def feed(self, data: bytes) -> list[Item]:
-        """Parse the next bytes; the items that they completed, in order."""
-        items: list[Item] = []
+        """Parse the next bytes; the items that they completed, in order. Raises TooLargeError."""
+        return [item for item in self.items(data) if item is not None]
+
+    def items(self, data: bytes) -> Iterator[Item | None]:
+        """The same while they are parsed: one item a line, None where it completed none. Raises TooLargeError."""
         start = 0
         if self._skip_lf and data:
             start = 1 if data[0] == _LF else 0
@@ -64,10 +80,13 @@ class Parser:
         while True:
             line_end = _LINE_END.search(data, start)
             if line_end is None:
-                self._line += data[start:]
-                return items
+                self._append(data[start:])
+                return
             end = line_end.start()
-            self._line += data[start:end]
+            self._append(data[start:end])
+            self._lines += 1
+            if self._lines > LINES:
+                raise TooLargeError(f"the stream has more than {LINES} lines")
             line = bytes(self._line)
             self._line.clear()
             start = end + 1
@@ -77,9 +96,12 @@ class Parser:
                     start += data[start] == _LF
                 else:
                     self._skip_lf = True
-            item = self._take(line)
-            if item is not None:
-                items.append(item)
+            yield self._take(line)
+
+    def _append(self, data: bytes) -> None:
+        self._line += data
+        if len(self._line) > LONGEST:
+            raise TooLargeError(f"an event has a line of more than {LONGEST} bytes")
 
     def unfinished(self) -> str | None:
         """
@@ -88,12 +110,12 @@ class Parser:
         The standard discards it at the end of the stream, and `feed` never returns it; but a `[DONE]` that lacks only
         its blank line must not be reported as missing.
         """
-        data = list(self._data)
+        data = bytes(self._data)
         raw = bytes(self._line)
-        name, _, value = _decode(raw.removeprefix(_BOM) if self._at_start else raw).partition(":")
-        if name == "data":
-            data.append(value.removeprefix(" "))
-        return "\n".join(data) if data else None
+        name, _, value = (raw.removeprefix(_BOM) if self._at_start else raw).partition(b":")
+        if name == b"data":
+            data += value.removeprefix(b" ") + b"\n"
+        return _decode(data[:-1]) if data else None
 
     def unfinished_line(self) -> str:
         """The line that was not ended, as text: a body that is one JSON object has no other."""
@@ -105,29 +127,31 @@ class Parser:
             raw = raw.removeprefix(_BOM)
         if not raw:
             return self._dispatch()
-        line = _decode(raw)
-        if line.startswith(":"):
-            return Comment(line[1:].removeprefix(" "))
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._type = value
-        elif name == "error" and value:  # llama.cpp's server until autumn 2025
-            return Event(value, "error")
+        if raw.startswith(b":"):
+            return Comment(_decode(raw[1:].removeprefix(b" ")))
+        name, _, value = raw.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data += value + b"\n"
+            if len(self._data) > LONGEST:
+                raise TooLargeError(f"an event has more than {LONGEST} bytes")
+        elif name == b"event":
+            self._type = _decode(value)
+        elif name == b"error" and value:  # llama.cpp's server until autumn 2025
+            return Event(_decode(value), "error")
         elif name not in _FIELDS:
-            return Stray(line)
+            return Stray(_decode(raw))
         # `id` and `retry` control reconnection, which a probe never does (and neither affects data or type, however
         # malformed).
         return None
 
     def _dispatch(self) -> Event | None:
-        data, kind = self._data, self._type
-        self._data, self._type = [], ""
+        data, kind = bytes(self._data), self._type
+        self._type = ""
+        self._data.clear()
         # The standard dispatches nothing when the data buffer is the empty string, and `data:` alone leaves a single
         # line feed.
-        return Event("\n".join(data), kind or "message") if data else None
+        return Event(_decode(data[:-1]), kind or "message") if data else None
 
 
 def _decode(raw: bytes) -> str:

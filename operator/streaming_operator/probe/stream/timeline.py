@@ -24,6 +24,7 @@ tiny or multilingual model generates many of those, and without them the spread 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
@@ -84,7 +85,7 @@ class Timeline:
     """None if no complete one arrived."""
     head_at: float | None = None
     """Seconds to the headers: what aiperf calls stream setup. vLLM sends them before it has a token."""
-    arrivals: tuple[Arrival, ...] = ()
+    arrivals: Sequence[Arrival] = ()
     """The token-bearing events, in order."""
     tokens: int | None = None
     """The server's count of generated tokens (usage.completion_tokens, usage.output_tokens); never of events."""
@@ -106,7 +107,7 @@ class Timeline:
     """The first of them, in one short line."""
     body: str = ""
     """Beginning of a body that is not an event stream."""
-    sizes: tuple[tuple[float, int], ...] = ()
+    sizes: Sequence[tuple[float, int]] = ()
     """Of every read: arrival in seconds, and bytes as they came, framing included, TLS removed."""
     broken: str = ""
     """What was wrong with the framing."""
@@ -118,6 +119,11 @@ class Timeline:
     """Chunk or DATA frames of the body, with or without tokens; 0 where there are none."""
     segments: int | None = None
     """TCP segments with data since the request, by the kernel's count (TCP_INFO); None where it has none."""
+    late: Sequence[float] = ()
+    """
+    Of every read: seconds for which the probe had not looked at the connection before, 0 where it was in time. All but
+    the read's last segment may have come as much earlier; empty where it is not known.
+    """
 
     @property
     def status(self) -> int | None:
