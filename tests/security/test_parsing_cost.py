@@ -48,7 +48,7 @@ def test_gauges_are_read_in_linear_time(text: Callable[[int], bytes]) -> None:
             for _ in scanner.steps(0.0, answer[start : start + 65_536]):
                 pass
 
-    assert growth(work, 256 * 1024) < MOST
+    assert growth(work, 64 * 1024) < MOST
 
 
 @pytest.mark.parametrize("text", DOCUMENTS.values(), ids=DOCUMENTS)
@@ -72,7 +72,7 @@ def test_answer_costs_linear_time_and_ends(name: str) -> None:
     cap ends the reading.
     """
     http2 = name in HTTP2
-    answer = (HTTP2 if http2 else ANSWERS)[name]()[: 4 << 20]
+    answer = (HTTP2 if http2 else ANSWERS)[name]()[: 1 << 20]
 
     def work(size: int) -> None:
         recorder = Recorder()
@@ -82,7 +82,7 @@ def test_answer_costs_linear_time_and_ends(name: str) -> None:
                 recorder.read(float(start), answer[start : min(start + 65_536, size)])
         judge(Attempt(recorder.timeline(Ending.CLOSED, 1.0, "kernel")), capped=True)
 
-    size = min(len(answer) // 4, 512 * 1024)
+    size = min(len(answer) // 4, 128 * 1024)
     assert growth(work, size) < MOST
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 FACTOR = 4
 MOST = 10.0
 """Linear work on four times the bytes takes four times as long, quadratic work sixteen times."""
-_ROUNDS = 5
+_ROUNDS = 3
 
 
 def growth(work: Callable[[int], object], size: int) -> float:
