@@ -2,6 +2,7 @@
 The plan of one verification: a value with everything that it needs. `endpoint_plan` makes one for an endpoint.
 """
 
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import PROMPT, USUAL, Api, ApiKey, Encoding, Wording
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names
+
+REPLICA_CONCURRENCY = 4
+"""Pods asked at the same time by `checks.perReplica`; each is an engine of its own."""
 
 
 def _now() -> datetime:
@@ -83,3 +87,19 @@ class Plan:
     """
     every_hop: bool = False
     """Ask the inner hops also when the outermost streams, so that a person can compare them."""
+
+    @property
+    def longest(self) -> float:
+        """
+        Seconds after which the whole verification ends with what it has learnt.
+
+        The first token may be late once, for what is compiled then. After it every stream may be as slow as a stream
+        may be: one an encoding, one to confirm or to ask for more tokens, one a round of `checks.perReplica`, and
+        with `every_hop` one an inner hop. By default 300 + 3 * 300 s. A healthy endpoint at the limit of its own
+        time-outs is done by then; faults at that pace are reported without being confirmed.
+        """
+        limits = self.limits
+        rounds = len(self.encodings) + 1 + (len(self.targets) - 1 if self.every_hop else 0)
+        if self.checks.per_replica:
+            rounds += math.ceil(len(self.replicas) / REPLICA_CONCURRENCY)
+        return limits.first_token + rounds * (limits.total - limits.first_token)

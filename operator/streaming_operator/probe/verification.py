@@ -8,7 +8,7 @@ always a value; only a cancellation is raised.
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from streaming_operator.api.reasons import Hop, Verdict
@@ -16,10 +16,10 @@ from streaming_operator.probe import checks
 from streaming_operator.probe.attempts import Attempts
 from streaming_operator.probe.checks import CheckContext
 from streaming_operator.probe.gauges import queues_full
+from streaming_operator.probe.hop_results import hop_result
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
-from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.storing import Measured, measured
 from streaming_operator.probe.judge.verdict import (
@@ -31,7 +31,15 @@ from streaming_operator.probe.judge.verdict import (
     same_fault,
     streams,
 )
-from streaming_operator.probe.plan import Plan, Replica
+from streaming_operator.probe.outcome import (
+    Outcome,
+    ended_by_itself,
+    is_doubtful,
+    is_limited,
+    remarked,
+    with_pods,
+)
+from streaming_operator.probe.plan import REPLICA_CONCURRENCY, Plan, Replica
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import HopResult, ProbeResult
 
@@ -41,21 +49,11 @@ log = logging.getLogger(__name__)
 
 QUEUES_FULL = "requests of users wait in the queue of every replica"
 
-REPLICA_CONCURRENCY = 4
-"""Pods asked at the same time by `checks.perReplica`; each is an engine of its own."""
 TIMELINES_KEPT = 2
 """Timelines kept of all the replicas that do not stream: the first of them is shown."""
+_WAITED = (Symptom.NO_TOKEN, Symptom.KEPT_WAITING)
 CANCEL_TOKENS = 1024
 """Most tokens of the stream whose client disconnects: long enough to be cancelled."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The finding about one hop, with the stream that shows it."""
-
-    finding: Finding
-    timeline: Timeline | None
-    target: connection.Target
 
 
 async def verify(plan: Plan) -> ProbeResult:
@@ -83,19 +81,40 @@ class _Verification:
         self._cap = max(plan.cap_tokens, plan.start_tokens)
         self._attempts = Attempts(plan, self._outermost)
         self._queues_full = False
-        self._outcomes: dict[Hop, _Outcome] = {}
+        self._outcomes: dict[Hop, Outcome] = {}
+        self._latest: Outcome | None = None
         self._notes: list[str] = []
         self._control: Timeline | None = None
         self._control_asked = False
         self._streams: dict[tuple[connection.Target, Encoding], list[Measured]] = {}
 
     async def run(self) -> ProbeResult:
+        """The result, after `Plan.longest` at the latest."""
+        plan = self._plan
+        try:
+            async with asyncio.timeout(plan.longest) as limit:
+                decisive = await self._decisive()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            decisive = self._unfinished()
+        if decisive is None:
+            return replace(
+                _result(plan, Verdict.INCONCLUSIVE, self._outermost.hop, QUEUES_FULL, ()), skipped=True
+            )
+        hop = decisive.target.hop
+        message = "; ".join((self._message(hop, decisive.finding), *self._notes))
+        results = await connection.off_loop(self._hop_results)
+        return _result(plan, decisive.finding.verdict, hop, message, results)
+
+    async def _decisive(self) -> Outcome | None:
+        """The outcome of the hop that decides; None if users wait and the verification is skipped."""
         plan, outermost = self._plan, self._outermost.hop
         if plan.gauges is not None and plan.replicas:
             pods = [replica.target for replica in plan.replicas]
             self._queues_full = await queues_full(pods, plan.gauges, plan.guard)
             if self._queues_full and plan.may_skip:
-                return replace(_result(plan, Verdict.INCONCLUSIVE, outermost, QUEUES_FULL, ()), skipped=True)
+                return None
         outcome = await self._worst_encoding()
         decisive, self._outcomes = outcome, {outermost: outcome}
         if streams(outcome.finding.verdict):
@@ -107,18 +126,34 @@ class _Verification:
         if plan.every_hop and len(self._outcomes) == 1:
             for target in self._inner:
                 self._outcomes[target.hop] = await self._settled(target, plan.encodings[0])
-        hop = decisive.target.hop
-        message = "; ".join((self._message(hop, decisive.finding), *self._notes))
-        results = await connection.off_loop(self._hop_results)
-        return _result(plan, decisive.finding.verdict, hop, message, results)
+        return decisive
 
-    async def _locate(self, outcome: _Outcome) -> _Outcome:
+    def _unfinished(self) -> Outcome:
+        """
+        What was learnt when the time was over; a fault of the outermost hop that no second stream confirmed is no
+        verdict, unless another one would take as long.
+        """
+        ended = f"the verification was ended after {self._plan.longest:.0f} s"
+        outcome = self._outcomes.get(self._outermost.hop)
+        if outcome is None:
+            nothing = Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, "no stream was over")
+            outcome = self._latest or Outcome(nothing, None, self._outermost)
+            finding = outcome.finding
+            if not (streams(finding.verdict) or is_certain(finding) or finding.symptom in _WAITED):
+                evidence = f"{finding.evidence}; it was not confirmed"
+                finding = Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence, remarks=finding.remarks)
+            outcome = replace(outcome, finding=finding)
+            self._outcomes[self._outermost.hop] = outcome
+        self._notes.append(ended)
+        return outcome
+
+    async def _locate(self, outcome: Outcome) -> Outcome:
         """The innermost hop that has the fault too; else the outermost is to blame."""
         for target in self._inner:
             for replica in self._replicas_of(target):
                 inner = await self._inner_outcome(replica.target, outcome)
                 if replica.pod and not streams(inner.finding.verdict):
-                    inner = _with_pods((replica,), len(self._plan.replicas), inner)
+                    inner = with_pods((replica,), len(self._plan.replicas), inner)
                 self._outcomes[target.hop] = inner
                 if same_fault(outcome.finding.verdict, inner.finding.verdict):
                     return inner
@@ -129,7 +164,7 @@ class _Verification:
         per_replica = target.hop is Hop.POD and self._plan.checks.per_replica and self._plan.replicas
         return self._plan.replicas if per_replica else (Replica("", target),)
 
-    async def _run_checks(self, outcome: _Outcome) -> _Outcome:
+    async def _run_checks(self, outcome: Outcome) -> Outcome:
         """The outcome of the first enabled check that fails; else the given one."""
         plan = self._plan
         if plan.checks.per_replica and (bad := await self._bad_replica()) is not None:
@@ -145,7 +180,7 @@ class _Verification:
             path = (*self._inner, self._outermost)
             target, result = await checks.check_path(check, context, path, self._attempts.pin)
             if result.finding is not None:
-                failed = _Outcome(result.finding, None, target)
+                failed = Outcome(result.finding, None, target)
                 self._outcomes.setdefault(target.hop, failed)
                 return failed
             if result.note:
@@ -166,12 +201,12 @@ class _Verification:
             plan.gauges,
         )
 
-    async def _bad_replica(self) -> _Outcome | None:
+    async def _bad_replica(self) -> Outcome | None:
         """Ask every ready pod: the outcome of the first that does not stream, with the names of all such pods."""
         plan, slots = self._plan, asyncio.Semaphore(REPLICA_CONCURRENCY)
         kept: list[Timeline] = []
 
-        async def one(replica: Replica) -> _Outcome:
+        async def one(replica: Replica) -> Outcome:
             alone = replace(plan, targets=(replica.target,), start_tokens=min(self._tokens, self._cap))
             verification = _Verification(alone, [replica.target])
             verification._queues_full = self._queues_full
@@ -190,15 +225,15 @@ class _Verification:
         ]
         if not bad:
             return None
-        return _with_pods(tuple(replica for replica, _ in bad), len(plan.replicas), bad[0][1])
+        return with_pods(tuple(replica for replica, _ in bad), len(plan.replicas), bad[0][1])
 
-    async def _worst_encoding(self) -> _Outcome:
+    async def _worst_encoding(self) -> Outcome:
         """Ask the outermost hop with each encoding; the first that does not stream counts."""
         outcome = None
         for encoding in self._plan.encodings:
             settled = await self._settled(self._outermost, encoding)
-            if outcome is not None and _is_limited(settled):
-                return _remarked(outcome, f"the request with Accept-Encoding: {encoding} got 429")
+            if outcome is not None and is_limited(settled):
+                return remarked(outcome, f"the request with Accept-Encoding: {encoding} got 429")
             outcome = settled
             if not streams(outcome.finding.verdict):
                 return await self._blame_gzip(outcome, encoding)
@@ -206,7 +241,7 @@ class _Verification:
             raise ValueError("a plan needs at least one encoding")
         return outcome
 
-    async def _blame_gzip(self, outcome: _Outcome, encoding: Encoding) -> _Outcome:
+    async def _blame_gzip(self, outcome: Outcome, encoding: Encoding) -> Outcome:
         """The outcome; it names compression as the cause if the fault goes away without it."""
         finding = outcome.finding
         suspicious = finding.verdict in (Verdict.BUFFERED, Verdict.COALESCED, Verdict.TRUNCATED)
@@ -219,37 +254,37 @@ class _Verification:
         evidence = f"{finding.evidence}; without Accept-Encoding: gzip it streams"
         return replace(outcome, finding=replace(finding, symptom=symptom, evidence=evidence))
 
-    async def _inner_outcome(self, target: connection.Target, outer: _Outcome) -> _Outcome:
+    async def _inner_outcome(self, target: connection.Target, outer: Outcome) -> Outcome:
         encoding = self._plan.encodings[0]
         first = await self._stream(target, encoding)
-        decides = same_fault(outer.finding.verdict, first.finding.verdict) or _is_doubtful(first)
+        decides = same_fault(outer.finding.verdict, first.finding.verdict) or is_doubtful(first)
         if decides and not is_certain(first.finding):
             return await self._majority(target, encoding, first)
         return first
 
-    async def _settled(self, target: connection.Target, encoding: Encoding) -> _Outcome:
+    async def _settled(self, target: connection.Target, encoding: Encoding) -> Outcome:
         first = await self._stream(target, encoding)
-        if (streams(first.finding.verdict) and not _is_doubtful(first)) or is_certain(first.finding):
+        if (streams(first.finding.verdict) and not is_doubtful(first)) or is_certain(first.finding):
             return first
-        if self._queues_full and first.finding.symptom in (Symptom.NO_TOKEN, Symptom.KEPT_WAITING):
+        if self._queues_full and first.finding.symptom in _WAITED:
             return first  # two more streams would wait as long
         return await self._majority(target, encoding, first)
 
-    async def _majority(self, target: connection.Target, encoding: Encoding, first: _Outcome) -> _Outcome:
+    async def _majority(self, target: connection.Target, encoding: Encoding, first: Outcome) -> Outcome:
         """Two of three streams decide, so that one exception is no fault."""
         outcomes = [first]
         while len(outcomes) < 3:
             another = await self._stream(target, encoding)
-            if _is_limited(another):
-                return _remarked(outcomes[-1], "a repeated request got 429")
+            if is_limited(another):
+                return remarked(outcomes[-1], "a repeated request got 429")
             outcomes.append(another)
             if len({one.finding.verdict for one in outcomes}) < len(outcomes):
                 break
         finding = agree([one.finding for one in outcomes])
         shown = next((one for one in outcomes if one.finding.verdict is finding.verdict), outcomes[-1])
-        return _Outcome(finding, shown.timeline, target)
+        return Outcome(finding, shown.timeline, target)
 
-    async def _stream(self, target: connection.Target, encoding: Encoding) -> _Outcome:
+    async def _stream(self, target: connection.Target, encoding: Encoding) -> Outcome:
         """One stream, repeated with twice the tokens until it can be judged or the limit is reached."""
         before: Attempt | None = None
         earlier = self._streams.setdefault((target, encoding), [])
@@ -259,7 +294,7 @@ class _Verification:
             if before is not None and refused:  # so many tokens, or another request
                 attempt, self._tokens = before, before.asked or self._tokens // 2
                 self._cap = self._tokens
-            capped = self._tokens >= self._cap or _ended_by_itself(attempt, self._tokens)
+            capped = self._tokens >= self._cap or ended_by_itself(attempt, self._tokens)
             judged = partial(self._judged, attempt, target, tuple(earlier), capped=capped)
             finding = await connection.off_loop(judged)
             if finding.needs is Needs.CONTROL:
@@ -270,8 +305,11 @@ class _Verification:
                 compared = await connection.off_loop(partial(measured, attempt.timeline))
                 earlier += [compared] if compared else []
             self._plan.on_stream(target.hop, encoding, self._tokens, finding)
+            outcome = Outcome(finding, attempt.timeline, target)
+            if target is self._outermost:
+                self._latest = outcome
             if finding.needs is not Needs.MORE_TOKENS:
-                return _Outcome(finding, attempt.timeline, target)
+                return outcome
             before = attempt
             nothing_to_see = attempt.timeline is not None and attempt.timeline.token_reads <= 2
             self._tokens = min(self._tokens * (4 if nothing_to_see else 2), self._cap)
@@ -329,74 +367,10 @@ class _Verification:
         return f"{where}{finding.evidence}" + (f". Remedy: {advice}" if advice else "")
 
     def _hop_results(self) -> tuple[HopResult, ...]:
-        return tuple(self._hop_result(name, one) for name, one in self._outcomes.items())
-
-    def _hop_result(self, hop: Hop, outcome: _Outcome) -> HopResult:
-        finding, t = outcome.finding, outcome.timeline
-        address = self._attempts.address(outcome.target)
-        if t is None:
-            return HopResult(
-                hop,
-                address,
-                finding.verdict,
-                finding.evidence,
-                fingerprint=finding.fingerprint,
-                remarks=finding.remarks,
-            )
-        return HopResult(
-            hop,
-            address,
-            finding.verdict,
-            finding.evidence,
-            protocol=t.http_version,
-            ttft_milliseconds=_milliseconds(t.ttft),
-            p95_gap_milliseconds=_milliseconds(t.gap_p95),
-            max_gap_milliseconds=_milliseconds(t.gap_max),
-            events=t.events,
-            reads=t.token_reads,
-            tokens=t.tokens,
-            pacing_percent=None if t.pacing is None else round(t.pacing * 100),
-            done=t.done,
-            finish_reason=t.finish_reason,
-            fingerprint=finding.fingerprint,
-            remarks=finding.remarks,
-            timeline=t,
+        return tuple(
+            hop_result(hop, self._attempts.address(one.target), one.finding, one.timeline)
+            for hop, one in self._outcomes.items()
         )
-
-
-def _is_doubtful(outcome: _Outcome) -> bool:
-    """Whether a whole stream was uneven, or in bursts that nothing is compared with: one on a busy machine may be."""
-    whole = outcome.timeline is not None and outcome.timeline.done
-    uncertain = outcome.finding.verdict is Verdict.INCONCLUSIVE or outcome.finding.needs is not Needs.NOTHING
-    return whole and uncertain
-
-
-def _is_limited(outcome: _Outcome) -> bool:
-    """Whether a rate limit refused the request: it says nothing about the path that streamed before."""
-    return outcome.timeline is not None and outcome.timeline.status == 429
-
-
-def _remarked(outcome: _Outcome, observed: str) -> _Outcome:
-    """The outcome that was learnt before a rate limit refused to confirm it."""
-    remarks = (*outcome.finding.remarks, remark(Kind.LIMITED, observed))
-    return replace(outcome, finding=replace(outcome.finding, remarks=remarks))
-
-
-def _with_pods(replicas: tuple[Replica, ...], of: int, outcome: _Outcome) -> _Outcome:
-    """The outcome with the names of these pods in its evidence."""
-    names = checks.pod_names([replica.pod for replica in replicas])
-    evidence = f"{names} of {of}: {outcome.finding.evidence}"
-    return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
-
-
-def _ended_by_itself(attempt: Attempt, tokens: int) -> bool:
-    """Whether the model stopped before the limit: it would give no more tokens under a higher one."""
-    t = attempt.timeline
-    return t is not None and t.done and t.finish_reason == "stop" and (t.tokens or t.events) < tokens
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
 
 
 def _result(plan: Plan, verdict: Verdict, hop: Hop, message: str, hops: tuple[HopResult, ...]) -> ProbeResult:
