@@ -29,7 +29,7 @@ LONGEST_LINE = 600
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 _GZIP = b"content-encoding: gzip\r\n\r\n"
-_BY_READS = {"sizes", "arrivals", "head_at", "ended_at", "segments"}
+_BY_READS = {"sizes", "arrivals", "head_at", "ended_at", "segments", "late"}
 """What a `Timeline` has from its reads; of the arrivals the times, the rest is compared."""
 _FRAME = 50
 """Bytes of body in a frame that we make."""

@@ -24,8 +24,14 @@ LOOP_SHARE = 0.25
 def _probed(answers: list[bytes], *options: str) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         ports = [str(stack.enter_context(serving(answer))) for answer in answers]
-        command = [sys.executable, "-m", "tests.security.probe_alone", *options, *ports]
-        out = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        arguments = [*options, *ports]
+        out = subprocess.run(
+            [sys.executable, "-m", "tests.security.probe_alone", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     result: dict[str, Any] = json.loads(out.stdout)
     return result
 

@@ -80,9 +80,9 @@ def test_healthy_stream_gets_no_fault_from_a_late_reader(
 
 @pytest.mark.parametrize("timing", [True, False])
 def test_stored_stream_is_found_by_a_late_reader(timing: bool) -> None:
-    """A block after 12 s is one, although the probe looked 50 ms late: it explains 4 % of the time."""
+    """A block after 12 s is one, although the probe looked 70 ms late: it explains 1 % of the time."""
     t = read(held(paced(600, 0.02), 12.1), blind([(12.1, 12.25)]), 12_000 if timing else None)
-    assert lateness(t) > 0.1
+    assert lateness(t) > 0.05
     if timing:
         assert verdict(t) is Verdict.BUFFERED
     else:  # nobody knows for how long the tokens were generated
@@ -102,12 +102,13 @@ def test_bursts_of_a_timer_are_found_by_a_late_reader() -> None:
 def test_late_first_token_and_long_pause_are_those_of_the_reader() -> None:
     """Tokens that were read together one second late prove neither limit exceeded; the same in time does."""
     times = paced(64, 0.02)
-    late = read(times, blind([(0.05, 1.0)]))
+    late = read(times, blind([(0.05, 1.0)]), 1260.0)
     assert verdict(late, max_ttft=0.5) is Verdict.INCONCLUSIVE
-    paused = read(times, blind([(0.5, 1.0)]))
+    assert verdict(read([at + 1 for at in times], in_time, 1260.0), max_ttft=0.5) is Verdict.TTFT_EXCEEDED
+    paused = read(times, blind([(0.5, 1.0)]), 1260.0)
     assert verdict(paused, max_gap=0.3) is Verdict.INCONCLUSIVE
     slow = [*times[:10], *(at + 1.0 for at in times[10:])]
-    assert verdict(read(slow, blind([(1.35, 1.45)])), max_gap=0.3) is Verdict.CHUNK_GAP_EXCEEDED
+    assert verdict(read(slow, blind([(1.35, 1.45)]), 2260.0), max_gap=0.3) is Verdict.CHUNK_GAP_EXCEEDED
 
 
 def test_stream_that_may_have_come_evenly_has_every_token_in_order() -> None:
