@@ -33,6 +33,7 @@ MINIMAL: Document = {
 _COMMON: Document = {
     "engine": {
         "image": "vllm/vllm-openai:v0.33.0",
+        "command": ["vllm", "serve"],
         "imagePullPolicy": "IfNotPresent",
         "version": "0.33.0",
         "args": ["--gpu-memory-utilization=0.9"],
@@ -42,6 +43,7 @@ _COMMON: Document = {
         "maxModelLen": 8192,
         "tensorParallelSize": 2,
         "pipelineParallelSize": 2,
+        "dataParallelSize": 1,
         "sharedMemorySize": "2Gi",
         "sseKeepAliveSeconds": 15,
         "streamingHeaders": True,

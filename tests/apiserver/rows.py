@@ -78,6 +78,7 @@ ITEMS: dict[str, Callable[[int], Any]] = {
     "spec.exposure.httpRoute.parentRefs.[]": lambda number: {"name": f"gateway-{number}"},
     "spec.imagePullSecrets.[]": lambda number: f"secret-{number}",
     "spec.engine.args.[]": lambda number: f"--flag-{number}",
+    "spec.engine.command.[]": lambda number: f"word-{number}",
 }
 """The n-th item of a list; other lists hold free-form objects."""
 
@@ -85,6 +86,7 @@ CONTEXT: dict[str, tuple[str, Edits]] = {
     "spec.exposure.timeouts.requestSeconds": ("gateway", {}),
     "spec.engine.tensorParallelSize": ("ingress", {"spec.gpu.count": 0}),
     "spec.engine.pipelineParallelSize": ("ingress", {"spec.gpu.count": 0}),
+    "spec.engine.dataParallelSize": ("ingress", {"spec.gpu.count": 0}),
     "spec.gpu.count": ("gateway", {}),
     "spec.rollout.strategy": (
         "ingress",
@@ -110,10 +112,30 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         {"spec.model.source.local.path": "/a/..b"},
         {"spec.model.source.local.path": "/a/../b"},
     ),
-    "spec.engine.args --port": (
+    "spec.engine.args these flags have fields": (
         "ingress",
-        {"spec.engine.args": ["--portable", "--max-num-seqs=8", "--middleware", "m.M"]},
+        {"spec.engine.args": ["--portable", "--model-impl=auto", "--max-num-seqs=8", "--middleware", "m.M"]},
         {"spec.engine.args": ["--api_key=oops"]},
+    ),
+    "spec.engine.args --host": (
+        "ingress",
+        {"spec.engine.args": ["--hf-overrides={}"]},
+        {"spec.engine.args": ["--headless"]},
+    ),
+    "spec.engine.args a flag and its value": (
+        "ingress",
+        {"spec.engine.args": ["--chat-template={{ a b }}", "--limit-mm-per-prompt", '{"image": 1}']},
+        {"spec.engine.args": ["--max-num-seqs 8"]},
+    ),
+    "spec.engine.env HF_TOKEN": (
+        "ingress",
+        {
+            "spec.engine.env": [
+                {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
+                {"name": "WANDB_API_KEY", "value": ""},
+            ]
+        },
+        {"spec.engine.env": [{"name": "HF_TOKEN", "value": "hf_oops"}]},
     ),
     "spec.engine.env VLLM_API_KEY": (
         "ingress",

@@ -130,5 +130,5 @@ def test_only_what_is_named_besides_users_apis_reaches_the_pod() -> None:
 def test_there_is_a_version_before_this_one() -> None:
     """What is checked here came with version 2: pods of version 1 are rendered as they were."""
     before = endpoint().model_copy(update={"pod_version": 1})
-    assert POD_VERSION == 2
+    assert POD_VERSION > 1
     assert "exposed_paths" not in str(render.children(before, Capabilities(False, False)))

@@ -16,6 +16,7 @@ import orjson
 from pydantic import Field, ValidationError
 from pydantic_core import InitErrorDetails
 
+from streaming_operator.api import wording
 from streaming_operator.api.cel import CEL, Model, keys_match
 from streaming_operator.api.exposure import (
     Exposure,
@@ -27,6 +28,7 @@ from streaming_operator.api.exposure import (
     Timeouts,
     Verification,
 )
+from streaming_operator.api.model import ServedModel
 from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
@@ -45,7 +47,6 @@ from streaming_operator.api.workload import (
     PodMetadata,
     Resources,
     Rollout,
-    ServedModel,
     Startup,
 )
 
@@ -81,10 +82,11 @@ VERSION = "v1alpha1"
 KIND = "StreamingEndpoint"
 PLURAL = "streamingendpoints"
 API_VERSION = f"{GROUP}/{VERSION}"
-POD_VERSION = 2
+POD_VERSION = 3
 """
 The newest version of what the operator puts into pods besides the spec: files, arguments, variables. 1: drain and
-streaming headers. 2: also the check of exposed paths.
+streaming headers. 2: also the check of exposed paths. 3: also the command, /dev/shm for every pod, folders that any
+user can write, an empty security context as it is, and ranks by the arguments, too.
 """
 
 
@@ -139,9 +141,9 @@ class EndpointSpec(Model):
     pod_metadata: PodMetadata = Field(default_factory=PodMetadata)
     """Labels and annotations of the pods."""
     pod_security_context: FreeObject | None = None
-    """Replaces the pod's security context (uid 2000, gid 0), for images that need root."""
+    """Replaces the pod's security context (uid 2000, gid 0), for images that need root; {} leaves it to the cluster."""
     security_context: FreeObject | None = None
-    """Replaces the container's security context (no escalation, no capabilities)."""
+    """Replaces the container's security context (no escalation, no capabilities); {} leaves all to the cluster."""
     cache: Cache = Field(default_factory=Cache)
     """Where weights and compiled graphs are kept."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
@@ -161,14 +163,17 @@ class EndpointSpec(Model):
 
     cel: ClassVar = (
         CEL(
-            "self.gpu.count == 0 || self.gpu.count >= self.engine.pipelineParallelSize * "
+            "self.gpu.count == 0 || "
+            "self.gpu.count >= self.engine.pipelineParallelSize * self.engine.dataParallelSize * "
             "(has(self.engine.tensorParallelSize) ? self.engine.tensorParallelSize : 1)",
             lambda spec: (
                 spec.gpu.count == 0
                 or spec.gpu.count
-                >= spec.engine.pipeline_parallel_size * (spec.engine.tensor_parallel_size or 1)
+                >= spec.engine.pipeline_parallel_size
+                * spec.engine.data_parallel_size
+                * (spec.engine.tensor_parallel_size or 1)
             ),
-            "must be 0 (CPU) or at least engine.tensorParallelSize x engine.pipelineParallelSize",
+            "must be 0 (CPU) or at least engine.tensorParallelSize x pipelineParallelSize x dataParallelSize",
             ".gpu.count",
         ),
         CEL(
@@ -243,7 +248,7 @@ class StreamingEndpoint(Model):
         try:
             spec = _parse(body.get("spec"))
         except ValidationError as error:
-            raise InvalidEndpoint(problems + _problems(error)) from None
+            raise InvalidEndpoint(problems + wording.problems(error)) from None
         if problems:
             raise InvalidEndpoint(problems)
         return cls(
@@ -266,12 +271,6 @@ class StreamingEndpoint(Model):
     def served_name(self) -> str:
         """The model name that clients send."""
         return self.spec.model.served_name or self.name
-
-    @property
-    def tensor_parallel_size(self) -> int:
-        """GPUs that share each layer, 1 on the CPU."""
-        engine = self.spec.engine
-        return engine.tensor_parallel_size or max(1, self.spec.gpu.count // engine.pipeline_parallel_size)
 
 
 def _parse(spec: Any) -> EndpointSpec:
@@ -313,16 +312,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nulls(inner) for inner in value]
     return value
-
-
-_WORDS = {"missing": "required", "extra_forbidden": "unknown field"}
-"""Messages of the API server for some of pydantic's error types."""
-
-
-def _problems(error: ValidationError) -> tuple[str, ...]:
-    """pydantic's errors as `spec.path[0].field: what is allowed`, without values."""
-    problems = []
-    for problem in error.errors(include_url=False, include_input=False):
-        parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-        problems.append(f"spec{''.join(parts)}: {_WORDS.get(problem['type'], problem['msg'])}")
-    return tuple(problems)

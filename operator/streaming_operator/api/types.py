@@ -48,7 +48,11 @@ class Unique:
 
 
 def _amount(value: object) -> object:
-    """Kubernetes accepts `cpu: 4` as well as `cpu: "4"`."""
+    """Kubernetes accepts `cpu: 4` as well as `cpu: "4"`; a CRD's schema has no type for `cpu: 0.5`."""
+    if isinstance(value, float):
+        raise PydanticCustomError(
+            "quantity", "a quantity is a whole number or text: '0.5' in quotes, or 500m"
+        )
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else value
 
 

@@ -1,15 +1,15 @@
-"""The part of `spec` that becomes pods: the model, the engine, devices, caches, and how pods come and go."""
+"""The part of `spec` that becomes pods: the engine, devices, caches, and how pods come and go."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from streaming_operator.api import engine_args
 from streaming_operator.api.cel import CEL, Model, at_most_one, exactly_one, keys_match, keys_without
+from streaming_operator.api.model import ApiKeySecretRef
 from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
-    AbsolutePath,
-    ConfigKey,
     DnsName,
     FreeObject,
     Labels,
@@ -20,119 +20,10 @@ from streaming_operator.api.types import (
 DEFAULT_ENGINE_IMAGE = "vllm/vllm-openai:v0.33.0"
 """Stored in each object by the CRD's default, so that an operator upgrade restarts no GPU."""
 
-RESERVED_FLAGS = (
-    "--port",
-    "--host",
-    "--uds",
-    "--api-key",
-    "--config",
-    "--root-path",
-    "--served-model-name",
-    "--shutdown-timeout",
-    "--disable-log-stats",
-)
-RESERVED_FLAG_PREFIX = "--ssl-"
-RESERVED_ENV = ("VLLM_API_KEY", "VLLM_PORT", "VLLM_DEBUG_LOG_API_SERVER_RESPONSE")
 RESERVED_LABELS = r"^(streamingendpoints\.dev/|app\.kubernetes\.io/(name|instance|managed-by)$)"
 RESERVED_LABELS_RULE = (
     "streamingendpoints.dev/* and app.kubernetes.io/{name,instance,managed-by} are the operator's"
 )
-
-
-def _no_parent(field: str, optional: bool) -> CEL:
-    """A path without `..` parts."""
-    unset = f"!has(self.{field}) || " if optional else ""
-    return CEL(
-        f"{unset}!self.{field}.split('/').exists(part, part == '..')",
-        lambda model: ".." not in (getattr(model, field) or "").split("/"),
-        "must not contain '..' as a part",
-        f".{field}",
-    )
-
-
-def _reserved(arg: str) -> bool:
-    """Whether *arg* is a flag of the operator, also abbreviated: argparse takes `--por` for `--port`."""
-    name = arg.split("=")[0].replace("_", "-")
-    if not name.startswith("--") or name == "--":
-        return False
-    return name.startswith(RESERVED_FLAG_PREFIX) or any(
-        flag.startswith(name) for flag in (*RESERVED_FLAGS, RESERVED_FLAG_PREFIX)
-    )
-
-
-class SecretKeyRef(Model):
-    """A key of a Secret in the endpoint's own namespace."""
-
-    name: DnsName
-    """Name of the Secret."""
-    key: ConfigKey = "token"
-    """Key within the Secret."""
-
-
-class ApiKeySecretRef(SecretKeyRef):
-    """The API key that clients must send."""
-
-    key: ConfigKey = "api-key"
-    """Key within the Secret."""
-
-
-class HuggingFaceSource(Model):
-    """Weights from the Hugging Face hub, loaded by the engine at start."""
-
-    repo: Annotated[
-        str, Field(max_length=200, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$")
-    ]
-    """Repository, `organisation/name`."""
-    revision: Annotated[str, Field(max_length=128, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")] | None = None
-    """Branch, tag or commit; pin it so that a restart loads the same weights."""
-    token_secret_ref: SecretKeyRef | None = None
-    """Access token for gated models."""
-
-
-class PersistentVolumeClaimSource(Model):
-    """Weights on a volume of the cluster."""
-
-    claim_name: DnsName
-    """Name of the PersistentVolumeClaim."""
-    path: Annotated[str, Field(max_length=1024, pattern=r"^[._a-zA-Z0-9][-._a-zA-Z0-9/]*$")] | None = None
-    """Folder within the volume, relative; the volume's root if unset."""
-    read_only: bool = True
-    """Mount the volume read-only."""
-
-    cel: ClassVar = (_no_parent("path", optional=True),)
-
-
-class LocalSource(Model):
-    """Weights that are part of the engine's image."""
-
-    path: AbsolutePath
-    """Absolute folder inside the image."""
-
-    cel: ClassVar = (_no_parent("path", optional=False),)
-
-
-class ModelSource(Model):
-    """Where the weights come from: exactly one of the members."""
-
-    hugging_face: HuggingFaceSource | None = None
-    """From the Hugging Face hub."""
-    persistent_volume_claim: PersistentVolumeClaimSource | None = None
-    """From a volume of the cluster."""
-    local: LocalSource | None = None
-    """From the engine's image."""
-
-    cel: ClassVar = (exactly_one("huggingFace", "persistentVolumeClaim", "local"),)
-
-
-class ServedModel(Model):
-    """The model and the name that clients ask for."""
-
-    source: ModelSource
-    """Where the weights come from."""
-    served_name: Annotated[str, Field(max_length=253, pattern=r"^[a-zA-Z0-9][-._:/a-zA-Z0-9]*$")] | None = (
-        None
-    )
-    """Model name in requests and metrics; the endpoint's name if unset."""
 
 
 class EnvVar(Model):
@@ -154,7 +45,12 @@ class Engine(Model):
     image: Annotated[str, Field(max_length=512, pattern=r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$")] = (
         DEFAULT_ENGINE_IMAGE
     )
-    """Container image whose entrypoint is `vllm serve`."""
+    """Container image with vLLM."""
+    command: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=32)] | None = None
+    """
+    What starts the server; the model and its flags follow as arguments. `vllm serve` if unset, the image's own
+    entrypoint if empty: many images have another one, which ignores the model.
+    """
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When the kubelet pulls the image."""
     version: Annotated[str, Field(max_length=32, pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")] | None = None
@@ -170,11 +66,13 @@ class Engine(Model):
     max_model_len: Annotated[int, Field(ge=1, le=16_777_216)] | None = None
     """Longest context in tokens; the model's own if unset."""
     tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] | None = None
-    """GPUs that share each layer; GPU count / pipelineParallelSize if unset."""
+    """GPUs that share each layer; if unset, all that pipelineParallelSize and dataParallelSize leave."""
     pipeline_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
     """Groups of GPUs that share the stack of layers."""
+    data_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
+    """Copies of the model in one pod, each on its own GPUs."""
     shared_memory_size: Quantity | None = None
-    """Size of /dev/shm; 2Gi when several GPUs work together, else the runtime's default."""
+    """Size of /dev/shm, which counts against the memory limit as far as it is used; 2Gi if unset."""
     sse_keep_alive_seconds: Annotated[int, Field(ge=0, le=300)] = 15
     """Interval of SSE comments while the model is silent, 0 for none; needs an image that knows the flag."""
     streaming_headers: bool = True
@@ -185,25 +83,7 @@ class Engine(Model):
     api_key_secret_ref: ApiKeySecretRef | None = None
     """API key that clients must send; read when the server starts."""
 
-    cel: ClassVar = (
-        CEL(
-            "!has(self.args) || !self.args.map(arg, arg.split('=')[0].replace('_', '-')).exists(name, "
-            f"name.startsWith('--') && name != '--' && (name.startsWith('{RESERVED_FLAG_PREFIX}') || "
-            f"[{', '.join(map(repr, (*RESERVED_FLAGS, RESERVED_FLAG_PREFIX)))}]"
-            ".exists(flag, flag.startsWith(name))))",
-            lambda engine: not any(map(_reserved, engine.args)),
-            f"{' '.join(RESERVED_FLAGS)} {RESERVED_FLAG_PREFIX}* are the operator's; use fields of spec",
-            ".args",
-            "FieldValueForbidden",
-        ),
-        CEL(
-            f"!has(self.env) || !self.env.exists(e, e.name in [{', '.join(map(repr, RESERVED_ENV))}])",
-            lambda engine: not any(variable.name in RESERVED_ENV for variable in engine.env),
-            f"{', '.join(RESERVED_ENV)} are reserved; an API key belongs into apiKeySecretRef",
-            ".env",
-            "FieldValueForbidden",
-        ),
-    )
+    cel: ClassVar = engine_args.RULES
 
 
 class Gpu(Model):

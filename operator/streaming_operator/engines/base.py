@@ -36,8 +36,12 @@ class Engine(Protocol):
     waiting_gauge: str
     """Metric of the requests in its queue."""
 
+    def command(self, endpoint: StreamingEndpoint) -> list[str] | None:
+        """What the arguments are for; None for the image's own entrypoint."""
+        ...
+
     def args(self, endpoint: StreamingEndpoint) -> list[str]:
-        """Arguments of the image's entrypoint, in a stable order: a reordered list restarts a GPU."""
+        """Arguments of the command, in a stable order: a reordered list restarts a GPU."""
         ...
 
     def env(self, endpoint: StreamingEndpoint) -> list[Manifest]:
@@ -68,9 +72,20 @@ def model_path(endpoint: StreamingEndpoint) -> str | None:
     return None
 
 
-def world_size(endpoint: StreamingEndpoint) -> int:
-    """Processes of one replica that share a model: tensor parallel x pipeline parallel."""
-    return endpoint.tensor_parallel_size * endpoint.spec.engine.pipeline_parallel_size
+def read_only_root(endpoint: StreamingEndpoint) -> bool:
+    """Whether the container can write to its volumes alone."""
+    return bool((endpoint.spec.security_context or {}).get("readOnlyRootFilesystem"))
+
+
+def home_on_cache(endpoint: StreamingEndpoint) -> bool:
+    """
+    Whether the image's home may not be writable: with a read-only root, or for a user whom the cluster chooses.
+
+    OpenShift assigns a uid, and some images a root-owned home; the cache's volume can be written by all of them.
+    """
+    pod = endpoint.spec.pod_security_context
+    chosen_by_cluster = pod is not None and "runAsUser" not in pod
+    return endpoint.pod_version >= 3 and (read_only_root(endpoint) or chosen_by_cluster)
 
 
 def grace_seconds(endpoint: StreamingEndpoint) -> int:

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from streaming_operator.api.endpoint import EnvVar, StreamingEndpoint
-from streaming_operator.engines.base import CACHE_PATH, DRAIN_OVER_FILE, FILES_PATH, HOME, Engine, model_path
+from streaming_operator.engines.base import (
+    CACHE_PATH,
+    DRAIN_OVER_FILE,
+    FILES_PATH,
+    HOME,
+    Engine,
+    home_on_cache,
+    model_path,
+)
+from streaming_operator.engines.ranks import DATA, PIPELINE, TENSOR, Ranks, ranks
 from streaming_operator.values import Manifest
 
 SHUTDOWN_TIMEOUT = "--shutdown-timeout"
@@ -39,6 +48,7 @@ Answered to everybody: the APIs that vLLM guards by its key, and health. What it
 CLOSED_PATHS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 """For operators, although below /v1."""
 
+_API_SERVER = "api_server"
 _TAG_VERSION = re.compile(r"^v?(\d+\.\d+\.\d+)(?:[-.+_].*)?$")
 
 
@@ -76,29 +86,35 @@ def note(endpoint: StreamingEndpoint) -> str | None:
 
 
 class Vllm:
-    """`vllm serve` as the image's entrypoint."""
+    """`vllm serve`, or what `engine.command` starts instead."""
 
     name = "vllm"
     health_path = "/health"
     metrics_path = "/metrics"
     running_gauge, waiting_gauge = BUSY_GAUGES
 
+    def command(self, endpoint: StreamingEndpoint) -> list[str] | None:
+        """As set; `vllm serve` by default, since images had other entrypoints, which ignore the model named first."""
+        given = endpoint.spec.engine.command
+        if given is None:
+            return ["vllm", "serve"] if endpoint.pod_version >= 3 else None
+        return list(given) or None
+
     def args(self, endpoint: StreamingEndpoint) -> list[str]:
         """The model, what the operator owns, then the user's own: argparse lets the last one win."""
         spec = endpoint.spec
         engine = spec.engine
         hub = spec.model.source.hugging_face
-        args = [hub.repo if hub else str(model_path(endpoint))]
+        model = hub.repo if hub else str(model_path(endpoint))
+        # The old server module ignores the model that is named first, and serves one of its own.
+        args = ["--model", model] if any(_API_SERVER in word for word in engine.command or ()) else [model]
         if hub and hub.revision:
             args += ["--revision", hub.revision]
         # 0.0.0.0, since the kubelet and the edge come from outside of the pod.
         args += ["--host", "0.0.0.0", "--port", str(engine.port), "--served-model-name", endpoint.served_name]
         if engine.max_model_len is not None:
             args += ["--max-model-len", str(engine.max_model_len)]
-        if endpoint.tensor_parallel_size > 1:
-            args += ["--tensor-parallel-size", str(endpoint.tensor_parallel_size)]
-        if engine.pipeline_parallel_size > 1:
-            args += ["--pipeline-parallel-size", str(engine.pipeline_parallel_size)]
+        args += _sizes(ranks(endpoint))
         if engine.streaming_headers:
             args += ["--middleware", "streaming_middleware.StreamingMiddleware"]
             if endpoint.pod_version >= 2:
@@ -138,6 +154,13 @@ class Vllm:
         return note(endpoint)
 
 
+def _sizes(ranks: Ranks) -> list[str]:
+    """The flags of parallelism, but for those that the user's arguments set."""
+    sizes = {TENSOR: ranks.tensor, PIPELINE: ranks.pipeline, DATA: ranks.data}
+    written = {flag: size for flag, size in sizes.items() if size > 1 and flag not in ranks.in_args}
+    return [word for flag, size in written.items() for word in (flag, str(size))]
+
+
 def _optional_args(endpoint: StreamingEndpoint) -> list[str]:
     """Flags that only known versions take."""
     known = optional_flags(endpoint)
@@ -156,7 +179,7 @@ def _optional_args(endpoint: StreamingEndpoint) -> list[str]:
 def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
     """What the operator sets: caches on their volume, limits, no telemetry, secrets by reference."""
     values = {
-        "HOME": HOME,
+        "HOME": CACHE_PATH if home_on_cache(endpoint) else HOME,
         # torch asks for the user's name; an arbitrary uid has none in /etc/passwd.
         "USER": "vllm",
         "HF_HOME": f"{CACHE_PATH}/huggingface",
@@ -166,6 +189,8 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
         "VLLM_ENGINE_READY_TIMEOUT_S": str(endpoint.spec.startup.timeout_seconds),
         "VLLM_NO_USAGE_STATS": "1",
     }
+    if endpoint.pod_version >= 3:
+        values["XDG_CONFIG_HOME"] = f"{CACHE_PATH}/config"
     if endpoint.spec.engine.streaming_headers:
         values[FLAG_VARIABLE] = DRAIN_OVER_FILE
         if endpoint.pod_version >= 2:

@@ -23,6 +23,7 @@ FILES: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         1: ("drain.py", "streaming_middleware.py"),
         2: ("drain.py", "exposed_paths.py", "streaming_middleware.py"),
+        3: ("drain.py", "exposed_paths.py", "streaming_middleware.py"),
     }
 )
 """The files of each version; see `api.endpoint.POD_VERSION`."""
@@ -35,8 +36,9 @@ def files(version: int) -> dict[str, str]:
 
 @cache
 def content_hash(version: int) -> str:
-    """8 hex digits of the content of a version's files."""
-    return hashlib.sha256(json.dumps(files(version), sort_keys=True).encode()).hexdigest()[:8]
+    """8 hex digits of a version's files, and from 3 on of its number: versions may have the same files."""
+    content = files(version) | ({"version": str(version)} if version >= 3 else {})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def pod_version(config_maps: Iterable[str]) -> int | None:

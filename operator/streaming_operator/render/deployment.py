@@ -17,6 +17,7 @@ from streaming_operator.values import Manifest
 DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments")
 CONTAINER_NAME = "engine"
 PORT_NAME = "http"
+CONTAINER_SECURITY_CONTEXT: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 STARTUP_PERIOD_SECONDS = 5
 PROGRESS_MARGIN_SECONDS = 120
@@ -71,7 +72,7 @@ def _pod_spec(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
         # A Service named vllm would inject VLLM_PORT=tcp://..., and vLLM dies of it.
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_seconds(endpoint),
-        "securityContext": spec.pod_security_context or _pod_security_context(),
+        "securityContext": _given(endpoint, spec.pod_security_context, _pod_security_context()),
         "containers": [_container(endpoint, engine)],
         "volumes": volumes.volumes(endpoint),
     }
@@ -97,6 +98,13 @@ def _scheduling(endpoint: StreamingEndpoint) -> Manifest:
         "topologySpreadConstraints": [own_pods | given for given in spec.topology_spread_constraints],
     }
     return {key: value for key, value in fields.items() if value}
+
+
+def _given(endpoint: StreamingEndpoint, given: Manifest | None, default: Manifest) -> Manifest:
+    """The user's own, an empty one too: it leaves everything to the cluster. Before version 3 it meant unset."""
+    if given is None or (not given and endpoint.pod_version < 3):
+        return default
+    return given
 
 
 def _pod_security_context() -> Manifest:
@@ -126,10 +134,12 @@ def _container(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
         "lifecycle": {"preStop": {"exec": {"command": engine.drain_command(endpoint)}}},
         # So that a condition can quote the last line of a server that crashed.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": spec.security_context
-        or {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": _given(endpoint, spec.security_context, CONTAINER_SECURITY_CONTEXT),
         "volumeMounts": volumes.mounts(endpoint),
     }
+    command = engine.command(endpoint)
+    if command is not None:
+        container["command"] = command
     if spec.engine.env_from:
         container["envFrom"] = list(spec.engine.env_from)
     resources = _resources(endpoint)

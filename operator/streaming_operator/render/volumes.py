@@ -1,10 +1,12 @@
 """Volumes of the model server's pod and where they are mounted: own files, caches, weights, shared memory."""
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, MODEL_PATH, world_size
+from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, MODEL_PATH, read_only_root
+from streaming_operator.engines.ranks import ranks
 from streaming_operator.render.config import config_map_name
 from streaming_operator.values import Manifest
 
+TEMPORARY_PATH = "/tmp"
 DEFAULT_SHARED_MEMORY = "2Gi"
 """From vLLM's own Kubernetes guide; it counts against the memory limit."""
 
@@ -22,6 +24,8 @@ def volumes(endpoint: StreamingEndpoint) -> list[Manifest]:
     size = _shared_memory(endpoint)
     if size is not None:
         entries.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
+    if _scratch(endpoint):
+        entries.append({"name": "scratch", "emptyDir": {}})
     return entries
 
 
@@ -36,6 +40,8 @@ def mounts(endpoint: StreamingEndpoint) -> list[Manifest]:
         entries.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(claim.read_only)})
     if _shared_memory(endpoint) is not None:
         entries.append({"name": "shm", "mountPath": "/dev/shm"})
+    if _scratch(endpoint):
+        entries.append({"name": "scratch", "mountPath": TEMPORARY_PATH})
     return entries
 
 
@@ -55,8 +61,16 @@ def _cache(endpoint: StreamingEndpoint) -> Manifest:
 
 
 def _shared_memory(endpoint: StreamingEndpoint) -> str | None:
-    """Size of /dev/shm: the runtime's 64 MiB are too small for processes that share a model."""
+    """Size of /dev/shm: the runtime's 64 MiB are too small for vLLM, whose processes talk through it on a CPU, too."""
     wanted = endpoint.spec.engine.shared_memory_size
     if wanted is not None:
         return wanted
-    return DEFAULT_SHARED_MEMORY if world_size(endpoint) > 1 else None
+    if endpoint.pod_version >= 3:
+        return DEFAULT_SHARED_MEMORY
+    shared = ranks(endpoint)
+    return DEFAULT_SHARED_MEMORY if shared.tensor * shared.pipeline > 1 else None
+
+
+def _scratch(endpoint: StreamingEndpoint) -> bool:
+    """Whether /tmp needs a volume: vLLM's sockets, torch and Prometheus write there."""
+    return endpoint.pod_version >= 3 and read_only_root(endpoint)

@@ -1,5 +1,6 @@
 """The table of constraints: complete, and free of what nothing asks for."""
 
+from streaming_operator.api.wording import ALLOWED
 from tests.apiserver.constraints import constraints
 from tests.apiserver.rows import CONTEXT, ITEMS, PATTERNS, RULES, row, rule_key
 
@@ -21,6 +22,7 @@ def test_no_example_is_left_over() -> None:
     """An example whose constraint is gone is removed with it."""
     patterns = {constraint.allowed for constraint in ALL if constraint.keyword == "pattern"}
     assert set(PATTERNS) == patterns
+    assert patterns <= set(ALLOWED), "a refusal would show a regular expression"
     rules = [constraint for constraint in ALL if constraint.keyword == "rule"]
     assert {rule_key(rule) for rule in rules} == set(RULES)
     paths = {".".join(constraint.path) for constraint in ALL}

@@ -101,7 +101,10 @@ def test_a_refusal_never_quotes_a_value(wrong: object) -> None:
     assert "hunter2" not in f"{refusal.value!r} {refusal.value.problems} {refusal.value.__cause__}"
 
 
-@pytest.mark.parametrize("arg", ["--port=1", "--served_model_name", "--por", "--ssl_keyfile=k", "--api-k"])
+@pytest.mark.parametrize(
+    "arg",
+    ["--port=1", "--served_model_name", "--por", "--ssl_keyfile=k", "--api-k", "--model=a/b", "--headle"],
+)
 def test_reserved_flags_are_refused_however_they_are_written(arg: str) -> None:
     """vLLM takes underscores, `=` and abbreviations; none of them gets a reserved flag past the check."""
     body = edited(document(BASES["inside"]), (("spec", "engine", "args"), ["--enforce-eager", arg, "1"]))
@@ -109,7 +112,7 @@ def test_reserved_flags_are_refused_however_they_are_written(arg: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arg", ["--", "-tp=2", "--portable", "port", "--max-num-seqs=8", "--api-server-count"]
+    "arg", ["--", "-tp=2", "--portable", "port", "--max-num-seqs=8", "--api-server-count", "--model-impl"]
 )
 def test_other_flags_pass(arg: str) -> None:
     """What only looks like a reserved flag is the user's own affair."""

@@ -80,6 +80,27 @@ def test_other_versions_get_no_optional_flag_and_a_sentence(engine: dict[str, An
     assert note == vllm.note(endpoint(**engine))
 
 
+@pytest.mark.parametrize(
+    ("engine", "version", "command", "model"),
+    [
+        ({}, 3, ["vllm", "serve"], ["Qwen/Qwen2.5-0.5B-Instruct"]),
+        ({}, 2, None, ["Qwen/Qwen2.5-0.5B-Instruct"]),
+        ({"command": []}, 3, None, ["Qwen/Qwen2.5-0.5B-Instruct"]),
+        ({"command": ["/bin/sh", "-c", 'exec vllm serve "$@"', "--"]}, 3,
+         ["/bin/sh", "-c", 'exec vllm serve "$@"', "--"], ["Qwen/Qwen2.5-0.5B-Instruct"]),
+        ({"command": ["python3", "-m", "vllm.entrypoints.openai.api_server"]}, 3,
+         ["python3", "-m", "vllm.entrypoints.openai.api_server"], ["--model", "Qwen/Qwen2.5-0.5B-Instruct"]),
+    ],
+)  # fmt: skip
+def test_no_entrypoint_decides_which_model_is_served(
+    engine: dict[str, Any], version: int, command: list[str] | None, model: list[str]
+) -> None:
+    """`vllm serve` is written out, but not for earlier pods; the old server module takes the model by its flag."""
+    of = endpoint(**engine).model_copy(update={"pod_version": version})
+
+    assert (vllm.ENGINE.command(of), vllm.ENGINE.args(of)[: len(model)]) == (command, model)
+
+
 def test_no_keep_alive_when_it_is_zero() -> None:
     """`sseKeepAliveSeconds: 0` turns the comments off, and then none are expected."""
     assert vllm.ENGINE.keep_alive_seconds(endpoint(sseKeepAliveSeconds=0)) == 0

@@ -11,11 +11,25 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import POD_VERSION, StreamingEndpoint
+from streaming_operator.cluster.drift import digest
 from streaming_operator.render import config, documents
 from streaming_operator.values import Capabilities, Manifest
 from tests.golden import Case, cases
 
 ALL_CASES = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+EARLIER = {
+    "claim-and-api-key": ("1ed2d14a9632eb89", "51e4248744fb4692"),
+    "cpu-and-internal": ("47bd71b74194bac1", "a25ad87daa744439"),
+    "full": ("0ff6ef7074496187", "6279d4bd9fc40af0"),
+    "http-route": ("26b10004ab1fc987", "a8da227eae298da4"),
+    "http-route-with-timeout": ("26b10004ab1fc987", "a8da227eae298da4"),
+    "ingress-of-unknown-edge": ("26b10004ab1fc987", "a8da227eae298da4"),
+    "minimal": ("26b10004ab1fc987", "a8da227eae298da4"),
+    "no-optional-kinds": ("26b10004ab1fc987", "a8da227eae298da4"),
+    "tls-and-two-replicas": ("26b10004ab1fc987", "a8da227eae298da4"),
+    "unknown-version-and-two-gpus": ("25694a5596e38ab9", "1d0d85e2afaa2b6b"),
+}
+"""Hashes of the pod templates of the golden cases, by versions 1 and 2 of the pods."""
 NOTHING = Capabilities(service_monitors=False, http_routes=False)
 
 
@@ -29,8 +43,19 @@ def test_the_files_of_the_engine_are_frozen() -> None:
     assert {version: config.content_hash(version) for version in config.FILES} == {
         1: "05cdfe00",
         2: "037b9db3",
+        3: "5337d5b3",
     }
     assert max(config.FILES) == POD_VERSION
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in cases() if case.name in EARLIER], ids=lambda case: case.name
+)
+def test_pods_of_earlier_versions_are_frozen(case: Case) -> None:
+    """Whatever is new, an endpoint whose pods run by an earlier version is rendered as it was."""
+    endpoints = [case.endpoint().model_copy(update={"pod_version": version}) for version in (1, 2)]
+
+    assert tuple(digest(render.pod_template(endpoint)) for endpoint in endpoints) == EARLIER[case.name]
 
 
 @ALL_CASES

@@ -1,0 +1,82 @@
+"""
+What is wrong with a body, in the words of those who write it: pydantic's errors without regular expressions or values.
+
+A value may be somebody's secret, so that of an input only its type is looked at.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+ALLOWED: Mapping[str, str] = MappingProxyType(
+    {
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": (
+            "a DNS name of lower case letters, digits, '-' and '.', without scheme, port or path"
+        ),
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower case letters, digits and '-'",
+        r"^[-._a-zA-Z0-9]+$": "letters, digits, '-', '_' and '.'",
+        r"^/[-._a-zA-Z0-9/]+$": "an absolute path of letters, digits, '-', '_', '.' and '/'",
+        r"^([a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?)?$": "a label's value: letters, digits, '-', '_' and '.'",
+        r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$": "a quantity, such as 4, 500m, '0.5' or 16Gi",
+        r"^[a-zA-Z0-9][-._a-zA-Z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": (
+            "a repository of the hub, organisation/name; other places are other members of model.source"
+        ),
+        r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$": "letters, digits, '-', '_' and '.', beginning with a letter or digit",
+        r"^[._a-zA-Z0-9][-._a-zA-Z0-9/]*$": "a relative path of letters, digits, '-', '_', '.' and '/'",
+        r"^[a-zA-Z0-9][-._:/a-zA-Z0-9]*$": (
+            "letters, digits, '-', '_', '.', ':' and '/', beginning with a letter or digit"
+        ),
+        r"^[-._a-zA-Z][-._a-zA-Z0-9]*$": "a variable's name: letters, digits, '-', '_' and '.', no digit first",
+        r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$": "an image reference, [registry/]name[:tag][@digest]",
+        r"^[0-9]+\.[0-9]+\.[0-9]+$": "three numbers, such as 0.33.0",
+        r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": "an extended resource, such as nvidia.com/gpu",
+        r"^[^\x00-\x1f\x7f]*$": "one line without control characters",
+        r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
+        r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": "a URL: http:// or https://, a host name, and no query",
+        r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": "a path that begins with '/' and has no '..' or '//'",
+    }
+)
+"""What each pattern of the resource allows; a test holds it complete."""
+
+_WORDS = {
+    "missing": "required",
+    "extra_forbidden": "unknown field",
+    "int_type": "must be a whole number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "dict_type": "must be a map of names and values",
+    "model_type": "must be an object",
+    "tuple_type": "must be a list",
+}
+"""Messages for some of pydantic's error types; those of the API server where it says the same."""
+
+
+def problems(error: ValidationError) -> tuple[str, ...]:
+    """pydantic's errors as `spec.path[0].field: what is allowed`, without values."""
+    named = []
+    for problem in error.errors(include_url=False):
+        parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+        named.append(f"spec{''.join(parts)}: {_allowed(problem)}")
+    return tuple(named)
+
+
+def _allowed(problem: ErrorDetails) -> str:
+    """What would be right."""
+    kind = problem["type"]
+    if kind == "string_pattern_mismatch":
+        pattern = problem["ctx"]["pattern"]
+        return f"must be {ALLOWED[pattern]}" if pattern in ALLOWED else problem["msg"]
+    if kind == "string_type":
+        return _text(problem["input"])
+    return _WORDS.get(kind, problem["msg"])
+
+
+def _text(value: Any) -> str:
+    """For what is no text: numbers and booleans of YAML, and names that core/v1 wraps into objects."""
+    if isinstance(value, Mapping) and set(value) == {"name"}:
+        return "the name itself, not {name: ...}"
+    if isinstance(value, bool | int | float):
+        return "must be text: put it in quotes"
+    return "must be text"
