@@ -59,6 +59,7 @@ _COMMON: Document = {
         {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
     ],
     "priorityClassName": "high",
+    "schedulerName": "kai-scheduler",
     "serviceAccountName": "engine",
     "imagePullSecrets": ["registry"],
     "podMetadata": {"labels": {"team": "search"}, "annotations": {"note": "hello"}},
@@ -105,7 +106,7 @@ BASES: dict[str, Document] = {
                 }
             },
         },
-        "cache": {"persistentVolumeClaim": {"claimName": "cache"}},
+        "cache": {"persistentVolumeClaim": {"claimName": "cache", "subPath": "hub"}},
         "rollout": _ROLLOUT | {"podDisruptionBudget": {"minAvailable": 1}},
         "exposure": {
             "host": "qwen.example.com",
@@ -133,6 +134,43 @@ BASES: dict[str, Document] = {
             "timeouts": _TIMEOUTS,
         },
     },
+    "image": _COMMON
+    | {
+        "model": {
+            "source": {
+                "image": {"reference": "registry.example.com/qwen:1", "path": "qwen", "pullPolicy": "Always"}
+            }
+        },
+        "engine": {},
+        "gpu": {
+            "count": 4,
+            "devicesPerRank": 2,
+            "resourceClaims": [
+                {"name": "own", "resourceClaimTemplateName": "gpus"},
+            ],
+        },
+        "cache": {
+            "ephemeral": {
+                "volumeClaimTemplate": {
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "resources": {"requests": {"storage": "100Gi"}},
+                    }
+                }
+            }
+        },
+    },
+    "uri": _COMMON
+    | {
+        "model": {"servedNames": ["llama", "llama-3"], "source": {"uri": "s3://models/llama"}},
+        "gpu": {
+            "count": 2,
+            "ranksPerDevice": 2,
+            "resourceClaims": [{"name": "shared", "resourceClaimName": "gpus", "request": "gpu"}],
+        },
+    },
+    "scope": _COMMON
+    | {"model": {"source": {"modelScope": {"repo": "Qwen/Qwen2.5-0.5B-Instruct", "revision": "master"}}}},
     "inside": _COMMON | {"model": {"source": {"local": {"path": "/models/qwen"}}}},
 }
 """Specs by name: between them they set every field."""

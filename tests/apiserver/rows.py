@@ -66,6 +66,7 @@ PATTERNS = {
     r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$": Example("r.example/a@sha256:0", "a b"),
     r"^[0-9]+\.[0-9]+\.[0-9]+$": Example("0.33.0", "v0.33.0", filler="0"),
     r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": Example("amd.com/gpu", "gpu"),
+    r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$": Example("s3://bucket/llama", "https://bucket"),
     r"^[^\x00-\x1f\x7f]*$": Example("64m", "64m;\nreturn 200;"),
     r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
     r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": Example("https://a.example:8443/llm", "ftp://a.example"),
@@ -78,6 +79,8 @@ ITEMS: dict[str, Callable[[int], Any]] = {
     "spec.exposure.httpRoute.parentRefs.[]": lambda number: {"name": f"gateway-{number}"},
     "spec.imagePullSecrets.[]": lambda number: f"secret-{number}",
     "spec.engine.args.[]": lambda number: f"--flag-{number}",
+    "spec.model.servedNames.[]": lambda number: f"name-{number}",
+    "spec.gpu.resourceClaims.[]": lambda number: {"name": f"c{number}", "resourceClaimName": "gpus"},
     "spec.engine.command.[]": lambda number: f"word-{number}",
 }
 """The n-th item of a list; other lists hold free-form objects."""
@@ -88,6 +91,8 @@ CONTEXT: dict[str, tuple[str, Edits]] = {
     "spec.engine.pipelineParallelSize": ("ingress", {"spec.gpu.count": 0}),
     "spec.engine.dataParallelSize": ("ingress", {"spec.gpu.count": 0}),
     "spec.gpu.count": ("gateway", {}),
+    "spec.gpu.devicesPerRank": ("image", {"spec.gpu.count": 0}),
+    "spec.gpu.ranksPerDevice": ("uri", {"spec.gpu.count": 0}),
     "spec.rollout.strategy": (
         "ingress",
         {"spec.rollout.maxSurge": ABSENT, "spec.rollout.maxUnavailable": ABSENT},
@@ -106,6 +111,23 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         "gateway",
         {"spec.model.source.persistentVolumeClaim.path": "a..b/c"},
         {"spec.model.source.persistentVolumeClaim.path": "../c"},
+    ),
+    "spec.model.source.image.path must not": (
+        "image",
+        {"spec.model.source.image.path": "a/..b"},
+        {"spec.model.source.image.path": "a/.."},
+    ),
+    "spec.model set at most one": ("uri", {}, {"spec.model.servedName": "qwen"}),
+    "spec.gpu set at most one": ("image", {}, {"spec.gpu.ranksPerDevice": 1}),
+    "spec.gpu.resourceClaims.[] set exactly one": (
+        "image",
+        {},
+        {"spec.gpu.resourceClaims": [{"name": "gpu"}]},
+    ),
+    "spec.cache.persistentVolumeClaim.subPath must not": (
+        "ingress",
+        {"spec.cache.persistentVolumeClaim.subPath": "..a/hub"},
+        {"spec.cache.persistentVolumeClaim.subPath": "../hub"},
     ),
     "spec.model.source.local.path must not": (
         "inside",
@@ -151,7 +173,11 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
             ]
         },
     ),
-    "spec.gpu.count must be 0": ("ingress", {"spec.gpu.count": 8}, {"spec.gpu.count": 3}),
+    "spec.gpu.count must be 0": (
+        "ingress",
+        {"spec.gpu": {"count": 2, "ranksPerDevice": 2}},
+        {"spec.gpu": {"count": 7, "devicesPerRank": 2}},
+    ),
     "spec.resources the devices": (
         "ingress",
         {"spec.resources.limits": {"amd.com/gpu": 1}},

@@ -119,6 +119,17 @@ def keys_without(field: str, pattern: str, message: str) -> CEL:
     )
 
 
+def no_parent(field: str, optional: bool) -> CEL:
+    """A path without `..` parts."""
+    unset = f"!has(self.{field}) || " if optional else ""
+    return CEL(
+        f"{unset}!self.{field}.split('/').exists(part, part == '..')",
+        lambda model: ".." not in (_member(model, field) or "").split("/"),
+        "must not contain '..' as a part",
+        f".{field}",
+    )
+
+
 def _quoted(pattern: str) -> str:
     """A pattern within a CEL string literal."""
     return pattern.replace("\\", "\\\\").replace("'", "\\'")

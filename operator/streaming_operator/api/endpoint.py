@@ -134,6 +134,8 @@ class EndpointSpec(Model):
     """How replicas spread, as in core/v1; a missing labelSelector becomes the endpoint's own."""
     priority_class_name: DnsName | None = None
     """PriorityClass of the pods."""
+    scheduler_name: DnsName | None = None
+    """Scheduler of the pods; the cluster's own if unset."""
     service_account_name: DnsName | None = None
     """ServiceAccount of the pods; its token is not mounted unless this is set."""
     image_pull_secrets: Annotated[tuple[DnsName, ...], Field(max_length=16), Unique()] = ()
@@ -164,16 +166,19 @@ class EndpointSpec(Model):
     cel: ClassVar = (
         CEL(
             "self.gpu.count == 0 || "
-            "self.gpu.count >= self.engine.pipelineParallelSize * self.engine.dataParallelSize * "
-            "(has(self.engine.tensorParallelSize) ? self.engine.tensorParallelSize : 1)",
+            "self.gpu.count * (has(self.gpu.ranksPerDevice) ? self.gpu.ranksPerDevice : 1) >= "
+            "self.engine.pipelineParallelSize * self.engine.dataParallelSize * "
+            "(has(self.engine.tensorParallelSize) ? self.engine.tensorParallelSize : 1) * "
+            "(has(self.gpu.devicesPerRank) ? self.gpu.devicesPerRank : 1)",
             lambda spec: (
                 spec.gpu.count == 0
-                or spec.gpu.count
+                or spec.gpu.count * (spec.gpu.ranks_per_device or 1)
                 >= spec.engine.pipeline_parallel_size
                 * spec.engine.data_parallel_size
                 * (spec.engine.tensor_parallel_size or 1)
+                * (spec.gpu.devices_per_rank or 1)
             ),
-            "must be 0 (CPU) or at least engine.tensorParallelSize x pipelineParallelSize x dataParallelSize",
+            "must be 0 (CPU) or enough for engine.tensorParallelSize x pipelineParallelSize x dataParallelSize ranks",
             ".gpu.count",
         ),
         CEL(
@@ -270,7 +275,13 @@ class StreamingEndpoint(Model):
     @property
     def served_name(self) -> str:
         """The model name that clients send."""
-        return self.spec.model.served_name or self.name
+        return self.served_names[0]
+
+    @property
+    def served_names(self) -> tuple[str, ...]:
+        """All names of the model, the first one in responses and metrics."""
+        model = self.spec.model
+        return model.served_names or (model.served_name or self.name,)
 
 
 def _parse(spec: Any) -> EndpointSpec:

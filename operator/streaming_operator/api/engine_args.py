@@ -14,7 +14,7 @@ from streaming_operator.api.cel import CEL
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "--model": "model.source",
-        "--served-model-name": "model.servedName",
+        "--served-model-name": "model.servedName or servedNames",
         "--port": "engine.port",
         "--api-key": "engine.apiKeySecretRef",
         "--hf-token": "model.source.huggingFace.tokenSecretRef",

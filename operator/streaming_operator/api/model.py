@@ -4,19 +4,23 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from streaming_operator.api.cel import CEL, Model, exactly_one
-from streaming_operator.api.types import AbsolutePath, ConfigKey, DnsName
+from streaming_operator.api.cel import Model, at_most_one, exactly_one, no_parent
+from streaming_operator.api.types import (
+    AbsolutePath,
+    ConfigKey,
+    DnsName,
+    ImageReference,
+    PullPolicy,
+    RelativePath,
+    Unique,
+)
 
-
-def no_parent(field: str, optional: bool) -> CEL:
-    """A path without `..` parts."""
-    unset = f"!has(self.{field}) || " if optional else ""
-    return CEL(
-        f"{unset}!self.{field}.split('/').exists(part, part == '..')",
-        lambda model: ".." not in (getattr(model, field) or "").split("/"),
-        "must not contain '..' as a part",
-        f".{field}",
-    )
+Repository = Annotated[
+    str, Field(max_length=200, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$")
+]
+"""A repository of a hub of models."""
+Revision = Annotated[str, Field(max_length=128, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")]
+ServedName = Annotated[str, Field(max_length=253, pattern=r"^[a-zA-Z0-9][-._:/a-zA-Z0-9]*$")]
 
 
 class SecretKeyRef(Model):
@@ -38,11 +42,9 @@ class ApiKeySecretRef(SecretKeyRef):
 class HuggingFaceSource(Model):
     """Weights from the Hugging Face hub, loaded by the engine at start."""
 
-    repo: Annotated[
-        str, Field(max_length=200, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$")
-    ]
+    repo: Repository
     """Repository, `organisation/name`."""
-    revision: Annotated[str, Field(max_length=128, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")] | None = None
+    revision: Revision | None = None
     """Branch, tag or commit; pin it so that a restart loads the same weights."""
     token_secret_ref: SecretKeyRef | None = None
     """Access token for gated models."""
@@ -53,12 +55,34 @@ class PersistentVolumeClaimSource(Model):
 
     claim_name: DnsName
     """Name of the PersistentVolumeClaim."""
-    path: Annotated[str, Field(max_length=1024, pattern=r"^[._a-zA-Z0-9][-._a-zA-Z0-9/]*$")] | None = None
+    path: RelativePath | None = None
     """Folder within the volume, relative; the volume's root if unset."""
     read_only: bool = True
     """Mount the volume read-only."""
 
     cel: ClassVar = (no_parent("path", optional=True),)
+
+
+class ImageSource(Model):
+    """Weights from an OCI image, mounted as a volume; Kubernetes 1.35, or 1.31 with the feature gate ImageVolume."""
+
+    reference: ImageReference
+    """The image, `[registry/]name[:tag][@digest]`; it is pulled with imagePullSecrets."""
+    path: RelativePath | None = None
+    """Folder within the image, relative; its root if unset."""
+    pull_policy: PullPolicy = "IfNotPresent"
+    """When the kubelet pulls the image."""
+
+    cel: ClassVar = (no_parent("path", optional=True),)
+
+
+class ModelScopeSource(Model):
+    """Weights from ModelScope, loaded by the engine at start; the engine's image must have the package `modelscope`."""
+
+    repo: Repository
+    """Repository, `organisation/name`."""
+    revision: Revision | None = None
+    """Branch, tag or commit; pin it so that a restart loads the same weights."""
 
 
 class LocalSource(Model):
@@ -78,9 +102,22 @@ class ModelSource(Model):
     persistent_volume_claim: PersistentVolumeClaimSource | None = None
     """From a volume of the cluster."""
     local: LocalSource | None = None
-    """From the engine's image."""
+    """From the engine's image, or a volume that engine.volumeMounts mounts."""
+    uri: (
+        Annotated[str, Field(max_length=1024, pattern=r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$")] | None
+    ) = None
+    """
+    From an object store, `s3://`, `gs://` or `az://`, streamed by the Run:ai streamer; credentials by engine.envFrom or
+    serviceAccountName.
+    """
+    image: ImageSource | None = None
+    """From an OCI image, mounted as a volume."""
+    model_scope: ModelScopeSource | None = None
+    """From ModelScope."""
 
-    cel: ClassVar = (exactly_one("huggingFace", "persistentVolumeClaim", "local"),)
+    cel: ClassVar = (
+        exactly_one("huggingFace", "persistentVolumeClaim", "local", "uri", "image", "modelScope"),
+    )
 
 
 class ServedModel(Model):
@@ -88,7 +125,11 @@ class ServedModel(Model):
 
     source: ModelSource
     """Where the weights come from."""
-    served_name: Annotated[str, Field(max_length=253, pattern=r"^[a-zA-Z0-9][-._:/a-zA-Z0-9]*$")] | None = (
+    served_name: ServedName | None = None
+    """Model name in requests and metrics; the endpoint's name if unset."""
+    served_names: Annotated[tuple[ServedName, ...], Field(min_length=1, max_length=16), Unique()] | None = (
         None
     )
-    """Model name in requests and metrics; the endpoint's name if unset."""
+    """Several names of the model instead of one; the first stands in responses and metrics, and is verified."""
+
+    cel: ClassVar = (at_most_one("servedName", "servedNames"),)

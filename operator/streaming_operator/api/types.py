@@ -5,7 +5,7 @@ Patterns are written for two engines (the API server's RE2 and Rust's): ASCII cl
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -64,6 +64,10 @@ DnsLabel = Annotated[str, Field(max_length=63, pattern=rf"^{_LABEL}$")]
 ConfigKey = Annotated[str, Field(max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 """A key of a Secret or a ConfigMap."""
 AbsolutePath = Annotated[str, Field(max_length=1024, pattern=r"^/[-._a-zA-Z0-9/]+$")]
+RelativePath = Annotated[str, Field(max_length=1024, pattern=r"^[._a-zA-Z0-9][-._a-zA-Z0-9/]*$")]
+"""A path below the root of a volume."""
+ImageReference = Annotated[str, Field(max_length=512, pattern=r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$")]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?)?$")]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=32)]
 FreeObject = Annotated[dict[str, Any], FreeForm()]

@@ -22,7 +22,7 @@ ALLOWED: Mapping[str, str] = MappingProxyType(
         r"^([a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?)?$": "a label's value: letters, digits, '-', '_' and '.'",
         r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$": "a quantity, such as 4, 500m, '0.5' or 16Gi",
         r"^[a-zA-Z0-9][-._a-zA-Z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": (
-            "a repository of the hub, organisation/name; other places are other members of model.source"
+            "a repository of the hub, organisation/name; an object store is model.source.uri"
         ),
         r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$": "letters, digits, '-', '_' and '.', beginning with a letter or digit",
         r"^[._a-zA-Z0-9][-._a-zA-Z0-9/]*$": "a relative path of letters, digits, '-', '_', '.' and '/'",
@@ -33,6 +33,7 @@ ALLOWED: Mapping[str, str] = MappingProxyType(
         r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$": "an image reference, [registry/]name[:tag][@digest]",
         r"^[0-9]+\.[0-9]+\.[0-9]+$": "three numbers, such as 0.33.0",
         r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": "an extended resource, such as nvidia.com/gpu",
+        r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$": "s3://bucket/path, gs://bucket/path or az://container/path",
         r"^[^\x00-\x1f\x7f]*$": "one line without control characters",
         r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
         r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": "a URL: http:// or https://, a host name, and no query",

@@ -5,15 +5,27 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from streaming_operator.api import engine_args
-from streaming_operator.api.cel import CEL, Model, at_most_one, exactly_one, keys_match, keys_without
+from streaming_operator.api.cel import (
+    CEL,
+    Model,
+    at_most_one,
+    exactly_one,
+    keys_match,
+    keys_without,
+    no_parent,
+)
 from streaming_operator.api.model import ApiKeySecretRef
 from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
+    DnsLabel,
     DnsName,
     FreeObject,
+    ImageReference,
     Labels,
+    PullPolicy,
     Quantity,
+    RelativePath,
     Unique,
 )
 
@@ -42,16 +54,14 @@ class EnvVar(Model):
 class Engine(Model):
     """The model server: vLLM, configured to stream and to drain."""
 
-    image: Annotated[str, Field(max_length=512, pattern=r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$")] = (
-        DEFAULT_ENGINE_IMAGE
-    )
+    image: ImageReference = DEFAULT_ENGINE_IMAGE
     """Container image with vLLM."""
     command: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=32)] | None = None
     """
     What starts the server; the model and its flags follow as arguments. `vllm serve` if unset, the image's own
     entrypoint if empty: many images have another one, which ignores the model.
     """
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_policy: PullPolicy = "IfNotPresent"
     """When the kubelet pulls the image."""
     version: Annotated[str, Field(max_length=32, pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")] | None = None
     """vLLM's version, needed when the image's tag does not contain it; unknown versions get no optional flag."""
@@ -86,6 +96,21 @@ class Engine(Model):
     cel: ClassVar = engine_args.RULES
 
 
+class ResourceClaim(Model):
+    """One claim of dynamic resource allocation, as in core/v1 PodResourceClaim."""
+
+    name: DnsLabel
+    """Name within the pod."""
+    resource_claim_name: DnsName | None = None
+    """A ResourceClaim that all pods share."""
+    resource_claim_template_name: DnsName | None = None
+    """A ResourceClaimTemplate, of which each pod gets a claim of its own."""
+    request: DnsLabel | None = None
+    """The request within the claim that the container uses; all of them if unset."""
+
+    cel: ClassVar = (exactly_one("resourceClaimName", "resourceClaimTemplateName"),)
+
+
 class Gpu(Model):
     """Accelerators of one replica."""
 
@@ -93,8 +118,16 @@ class Gpu(Model):
         str, Field(max_length=253, pattern=r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$")
     ] = "nvidia.com/gpu"
     """Extended resource to request."""
-    count: Annotated[int, Field(ge=0, le=16)] = 1
+    count: Annotated[int, Field(ge=0, le=128)] = 1
     """Number of devices for one replica; 0 runs on the CPU."""
+    resource_claims: Annotated[tuple[ResourceClaim, ...], Field(max_length=8), Unique("name")] = ()
+    """Devices by dynamic resource allocation instead of the extended resource; count says how many they are."""
+    devices_per_rank: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Devices that one rank of the model takes, such as 2 NeuronCores that are used as one; 1 if unset."""
+    ranks_per_device: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Ranks of the model that one device holds, such as the 2 cores of a Neuron device; 1 if unset."""
+
+    cel: ClassVar = (at_most_one("devicesPerRank", "ranksPerDevice"),)
 
 
 class Resources(Model):
@@ -133,6 +166,17 @@ class ClaimCache(Model):
 
     claim_name: DnsName
     """Name of the PersistentVolumeClaim."""
+    sub_path: RelativePath | None = None
+    """Folder within the volume, relative; its root if unset."""
+
+    cel: ClassVar = (no_parent("subPath", optional=True),)
+
+
+class EphemeralCache(Model):
+    """A volume of a storage class that each pod gets for itself, and that is deleted with it."""
+
+    volume_claim_template: FreeObject
+    """The claim, as in core/v1 PersistentVolumeClaimTemplate."""
 
 
 class EmptyDirCache(Model):
@@ -149,8 +193,10 @@ class Cache(Model):
     """Keep the cache on a claim: a restart neither downloads nor compiles again."""
     empty_dir: EmptyDirCache | None = None
     """Keep the cache as long as the pod lives; the default."""
+    ephemeral: EphemeralCache | None = None
+    """Keep the cache as long as the pod lives, on a volume of a storage class: for more than a node's disk holds."""
 
-    cel: ClassVar = (at_most_one("persistentVolumeClaim", "emptyDir"),)
+    cel: ClassVar = (at_most_one("persistentVolumeClaim", "emptyDir", "ephemeral"),)
 
 
 class Startup(Model):

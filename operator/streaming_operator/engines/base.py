@@ -15,7 +15,7 @@ HOME = "/home/vllm"
 CACHE_PATH = f"{HOME}/.cache"
 """Where the cache volume is mounted."""
 MODEL_PATH = "/models"
-"""Where the volume of `model.source.persistentVolumeClaim` is mounted."""
+"""Where the volume of `model.source.persistentVolumeClaim` or `image` is mounted."""
 FILES_PATH = "/etc/streaming-operator"
 """Where the operator's own files (drain script, middleware) are mounted, read-only."""
 DRAIN_OVER_FILE = "/dev/shm/streaming-operator-drain-over"
@@ -62,14 +62,21 @@ class Engine(Protocol):
 
 
 def model_path(endpoint: StreamingEndpoint) -> str | None:
-    """Folder of the weights inside the container; None when they come from a hub."""
+    """Folder of the weights inside the container; None when they come from elsewhere."""
     source = endpoint.spec.model.source
     if source.persistent_volume_claim is not None:
-        below = (source.persistent_volume_claim.path or "").strip("/")
-        return f"{MODEL_PATH}/{below}" if below else MODEL_PATH
+        return _below(source.persistent_volume_claim.path)
+    if source.image is not None:
+        return _below(source.image.path)
     if source.local is not None:
         return source.local.path
     return None
+
+
+def _below(path: str | None) -> str:
+    """A folder of the model's volume inside the container."""
+    below = (path or "").strip("/")
+    return f"{MODEL_PATH}/{below}" if below else MODEL_PATH
 
 
 def read_only_root(endpoint: StreamingEndpoint) -> bool:

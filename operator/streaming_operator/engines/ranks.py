@@ -48,7 +48,9 @@ def ranks(endpoint: StreamingEndpoint) -> Ranks:
     pipeline = set_in_args.get(PIPELINE, engine.pipeline_parallel_size)
     data = set_in_args.get(DATA, engine.data_parallel_size)
     here = set_in_args.get(LOCAL_DATA, data)
-    by_devices = max(1, endpoint.spec.gpu.count // (pipeline * max(1, here)))
+    gpu = endpoint.spec.gpu
+    held = gpu.count * (gpu.ranks_per_device or 1) // (gpu.devices_per_rank or 1)
+    by_devices = max(1, held // (pipeline * here))
     tensor = set_in_args.get(TENSOR, engine.tensor_parallel_size or by_devices)
     return Ranks(tensor, pipeline, data, frozenset(set_in_args))
 

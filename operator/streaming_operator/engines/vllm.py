@@ -48,6 +48,7 @@ Answered to everybody: the APIs that vLLM guards by its key, and health. What it
 CLOSED_PATHS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 """For operators, although below /v1."""
 
+_LOAD_FORMAT = "--load-format"
 _API_SERVER = "api_server"
 _TAG_VERSION = re.compile(r"^v?(\d+\.\d+\.\d+)(?:[-.+_].*)?$")
 
@@ -104,14 +105,24 @@ class Vllm:
         """The model, what the operator owns, then the user's own: argparse lets the last one win."""
         spec = endpoint.spec
         engine = spec.engine
-        hub = spec.model.source.hugging_face
-        model = hub.repo if hub else str(model_path(endpoint))
+        source = spec.model.source
+        hub = source.hugging_face or source.model_scope
+        model = hub.repo if hub else source.uri or str(model_path(endpoint))
         # The old server module ignores the model that is named first, and serves one of its own.
         args = ["--model", model] if any(_API_SERVER in word for word in engine.command or ()) else [model]
         if hub and hub.revision:
             args += ["--revision", hub.revision]
         # 0.0.0.0, since the kubelet and the edge come from outside of the pod.
-        args += ["--host", "0.0.0.0", "--port", str(engine.port), "--served-model-name", endpoint.served_name]
+        args += [
+            "--host",
+            "0.0.0.0",
+            "--port",
+            str(engine.port),
+            "--served-model-name",
+            *endpoint.served_names,
+        ]
+        if source.uri and not any(arg.startswith(_LOAD_FORMAT) for arg in engine.args):
+            args += [_LOAD_FORMAT, "runai_streamer"]
         if engine.max_model_len is not None:
             args += ["--max-model-len", str(engine.max_model_len)]
         args += _sizes(ranks(endpoint))
@@ -195,6 +206,8 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
         values[FLAG_VARIABLE] = DRAIN_OVER_FILE
         if endpoint.pod_version >= 2:
             values |= _exposed_paths(endpoint)
+    if endpoint.spec.model.source.model_scope:
+        values |= {"VLLM_USE_MODELSCOPE": "True", "MODELSCOPE_CACHE": f"{CACHE_PATH}/modelscope"}
     env: dict[str, Manifest] = {name: {"name": name, "value": value} for name, value in values.items()}
     hub = endpoint.spec.model.source.hugging_face
     if hub and hub.token_secret_ref:

@@ -9,6 +9,7 @@ import math
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.workload import ResourceClaim
 from streaming_operator.engines.base import Engine, grace_seconds
 from streaming_operator.kinds import Kind
 from streaming_operator.render import volumes
@@ -80,6 +81,8 @@ def _pod_spec(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
         pod["automountServiceAccountToken"] = False
     else:
         pod["serviceAccountName"] = spec.service_account_name
+    if spec.gpu.resource_claims:
+        pod["resourceClaims"] = [_pod_claim(claim) for claim in spec.gpu.resource_claims]
     if spec.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.image_pull_secrets]
     return pod | _scheduling(endpoint)
@@ -90,6 +93,7 @@ def _scheduling(endpoint: StreamingEndpoint) -> Manifest:
     spec = endpoint.spec
     own_pods = {"labelSelector": {"matchLabels": naming.selector(endpoint)}}
     fields: Manifest = {
+        "schedulerName": spec.scheduler_name,
         "runtimeClassName": spec.runtime_class_name,
         "priorityClassName": spec.priority_class_name,
         "nodeSelector": dict(spec.node_selector),
@@ -164,9 +168,23 @@ def _probes(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
     }
 
 
+def _pod_claim(claim: ResourceClaim) -> Manifest:
+    """One claim of the pod."""
+    names = {
+        "resourceClaimName": claim.resource_claim_name,
+        "resourceClaimTemplateName": claim.resource_claim_template_name,
+    }
+    return {"name": claim.name} | {key: name for key, name in names.items() if name}
+
+
 def _resources(endpoint: StreamingEndpoint) -> Manifest:
     """The user's amounts, and the GPUs in both: an extended resource cannot be overcommitted."""
     spec = endpoint.spec
-    gpus = {spec.gpu.resource_name: str(spec.gpu.count)} if spec.gpu.count else {}
-    amounts = {"requests": spec.resources.requests | gpus, "limits": spec.resources.limits | gpus}
+    counted = spec.gpu.count and not spec.gpu.resource_claims
+    gpus = {spec.gpu.resource_name: str(spec.gpu.count)} if counted else {}
+    amounts: Manifest = {"requests": spec.resources.requests | gpus, "limits": spec.resources.limits | gpus}
+    amounts["claims"] = [
+        {"name": claim.name} | ({"request": claim.request} if claim.request else {})
+        for claim in spec.gpu.resource_claims
+    ]
     return {key: value for key, value in amounts.items() if value}

@@ -21,6 +21,10 @@ def volumes(endpoint: StreamingEndpoint) -> list[Manifest]:
     if claim is not None:
         source = {"claimName": claim.claim_name}
         entries.append({"name": "model", "persistentVolumeClaim": source | _read_only(claim.read_only)})
+    image = endpoint.spec.model.source.image
+    if image is not None:
+        weights = {"reference": image.reference, "pullPolicy": image.pull_policy}
+        entries.append({"name": "model", "image": weights})
     size = _shared_memory(endpoint)
     if size is not None:
         entries.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
@@ -33,11 +37,13 @@ def mounts(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The container's mounts, in the order of `volumes`."""
     entries: list[Manifest] = [
         {"name": "files", "mountPath": FILES_PATH, "readOnly": True},
-        {"name": "cache", "mountPath": CACHE_PATH},
+        {"name": "cache", "mountPath": CACHE_PATH, **_sub_path(endpoint)},
     ]
     claim = endpoint.spec.model.source.persistent_volume_claim
     if claim is not None:
         entries.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(claim.read_only)})
+    if endpoint.spec.model.source.image is not None:
+        entries.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(True)})
     if _shared_memory(endpoint) is not None:
         entries.append({"name": "shm", "mountPath": "/dev/shm"})
     if _scratch(endpoint):
@@ -50,11 +56,19 @@ def _read_only(wanted: bool) -> Manifest:
     return {"readOnly": True} if wanted else {}
 
 
+def _sub_path(endpoint: StreamingEndpoint) -> Manifest:
+    """The folder of the cache's claim."""
+    claim = endpoint.spec.cache.persistent_volume_claim
+    return {"subPath": claim.sub_path} if claim and claim.sub_path else {}
+
+
 def _cache(endpoint: StreamingEndpoint) -> Manifest:
-    """A claim that outlives the pod, else an emptyDir."""
+    """A claim that outlives the pod, a claim of the pod's own, or an emptyDir."""
     cache = endpoint.spec.cache
     if cache.persistent_volume_claim is not None:
         return {"persistentVolumeClaim": {"claimName": cache.persistent_volume_claim.claim_name}}
+    if cache.ephemeral is not None:
+        return {"ephemeral": {"volumeClaimTemplate": cache.ephemeral.volume_claim_template}}
     if cache.empty_dir is not None and cache.empty_dir.size_limit is not None:
         return {"emptyDir": {"sizeLimit": cache.empty_dir.size_limit}}
     return {"emptyDir": {}}

@@ -9,13 +9,13 @@ from streaming_operator.engines import vllm
 from streaming_operator.engines.ranks import DATA, LOCAL_DATA, PIPELINE, TENSOR, ranks, sizes
 
 
-def endpoint(count: int, **engine: Any) -> StreamingEndpoint:
+def endpoint(count: int, gpu: dict[str, int] | None = None, **engine: Any) -> StreamingEndpoint:
     """An endpoint on so many GPUs."""
     source = {"huggingFace": {"repo": "Qwen/Qwen2.5-0.5B-Instruct"}}
     return StreamingEndpoint.from_body(
         {
             "metadata": {"name": "qwen"},
-            "spec": {"model": {"source": source}, "engine": engine, "gpu": {"count": count}},
+            "spec": {"model": {"source": source}, "engine": engine, "gpu": {"count": count, **(gpu or {})}},
         }
     )
 
@@ -45,6 +45,15 @@ def test_fields_arguments_and_devices_make_the_ranks(
     of = ranks(endpoint(count, **engine))
 
     assert (of.tensor, of.pipeline, of.data) == sizes
+
+
+@pytest.mark.parametrize(
+    ("count", "gpu", "tensor"),
+    [(32, {"devicesPerRank": 2}, 16), (1, {"ranksPerDevice": 2}, 2), (0, {"devicesPerRank": 2}, 1)],
+)
+def test_a_device_may_be_more_or_less_than_a_rank(count: int, gpu: dict[str, int], tensor: int) -> None:
+    """Two NeuronCores that are used as one, two cores of one Neuron device; never less than one rank."""
+    assert ranks(endpoint(count, gpu)).tensor == tensor
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,49 @@ def test_no_keep_alive_when_it_is_zero() -> None:
     assert "--sse-keep-alive-interval" not in vllm.ENGINE.args(endpoint(sseKeepAliveSeconds=0))
 
 
+@pytest.mark.parametrize(
+    ("source", "args", "variables"),
+    [
+        ({"uri": "s3://models/llama"}, ["s3://models/llama", "--load-format", "runai_streamer"], {}),
+        ({"image": {"reference": "example.com/qwen:1", "path": "weights/"}}, ["/models/weights"], {}),
+        ({"image": {"reference": "example.com/qwen:1"}}, ["/models"], {}),
+        ({"modelScope": {"repo": "Qwen/Qwen3-8B", "revision": "v1"}}, ["Qwen/Qwen3-8B", "--revision", "v1"],
+         {"VLLM_USE_MODELSCOPE": "True", "MODELSCOPE_CACHE": "/home/vllm/.cache/modelscope"}),
+    ],
+)  # fmt: skip
+def test_weights_come_from_where_the_source_says(
+    source: dict[str, Any], args: list[str], variables: dict[str, str]
+) -> None:
+    """An object store is streamed, an image's volume is a folder, ModelScope is a hub."""
+    spec = {"model": {"source": source}}
+    of = StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec})
+    env = {variable["name"]: variable.get("value") for variable in vllm.ENGINE.env(of)}
+
+    assert [arg for arg in vllm.ENGINE.args(of) if arg in args] == args
+    assert {name: env.get(name) for name in variables} == variables
+
+
+def test_a_load_format_of_the_user_stays() -> None:
+    """The sharded streamer is chosen by the arguments."""
+    source = {"uri": "s3://models/llama"}
+    spec = {"model": {"source": source}, "engine": {"args": ["--load-format=runai_streamer_sharded"]}}
+    args = vllm.ENGINE.args(StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec}))
+
+    assert [arg for arg in args if "load-format" in arg] == ["--load-format=runai_streamer_sharded"]
+
+
+def test_the_first_of_several_names_is_the_one_that_counts() -> None:
+    """Clients may send any of them; responses, metrics and the probe use the first."""
+    source = {"huggingFace": {"repo": "Qwen/Qwen2.5-0.5B-Instruct"}}
+    spec = {"model": {"source": source, "servedNames": ["qwen", "Qwen/Qwen2.5-0.5B-Instruct"]}}
+    of = StreamingEndpoint.from_body({"metadata": {"name": "other"}, "spec": spec})
+    args = vllm.ENGINE.args(of)
+    at = args.index("--served-model-name")
+
+    assert args[at + 1 : at + 4] == ["qwen", "Qwen/Qwen2.5-0.5B-Instruct", "--middleware"]
+    assert of.served_name == "qwen"
+
+
 def test_the_users_flags_come_last() -> None:
     """argparse lets the last one win."""
     assert vllm.ENGINE.args(endpoint(args=["--tensor-parallel-size=1"]))[-1] == "--tensor-parallel-size=1"
