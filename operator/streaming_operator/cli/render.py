@@ -95,6 +95,7 @@ def render(
     """
     Print the objects that the operator would apply, as YAML.
 
+    What the engine's version does not know is said on stderr.
     Assumes ingress-nginx behind the class and every optional kind present; options change that.
     Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
     """
@@ -117,6 +118,9 @@ def render(
         for manifest in renderer.children(endpoint, assumed.capabilities(endpoint))
     ]
     click.echo(documents.as_yaml(manifests), nl=False)
+    for endpoint in endpoints:
+        if note := renderer.engine_note(endpoint):
+            click.echo(f"{endpoint.name}: {note}", err=True)
 
 
 def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEndpoint, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from streaming_operator.api.endpoint import EnvVar, StreamingEndpoint
+from streaming_operator.engines import flag_tables
 from streaming_operator.engines.base import (
     CACHE_PATH,
     DRAIN_OVER_FILE,
@@ -63,13 +64,28 @@ def version(endpoint: StreamingEndpoint) -> str | None:
     return match.group(1) if match else None
 
 
-def optional_flags(endpoint: StreamingEndpoint) -> frozenset[str]:
-    """The optional flags that this endpoint's server is known to take."""
+def minor_version(endpoint: StreamingEndpoint) -> flag_tables.Minor | None:
+    """The first two numbers of the version, by which flags are known; None if there is none."""
     known = version(endpoint)
     if known is None:
-        return frozenset()
+        return None
     major, minor, _ = known.split(".")
-    return OPTIONAL_FLAGS.get((int(major), int(minor)), frozenset())
+    return int(major), int(minor)
+
+
+def optional_flags(endpoint: StreamingEndpoint) -> frozenset[str]:
+    """The optional flags that this endpoint's server is known to take."""
+    minor = minor_version(endpoint)
+    return OPTIONAL_FLAGS.get(minor, frozenset()) if minor else frozenset()
+
+
+def flags_note(endpoint: StreamingEndpoint) -> str | None:
+    """Name the flags in the user's arguments with which this version of the server would not start; None if none."""
+    minor = minor_version(endpoint)
+    problems = flag_tables.unknown(endpoint.spec.engine.args, minor) if minor else ()
+    if not problems:
+        return None
+    return f"The server ends at start with these flags of spec.engine.args: {', '.join(problems)}"
 
 
 def note(endpoint: StreamingEndpoint) -> str | None:
@@ -161,8 +177,8 @@ class Vllm:
         return endpoint.spec.engine.sse_keep_alive_seconds if known else 0
 
     def note(self, endpoint: StreamingEndpoint) -> str | None:
-        """See `note` of the module."""
-        return note(endpoint)
+        """Flags that the server does not know, then optional ones that are left off."""
+        return ". ".join(part for part in (flags_note(endpoint), note(endpoint)) if part) or None
 
 
 def _sizes(ranks: Ranks) -> list[str]:

@@ -116,7 +116,8 @@ LOCAL = "model: {source: {local: {path: /opt/model}}}"
         (f"{HEAD}spec: {{{LOCAL}, gpus: 1}}\n", "<stdin>: spec.gpus: unknown field"),
         (
             f"{HEAD}spec: {{model: {{source: {{}}}}}}\n",
-            "<stdin>: spec.model.source: set exactly one of huggingFace, persistentVolumeClaim, local",
+            "<stdin>: spec.model.source: set exactly one of huggingFace, persistentVolumeClaim, "
+            "local, uri, image, modelScope",
         ),
         (
             f"{HEAD}spec: {{{LOCAL}, rollout: {{maxSurge: 1}}}}\n",
@@ -157,3 +158,16 @@ def test_every_document_of_a_file_is_looked_at(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_wrong_usage() -> None:
     """Exit code 2, as for every wrong option."""
     assert CliRunner().invoke(render, ["-f", "/nowhere.yaml"]).exit_code == 2
+
+
+def test_flags_that_the_server_does_not_take_are_named() -> None:
+    """On stderr, beside the objects: the image may be a fork with flags of its own."""
+    text = f"{HEAD}spec: {{{LOCAL}, engine: {{args: [--swap-space=4]}}}}\n"
+    result = run(text)
+
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "qwen: The server ends at start with these flags of spec.engine.args: "
+        "--swap-space is no flag of vLLM 0.33\n",
+    )
+    assert "--swap-space=4" in result.stdout
