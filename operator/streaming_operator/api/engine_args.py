@@ -127,7 +127,6 @@ RULES = (
         "has(e.value) && e.value != '' && ",
         SECRET_ENV,
         True,
-        f"{', '.join(SECRET_ENV)} are secrets: name one with valueFrom.secretKeyRef, in envFrom, or a token of the hub "
-        "in model.source.huggingFace.tokenSecretRef",
+        f"{', '.join(SECRET_ENV)} are secrets: use valueFrom.secretKeyRef, envFrom or tokenSecretRef",
     ),
 )  # fmt: skip
