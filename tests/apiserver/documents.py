@@ -62,6 +62,7 @@ _COMMON: Document = {
     "schedulerName": "kai-scheduler",
     "serviceAccountName": "engine",
     "imagePullSecrets": ["registry"],
+    "workloadMetadata": {"labels": {"queue": "inference"}, "annotations": {"note": "hello"}},
     "podMetadata": {"labels": {"team": "search"}, "annotations": {"note": "hello"}},
     "podSecurityContext": {"runAsUser": 0},
     "securityContext": {"runAsUser": 0},
@@ -118,9 +119,17 @@ BASES: dict[str, Document] = {
     "gateway": _COMMON
     | {
         "model": {
+            "adapters": [
+                {
+                    "name": "fin",
+                    "source": {
+                        "persistentVolumeClaim": {"claimName": "adapters", "path": "fin", "readOnly": False}
+                    },
+                }
+            ],
             "source": {
                 "persistentVolumeClaim": {"claimName": "models", "path": "qwen/0.5b", "readOnly": True}
-            }
+            },
         },
         "engine": {"env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
         "cache": {"emptyDir": {"sizeLimit": "10Gi"}},
@@ -137,9 +146,21 @@ BASES: dict[str, Document] = {
     "image": _COMMON
     | {
         "model": {
+            "adapters": [
+                {
+                    "name": "fin",
+                    "source": {
+                        "image": {
+                            "reference": "registry.example.com/fin:1",
+                            "path": "fin",
+                            "pullPolicy": "Never",
+                        }
+                    },
+                }
+            ],
             "source": {
                 "image": {"reference": "registry.example.com/qwen:1", "path": "qwen", "pullPolicy": "Always"}
-            }
+            },
         },
         "engine": {},
         "gpu": {
@@ -162,7 +183,11 @@ BASES: dict[str, Document] = {
     },
     "uri": _COMMON
     | {
-        "model": {"servedNames": ["llama", "llama-3"], "source": {"uri": "s3://models/llama"}},
+        "model": {
+            "servedNames": ["llama", "llama-3"],
+            "source": {"uri": "s3://models/llama"},
+            "adapters": [{"name": "sql", "source": {"huggingFace": {"repo": "org/sql-lora"}}}],
+        },
         "gpu": {
             "count": 2,
             "ranksPerDevice": 2,
@@ -170,7 +195,12 @@ BASES: dict[str, Document] = {
         },
     },
     "scope": _COMMON
-    | {"model": {"source": {"modelScope": {"repo": "Qwen/Qwen2.5-0.5B-Instruct", "revision": "master"}}}},
+    | {
+        "model": {
+            "adapters": [{"name": "fin", "source": {"local": {"path": "/models/fin"}}}],
+            "source": {"modelScope": {"repo": "Qwen/Qwen2.5-0.5B-Instruct", "revision": "master"}},
+        }
+    },
     "inside": _COMMON | {"model": {"source": {"local": {"path": "/models/qwen"}}}},
 }
 """Specs by name: between them they set every field."""

@@ -79,6 +79,10 @@ ITEMS: dict[str, Callable[[int], Any]] = {
     "spec.exposure.httpRoute.parentRefs.[]": lambda number: {"name": f"gateway-{number}"},
     "spec.imagePullSecrets.[]": lambda number: f"secret-{number}",
     "spec.engine.args.[]": lambda number: f"--flag-{number}",
+    "spec.model.adapters.[]": lambda number: {
+        "name": f"adapter-{number}",
+        "source": {"huggingFace": {"repo": "org/lora"}},
+    },
     "spec.model.servedNames.[]": lambda number: f"name-{number}",
     "spec.gpu.resourceClaims.[]": lambda number: {"name": f"c{number}", "resourceClaimName": "gpus"},
     "spec.engine.command.[]": lambda number: f"word-{number}",
@@ -116,6 +120,60 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         "image",
         {"spec.model.source.image.path": "a/..b"},
         {"spec.model.source.image.path": "a/.."},
+    ),
+    "spec.model.adapters an adapter needs": (
+        "uri",
+        {},
+        {"spec.model.adapters": [{"name": "llama-3", "source": {"huggingFace": {"repo": "org/sql-lora"}}}]},
+    ),
+    "spec.model.adapters.[].source set exactly one": (
+        "uri",
+        {},
+        {"spec.model.adapters": [{"name": "sql", "source": {}}]},
+    ),
+    "spec.model.adapters.[].source.persistentVolumeClaim.path must not": (
+        "gateway",
+        {},
+        {
+            "spec.model.adapters": [
+                {"name": "a", "source": {"persistentVolumeClaim": {"claimName": "a", "path": "../a"}}}
+            ]
+        },
+    ),
+    "spec.model.adapters.[].source.image.path must not": (
+        "image",
+        {},
+        {"spec.model.adapters": [{"name": "a", "source": {"image": {"reference": "a", "path": "../a"}}}]},
+    ),
+    "spec.model.adapters.[].source.local.path must not": (
+        "scope",
+        {},
+        {"spec.model.adapters": [{"name": "a", "source": {"local": {"path": "/../a"}}}]},
+    ),
+    "spec.engine.args name adapters": (
+        "uri",
+        {"spec.engine.args": ["--max-lora-rank=32"]},
+        {"spec.engine.args": ["--lora_modules", "a=b"]},
+    ),
+    "spec.workloadMetadata.labels keys": (
+        "ingress",
+        {"spec.workloadMetadata.labels": {"kueue.x-k8s.io/queue-name": "gpu"}},
+        {"spec.workloadMetadata.labels": _LONG_KEY},
+    ),
+    "spec.workloadMetadata.labels streamingendpoints.dev/*": (
+        "ingress",
+        {"spec.workloadMetadata.labels": {"app.kubernetes.io/part-of": "search"}},
+        {"spec.workloadMetadata.labels": _OUR_LABEL},
+    ),
+    "spec.workloadMetadata.annotations keys": (
+        "ingress",
+        {"spec.workloadMetadata.annotations": {"example.com/a": "b"}},
+        {"spec.workloadMetadata.annotations": {"Example.com/a": "b"}},
+    ),
+    "spec.workloadMetadata.annotations streamingendpoints.dev/*": (
+        "ingress",
+        {"spec.workloadMetadata.annotations": {"reloader.stakater.com/auto": "true"}},
+        {"spec.workloadMetadata.annotations": {"streamingendpoints.dev/applied-hash": "0"}},
     ),
     "spec.model set at most one": ("uri", {}, {"spec.model.servedName": "qwen"}),
     "spec.gpu set at most one": ("image", {}, {"spec.gpu.ranksPerDevice": 1}),

@@ -48,6 +48,7 @@ from streaming_operator.api.workload import (
     Resources,
     Rollout,
     Startup,
+    WorkloadMetadata,
 )
 
 __all__ = [
@@ -142,6 +143,8 @@ class EndpointSpec(Model):
     """Names of Secrets to pull the engine's image with."""
     pod_metadata: PodMetadata = Field(default_factory=PodMetadata)
     """Labels and annotations of the pods."""
+    workload_metadata: WorkloadMetadata = Field(default_factory=WorkloadMetadata)
+    """Labels and annotations of the Deployment."""
     pod_security_context: FreeObject | None = None
     """Replaces the pod's security context (uid 2000, gid 0), for images that need root; {} leaves it to the cluster."""
     security_context: FreeObject | None = None
@@ -180,6 +183,16 @@ class EndpointSpec(Model):
             ),
             "must be 0 (CPU) or enough for engine.tensorParallelSize x pipelineParallelSize x dataParallelSize ranks",
             ".gpu.count",
+        ),
+        CEL(
+            "!has(self.model.adapters) || size(self.model.adapters) == 0 || !has(self.engine.args) || "
+            "!self.engine.args.exists(arg, arg.split('=')[0].replace('_', '-') == '--lora-modules')",
+            lambda spec: (
+                not spec.model.adapters
+                or all(arg.split("=")[0].replace("_", "-") != "--lora-modules" for arg in spec.engine.args)
+            ),
+            "name adapters in model.adapters or by --lora-modules, not by both: the last list would win",
+            ".engine.args",
         ),
         CEL(
             "!has(self.resources) || "

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from streaming_operator.api.cel import Model, at_most_one, exactly_one, no_parent
+from streaming_operator.api.cel import CEL, Model, at_most_one, exactly_one, no_parent
 from streaming_operator.api.types import (
     AbsolutePath,
     ConfigKey,
@@ -120,6 +120,37 @@ class ModelSource(Model):
     )
 
 
+class AdapterRepository(Model):
+    """A repository of the hub; the token is that of the model's source."""
+
+    repo: Repository
+    """Repository, `organisation/name`."""
+
+
+class AdapterSource(Model):
+    """Where an adapter comes from: exactly one of the members."""
+
+    hugging_face: AdapterRepository | None = None
+    """From the Hugging Face hub, loaded by the engine at start."""
+    persistent_volume_claim: PersistentVolumeClaimSource | None = None
+    """From a volume of the cluster."""
+    image: ImageSource | None = None
+    """From an OCI image, mounted as a volume."""
+    local: LocalSource | None = None
+    """From the engine's image or the model's volume."""
+
+    cel: ClassVar = (exactly_one("huggingFace", "persistentVolumeClaim", "image", "local"),)
+
+
+class Adapter(Model):
+    """One LoRA adapter, served under a name of its own."""
+
+    name: ServedName
+    """Model name by which clients ask for it."""
+    source: AdapterSource
+    """Where it comes from."""
+
+
 class ServedModel(Model):
     """The model and the name that clients ask for."""
 
@@ -132,4 +163,19 @@ class ServedModel(Model):
     )
     """Several names of the model instead of one; the first stands in responses and metrics, and is verified."""
 
-    cel: ClassVar = (at_most_one("servedName", "servedNames"),)
+    adapters: Annotated[tuple[Adapter, ...], Field(max_length=32), Unique("name")] = ()
+    """LoRA adapters that are loaded at start; rank and number at a time are flags of engine.args."""
+
+    cel: ClassVar = (
+        at_most_one("servedName", "servedNames"),
+        CEL(
+            "!has(self.adapters) || !self.adapters.exists(a, has(self.servedName) && a.name == self.servedName || "
+            "has(self.servedNames) && a.name in self.servedNames)",
+            lambda model: (
+                not {adapter.name for adapter in model.adapters}
+                & {model.served_name, *(model.served_names or ())}
+            ),
+            "an adapter needs a name of its own, not one of the model's",
+            ".adapters",
+        ),
+    )

@@ -38,6 +38,9 @@ RESERVED_LABELS_RULE = (
 )
 
 
+Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)]
+
+
 class EnvVar(Model):
     """One environment variable, as in core/v1."""
 
@@ -149,15 +152,33 @@ class PodMetadata(Model):
 
     labels: Labels = Field(default_factory=dict)
     """Labels of the pods besides those of the operator."""
-    annotations: Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)] = Field(
-        default_factory=dict
-    )
+    annotations: Annotations = Field(default_factory=dict)
     """Annotations of the pods."""
 
     cel: ClassVar = (
         keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
         keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
         keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+    )
+
+
+class WorkloadMetadata(Model):
+    """Labels and annotations added to the Deployment, for queues and tools that watch workloads."""
+
+    labels: Labels = Field(default_factory=dict)
+    """Labels of the Deployment besides those of the operator."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations of the Deployment."""
+
+    cel: ClassVar = (
+        keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
+        keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        keys_without(
+            "annotations",
+            r"^(streamingendpoints\.dev|deployment\.kubernetes\.io)/",
+            "streamingendpoints.dev/* and deployment.kubernetes.io/* are the operator's and the controller's",
+        ),
     )
 
 

@@ -16,6 +16,8 @@ CACHE_PATH = f"{HOME}/.cache"
 """Where the cache volume is mounted."""
 MODEL_PATH = "/models"
 """Where the volume of `model.source.persistentVolumeClaim` or `image` is mounted."""
+ADAPTERS_PATH = "/adapters"
+"""Below it each volume of an adapter is mounted, by the adapter's number."""
 FILES_PATH = "/etc/streaming-operator"
 """Where the operator's own files (drain script, middleware) are mounted, read-only."""
 DRAIN_OVER_FILE = "/dev/shm/streaming-operator-drain-over"
@@ -73,10 +75,25 @@ def model_path(endpoint: StreamingEndpoint) -> str | None:
     return None
 
 
-def _below(path: str | None) -> str:
-    """A folder of the model's volume inside the container."""
+def adapter_paths(endpoint: StreamingEndpoint) -> dict[str, str]:
+    """By the adapters' names: a folder inside the container, or a repository of the hub."""
+    paths = {}
+    for number, adapter in enumerate(endpoint.spec.model.adapters):
+        source = adapter.source
+        volume = source.persistent_volume_claim or source.image
+        if source.hugging_face is not None:
+            paths[adapter.name] = source.hugging_face.repo
+        elif source.local is not None:
+            paths[adapter.name] = source.local.path
+        else:
+            paths[adapter.name] = _below(volume.path if volume else None, f"{ADAPTERS_PATH}/{number}")
+    return paths
+
+
+def _below(path: str | None, root: str = MODEL_PATH) -> str:
+    """A folder of a volume inside the container."""
     below = (path or "").strip("/")
-    return f"{MODEL_PATH}/{below}" if below else MODEL_PATH
+    return f"{root}/{below}" if below else root
 
 
 def read_only_root(endpoint: StreamingEndpoint) -> bool:

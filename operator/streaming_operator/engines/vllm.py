@@ -17,6 +17,7 @@ from streaming_operator.engines.base import (
     FILES_PATH,
     HOME,
     Engine,
+    adapter_paths,
     home_on_cache,
     model_path,
 )
@@ -142,6 +143,12 @@ class Vllm:
         if engine.max_model_len is not None:
             args += ["--max-model-len", str(engine.max_model_len)]
         args += _sizes(ranks(endpoint))
+        if adapters := adapter_paths(endpoint):
+            args += [
+                "--enable-lora",
+                "--lora-modules",
+                *(f"{name}={path}" for name, path in adapters.items()),
+            ]
         if engine.streaming_headers:
             args += ["--middleware", "streaming_middleware.StreamingMiddleware"]
             if endpoint.pod_version >= 2:

@@ -32,7 +32,7 @@ def deployment(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": naming.metadata(endpoint),
+        "metadata": _workload_metadata(endpoint),
         "spec": {
             "replicas": spec.replicas,
             "revisionHistoryLimit": 3,
@@ -42,6 +42,16 @@ def deployment(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
             "template": {"metadata": _pod_metadata(endpoint), "spec": _pod_spec(endpoint, engine)},
         },
     }
+
+
+def _workload_metadata(endpoint: StreamingEndpoint) -> Manifest:
+    """Our metadata, the user's labels below ours, and the user's annotations."""
+    given = endpoint.spec.workload_metadata
+    metadata = naming.metadata(endpoint)
+    metadata["labels"] = given.labels | metadata["labels"]
+    if given.annotations:
+        metadata["annotations"] = dict(given.annotations)
+    return metadata
 
 
 def _strategy(endpoint: StreamingEndpoint) -> Manifest:

@@ -1,7 +1,17 @@
 """Volumes of the model server's pod and where they are mounted: own files, caches, weights, shared memory."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.engines.base import CACHE_PATH, FILES_PATH, MODEL_PATH, read_only_root
+from streaming_operator.api.model import AdapterSource, ModelSource
+from streaming_operator.engines.base import (
+    ADAPTERS_PATH,
+    CACHE_PATH,
+    FILES_PATH,
+    MODEL_PATH,
+    read_only_root,
+)
 from streaming_operator.engines.ranks import ranks
 from streaming_operator.render.config import config_map_name
 from streaming_operator.values import Manifest
@@ -11,55 +21,60 @@ DEFAULT_SHARED_MEMORY = "2Gi"
 """From vLLM's own Kubernetes guide; it counts against the memory limit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A volume of the pod and where the model server has it."""
+
+    name: str
+    source: Manifest
+    path: str
+    read_only: bool = False
+    sub_path: str | None = None
+
+    def mount(self) -> Manifest:
+        """The container's mount; without what the API server drops, which would look like drift for ever."""
+        read_only = {"readOnly": True} if self.read_only else {}
+        sub_path = {"subPath": self.sub_path} if self.sub_path else {}
+        return {"name": self.name, "mountPath": self.path} | read_only | sub_path
+
+
 def volumes(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The pod's volumes."""
-    entries: list[Manifest] = [
-        {"name": "files", "configMap": {"name": config_map_name(endpoint)}},
-        {"name": "cache", **_cache(endpoint)},
-    ]
-    claim = endpoint.spec.model.source.persistent_volume_claim
-    if claim is not None:
-        source = {"claimName": claim.claim_name}
-        entries.append({"name": "model", "persistentVolumeClaim": source | _read_only(claim.read_only)})
-    image = endpoint.spec.model.source.image
-    if image is not None:
-        weights = {"reference": image.reference, "pullPolicy": image.pull_policy}
-        entries.append({"name": "model", "image": weights})
-    size = _shared_memory(endpoint)
-    if size is not None:
-        entries.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}})
-    if _scratch(endpoint):
-        entries.append({"name": "scratch", "emptyDir": {}})
-    return entries
+    return [{"name": mounted.name, **mounted.source} for mounted in _mounted(endpoint)]
 
 
 def mounts(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The container's mounts, in the order of `volumes`."""
-    entries: list[Manifest] = [
-        {"name": "files", "mountPath": FILES_PATH, "readOnly": True},
-        {"name": "cache", "mountPath": CACHE_PATH, **_sub_path(endpoint)},
-    ]
-    claim = endpoint.spec.model.source.persistent_volume_claim
-    if claim is not None:
-        entries.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(claim.read_only)})
-    if endpoint.spec.model.source.image is not None:
-        entries.append({"name": "model", "mountPath": MODEL_PATH, **_read_only(True)})
-    if _shared_memory(endpoint) is not None:
-        entries.append({"name": "shm", "mountPath": "/dev/shm"})
-    if _scratch(endpoint):
-        entries.append({"name": "scratch", "mountPath": TEMPORARY_PATH})
-    return entries
+    return [mounted.mount() for mounted in _mounted(endpoint)]
 
 
-def _read_only(wanted: bool) -> Manifest:
-    """Only when true: the API server drops a false, and what it drops would look like drift for ever."""
-    return {"readOnly": True} if wanted else {}
-
-
-def _sub_path(endpoint: StreamingEndpoint) -> Manifest:
-    """The folder of the cache's claim."""
+def _mounted(endpoint: StreamingEndpoint) -> Iterator[Mounted]:
+    """Own files, cache, weights, adapters, memory, and /tmp where it needs a volume."""
+    model = endpoint.spec.model
     claim = endpoint.spec.cache.persistent_volume_claim
-    return {"subPath": claim.sub_path} if claim and claim.sub_path else {}
+    yield Mounted("files", {"configMap": {"name": config_map_name(endpoint)}}, FILES_PATH, read_only=True)
+    yield Mounted("cache", _cache(endpoint), CACHE_PATH, sub_path=claim.sub_path if claim else None)
+    yield from _weights("model", model.source, MODEL_PATH)
+    for number, adapter in enumerate(model.adapters):
+        yield from _weights(f"adapter-{number}", adapter.source, f"{ADAPTERS_PATH}/{number}")
+    size = _shared_memory(endpoint)
+    if size is not None:
+        yield Mounted("shm", {"emptyDir": {"medium": "Memory", "sizeLimit": size}}, "/dev/shm")
+    # vLLM's sockets, torch and Prometheus write there.
+    if endpoint.pod_version >= 3 and read_only_root(endpoint):
+        yield Mounted("scratch", {"emptyDir": {}}, TEMPORARY_PATH)
+
+
+def _weights(name: str, source: ModelSource | AdapterSource, path: str) -> Iterator[Mounted]:
+    """The volume of a claim or an image; none for weights that come from elsewhere."""
+    claim, image = source.persistent_volume_claim, source.image
+    if claim is not None:
+        read_only = {"readOnly": True} if claim.read_only else {}
+        of_claim = {"persistentVolumeClaim": {"claimName": claim.claim_name} | read_only}
+        yield Mounted(name, of_claim, path, read_only=claim.read_only)
+    if image is not None:
+        of_image = {"image": {"reference": image.reference, "pullPolicy": image.pull_policy}}
+        yield Mounted(name, of_image, path, read_only=True)
 
 
 def _cache(endpoint: StreamingEndpoint) -> Manifest:
@@ -83,8 +98,3 @@ def _shared_memory(endpoint: StreamingEndpoint) -> str | None:
         return DEFAULT_SHARED_MEMORY
     shared = ranks(endpoint)
     return DEFAULT_SHARED_MEMORY if shared.tensor * shared.pipeline > 1 else None
-
-
-def _scratch(endpoint: StreamingEndpoint) -> bool:
-    """Whether /tmp needs a volume: vLLM's sockets, torch and Prometheus write there."""
-    return endpoint.pod_version >= 3 and read_only_root(endpoint)

@@ -206,3 +206,26 @@ def test_without_headers_nothing_of_ours_is_on_the_path() -> None:
 def test_the_engine_of_an_endpoint_is_registered() -> None:
     """The registry is the only way to an engine."""
     assert select(endpoint()) is registry()["vllm"]
+
+
+def test_adapters_are_served_under_their_names() -> None:
+    """Those of the hub by their repository, those of a volume by a folder of their own, in the order of the spec."""
+    adapters = [
+        {"name": "sql", "source": {"huggingFace": {"repo": "org/sql-lora"}}},
+        {"name": "fin", "source": {"persistentVolumeClaim": {"claimName": "adapters", "path": "fin/"}}},
+        {"name": "law", "source": {"image": {"reference": "example.com/law:1"}}},
+        {"name": "own", "source": {"local": {"path": "/opt/own"}}},
+    ]
+    source = {"huggingFace": {"repo": "Qwen/Qwen2.5-0.5B-Instruct"}}
+    spec = {"model": {"source": source, "adapters": adapters}}
+    args = vllm.ENGINE.args(StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec}))
+    at = args.index("--enable-lora")
+
+    assert args[at + 1 : at + 7] == [
+        "--lora-modules",
+        "sql=org/sql-lora",
+        "fin=/adapters/1/fin",
+        "law=/adapters/2",
+        "own=/opt/own",
+        "--middleware",
+    ]
