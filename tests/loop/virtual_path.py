@@ -33,7 +33,14 @@ class Engine:
     """A model server: the double with these flags."""
 
     def __init__(self, *flags: str) -> None:
-        words = ("serve", "model", "--served-model-name", MODEL, "--enable-per-request-metrics", *flags)
+        words = (
+            "serve",
+            "/models/none",
+            "--served-model-name",
+            MODEL,
+            "--enable-per-request-metrics",
+            *flags,
+        )
         self._app: ASGIApp = Double(parse(words)).app
 
     async def answer(self, request: Request) -> Bytes:

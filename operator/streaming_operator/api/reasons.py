@@ -53,6 +53,7 @@ class Verdict(StrEnum):
     UPSTREAM_ERROR = "UpstreamError"
     UNREACHABLE = "Unreachable"
     CANCEL_IGNORED = "CancelIgnored"
+    WRONG_MODEL = "WrongModel"
     INCONCLUSIVE = "Inconclusive"
 
 
@@ -286,6 +287,11 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Verdict.CANCEL_IGNORED: Explained(
         "Tokens stream, but the engine continues when the client has disconnected (`verification.checks.cancel`).",
         "Configure the hop that the message names to close its upstream when its client disconnects.",
+    ),
+    Verdict.WRONG_MODEL: Explained(
+        "Tokens stream, but of another model: the model server lists another name or source than the spec's.",
+        "Compare `model.source` and `engine.image`: the entrypoint of some images ignores the model that the operator "
+        "names, and serves another under its name.",
     ),
     Verdict.AUTH_REJECTED: Explained(
         "The key was refused.",

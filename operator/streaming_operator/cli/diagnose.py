@@ -14,7 +14,7 @@ import click
 
 from streaming_operator.cli import options
 from streaming_operator.cli.flags import PEM, Output, output_option
-from streaming_operator.cli.output import InputError, end_with, tool_version, write_report
+from streaming_operator.cli.output import InputError, end_with, tool_version, write_reports
 from streaming_operator.cluster import open_reader
 from streaming_operator.diagnose import PORT_FORWARD_NOTE, Diagnosis, EndpointNotFound, Options
 from streaming_operator.diagnose import diagnose as diagnose_endpoint
@@ -131,7 +131,7 @@ async def _diagnose(parsed: Options, kubeconfig: str | None, context: str | None
         return NO_CONNECTION
     except ClusterError as error:
         raise InputError(str(error)) from error
-    return write_report(_report(subject, result), output, None)
+    return write_reports([_report(subject, result)], output, None)
 
 
 def _report(subject: Subject, diagnosis: Diagnosis) -> Report:

@@ -1,5 +1,6 @@
 """
-Options, validated and converted to values of the probe: URL, --via, --api-key-env, --ca.
+Options, validated and converted to values of the probe: URL, --via, --api-key-env, --ca. What is sent beside the
+request (headers, certificates, keys by convention) is in `credentials`, the proxy in `http_proxy`.
 
 Every invalid value is a `click.UsageError`; its message never holds the value of a key.
 """
@@ -15,8 +16,10 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from streaming_operator.api.reasons import Hop
+from streaming_operator.cli import http_proxy
 from streaming_operator.probe.http.connection import Target
-from streaming_operator.probe.http.request import PATHS, Api, ApiKey
+from streaming_operator.probe.http.request import PATHS, Api, ApiKey, ExtraHeader
+from streaming_operator.probe.http.tls import Identity
 
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
@@ -44,6 +47,9 @@ class RequestOptions:
     """None: by the URL's path, else chat."""
     ca: str | None = None
     http2: bool = False
+    headers: tuple[ExtraHeader, ...] = ()
+    identity: Identity | None = None
+    insecure: bool = False
 
 
 def api_of(url: str, options: RequestOptions) -> Api:
@@ -68,10 +74,31 @@ def targets(hop: Hop, url: str, via: str | None, options: RequestOptions) -> tup
     bracketed = f"[{host}]" if ":" in host else host
     header = bracketed if port == DEFAULT_PORTS[scheme] else f"{bracketed}:{port}"
     address, connect_port = address_of(via, port) if via else (host, port)
-    paths = _paths(parts, api_of(url, options))
+    proxy = http_proxy.proxy_for(address, connect_port) if scheme == "https" else None
     return tuple(
-        Target(hop, address, connect_port, scheme, header, path, options.ca, options.http2) for path in paths
+        Target(
+            hop,
+            address,
+            connect_port,
+            scheme,
+            header,
+            path,
+            options.ca,
+            options.http2,
+            headers=options.headers,
+            identity=options.identity if scheme == "https" else None,
+            insecure=options.insecure,
+            proxy=proxy,
+        )
+        for path in _paths(parts, api_of(url, options))
     )
+
+
+def origin(url: str) -> tuple[Scheme, str, int]:
+    """Scheme, host and port: whom a key is for."""
+    parts = _split(url)
+    scheme, port = _checked(parts)
+    return scheme, parts.hostname or "", port
 
 
 def shown(target: Target) -> str:
@@ -120,7 +147,7 @@ def _checked(parts: SplitResult) -> tuple[Scheme, int]:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.UsageError("URL must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]")
     if parts.username is not None or parts.password is not None:
-        raise click.UsageError("URL must not hold credentials: use --api-key-env")
+        raise click.UsageError("URL must not hold credentials: use --api-key-env or --header")
     if not parts.geturl().isascii() or not parts.geturl().isprintable() or " " in parts.geturl():
         raise click.UsageError("URL holds a character that must be encoded")
     scheme: Scheme = "https" if parts.scheme == "https" else "http"

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
@@ -17,7 +17,7 @@ import click
 
 from streaming_operator.cli.flags import Output
 from streaming_operator.report import Report, terminal
-from streaming_operator.report.exit_codes import INTERRUPTED, USAGE
+from streaming_operator.report.exit_codes import INTERRUPTED, USAGE, worst
 from streaming_operator.report.model import as_json
 
 
@@ -59,45 +59,52 @@ async def _until_interrupted(work: Coroutine[None, None, int]) -> int:
     return await work
 
 
-def write_report(report: Report, output: Output, metrics: Path | None) -> int:
-    """Print the report and write the metrics; returns the exit code."""
-    try:
-        if metrics is not None:
-            from streaming_operator.report import textfile
-
-            textfile.write(report, metrics)
-    except OSError as error:
-        click.echo(f"Error: cannot write {metrics}: {error.strerror}", err=True)
+def write_reports(reports: Sequence[Report], output: Output, metrics: Path | None) -> int:
+    """Print the reports and write the metrics; returns the exit code, that of the worst."""
+    if not write_metrics(reports, metrics):
         return USAGE
     try:
-        _print(report, output)
+        _print(reports, output)
         sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()  # `| head` reads no more: the exit code is still the verdict's
+        discard_output()  # `| head` reads no more: the exit code is still the verdict's
     except OSError as error:
-        _discard_output()
+        discard_output()
         click.echo(f"Error: cannot write the report: {error.strerror}", err=True)
         return USAGE
-    return report.exit_code
+    return worst(report.exit_code for report in reports)
 
 
-def _print(report: Report, output: Output) -> None:
+def write_metrics(reports: Sequence[Report], file: Path | None) -> bool:
+    """Replace the file of metrics, if one is named; False where it cannot be written, which is reported."""
+    try:
+        if file is not None:
+            from streaming_operator.report import textfile
+
+            textfile.write(reports, file)
+    except OSError as error:
+        click.echo(f"Error: cannot write {file}: {error.strerror}", err=True)
+        return False
+    return True
+
+
+def _print(reports: Sequence[Report], output: Output) -> None:
     """Only the module that prints this form is imported: a pipeline starts the command often."""
     match output:
         case "text":
-            terminal.write(report, sys.stdout)
+            terminal.write(reports, sys.stdout)
         case "json":
-            click.echo(as_json(report))
+            click.echo("\n".join(map(as_json, reports)))
         case "junit":
             from streaming_operator.report import junit
 
-            click.echo(junit.document(report))
+            click.echo(junit.document(reports))
         case "html":
             from streaming_operator.report import html
 
-            click.echo(html.document(report))
+            click.echo(html.document(reports[0]))
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Write nothing more to standard output, also not when the interpreter flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,21 +1,21 @@
 """
-What `streamctl probe` does: it turns options into a plan and results into a report; what streaming means is in `probe`.
+What `streamctl probe` does with one URL: it turns options into a plan and results into a report; what streaming means
+is in `probe`.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.cli import options
-from streaming_operator.cli.flags import Output
-from streaming_operator.cli.output import end_with, tool_version, write_report
+from streaming_operator.cli.output import tool_version
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import Api, ApiKey, Wording, models_path
+from streaming_operator.probe.http.request import Api, ApiKey, Request, Wording, models_path
 from streaming_operator.probe.judge.finding import Finding, Symptom
 from streaming_operator.probe.judge.remedies import Names, remedy
 from streaming_operator.probe.model_list import models
@@ -30,11 +30,14 @@ _REFUSALS = (400, 404, 422)
 MODELS_TRIED = 3
 """Models of a list that are asked for one after the other while the server refuses: the first may not chat."""
 _HOP_NAMES = {Hop.EXPOSURE: "URL", Hop.POD: "Control"}
+UNCHECKED = (
+    "no certificate was checked (--insecure): whoever answered may be another server, and read what was sent"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    """The options of the command line."""
+class UrlOptions:
+    """The options of the command line, for one URL."""
 
     targets: tuple[Target, ...]
     """The URL with each path that the API may have there, the likeliest first."""
@@ -48,76 +51,54 @@ class _Options:
     max_ttft: float | None
     max_gap: float | None
     runs: int
+    on_exchange: Callable[[Request, Timeline], None] | None = None
+    """Shows the heads of requests and responses; then no progress is drawn."""
+
+    @property
+    def shown(self) -> str:
+        """The URL as reports have it."""
+        return options.shown(self.targets[0])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes a report on it less certain."""
+        asked = (*self.targets, *([self.control] if self.control else []))
+        return (UNCHECKED,) if any(one.insecure and one.scheme == "https" for one in asked) else ()
 
 
-def probe_url(
-    url: str,
-    model: str | None,
-    api_key_env: str | None,
-    via: str | None,
-    api: Api | None,
-    http2: bool,
-    ca: Path | None,
-    compare: str | None,
-    max_tokens: int,
-    max_ttft: float | None,
-    max_gap: float | None,
-    runs: int,
-    timeout: float,
-    output: Output,
-    metrics_textfile: Path | None,
-) -> None:
-    """Parse the options, verify, write the report and exit."""
-    requests = options.RequestOptions(api, options.text_of(ca), http2)
-    targets = options.targets(Hop.EXPOSURE, url, via, requests)
-    requests = replace(requests, api=options.api_of(url, requests))
-    parsed = _Options(
-        targets,
-        options.target(Hop.POD, compare, None, requests) if compare else None,
-        requests.api or "chat",
-        (model,) if model else (),
-        options.key(api_key_env),
-        Limits(connect=min(5.0, timeout), first_token=timeout, stall=min(75.0, timeout), total=timeout),
-        max_tokens,
-        max_ttft,
-        max_gap,
-        runs,
-    )
-    end_with(_probe(parsed, output, metrics_textfile))
-
-
-async def _probe(parsed: _Options, output: Output, metrics: Path | None) -> int:
+async def probe_url(parsed: UrlOptions) -> tuple[Report, UrlOptions]:
+    """The report, and the options with the model and the path that answered: another probe begins with them."""
     subject = Subject(
-        options.shown(parsed.targets[0]),
+        parsed.shown,
         tool_version(),
         datetime.now(UTC),
         parsed.models[0] if parsed.models else None,
         parsed.api,
         names=_HOP_NAMES,
+        warnings=parsed.warnings,
     )
-    return write_report(await _report(parsed, subject), output, metrics)
-
-
-async def _report(parsed: _Options, subject: Subject) -> Report:
     if not parsed.models:
         available = await _available(parsed)
         if isinstance(available, Finding):
             advice = remedy(Hop.EXPOSURE, available.symptom, Names(), available.fingerprint)
-            return without_stream(subject, available.verdict, "URL", available.evidence, advice)
+            report = without_stream(subject, available.verdict, "URL", available.evidence, advice)
+            return report, parsed
         parsed = available
         subject = replace(subject, model=parsed.models[0])
-    with Progress(subject, sys.stderr) as progress:
+    with Progress(subject, sys.stderr, quiet=parsed.on_exchange is not None) as progress:
         plan, first = await _first_that_answers(parsed, progress)
         results = [first, *[await verify(plan) for _ in range(1, parsed.runs)]]
-    subject = replace(subject, shown=options.shown(plan.targets[0]), model=plan.model)
-    return of_results(subject, results)
+    answered = next(target for target in plan.targets if target.hop is Hop.EXPOSURE)
+    subject = replace(subject, shown=options.shown(answered), model=plan.model)
+    return of_results(subject, results), replace(parsed, targets=(answered,), models=(plan.model,))
 
 
-async def _available(parsed: _Options) -> _Options | Finding:
+async def _available(parsed: UrlOptions) -> UrlOptions | Finding:
     """The options with the models that the server lists, and its path first; a Finding where there is no list."""
     first: Finding | None = None
     for target in parsed.targets:
-        available = await models(target, parsed.key, _GUARD, parsed.limits)
+        show = parsed.on_exchange or (lambda request, timeline: None)
+        available = await models(target, parsed.key, _GUARD, parsed.limits, show)
         if isinstance(available, Finding):
             first = first or available
             if available.symptom is not Symptom.NO_MODEL_LIST:
@@ -133,7 +114,7 @@ async def _available(parsed: _Options) -> _Options | Finding:
     return first
 
 
-async def _first_that_answers(parsed: _Options, progress: Progress) -> tuple[Plan, ProbeResult]:
+async def _first_that_answers(parsed: UrlOptions, progress: Progress) -> tuple[Plan, ProbeResult]:
     """
     The result of the first path and model that the server does not refuse, and its plan; of the first one if it
     refuses all.
@@ -161,8 +142,8 @@ def _is_refusal(result: ProbeResult) -> bool:
     return result.verdict is Verdict.UPSTREAM_ERROR and any(status in _REFUSALS for status in statuses)
 
 
-def _plan(parsed: _Options, target: Target, model: str, progress: Progress) -> Plan:
-    return Plan(
+def _plan(parsed: UrlOptions, target: Target, model: str, progress: Progress) -> Plan:
+    plan = Plan(
         (target, parsed.control) if parsed.control else (target,),
         model,
         api=parsed.api,
@@ -177,3 +158,4 @@ def _plan(parsed: _Options, target: Target, model: str, progress: Progress) -> P
         on_read=progress.on_read,
         every_hop=True,
     )
+    return replace(plan, on_exchange=parsed.on_exchange) if parsed.on_exchange else plan

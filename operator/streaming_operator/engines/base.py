@@ -42,6 +42,10 @@ class Engine(Protocol):
         """What the arguments are for; None for the image's own entrypoint."""
         ...
 
+    def source(self, endpoint: StreamingEndpoint) -> str:
+        """What it is told to load, as its list of models names it (`root`): `WrongModel` where it names another."""
+        ...
+
     def args(self, endpoint: StreamingEndpoint) -> list[str]:
         """Arguments of the command, in a stable order: a reordered list restarts a GPU."""
         ...

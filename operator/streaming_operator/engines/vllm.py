@@ -124,7 +124,7 @@ class Vllm:
         engine = spec.engine
         source = spec.model.source
         hub = source.hugging_face or source.model_scope
-        model = hub.repo if hub else source.uri or str(model_path(endpoint))
+        model = self.source(endpoint)
         # The old server module ignores the model that is named first, and serves one of its own.
         args = ["--model", model] if any(_API_SERVER in word for word in engine.command or ()) else [model]
         if hub and hub.revision:
@@ -155,6 +155,12 @@ class Vllm:
                 # vLLM puts the one that is named last outermost: nothing is routed before it.
                 args += ["--middleware", "exposed_paths.ExposedPaths"]
         return args + _optional_args(endpoint) + list(engine.args)
+
+    def source(self, endpoint: StreamingEndpoint) -> str:
+        """The model argument: a repository, a URI or a folder. vLLM lists it as the `root` of each served name."""
+        source = endpoint.spec.model.source
+        hub = source.hugging_face or source.model_scope
+        return hub.repo if hub else source.uri or str(model_path(endpoint))
 
     def env(self, endpoint: StreamingEndpoint) -> list[Manifest]:
         """Our defaults, then the user's variables, which win over them where they are not reserved."""

@@ -25,7 +25,7 @@ from streaming_operator.probe.judge.finding import Attempt
 from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.stream.recorder import EVENTS, Recorder
-from streaming_operator.probe.stream.redaction import without_key
+from streaming_operator.probe.stream.redaction import without_secrets
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import Remark
 
@@ -102,6 +102,8 @@ class Attempts:
         if pinned.unreachable:
             failed = ", ".join(f"{address}: {why}" for address, why in pinned.unreachable)
             remarks.append(remark(Kind.ADDRESS, f"{failed}; connected to {pinned.address} instead"))
+        if pinned.proxy is not None:
+            remarks.append(remark(Kind.PROXY, f"{pinned.proxy} makes the connection to {pinned.authority}"))
         if words := described(self.wording):
             remarks.append(remark(Kind.WORDING, f"the server accepts the request only {words}"))
         return tuple(remarks)
@@ -167,17 +169,19 @@ class Attempts:
         self, target: connection.Target, encoding: Encoding, tokens: int, wording: Wording
     ) -> Attempt:
         plan = self._plan
-        with_key = plan.key is not None
+        with_key = plan.key is not None or bool(target.headers)  # gateways have headers of their own for keys
         try:
             pinned = await self.pin(target)
             params = CompletionParams(plan.model, plan.prompt, tokens, encoding, plan.api, wording)
-            request = post(pinned.path, pinned.host_header, body(params, plan.nonce()), encoding, plan.key)
+            content = body(params, plan.nonce())
+            request = post(pinned.path, pinned.host_header, content, encoding, plan.key, pinned.headers)
             allowed = max(EVENTS, _EVENTS_PER_TOKEN * params.max_tokens)
             recorder = Recorder(partial(plan.on_read, target.hop), allowed)
             end = await connection.exchange(pinned, request, recorder, self._limits(target))
         except connection.NoResponseError as error:
             return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
-        timeline = await connection.off_loop(partial(_recorded, recorder, end, plan.key))
+        timeline = await connection.off_loop(partial(_recorded, recorder, end, pinned.secrets(plan.key)))
+        plan.on_exchange(request, timeline)
         return Attempt(timeline, with_key=with_key, asked=params.max_tokens)
 
     def _limits(self, target: connection.Target) -> connection.Limits:
@@ -187,6 +191,6 @@ class Attempts:
         return replace(limits, first_token=min(limits.first_token, INNER_FIRST_TOKEN))
 
 
-def _recorded(recorder: Recorder, end: connection.ExchangeEnd, key: ApiKey | None) -> Timeline:
+def _recorded(recorder: Recorder, end: connection.ExchangeEnd, secrets: tuple[ApiKey, ...]) -> Timeline:
     timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
-    return without_key(timeline, key)
+    return without_secrets(timeline, secrets)

@@ -23,6 +23,8 @@ from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import ApiKey, CompletionParams, body, post
 from streaming_operator.probe.http.response import Codec, Ending
 from streaming_operator.probe.judge.finding import Finding, Symptom
+from streaming_operator.probe.judge.served_model import another_model
+from streaming_operator.probe.model_list import listed
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
 
@@ -32,6 +34,8 @@ CANCEL_SECONDS = 5.0
 """Limit for the running gauge to fall; vLLM 0.32 took 46 to 69 ms."""
 SHORTEST_REST = 1.0
 """Seconds that the stream must have left at the disconnect: otherwise its own end would look like a cancellation."""
+LIST_SECONDS = 10.0
+"""Limit for the list of models, which a server has at hand."""
 IDLE_SECONDS = 15.0
 """Limit for waiting until the engine runs no request: one that ignored a disconnect still finishes that stream."""
 MISSED_AFTER = 1.5
@@ -65,6 +69,8 @@ class CheckContext:
     key: ApiKey | None = None
     pods: tuple[connection.Target, ...] = ()
     gauges: Gauges | None = None
+    source: str | None = None
+    """What the engine was told to load."""
 
 
 Check = Callable[[CheckContext, connection.Target], Awaitable[CheckResult]]
@@ -75,7 +81,11 @@ async def check_path(
 ) -> tuple[connection.Target, CheckResult]:
     """Check the outermost of these targets; where it fails, the innermost that fails too is to blame."""
     outermost = targets[-1]
-    result = await check(context, await pin(outermost))
+    try:
+        pinned = await pin(outermost)
+    except connection.NoResponseError as error:
+        return outermost, CheckResult(note=f"{outermost.hop} not checked: {error.detail}")
+    result = await check(context, pinned)
     if result.finding is not None:
         for target in targets[:-1]:
             with contextlib.suppress(connection.NoResponseError):
@@ -98,6 +108,16 @@ async def auth(context: CheckContext, target: connection.Target) -> CheckResult:
         if status is None or (status not in (401, 403) and status >= 400):
             return CheckResult(note=f"auth not judged: a request {how} got {status or 'no answer'}")
     return PASSED
+
+
+async def served_model(context: CheckContext, target: connection.Target) -> CheckResult:
+    """The model server lists the served name with the source of the spec; one that does not say so passes."""
+    limits = replace(context.limits, first_token=LIST_SECONDS, total=LIST_SECONDS)
+    models = await listed(target, context.key, context.guard, limits)
+    evidence = another_model(models, context.params.model, context.source or "")
+    if evidence is None:
+        return PASSED
+    return CheckResult(Finding(Verdict.WRONG_MODEL, Symptom.WRONG_MODEL, evidence))
 
 
 async def cancel(context: CheckContext, target: connection.Target) -> CheckResult:
@@ -165,7 +185,7 @@ async def _exchange(
     """One exchange; None where there was no response."""
     encoding = context.params.encoding
     content = body(context.params, context.nonce())
-    request = post(target.path, target.host_header, content, encoding, context.key)
+    request = post(target.path, target.host_header, content, encoding, context.key, target.headers)
     try:
         end = await connection.exchange(target, request, sink or recorder, context.limits)
     except connection.NoResponseError:

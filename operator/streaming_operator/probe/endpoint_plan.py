@@ -72,6 +72,7 @@ def plan_for(
     return Plan(
         targets=_targets(endpoint, observed, replicas, edge, ca),
         model=endpoint.served_name,
+        source=engine.source(endpoint),
         names=_names(endpoint, edge_of(endpoint, capabilities)),
         key=key,
         prompt=verification.request.prompt,

@@ -6,7 +6,7 @@ first.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,16 +14,18 @@ from typing import Any
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import ApiKey, get, models_path
+from streaming_operator.probe.http.request import ApiKey, Request, get, models_path
 from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
 from streaming_operator.probe.stream.error_shapes import error_in, parsed
 from streaming_operator.probe.stream.recorder import Recorder
-from streaming_operator.probe.stream.redaction import without_key
+from streaming_operator.probe.stream.redaction import without_secrets
 from streaming_operator.probe.stream.timeline import Timeline
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a list that are read; OpenRouter's has about 700 KiB."""
+OF_ONE_SERVER = 1024 * 1024
+"""Bytes that are read of a model server's own list; vLLM writes about 600 a model or adapter."""
 _CONTAINERS = 100_000
 """Objects and arrays in a list: OpenRouter's has about ten a model."""
 _NO_LIST = (404, 405, 501)
@@ -36,32 +38,67 @@ _OTHER_WORK = re.compile(
 
 
 async def models(
-    target: connection.Target, key: ApiKey | None, guard: Guard, limits: connection.Limits
+    target: connection.Target,
+    key: ApiKey | None,
+    guard: Guard,
+    limits: connection.Limits,
+    on_exchange: Callable[[Request, Timeline], None] = lambda request, timeline: None,
 ) -> tuple[str, ...] | Finding:
     """
     The names, those that seem to chat first, empty where the response lists none; a Finding where there was no usable
     response.
     """
     path = models_path(target.path)
-    recorder = Recorder(body_kept=LARGEST)
     try:
-        pinned = await connection.resolve(replace(target, path=path), guard, key)
-        request = get(path, pinned.host_header, key)
-        end = await connection.exchange(pinned, request, recorder, replace(limits, size=LARGEST))
+        timeline = await _response(replace(target, path=path), key, guard, limits, on_exchange)
     except connection.NoResponseError as error:
         return no_response(Attempt(cause=error.cause, detail=error.detail))
-    return await connection.off_loop(partial(_listed, recorder, end, key, path))
+    return await connection.off_loop(partial(_names_of, timeline, path, with_key=key is not None))
 
 
-def _listed(
-    recorder: Recorder, end: connection.ExchangeEnd, key: ApiKey | None, path: str
-) -> tuple[str, ...] | Finding:
-    timeline = without_key(recorder.timeline(end.ending, end.at, end.clock, end.segments), key)
+def _names_of(timeline: Timeline, path: str, *, with_key: bool) -> tuple[str, ...] | Finding:
     names = names_in(parsed(timeline.body, LARGEST, _CONTAINERS)) if timeline.status == 200 else None
     if names is not None:
         return names
-    finding = _finding(timeline, with_key=key is not None)
+    finding = _finding(timeline, with_key=with_key)
     return replace(finding, evidence=f"{path.partition('?')[0]}: {finding.evidence}")
+
+
+async def listed(
+    target: connection.Target, key: ApiKey | None, guard: Guard, limits: connection.Limits
+) -> object:
+    """The list as a model server gives it, parsed; None where it gives none, or a very long one."""
+    target = replace(target, path=models_path(target.path))
+    try:
+        timeline = await _response(target, key, guard, limits, largest=OF_ONE_SERVER)
+    except connection.NoResponseError:
+        return None
+    if timeline.status != 200:
+        return None
+    return await connection.off_loop(partial(parsed, timeline.body, OF_ONE_SERVER, _CONTAINERS))
+
+
+async def _response(
+    target: connection.Target,
+    key: ApiKey | None,
+    guard: Guard,
+    limits: connection.Limits,
+    on_exchange: Callable[[Request, Timeline], None] = lambda request, timeline: None,
+    *,
+    largest: int = LARGEST,
+) -> Timeline:
+    """The response to one GET; raises NoResponseError."""
+    recorder = Recorder(body_kept=largest)
+    pinned = await connection.resolve(target, guard, key)
+    request = get(pinned.path, pinned.host_header, key, pinned.headers)
+    end = await connection.exchange(pinned, request, recorder, replace(limits, size=largest))
+    timeline = await connection.off_loop(partial(_recorded, recorder, end, pinned.secrets(key)))
+    on_exchange(request, timeline)
+    return timeline
+
+
+def _recorded(recorder: Recorder, end: connection.ExchangeEnd, secrets: tuple[ApiKey, ...]) -> Timeline:
+    return without_secrets(recorder.timeline(end.ending, end.at, end.clock, end.segments), secrets)
 
 
 def names_in(value: object) -> tuple[str, ...] | None:

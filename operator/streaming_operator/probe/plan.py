@@ -13,9 +13,10 @@ from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import PROMPT, USUAL, Api, ApiKey, Encoding, Wording
+from streaming_operator.probe.http.request import PROMPT, USUAL, Api, ApiKey, Encoding, Request, Wording
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names
+from streaming_operator.probe.stream.timeline import Timeline
 
 REPLICA_CONCURRENCY = 4
 """Pods asked at the same time by `checks.perReplica`; each is an engine of its own."""
@@ -44,6 +45,8 @@ class Plan:
     targets: tuple[connection.Target, ...]
     """At most one a hop, in any order; the verdict is that of the outermost."""
     model: str
+    source: str | None = None
+    """What the engine was told to load, as its list of models must name it; None: that is not checked."""
     names: Names = field(default_factory=Names)
     key: ApiKey | None = None
     prompt: str = PROMPT
@@ -80,6 +83,8 @@ class Plan:
     """Called after each stream, to show progress."""
     on_wording: Callable[[Wording], None] = lambda wording: None
     """Called when a server refused the first wording and accepted this one."""
+    on_exchange: Callable[[Request, Timeline], None] = lambda request, timeline: None
+    """Called after each response with its request, to show their heads; secrets are hidden in the response already."""
     on_read: Callable[[Hop, float, int], None] = lambda hop, at, size: None
     """
     Called for each read while it happens: seconds since the request, bytes. It runs in the reader thread, so it must be

@@ -170,15 +170,17 @@ class _Verification:
         if plan.checks.per_replica and (bad := await self._bad_replica()) is not None:
             self._outcomes[Hop.POD] = bad
             return bad
-        enabled: list[tuple[checks.Check, int]] = []
+        path = (*self._inner, self._outermost)
+        enabled: list[tuple[checks.Check, int, tuple[connection.Target, ...]]] = []
+        if plan.source is not None:
+            enabled.append((checks.served_model, 1, path[:1]))
         if plan.checks.auth and plan.key is not None:
-            enabled.append((checks.auth, 1))
+            enabled.append((checks.auth, 1, path))
         if plan.checks.cancel:
-            enabled.append((checks.cancel, min(CANCEL_TOKENS, self._cap)))
-        for check, tokens in enabled:
+            enabled.append((checks.cancel, min(CANCEL_TOKENS, self._cap), path))
+        for check, tokens, asked in enabled:
             context = self._check_context(tokens)
-            path = (*self._inner, self._outermost)
-            target, result = await checks.check_path(check, context, path, self._attempts.pin)
+            target, result = await checks.check_path(check, context, asked, self._attempts.pin)
             if result.finding is not None:
                 failed = Outcome(result.finding, None, target)
                 self._outcomes.setdefault(target.hop, failed)
@@ -199,6 +201,7 @@ class _Verification:
             plan.key,
             tuple(replica.target for replica in plan.replicas),
             plan.gauges,
+            plan.source,
         )
 
     async def _bad_replica(self) -> Outcome | None:

@@ -2,6 +2,8 @@
 Exit codes of `streamctl probe` and `streamctl diagnose`, by verdict. Pure.
 """
 
+from collections.abc import Iterable
+
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.judge.verdict import streams
 
@@ -20,6 +22,11 @@ def exit_code(verdict: str) -> int:
     if verdict == Verdict.INCONCLUSIVE:
         return INCONCLUSIVE
     return NO_CONNECTION if verdict in _NO_CONNECTION else NOT_STREAMING
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of several reports."""
+    return max(codes, key=_BEST_FIRST.index)
 
 
 def severity(verdict: str) -> int:

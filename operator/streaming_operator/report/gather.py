@@ -31,6 +31,8 @@ class Subject:
     api: str = "chat"
     names: Mapping[Hop, str] = field(default_factory=dict)
     """Names of hops in the report; their own where there is none."""
+    warnings: tuple[str, ...] = ()
+    """What makes the whole report less certain."""
     notes: Mapping[Hop, str] = field(default_factory=dict)
     """What a reader must know about a hop's numbers."""
     places: Mapping[Hop, str] = field(default_factory=dict)
@@ -72,6 +74,7 @@ def of_runs(subject: Subject, runs: Sequence[Run], children: tuple[Child, ...] =
         fingerprint=decisive.fingerprint,
         started_at=subject.started_at,
         distribution=dict(counted.most_common()),
+        warnings=subject.warnings,
         decided_by=index,
         runs=tuple(runs),
         children=children,

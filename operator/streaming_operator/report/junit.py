@@ -7,6 +7,7 @@ the exit code distinguishes the last from success.
 
 import io
 import re
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from streaming_operator.report.exit_codes import INCONCLUSIVE, NO_CONNECTION, STREAMING, exit_code
@@ -16,28 +17,36 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped; a server's error text may have them."""
 
 
-def document(report: Report) -> str:
-    """The whole file."""
+def document(reports: Sequence[Report]) -> str:
+    """The whole file, with one suite for each report."""
+    root = ElementTree.Element("testsuites")
+    root.extend(_suite(report) for report in reports)
+    ElementTree.indent(root)
+    text = io.BytesIO()
+    ElementTree.ElementTree(root).write(text, encoding="utf-8", xml_declaration=True)
+    return text.getvalue().decode() + "\n"
+
+
+def _suite(report: Report) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite")
+    if report.warnings:
+        properties = ElementTree.SubElement(suite, "properties")
+        for warning in report.warnings:
+            ElementTree.SubElement(properties, "property", {"name": "WARNING", "value": _clean(warning)})
     for number, run in enumerate(report.runs, start=1):
         for hop in run.hops or (_without_hops(run),):
             suite.append(_case(report, run, hop, number))
-    tags = [child.tag for case in suite for child in case]
+    tags = [child.tag for case in suite.iter("testcase") for child in case]
     suite.attrib |= {
         "name": f"streams {_clean(report.subject)}",
         "timestamp": report.started_at.isoformat(timespec="seconds"),
-        "tests": str(len(suite)),
+        "tests": str(len(suite.findall("testcase"))),
         "failures": str(tags.count("failure")),
         "errors": str(tags.count("error")),
         "skipped": str(tags.count("skipped")),
         "time": f"{sum(_seconds(hop) for run in report.runs for hop in run.hops):.3f}",
     }
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
-    ElementTree.indent(root)
-    text = io.BytesIO()
-    ElementTree.ElementTree(root).write(text, encoding="utf-8", xml_declaration=True)
-    return text.getvalue().decode() + "\n"
+    return suite
 
 
 def _case(report: Report, run: Run, hop: HopReport, number: int) -> ElementTree.Element:
@@ -52,9 +61,10 @@ def _case(report: Report, run: Run, hop: HopReport, number: int) -> ElementTree.
         tag = "error" if code == NO_CONNECTION else "failure"
         element = ElementTree.SubElement(case, tag, {"type": hop.verdict, "message": message})
         element.text = _clean(f"Remedy: {run.remedy}") if run.remedy and hop.hop == run.hop else None
-    if hop.remarks:
+    if hop.remarks or report.warnings:
         output = ElementTree.SubElement(case, "system-out")
-        lines = (f"Remark: {remark.observed}; {remark.advice}" for remark in hop.remarks)
+        lines = [f"WARNING: {warning}" for warning in report.warnings]
+        lines += [f"Remark: {remark.observed}; {remark.advice}" for remark in hop.remarks]
         output.text = _clean("\n".join(lines))
     return case
 

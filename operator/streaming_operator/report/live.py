@@ -31,9 +31,12 @@ SHOWN = 8
 class Progress(AbstractContextManager["Progress"]):
     """`on_read` and `on_stream` go into a `Plan`; the first is called in the reader thread."""
 
-    def __init__(self, subject: Subject, out: IO[str]) -> None:
+    def __init__(self, subject: Subject, out: IO[str], *, quiet: bool = False) -> None:
+        """*quiet* draws nothing: something else is written to *out*."""
         self._subject = subject
-        self._console = Console(file=out, highlight=False, markup=False)
+        self._console = Console(
+            file=out, highlight=False, markup=False, force_terminal=False if quiet else None
+        )
         self._reads: deque[tuple[float, int]] = deque(maxlen=100_000)
         self._hop: Hop | None = None
         self._began = 0.0

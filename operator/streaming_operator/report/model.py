@@ -135,6 +135,10 @@ class Report(_Part):
     fingerprint: str = ""
     started_at: datetime
     distribution: dict[str, int] = Field(description="How many runs came to which verdict.")
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        description="What makes all of it less certain, such as a certificate that was not checked.",
+    )
     decided_by: int = Field(default=0, description="Index of the run that decides.")
     runs: tuple[Run, ...]
     children: tuple[Child, ...] = Field(

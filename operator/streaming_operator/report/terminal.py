@@ -31,18 +31,50 @@ class _Console(Console):
         raise
 
 
-def write(report: Report, out: IO[str]) -> None:
-    """Print it; raises OSError where it cannot be written."""
+def write(reports: Sequence[Report], out: IO[str]) -> None:
+    """Print one report, or several with one table of all; raises OSError where it cannot be written."""
     console = _Console(file=out, highlight=False, soft_wrap=True, emoji=False, markup=False)
     columns = console.width if console.is_terminal else WIDTH
     console.width = max(columns, NARROWEST)  # a table that is too narrow loses numbers; a terminal wraps
     width = min(STRIP, max(console.width - NUMBERS, NARROWEST - NUMBERS))
     plain = not _shows(out, BARS)
-    for part in _parts(report, plain, width):
+    if len(reports) > 1:
+        console.width += max(len(report.subject) for report in reports)
+    for part in _parts(reports[0], plain, width) if len(reports) == 1 else _several(reports, plain, width):
         console.print(part)
 
 
 def _parts(report: Report, plain: bool, width: int) -> Iterable[Text | Table | str]:
+    yield from _said(report)
+    if report.model is not None:
+        yield Text(f"Model: {report.model} ({report.api}) of {report.subject}", style="dim")
+    hops = report.decisive.hops
+    if any(hop.arrivals for hop in hops):
+        yield ""
+        yield _hops([(hop.hop, hop) for hop in hops], plain, width)
+    for note, names in notes(hops):
+        yield Text(f" {names}: {note}", style="dim")
+    if report.children:
+        yield ""
+        yield _children(report.children)
+
+
+def _several(reports: Sequence[Report], plain: bool, width: int) -> Iterable[Text | Table | str]:
+    """One table with a line for each URL, then what is to be said of each."""
+    rows = [(report.subject, hop) for report in reports for hop in report.decisive.hops[:1]]
+    if any(hop.arrivals for _, hop in rows):
+        yield _hops(rows, plain, width, first="URL")
+    for report in reports:
+        yield ""
+        yield Text(
+            f"{report.subject}, model {report.model}" if report.model else report.subject, style="bold"
+        )
+        yield from _said(report)
+
+
+def _said(report: Report) -> Iterable[Text | str]:
+    for warning in report.warnings:
+        yield Text.assemble(("WARNING", "bold red"), f": {warning}")
     yield Text.assemble((report.verdict, f"bold {colour(report.verdict)}"), f": {_sentence(report)}")
     if report.remedy:
         yield Text.assemble(("Remedy", "bold"), f": {report.remedy}")
@@ -53,14 +85,6 @@ def _parts(report: Report, plain: bool, width: int) -> Iterable[Text | Table | s
     for remark, names in remarks(hops):
         where = f" ({names})" if len(hops) > 1 else ""
         yield Text.assemble(("Remark", "bold"), f"{where}: {remark.observed}; {remark.advice}")
-    if any(hop.arrivals for hop in hops):
-        yield ""
-        yield _hops(hops, plain, width)
-    for note, names in notes(hops):
-        yield Text(f" {names}: {note}", style="dim")
-    if report.children:
-        yield ""
-        yield _children(report.children)
 
 
 def _sentence(report: Report) -> str:
@@ -72,17 +96,18 @@ def _sentence(report: Report) -> str:
     return f"{evidence} (it looks like {proxy})" if proxy else evidence
 
 
-def _hops(hops: Sequence[HopReport], plain: bool, width: int) -> Table:
-    until = max((hop.total_milliseconds or 0.0 for hop in hops), default=0.0)
+def _hops(hops: Sequence[tuple[str, HopReport]], plain: bool, width: int, *, first: str = "hop") -> Table:
+    """A line for each hop, with its name."""
+    until = max((hop.total_milliseconds or 0.0 for _, hop in hops), default=0.0)
     table = Table(box=None, pad_edge=True, header_style="bold", expand=False)
-    table.add_column("hop", no_wrap=True)
+    table.add_column(first, no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for name in ("TTFT", "gap p50", "p95", "max", "tokens", "reads", "pacing"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(f"0 to {until / 1000:.2f} s", no_wrap=True)
-    for hop in hops:
+    for name, hop in hops:
         table.add_row(
-            hop.hop,
+            name,
             Text(hop.verdict, style=colour(hop.verdict)),
             *(
                 milliseconds(value)

@@ -4,7 +4,7 @@ A report as metrics for Prometheus' textfile collector, such as for a cron job w
 The file is written under another name and then renamed, so that a scrape never reads half of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
@@ -23,16 +23,29 @@ _OF_HOP: dict[str, tuple[str, Callable[[HopReport], float | None]]] = {
 }
 
 
-def write(report: Report, path: Path) -> None:
+def write(reports: Sequence[Report], path: Path) -> None:
     """Replace the file; raises OSError and then leaves the old one."""
     registry = CollectorRegistry()
-    of = {"subject": report.subject, "model": report.model or ""}
+    gauges: dict[str, Gauge] = {}
 
     def gauge(name: str, text: str, *more: str) -> Gauge:
-        return Gauge(f"streamctl_probe_{name}", text, [*of, *more], registry=registry)
+        if name not in gauges:
+            labels = ["subject", "model", *more]
+            gauges[name] = Gauge(f"streamctl_probe_{name}", text, labels, registry=registry)
+        return gauges[name]
 
+    for report in reports:
+        _measure(report, gauge)
+    write_to_textfile(str(path), registry)
+
+
+def _measure(report: Report, gauge: Callable[..., Gauge]) -> None:
+    of = {"subject": report.subject, "model": report.model or ""}
     success = report.exit_code == STREAMING
     gauge("success", "1 if the worst run streamed.").labels(**of).set(success)
+    gauge("warnings", "What makes the result less certain, such as an unchecked certificate.").labels(
+        **of
+    ).set(len(report.warnings))
     runs = gauge("runs", "Runs by verdict.", "verdict")
     for verdict, count in report.distribution.items():
         runs.labels(**of, verdict=verdict).set(count)
@@ -43,7 +56,6 @@ def write(report: Report, path: Path) -> None:
         for hop in report.decisive.hops:
             if (seconds := value(hop)) is not None:
                 measured.labels(**of, hop=hop.hop).set(seconds)
-    write_to_textfile(str(path), registry)
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -25,7 +25,7 @@ CASES: tuple[Case, ...] = (
 _CLOUD = "a cloud load balancer: its marks and fields are from its documentation"
 _UNSEEN = (Proxy.ALB, Proxy.GOOGLE, Proxy.AZURE, Proxy.CLOUDFLARE)
 _SHAPES = ("url/bursts of a timer", *(f"{scope}/{Symptom.ONE_EVENT}" for scope in ("url", "any", "engine")))
-_CHECKS = (Symptom.OPEN, Symptom.LEFT_RUNNING)
+_CHECKS = (Symptom.OPEN, Symptom.LEFT_RUNNING, Symptom.WRONG_MODEL)
 
 
 def _not_here() -> dict[str, str]:
@@ -39,6 +39,8 @@ def _not_here() -> dict[str, str]:
             reasons[row.name] = "no fault: the remedy of an inconclusive verdict"
         elif symptom is Symptom.NO_MODEL_LIST:
             reasons[row.name] = "found by the question for the list of models: tests/probe/test_cli.py"
+        elif symptom is Symptom.PROXY:
+            reasons[row.name] = "a proxy that HTTPS_PROXY names: tests/probe/test_cli_access.py"
         elif row.name in _SHAPES:
             reasons[row.name] = "answers of small servers: tests/probe/test_shapes.py"
         elif symptom in _CHECKS:

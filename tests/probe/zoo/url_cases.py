@@ -18,6 +18,7 @@ CHALLENGE = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 31\r\n\r\n"
     b"<title>Just a moment...</title>"
 )
+NO_CERTIFICATE = proxies.page("400 Bad Request", "No required SSL certificate was sent")
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<h1>Hello</h1>"[:-1]
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -64,6 +65,7 @@ def of_urls() -> tuple[Case, ...]:
         url("an address that is not allowed", None, V.UNREACHABLE, S.FORBIDDEN_ADDRESS, address="169.254.169.254", alone=True),
         url("another service's page", proxies.answer(PAGE), V.ROUTE_NOT_FOUND, S.WRONG_PATH),
         url("a login page", bare("302 Found", location="https://sso.example/login"), V.AUTH_REJECTED, S.LOGIN),
+        url("no client certificate", NO_CERTIFICATE, V.TLS_ERROR, S.CLIENT_CERTIFICATE, fingerprint="nginx"),
         url("a bot protection", proxies.answer(CHALLENGE), V.UPSTREAM_ERROR, S.CHALLENGE),
         url("HTTP/2 alone", proxies.answer(SETTINGS), V.UNREACHABLE, S.HTTP2_ONLY),
         url("a coding that nobody asked for", proxies.answer(BROTLI), V.UPSTREAM_ERROR, S.UNREADABLE),

@@ -129,7 +129,9 @@ def test_the_program_ends_as_its_commands_do() -> None:
     """Usage, help and version: their own exit codes, words and no traceback."""
     wrong, help_page, version = program("probe"), program("-h"), program("--version")
     assert (wrong.returncode, help_page.returncode, version.returncode) == (2, 0, 0)
-    assert wrong.stderr.splitlines()[-1:] == ["Error: Missing argument 'URL'."]
+    assert wrong.stderr.splitlines()[-1:] == [
+        "Error: Missing argument 'URL'; OPENAI_BASE_URL is not set either"
+    ]
     assert "diagnose" in help_page.stdout
     assert version.stdout.startswith("streamctl, version ")
 

@@ -25,7 +25,7 @@ NASTY = "<script>alert('x')</script> \x00\x1b[31m & \"quotes\""
 def printed(printable: Report, encoding: str = "utf-8") -> str:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding)
-    terminal.write(printable, out)
+    terminal.write([printable], out)
     out.flush()
     return raw.getvalue().decode(encoding)
 
@@ -33,8 +33,13 @@ def printed(printable: Report, encoding: str = "utf-8") -> str:
 def test_text_has_verdict_evidence_remedy_then_the_hops() -> None:
     """The first lines are for people in a hurry."""
     lines = printed(report(result(V.BUFFERED, STORED, inner=FINE))).splitlines()
-    assert lines[:3] == ["Buffered: URL: Buffered it is", "Remedy: do something", ""]
-    assert [line[:5] for line in lines[4:6]] == [" URL ", " Pod "]
+    assert lines[:4] == [
+        "Buffered: URL: Buffered it is",
+        "Remedy: do something",
+        "Model: tiny (chat) of http://llm.example/v1",
+        "",
+    ]
+    assert [line[:5] for line in lines[5:7]] == [" URL ", " Pod "]
 
 
 def test_the_proxy_is_named_where_there_is_a_fault() -> None:
@@ -61,7 +66,7 @@ def test_a_remark_is_shown_in_every_form() -> None:
         {"name": "odd", "observed": "it is odd", "advice": "mend it"}
     ]
     assert "<b>Remark</b> (URL): it is odd; mend it" in html.document(page)
-    (suite,) = ElementTree.fromstring(junit.document(page))
+    (suite,) = ElementTree.fromstring(junit.document([page]))
     assert [case.findtext("system-out") for case in suite] == ["Remark: it is odd; mend it", None]
     assert page.exit_code == 0
 
@@ -104,7 +109,7 @@ def test_json_is_valid_against_its_schema() -> None:
 def test_junit_has_a_case_for_each_hop_and_run() -> None:
     """Failure, error and skipped are three things; the remedy stands at the hop at fault."""
     page = report(result(V.BUFFERED, STORED, inner=FINE), result(V.UNREACHABLE, None), result(V.INCONCLUSIVE))
-    (suite,) = ElementTree.fromstring(junit.document(page))
+    (suite,) = ElementTree.fromstring(junit.document([page]))
     assert tuple(suite.get(key) for key in ("tests", "failures", "errors", "skipped")) == ("4", "1", "1", "1")
     assert [[child.tag for child in case] for case in suite] == [["failure"], [], ["error"], ["skipped"]]
     assert suite[0][0].text == "Remedy: do something"
@@ -115,7 +120,7 @@ def test_junit_holds_any_text_of_a_server() -> None:
     page = report(result(V.UPSTREAM_ERROR, None, message=NASTY))
     hop = page.runs[0].hops[0].model_copy(update={"evidence": NASTY})
     run = page.runs[0].model_copy(update={"hops": (hop,)})
-    ElementTree.fromstring(junit.document(page.model_copy(update={"runs": (run,)})))
+    ElementTree.fromstring(junit.document([page.model_copy(update={"runs": (run,)})]))
 
 
 class Links(HTMLParser):
@@ -155,8 +160,8 @@ def test_every_verdict_can_be_printed(verdict: Verdict, tmp_path: Path) -> None:
         assert str(verdict) in html.document(page)
         assert printed(page).startswith(f"{verdict}: ")
         assert str(verdict) in as_json(page)
-        ElementTree.fromstring(junit.document(page))
-        textfile.write(page, tmp_path / "x.prom")
+        ElementTree.fromstring(junit.document([page]))
+        textfile.write([page], tmp_path / "x.prom")
 
 
 def test_a_metrics_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
@@ -164,7 +169,7 @@ def test_a_metrics_file_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
     file = tmp_path / "folder.prom"
     file.mkdir()
     with pytest.raises(OSError, match="folder"):
-        textfile.write(report(result(V.STREAMING)), file)
+        textfile.write([report(result(V.STREAMING))], file)
     assert list(tmp_path.iterdir()) == [file]
 
 

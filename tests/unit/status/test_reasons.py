@@ -31,6 +31,7 @@ SEEN: dict[Verdict | Reason, str] = {
     Verdict.UPSTREAM_ERROR: ZOO,
     Verdict.UNREACHABLE: "e2e/test_checks.py::test_a_name_cannot_lead_the_probe_inside",
     Verdict.CANCEL_IGNORED: "probe/test_checks.py::test_an_edge_that_goes_on_without_its_client",
+    Verdict.WRONG_MODEL: "probe/test_served_model.py::test_another_model_under_our_name_is_not_streaming",
     Verdict.INCONCLUSIVE: "loop/test_verification.py::test_too_short_to_judge_is_no_verdict",
     Reason.PENDING: "loop/test_verification.py::test_required_is_ready_only_after_a_stream",
     Reason.DISABLED: "loop/test_verification.py::test_disabled_sends_nothing",

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from streaming_operator.api.reasons import Hop
-from streaming_operator.probe.http import http1, http2, stamps, tls
+from streaming_operator.probe.http import http1, http2, stamps, tls, tunnel
 from streaming_operator.probe.http.guard import Guard, forbidden, key_refused
 from streaming_operator.probe.http.race import race
 from streaming_operator.probe.http.reader import (
@@ -29,8 +29,9 @@ from streaming_operator.probe.http.reader import (
     ResponseSink,
     reader_thread,
 )
-from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, Request
+from streaming_operator.probe.http.request import ApiKey, Request
 from streaming_operator.probe.http.response import Broken, Codec, NoResponse, Reset
+from streaming_operator.probe.http.target import Target
 
 __all__ = [
     "ExchangeEnd",
@@ -54,43 +55,6 @@ _JUDGING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
 _THREADS = ThreadPoolExecutor(max_workers=128, thread_name_prefix="probe")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request is sent. `address` is an IP, or a name that is resolved once and then pinned."""
-
-    hop: Hop
-    address: str
-    port: int
-    scheme: Literal["http", "https"] = "http"
-    host: str = ""
-    """Host header and, without its port, the TLS server name; the address if empty."""
-    path: str = CHAT_PATH
-    ca: str | None = field(default=None, repr=False)
-    """PEM bundle that is trusted instead of the system's roots; at the public URL in addition to them."""
-    http2: bool = False
-    """Speak HTTP/2: offered by ALPN over TLS, by prior knowledge without TLS."""
-    named_by_cluster: bool = False
-    """The API server or the administrator named the address, not the resource's author."""
-    unreachable: tuple[tuple[str, str], ...] = ()
-    """Other addresses of the name that failed before this one was pinned, and why."""
-
-    @property
-    def host_header(self) -> str:
-        """What the edge routes by; with the port only where it is not the scheme's default."""
-        if self.host:
-            return self.host
-        bare = f"[{self.address}]" if ":" in self.address else self.address
-        return bare if self.port == {"http": 80, "https": 443}[self.scheme] else f"{bare}:{self.port}"
-
-    @property
-    def server_name(self) -> str:
-        """The name that the certificate must be valid for."""
-        return self.host.removeprefix("[").rpartition("]")[0] or self.host.partition(":")[0] or self.address
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
-
-
 class NoResponseError(Exception):
     """No connection, or none that could carry the request; `detail` is a clause of the message to users."""
 
@@ -102,6 +66,8 @@ class NoResponseError(Exception):
 
 async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
     """The target with its address checked and pinned; raises NoResponseError."""
+    if target.proxy is not None:
+        return await _with_proxy_pinned(target, target.proxy)
     is_name = not _is_ip(target.address)
     by_dns = is_name and not target.named_by_cluster
     addresses = await _addresses_of(target.address, target.port) if is_name else [target.address]
@@ -127,6 +93,22 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
         raise NoResponseError(NoResponse.REFUSED_BY_US, "; ".join(refusals))
     pinned = replace(target, address=allowed[0], host=target.host_header)
     return pinned if len(allowed) == 1 else await _first_to_accept(pinned, allowed)
+
+
+async def _with_proxy_pinned(target: Target, proxy: tunnel.HttpProxy) -> Target:
+    """The target behind its proxy, whose address is pinned; raises NoResponseError."""
+    try:
+        addresses = (
+            [proxy.address] if _is_ip(proxy.address) else await _addresses_of(proxy.address, proxy.port)
+        )
+    except NoResponseError as error:
+        raise NoResponseError(NoResponse.PROXY, f"{proxy}: {error.detail}") from error
+    address = addresses[0]
+    if len(addresses) > 1:
+        work = partial(race, addresses, proxy.port, Limits().connect)
+        result = await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+        address = result.first or address
+    return replace(target, host=target.host_header, proxy=replace(proxy, address=address))
 
 
 async def _first_to_accept(pinned: Target, addresses: list[str]) -> Target:
@@ -180,7 +162,7 @@ def _connect_times(target: Target, count: int, patience: float) -> tuple[float, 
     for _ in range(count):
         begin = time.monotonic()
         try:
-            socket.create_connection((target.address, target.port), patience).close()
+            socket.create_connection(target.peer, patience).close()
         except OSError:
             break  # the exchange that follows reports the error
         times.append(time.monotonic() - begin)
@@ -250,7 +232,8 @@ class _Dial:
             sock = self._connect()
         except OSError as error:
             tried = "".join(f"; {address}: {why}" for address, why in self._target.unreachable)
-            raise NoResponseError(NoResponse.CONNECT, f"{self._target}: {_reason(error)}{tried}") from error
+            cause = NoResponse.PROXY if self._target.proxy else NoResponse.CONNECT
+            raise NoResponseError(cause, f"{self._target}: {_reason(error)}{tried}") from error
         with _COMPUTING:
             deadline = time.monotonic() + self._limits.connect  # the wait for other threads is not the peer's
             if self._target.scheme == "https":
@@ -273,13 +256,15 @@ class _Dial:
         return exchange
 
     def _connect(self) -> socket.socket:
-        sock = socket.create_connection((self._target.address, self._target.port), self._limits.connect)
+        sock = socket.create_connection(self._target.peer, self._limits.connect)
         with self._lock:
             self._socket = sock
             if self._aborted:
                 sock.shutdown(socket.SHUT_RDWR)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stamps.stamp_arrivals(sock)
+        if self._target.proxy is not None:
+            tunnel.open_through(sock, self._target.proxy, self._target.authority, self._limits.connect)
         return sock
 
     def _handshake(self, sock: socket.socket, deadline: float) -> tls.Session:
@@ -287,7 +272,14 @@ class _Dial:
         try:
             roots = target.hop is Hop.PUBLIC
             received = 0
-            session = tls.Session(target.server_name, target.ca, http2=target.http2, roots=roots)
+            session = tls.Session(
+                target.server_name,
+                target.ca,
+                http2=target.http2,
+                roots=roots,
+                identity=target.identity,
+                insecure=target.insecure,
+            )
             while True:
                 try:
                     done = session.handshake(data)

@@ -6,6 +6,7 @@ hides in turn.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -72,6 +73,14 @@ def _overlap(text: str, secret: str) -> int:
     return length
 
 
+@dataclass(frozen=True, slots=True)
+class ExtraHeader:
+    """A header that is added to every request to a target; its value is as secret as a key."""
+
+    name: str
+    value: ApiKey
+
+
 OPTIONAL = ("ignore_eos", "temperature", "n", "stream_options", "store")
 """Parameters that make streams comparable, and that a strict server may refuse."""
 Limit = Literal["max_tokens", "max_completion_tokens"]
@@ -112,12 +121,24 @@ class Request:
     host: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    secret: frozenset[str] = frozenset()
+    """Names of the headers whose values are secret, in lower case."""
 
     def http1(self) -> bytes:
         """The whole HTTP/1.1 message."""
         lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.host}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + self.body
+
+    def shown(self) -> tuple[str, ...]:
+        """The lines of the head without what is secret: keys, given headers, the query of the path."""
+        path, mark, _ = self.path.partition("?")
+        shown = ((name, "***" if name.lower() in self.secret else value) for name, value in self.headers)
+        return (
+            f"{self.method} {path}{'?***' if mark else ''}",
+            f"Host: {self.host}",
+            *(f"{name}: {value}" for name, value in shown),
+        )
 
 
 def body(params: CompletionParams, nonce: str) -> bytes:
@@ -158,19 +179,26 @@ def models_path(path: str) -> str:
     return bare + mark + query
 
 
-def post(path: str, host: str, body: bytes, encoding: Encoding, key: ApiKey | None) -> Request:
+def post(
+    path: str,
+    host: str,
+    body: bytes,
+    encoding: Encoding,
+    key: ApiKey | None,
+    extra: Sequence[ExtraHeader] = (),
+) -> Request:
     """A POST with a JSON body; ValueError for what no header can carry."""
     headers = [
         ("Content-Type", "application/json"),
         ("Accept", "text/event-stream, application/json"),
         ("Content-Length", str(len(body))),
     ]
-    return _message("POST", path, host, encoding, key, headers, body)
+    return _message("POST", path, host, encoding, key, extra, headers, body)
 
 
-def get(path: str, host: str, key: ApiKey | None) -> Request:
+def get(path: str, host: str, key: ApiKey | None, extra: Sequence[ExtraHeader] = ()) -> Request:
     """A GET, such as of the list of models; ValueError for what no header can carry."""
-    return _message("GET", path, host, "identity", key, [("Accept", "application/json")])
+    return _message("GET", path, host, "identity", key, extra, [("Accept", "application/json")])
 
 
 def _message(
@@ -179,13 +207,17 @@ def _message(
     host: str,
     encoding: Encoding,
     key: ApiKey | None,
+    extra: Sequence[ExtraHeader],
     more: list[tuple[str, str]],
     body: bytes = b"",
 ) -> Request:
+    given = {header.name.lower() for header in extra}
     headers = [("User-Agent", USER_AGENT), ("Accept-Encoding", encoding), *more]
     if key is not None:
         headers.append(("Authorization", f"Bearer {key.secret}"))
+    headers = [header for header in headers if header[0].lower() not in given]
+    headers += [(header.name, header.value.secret) for header in extra]
     texts = (path, host, *(part for header in headers for part in header))
     if any(not (text.isprintable() and text.isascii()) for text in texts):
         raise ValueError("a header, the host or the path holds a character that cannot be sent")
-    return Request(method, path, host, tuple(headers), body)
+    return Request(method, path, host, tuple(headers), body, frozenset({"authorization", *given}))

@@ -52,6 +52,7 @@ class NoResponse(Enum):
     TLS = "tls"
     LOST = "lost before an answer"
     KEY = "key that cannot be sent"
+    PROXY = "the HTTP proxy makes no connection"
 
 
 @dataclass(frozen=True, slots=True)

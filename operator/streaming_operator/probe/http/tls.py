@@ -4,12 +4,16 @@ A TLS session over memory buffers: the caller reads the socket, and knows when e
 No sockets here: ciphertext goes in and comes out, so that a record has the arrival time of the segment that carried it.
 """
 
+import contextlib
 import math
+import os
 import ssl
+import tempfile
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 _READ = 64 * 1024
@@ -21,6 +25,48 @@ SMALLEST = 16 * 1024
 """What a context counts for at least."""
 _ROOTS_KEPT = 3600.0
 """Seconds after which the system's roots are read again: an administrator may have changed them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A client certificate, with its chain, and its private key, both as PEM."""
+
+    certificate: str = field(repr=False)
+    key: str = field(repr=False)
+
+    def problem(self) -> str:
+        """Why no session can use it; empty if one can."""
+        try:
+            self.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        except (OSError, ValueError) as error:
+            reason = error.reason or "" if isinstance(error, ssl.SSLError) else str(error)
+            return reason.replace("_", " ").lower() or "it is no certificate with its private key in PEM"
+        return ""
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Raises ssl.SSLError or ValueError where certificate and key are none, or none of one pair."""
+        with _as_file(f"{self.key}\n{self.certificate}") as path:
+            context.load_cert_chain(path, password=_no_password)
+
+
+def _no_password() -> str:
+    raise ValueError("the private key is encrypted: give a key without a password")
+
+
+@contextlib.contextmanager
+def _as_file(text: str) -> Iterator[str]:
+    """A file of this text while the block lasts, in memory where that can be: the ssl module reads files alone."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("identity")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            yield f"/proc/self/fd/{descriptor}"
+        return
+    with tempfile.NamedTemporaryFile("wb") as named:  # readable by its owner alone
+        named.write(text.encode())
+        named.flush()
+        yield named.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +113,31 @@ def _made(ca: str | None, http2: bool, roots: bool) -> ssl.SSLContext:
 class Session:
     """One client's session; what `pending` returns must be sent."""
 
-    def __init__(self, server_name: str, ca: str | None, *, http2: bool, roots: bool = False) -> None:
+    def __init__(
+        self,
+        server_name: str,
+        ca: str | None,
+        *,
+        http2: bool,
+        roots: bool = False,
+        identity: Identity | None = None,
+        insecure: bool = False,
+    ) -> None:
         """
         *ca* is a PEM bundle trusted instead of the system's roots, with *roots* in addition to them; *http2* is offered
-        before HTTP/1.1. Raises ssl.SSLError or ValueError for an invalid bundle or name.
+        before HTTP/1.1; *insecure* accepts every certificate. Raises ssl.SSLError or ValueError for an invalid bundle,
+        name or identity.
         """
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.closed = False
-        context = _context(ca, http2, roots)
+        if identity is None and not insecure:
+            context = _context(ca, http2, roots)
+        else:  # not kept: it holds a private key, or it trusts anybody
+            context = _made(ca, http2, roots)
+            if identity is not None:
+                identity.load_into(context)
+            if insecure:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self._session = context.wrap_bio(self._in, self._out, server_hostname=server_name)
 
     @property

@@ -49,6 +49,8 @@ class Symptom(StrEnum):
     NAME = "name"
     FORBIDDEN_ADDRESS = "address not allowed"
     NO_CONNECTION = "no connection"
+    PROXY = "the HTTP proxy makes no connection"
+    CLIENT_CERTIFICATE = "client certificate"
     NO_ROUTE = "no route"
     REDIRECT = "redirect"
     WRONG_PATH = "wrong path"
@@ -67,6 +69,7 @@ class Symptom(StrEnum):
     CHALLENGE = "bot protection"
     NO_MODEL_LIST = "no list of models"
     OPEN = "answers without the key"
+    WRONG_MODEL = "another model"
     LEFT_RUNNING = "goes on without its client"
 
 

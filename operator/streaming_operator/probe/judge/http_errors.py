@@ -15,6 +15,11 @@ from streaming_operator.probe.judge.fingerprint import proxy_of
 from streaming_operator.probe.stream.error_shapes import error_in, object_of, parsed
 from streaming_operator.probe.stream.timeline import Timeline
 
+_CLIENT_CERTIFICATE = (
+    *("no required ssl certificate was sent", "the ssl certificate error", "client certificate required"),
+    *("client certificate is required", "no client certificate"),
+)
+"""Words in which nginx and others ask for a client certificate after the handshake, in lower case."""
 _TLS_PORT = ("plain HTTP request was sent to HTTPS port", "sent an HTTP request to an HTTPS server")
 
 _TIMED_OUT = (408, 504, 522, 524, 598, 599)
@@ -41,6 +46,7 @@ def no_response(attempt: Attempt) -> Finding:
         NoResponse.REFUSED_BY_US: (Verdict.UNREACHABLE, Symptom.FORBIDDEN_ADDRESS),
         NoResponse.KEY: (Verdict.AUTH_REJECTED, Symptom.KEY_BROKEN),
         NoResponse.TLS: (Verdict.TLS_ERROR, Symptom.HANDSHAKE),
+        NoResponse.PROXY: (Verdict.UNREACHABLE, Symptom.PROXY),
     }
     cause = attempt.cause or NoResponse.CONNECT
     verdict, symptom = findings.get(cause, (Verdict.UNREACHABLE, Symptom.NO_CONNECTION))
@@ -64,6 +70,9 @@ def http_error(t: Timeline, with_key: bool) -> Finding:
     """The finding of a status other than 200."""
     status, message = t.status or 0, _message(t.body)
     by = f"HTTP {status} from {author_of(t)}" + (f": {message}" if message else "")
+    if 400 <= status < 500 and any(words in t.body.lower() for words in _CLIENT_CERTIFICATE):
+        evidence = f"{by}: this server asks its clients for a certificate"
+        return Finding(Verdict.TLS_ERROR, Symptom.CLIENT_CERTIFICATE, evidence)
     if status in _CHALLENGING and _is_challenge(t):
         evidence = f"{by}: a bot protection refuses the client itself"
         return Finding(Verdict.UPSTREAM_ERROR, Symptom.CHALLENGE, evidence)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     LEFT_OPEN = "left open after the end marker"
     UNKNOWN_REASON = "unknown finish reason"
     ADDRESS = "an address that does not answer"
+    PROXY = "through an HTTP proxy"
 
 
 ADVICE: dict[Kind, str] = {
@@ -68,6 +69,9 @@ ADVICE: dict[Kind, str] = {
     Kind.ADDRESS: (
         "let the server listen on every address of its name, or remove the address from the name: clients that try one "
         "address alone fail, and others may wait"
+    ),
+    Kind.PROXY: (
+        "it is a hop of this path as well: list the host in NO_PROXY and probe again to see what it adds"
     ),
 }
 """What to do about each."""

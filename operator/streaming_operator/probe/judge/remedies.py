@@ -102,6 +102,10 @@ _ENGINE: dict[Symptom | None, str] = {
     ),
     _S.LATE_FIRST: "the engine's first token is late: raise replicas or reduce the load",
     _S.LONG_GAP: "the engine pauses between tokens: check its load, raise replicas or lower --max-num-seqs",
+    _S.WRONG_MODEL: (
+        "the image's entrypoint ignores the model that it is given (vLLM before `vllm serve` was its entrypoint), or a "
+        "wrapper or engine.args names another: compare engine.image and model.source"
+    ),
     _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName and engine.args",
     _S.BUSY: _CAPACITY,
     _S.UNCLEAR: _TOKENS,

@@ -25,6 +25,12 @@ URL: dict[Symptom | None, str] = {
     _S.PLAIN_HTTP: "probe https:// instead of http://",
     _S.NAME: "check the name, or give the address with --via",
     _S.NO_CONNECTION: "check the address, and that the server runs and listens on it",
+    _S.PROXY: (
+        "check HTTPS_PROXY, with its user and password for a 407, or list the host in NO_PROXY to connect without it"
+    ),
+    _S.CLIENT_CERTIFICATE: (
+        "give the certificate that this server asks its clients for with --cert, and its key with --key"
+    ),
     _S.NO_ROUTE: "check the host and the path: the base, its /v1 or the whole path of the API may be given",
     _S.REDIRECT: "probe the address that it redirects to",
     _S.KEY_MISSING: "name the variable that holds the key with --api-key-env",

@@ -2,10 +2,18 @@
 Removes the API key from a timeline: some servers quote in a response what they were sent. Pure.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from streaming_operator.probe.http.request import ApiKey
 from streaming_operator.probe.stream.timeline import Timeline
+
+
+def without_secrets(timeline: Timeline, secrets: Iterable[ApiKey]) -> Timeline:
+    """The timeline with each of them replaced."""
+    for secret in secrets:
+        timeline = without_key(timeline, secret)
+    return timeline
 
 
 def without_key(timeline: Timeline, key: ApiKey | None) -> Timeline:

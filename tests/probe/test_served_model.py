@@ -1,0 +1,74 @@
+"""A stream is believed only if the model server says that it is of the model of the spec."""
+
+import pytest
+
+from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.connection import Target
+from streaming_operator.probe.judge.remedies import Names
+from streaming_operator.probe.plan import Replica
+from streaming_operator.probe.verification import verify
+from streaming_operator.values import ProbeResult
+from tests.probe.conftest import plan
+from tests.probe.servers import Answer, Asked, Client, Server
+
+REPO, OTHER = "Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen3-0.6B"
+
+
+def streaming(client: Client, asked: Asked) -> None:
+    client.stream(asked.body.get("max_tokens", 64))
+
+
+def root(name: str, served: str = "chat") -> Answer:
+    """The list of a vLLM that loaded this model."""
+    entry = {"id": served, "owned_by": "vllm", "root": name, "parent": None}
+    return lambda client, asked: client.plain("200 OK", {"object": "list", "data": [entry]})
+
+
+async def verified(server: Server, *pods: Server, **more: object) -> ProbeResult:
+    replicas = tuple(
+        Replica(f"pod-{n}", Target(Hop.POD, "127.0.0.1", pod.port)) for n, pod in enumerate(pods)
+    )
+    more = {
+        "encodings": ("identity",),
+        "names": Names(workload="qwen", profile="generic"),
+        "source": REPO,
+        **more,
+    }
+    ports = [pod.port for pod in pods[:1]] + [server.port]
+    return await verify(plan(ports, model="chat", replicas=replicas, **more))  # type: ignore[arg-type]
+
+
+async def test_another_model_under_our_name_is_not_streaming() -> None:
+    """WrongModel at the pod, with both names and what to compare."""
+    with Server(streaming, root(OTHER)) as pod, Server(streaming, root(REPO)) as edge:
+        result = await verified(edge, pod)
+    assert (result.verdict, result.hop) == (Verdict.WRONG_MODEL, Hop.POD), result.message
+    assert f"serves {OTHER} as chat, the spec names {REPO}. Remedy: " in result.message
+    assert "engine.image" in result.message
+
+
+async def test_the_model_of_the_spec_streams() -> None:
+    """The pod is asked, not the edge, which need not let the list through; once, with the key."""
+    with Server(streaming, root(REPO)) as pod, Server(streaming, root(OTHER)) as edge:
+        result = await verified(edge, pod, key="s3cret-key")
+    assert result.verdict is Verdict.STREAMING, result.message
+    lists = [asked for asked in pod.asked if asked.method == "GET"]
+    assert [(asked.path, asked.headers["authorization"]) for asked in lists] == [
+        ("/v1/models", "Bearer s3cret-key")
+    ]
+    assert not any(asked.method == "GET" for asked in edge.asked)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda client, asked: client.plain("404 Not Found", "no"), id="404"),
+        pytest.param(lambda client, asked: client.plain("200 OK", "<h1>Hello</h1>"), id="a page"),
+        pytest.param(lambda client, asked: None, id="closed"),
+    ],
+)
+async def test_a_server_without_a_list_is_believed(answer: Answer) -> None:
+    """Nothing is known of its model: no alarm."""
+    with Server(streaming, answer) as pod:
+        result = await verified(pod, pod)
+    assert result.verdict is Verdict.STREAMING, result.message
