@@ -1,9 +1,9 @@
-"""`python -m tests.bench [reconcile|accuracy|memory|tools]`: one part, or reconcile and accuracy without a name."""
+"""`python -m tests.bench [reconcile|accuracy|memory|stored|tools]`: one part, or the first two without a name."""
 
 import argparse
 from pathlib import Path
 
-from tests.bench import accuracy, memory, reconcile, side_by_side
+from tests.bench import accuracy, memory, reconcile, side_by_side, stored
 
 AT_ONCE = 25
 """Streams at a time where the field's clients are compared."""
@@ -12,7 +12,7 @@ AT_ONCE = 25
 def main() -> None:
     """Parse the flags and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "memory", "tools"))
+    parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "memory", "stored", "tools"))
     parser.add_argument("--endpoints", type=int, default=1000, help="reconcile: created at once")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=memory.SIZES, help="memory: endpoints, growing"
@@ -22,6 +22,10 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, help="accuracy, tools: only this many at once")
     parser.add_argument("--streams", type=int, default=6, help="accuracy: streams of each with --at-once")
     parser.add_argument("--keep", type=Path, help="accuracy: keep the captures in this directory")
+    parser.add_argument(
+        "--links", type=int, default=1000, help="stored: responses, each over a link of its own"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="stored: of the links")
     chosen = parser.parse_args()
     if chosen.part in (None, "accuracy"):
         levels = {chosen.at_once: chosen.streams} if chosen.at_once else accuracy.LEVELS
@@ -30,6 +34,8 @@ def main() -> None:
         reconcile.run(chosen.endpoints, chosen.rounds, chosen.log)
     if chosen.part == "memory":
         memory.run(tuple(chosen.sizes), chosen.log)
+    if chosen.part == "stored":
+        stored.run(chosen.links, chosen.seed)
     if chosen.part == "tools":
         side_by_side.run(chosen.at_once or AT_ONCE)
 

@@ -11,6 +11,7 @@ from typing import Literal
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Limits
 from streaming_operator.probe.judge.finding import Symptom
+from tests.probe import proxies
 from tests.probe.proxies import Relay
 from tests.probe.zoo.running import Setup
 
@@ -317,6 +318,13 @@ _DENY = (
 )
 
 
+TERMINATED = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 95\r\ncontent-type: text/plain\r\nserver: envoy\r\n\r\n"
+    b"upstream connect error or disconnect/reset before headers. reset reason: connection termination"
+)
+"""Envoy's own words after it sent a request on a connection that the server ended at that moment: a race."""
+
+
 def envoy() -> tuple[Case, ...]:
     """Envoy, which never buffers a stream but ends every request after 15 s unless configured otherwise."""
 
@@ -324,7 +332,12 @@ def envoy() -> tuple[Case, ...]:
         return Setup("envoy", json.dumps(route), json.dumps(outside or {}), **more)
 
     def bad(
-        fault: str, edge: Setup, expected: Verdict, symptom: Symptom, scope: str = "Envoy", **more: object
+        fault: str,
+        edge: Setup | proxies.Relay,
+        expected: Verdict,
+        symptom: Symptom,
+        scope: str = "Envoy",
+        **more: object,
     ) -> Case:
         return Case("Envoy", fault, edge, expected, scope, symptom, fingerprint="Envoy", **more)  # type: ignore[arg-type]
 
@@ -344,6 +357,7 @@ def envoy() -> tuple[Case, ...]:
         bad("429", setup(free, {"filters": [_ONE_A_MINUTE]}), V.UPSTREAM_ERROR, S.LIMITED, used_up=True),
         bad("503, nobody behind it", setup(free, dead=True), V.UPSTREAM_ERROR, S.UNAVAILABLE),
         bad("503, no endpoints", setup(free, {"cluster": {"load_assignment": {"cluster_name": "engine"}}}), V.UPSTREAM_ERROR, S.UNAVAILABLE),
+        bad("503, a kept connection was closed", proxies.answer(TERMINATED), V.UPSTREAM_ERROR, S.KEPT_CONNECTION),
         bad("504, route timeout", setup({"timeout": "1s"}), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
         bad("504, stream idle", setup(free | {"idle_timeout": "1s"}), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
         bad("301 to https", setup(free, {"virtual_host": {"require_tls": "ALL"}}), V.ROUTE_NOT_FOUND, S.REDIRECT, "any"),

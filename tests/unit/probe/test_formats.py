@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from streaming_operator.probe.stream.formats import DONE, EMPTY, EventContent, Kind, Metrics, read, read_line
+from streaming_operator.probe.stream.formats import DONE, EMPTY, EventContent, Kind, read, read_line
+from streaming_operator.probe.stream.server_timing import Metrics
 from streaming_operator.probe.stream.sse import Event
 
 TIMINGS = {
@@ -56,6 +57,52 @@ def test_usage_chunk() -> None:
     """Tokens and the server's timing come in the chunk without choices, whichever of the two APIs."""
     chunk = {"choices": [], "usage": {"completion_tokens": 6, "total_tokens": 9}, "metrics": TIMINGS}
     assert said(chunk) == EventContent(tokens=6, metrics=MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param(
+            {"timings": {"prompt_n": 9, "prompt_ms": 41.5, "predicted_n": 64, "predicted_ms": 912.25}},
+            Metrics(912.25, None, 41.5),
+            id="llama.cpp",
+        ),
+        pytest.param(
+            {
+                "x_groq": {
+                    "id": "req_1",
+                    "usage": {"queue_time": 0.0625, "prompt_time": 0.25, "completion_time": 0.5},
+                }
+            },
+            Metrics(500.0, 62.5, 250.0),
+            id="Groq",
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "queue_time": 0.25,
+                    "prompt_time": 0.5,
+                    "completion_time": 1.5,
+                    "completion_tokens": 6,
+                }
+            },
+            Metrics(1500.0, 250.0, 500.0),
+            id="Groq's usage",
+        ),
+        pytest.param(
+            {"time_info": {"queue_time": 0.125, "prompt_time": 0.5, "completion_time": 2, "total_time": 3}},
+            Metrics(2000.0, 125.0, 500.0),
+            id="Cerebras",
+        ),
+        pytest.param({"timings": {"prompt_ms": 41.5}}, None, id="without the time of generation"),
+        pytest.param({"time_info": {"completion_time": -1}}, None, id="a negative time"),
+        pytest.param({"time_info": {"completion_time": "2"}}, None, id="a text"),
+        pytest.param({"x_groq": {"id": "req_1"}, "usage": {"completion_tokens": 6}}, None, id="none"),
+    ],
+)
+def test_timing_of_other_servers(fields: dict[str, object], expected: Metrics | None) -> None:
+    """Each in its own shape and unit; milliseconds here."""
+    assert said({"choices": []} | fields).metrics == expected
 
 
 def test_done() -> None:

@@ -60,6 +60,7 @@ class Symptom(StrEnum):
     BAD_GATEWAY = "bad gateway"
     GATEWAY_TIMEOUT = "gateway timeout"
     UNAVAILABLE = "unavailable"
+    KEPT_CONNECTION = "kept connection closed"
     BUSY = "busy"
     LIMITED = "limited by the edge"
     UNCLEAR = "unclear"

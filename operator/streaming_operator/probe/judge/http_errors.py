@@ -114,6 +114,8 @@ def _symptom(status: int, body: str) -> Symptom:
     """The symptom of an unexpected status; an engine at capacity answers in JSON, proxies do not."""
     if status in (429, 503, 529) and _json(body) is not None:
         return Symptom.BUSY
+    if status == 503 and body.startswith("upstream connect error") and "connection termination" in body:
+        return Symptom.KEPT_CONNECTION
     symptoms = {413: Symptom.TOO_BIG, 429: Symptom.LIMITED}
     symptoms |= dict.fromkeys(_NO_ORIGIN, Symptom.BAD_GATEWAY)
     return symptoms.get(status, Symptom.UNAVAILABLE if status >= 500 else Symptom.BAD_REQUEST)

@@ -207,6 +207,12 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.TOTAL_CUT: _ENVOY_TOTAL,
         _S.GATEWAY_TIMEOUT: _ENVOY_TOTAL + "; for `stream timeout` " + _ENVOY_IDLE,
         _S.IDLE_CUT: _ENVOY_IDLE,
+        _S.KEPT_CONNECTION: (
+            "the server behind Envoy closed a connection that Envoy had kept for the next request, sooner than it "
+            "promised: retry such requests (retryOn reset-before-request; Envoy Gateway: BackendTrafficPolicy retry), "
+            "raise the server's keep-alive timeout, or let Envoy use each connection once (max_requests_per_connection "
+            "1; llama.cpp ends connections after each answer)"
+        ),
         _S.UNAVAILABLE: "Envoy cannot reach its upstream: check the endpoints of the backendRef and Envoy's clusters",
         _S.LIMITED: "raise rateLimit in the BackendTrafficPolicy of this route, or remove it",
         _S.TOO_BIG: "raise clientRequestBody or the buffer filter's max_request_bytes in {edge}",

@@ -11,7 +11,8 @@ The differences of the formats that matter here:
 * Why it ended: `finish_reason`; in responses `incomplete_details.reason` (`max_output_tokens` is read as `length`),
   else `stop`. vLLM 0.32 ends with `response.completed` even if the tokens were used up, and does not mark an aborted
   response: it only has fewer tokens than requested.
-* Tokens and timing: `usage` and vLLM's `metrics` of the last chunk; in responses both are in the last event.
+* Tokens and timing: `usage` and the server's timing (`server_timing`) of the last chunk; in responses both are in the
+  last event.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from streaming_operator.probe.stream.error_shapes import (
     object_of,
     parsed,
 )
+from streaming_operator.probe.stream.server_timing import LARGEST, Metrics, timing_of
 from streaming_operator.probe.stream.sse import Event
 
 Kind = Literal["content", "reasoning", "tool", "empty"]
@@ -43,23 +45,6 @@ _REASONING = ("reasoning", "reasoning_content")
 _NO_REASON = ("", "null", "none")
 """What some servers write where there is no finish reason (yet)."""
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
-
-_LARGEST = 1e9
-"""Tokens or milliseconds (twelve days) that no response reaches: numbers in JSON are unbounded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """
-    The server's own timing of this request, in milliseconds (vLLM: --enable-per-request-metrics; chat and
-    completions also need include_usage).
-    """
-
-    generation: float
-    """First to last token, by the server's clock."""
-    queue: float | None = None
-    first_token: float | None = None
-    mean_gap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +111,7 @@ def _completion(chunk: dict[str, Any]) -> EventContent:
             characters += len(choice["text"])
     usage = _tokens(chunk.get("usage"), "completion_tokens")
     error = error_in(chunk)
-    return EventContent(
-        api, kind, usage, _metrics(chunk.get("metrics")), reason, error, characters=characters
-    )
+    return EventContent(api, kind, usage, timing_of(chunk), reason, error, characters=characters)
 
 
 def _of_delta(delta: dict[str, Any], *, ended: bool) -> Kind | None:
@@ -184,7 +167,7 @@ def _response(kind: str, event: dict[str, Any]) -> EventContent:
     return EventContent(
         "responses",
         tokens=_tokens(response.get("usage"), "output_tokens"),
-        metrics=_metrics(response.get("metrics")),
+        metrics=timing_of(response),
         finish_reason="length" if reason == "max_output_tokens" else "error" if failed else reason or "stop",
         error=failed,
         done=True,
@@ -204,22 +187,4 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 def _tokens(usage: object, name: str) -> int | None:
     count = usage.get(name) if isinstance(usage, Mapping) else None
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _LARGEST else None
-
-
-def _metrics(value: object) -> Metrics | None:
-    if not isinstance(value, Mapping):
-        return None
-
-    def number(name: str) -> float | None:
-        field = value.get(name)
-        if not isinstance(field, int | float) or isinstance(field, bool):
-            return None
-        return float(field) if 0 <= field < _LARGEST else None  # excludes NaN
-
-    generation = number("generation_time_ms")
-    if generation is None:
-        return None
-    return Metrics(
-        generation, number("queue_time_ms"), number("time_to_first_token_ms"), number("mean_itl_ms")
-    )
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < LARGEST else None

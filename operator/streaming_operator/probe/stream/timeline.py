@@ -31,7 +31,8 @@ from typing import Self
 
 from streaming_operator.probe.http.request import Api
 from streaming_operator.probe.http.response import Ending, Head
-from streaming_operator.probe.stream.formats import Kind, Metrics
+from streaming_operator.probe.stream.formats import Kind
+from streaming_operator.probe.stream.server_timing import Metrics
 
 BURST_PAUSE = 0.005
 """Seconds: reads closer than this left the hop together and were only split into segments."""
