@@ -19,6 +19,7 @@ from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
 from streaming_operator.probe import ApiKey, Guard, Trigger, plan_for
 from streaming_operator.probe.http import connection
+from streaming_operator.probe.http.request import PATHS
 from streaming_operator.probe.http.response import NoResponse
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.values import ProbeResult, Problem
@@ -241,7 +242,7 @@ async def _plan(
         replicas=(),
         gauges=None,
         checks=checks,
-        targets=(*inner, *outer),
+        targets=(*(replace(target, path=PATHS[plan.api]) for target in inner), *outer),
         limits=limits,
         every_hop=True,
     )

@@ -73,7 +73,7 @@ _COMMON: Document = {
     },
     "verification": {
         "mode": "Required",
-        "request": {"prompt": "Count.", "maxTokens": 64},
+        "request": {"api": "Chat", "prompt": "Count.", "maxTokens": 64},
         "publicURL": "https://llm.example.com/qwen",
         "tls": {"caConfigMapRef": {"name": "ca", "key": "ca.crt"}},
         "checks": {"perReplica": True, "auth": False, "cancel": True},

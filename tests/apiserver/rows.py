@@ -304,8 +304,8 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
     ),
     "spec.exposure.pathPrefixes one must cover": (
         "ingress",
-        {"spec.exposure.pathPrefixes": ["/v1/chat"]},
-        {"spec.exposure.pathPrefixes": ["/v1/ch", "/v2"]},
+        {"spec.exposure.pathPrefixes": ["/v1/completions"], "spec.verification.request.api": "Completions"},
+        {"spec.exposure.pathPrefixes": ["/v1/ch", "/v2"], "spec.verification.request.api": "Chat"},
     ),
     "spec.exposure.pathPrefixes name each": (
         "ingress",

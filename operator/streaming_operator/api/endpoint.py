@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails
 from streaming_operator.api import wording
 from streaming_operator.api.cel import CEL, Model, keys_match
 from streaming_operator.api.exposure import (
+    PROBED_PATHS,
     Exposure,
     HttpRoute,
     Ingress,
@@ -209,6 +210,23 @@ class EndpointSpec(Model):
             lambda spec: not spec.verification.checks.auth or spec.engine.api_key_secret_ref is not None,
             "needs engine.apiKeySecretRef: without a key there is nothing to enforce",
             ".verification.checks.auth",
+        ),
+        CEL(
+            "!has(self.exposure) || self.verification.mode == 'Disabled' || "
+            "self.exposure.pathPrefixes.exists(p, p == '/' || (self.verification.request.api == 'Chat' ? "
+            f"'{PROBED_PATHS['Chat']}/' : self.verification.request.api == 'Completions' ? "
+            f"'{PROBED_PATHS['Completions']}/' : '{PROBED_PATHS['Responses']}/').startsWith(p + '/'))",
+            lambda spec: (
+                spec.exposure is None
+                or spec.verification.mode == "Disabled"
+                or any(
+                    p == "/" or f"{PROBED_PATHS[spec.verification.request.api]}/".startswith(f"{p}/")
+                    for p in spec.exposure.path_prefixes
+                )
+            ),
+            "one must cover the path of verification.request.api (Chat: /v1/chat/completions), which the probe asks "
+            "for; or set verification.mode to Disabled, or leave exposure out",
+            ".exposure.pathPrefixes",
         ),
     )
 

@@ -26,7 +26,13 @@ OWNED_ANNOTATIONS = (
 )
 """Names, under any prefix, that the operator sets itself; `proxy-body-size` is the user's."""
 
-PROBED_PATH = "/v1/chat/completions"
+ProbedApi = Literal["Chat", "Completions", "Responses"]
+PROBED_PATHS: dict[ProbedApi, str] = {
+    "Chat": "/v1/chat/completions",
+    "Completions": "/v1/completions",
+    "Responses": "/v1/responses",
+}
+"""What the probe asks for."""
 
 
 class Tls(Model):
@@ -129,14 +135,6 @@ class Exposure(Model):
             "must be a host name, not an IP address",
             ".host",
         ),
-        CEL(
-            f"self.pathPrefixes.exists(p, p == '/' || '{PROBED_PATH}/'.startsWith(p + '/'))",
-            lambda exposure: any(
-                p == "/" or f"{PROBED_PATH}/".startswith(f"{p}/") for p in exposure.path_prefixes
-            ),
-            f"one must cover {PROBED_PATH}, which clients and the probe ask for; or leave exposure out",
-            ".pathPrefixes",
-        ),
         # A rule and no `set`: under server-side apply, a set keeps the default beside what the user gives.
         CEL(
             "self.pathPrefixes.all(p, self.pathPrefixes.exists_one(q, q == p))",
@@ -179,6 +177,8 @@ class Monitoring(Model):
 class ProbeRequest(Model):
     """The completion that the probe requests."""
 
+    api: ProbedApi = "Chat"
+    """API that is asked: Completions for a model without a chat template, Responses for clients of that API."""
     prompt: Annotated[str, Field(min_length=1, max_length=2000)] = (
         "Count from one upwards, one number a line."
     )

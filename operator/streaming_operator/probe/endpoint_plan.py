@@ -12,16 +12,18 @@ from urllib.parse import urlsplit
 
 from streaming_operator import engines
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.exposure import ProbedApi
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import CHAT_PATH, ApiKey
+from streaming_operator.probe.http.request import PATHS, Api, ApiKey
 from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.plan import Plan, Replica
 from streaming_operator.routes import edge_of
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
 
+_API: dict[ProbedApi, Api] = {"Chat": "chat", "Completions": "completions", "Responses": "responses"}
 CAP_TOKENS = 1024
 """The most tokens of one stream."""
 PROMPT_ROOM = 256
@@ -62,15 +64,17 @@ def plan_for(
     *edge* is None when the address of the edge is not known in the cluster: then the host is resolved by DNS.
     """
     verification, engine = endpoint.spec.verification, engines.select(endpoint)
+    api = _API[verification.request.api]
     length = endpoint.spec.engine.max_model_len
     cap = CAP_TOKENS if length is None else max(16, min(CAP_TOKENS, length - PROMPT_ROOM))
     first_token = float(verification.first_request_timeout_seconds)
     if trigger.routine and trigger.warm:
         first_token = min(first_token, ROUTINE_FIRST_TOKEN)
     thresholds = verification.thresholds
-    replicas = _replicas(endpoint, observed)
+    replicas = _replicas(endpoint, observed, PATHS[api])
     return Plan(
-        targets=_targets(endpoint, observed, replicas, edge, ca),
+        targets=_targets(endpoint, observed, replicas, edge, ca, PATHS[api]),
+        api=api,
         model=endpoint.served_name,
         source=engine.source(endpoint),
         names=_names(endpoint, edge_of(endpoint, capabilities)),
@@ -99,10 +103,12 @@ def _seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _replicas(endpoint: StreamingEndpoint, observed: Observed) -> tuple[Replica, ...]:
+def _replicas(endpoint: StreamingEndpoint, observed: Observed, path: str) -> tuple[Replica, ...]:
     """Every ready pod of the newest template."""
     return tuple(
-        Replica(pod.name, Target(Hop.POD, pod.ip, endpoint.spec.engine.port, named_by_cluster=True))
+        Replica(
+            pod.name, Target(Hop.POD, pod.ip, endpoint.spec.engine.port, path=path, named_by_cluster=True)
+        )
         for pod in observed.pods
         if pod.ready and not pod.terminating and pod.ip and pod.template_hash == observed.pod_template_hash
     )
@@ -114,11 +120,12 @@ def _targets(
     replicas: tuple[Replica, ...],
     edge: EdgeAddress | None,
     ca: str | None,
+    path: str,
 ) -> tuple[Target, ...]:
     """One target a hop, from the engine outwards; a hop without an address is left out."""
     targets = [replica.target for replica in replicas[:1]]
     if observed.service_address is not None:
-        targets.append(Target(Hop.SERVICE, observed.service_address, 80, named_by_cluster=True))
+        targets.append(Target(Hop.SERVICE, observed.service_address, 80, path=path, named_by_cluster=True))
     exposure, public = endpoint.spec.exposure, endpoint.spec.verification.public_url
     if exposure is not None:
         address = edge or EdgeAddress(exposure.host)
@@ -130,14 +137,15 @@ def _targets(
                 address.https_port if tls else address.http_port,
                 scheme="https" if tls else "http",
                 host=exposure.host,
+                path=path,
                 ca=ca,
                 named_by_cluster=edge is not None,
             )
         )
-    return (*targets, *([_public(public, ca)] if public else []))
+    return (*targets, *([_public(public, ca, path)] if public else []))
 
 
-def _public(url: str, ca: str | None) -> Target:
+def _public(url: str, ca: str | None, path: str) -> Target:
     """The target of the public URL: its name is chosen by the author of the endpoint and resolved by DNS."""
     parts = urlsplit(url)
     tls = parts.scheme == "https"
@@ -147,7 +155,7 @@ def _public(url: str, ca: str | None) -> Target:
         parts.port or (443 if tls else 80),
         scheme="https" if tls else "http",
         host=parts.netloc,
-        path=f"{parts.path}{CHAT_PATH}",
+        path=f"{parts.path}{path}",
         ca=ca,
     )
 

@@ -98,3 +98,22 @@ def test_enabled_checks_are_planned() -> None:
     assert plan.gauges is not None
     assert plan.gauges.waiting == "vllm:num_requests_waiting"
     assert (planned().checks, planned().max_gap) == (Checks(), None)
+
+
+def test_the_api_of_the_spec_at_every_hop() -> None:
+    """The request and the paths of all hops and replicas are of one API; chat by default."""
+    assert planned().api == "chat"
+    for api, path in (("Completions", "/v1/completions"), ("Responses", "/v1/responses")):
+        plan = planned(verification={"publicURL": "https://llm.example.com/qwen", "request": {"api": api}})
+        targets = (*plan.targets, *(replica.target for replica in plan.replicas))
+        assert plan.api == api.lower()
+        assert {target.path.removeprefix("/qwen") for target in targets} == {path}
+
+
+def test_what_the_engine_was_told_to_load_is_checked() -> None:
+    """The model argument, so that a stream of another model is not believed."""
+    assert planned(model={"source": {"huggingFace": {"repo": "Qwen/Qwen3-8B"}}}).source == "Qwen/Qwen3-8B"
+    assert (
+        planned(model={"source": {"persistentVolumeClaim": {"claimName": "w", "path": "q"}}}).source
+        == "/models/q"
+    )
