@@ -42,7 +42,7 @@ RULES = [
 def engine() -> Iterator[RunningEngine]:
     """The model server in the pod."""
     flags = ("--enable-per-request-metrics", "--served-model-name", "chat", "--api-key", KEY)
-    with RunningEngine("double", flags) as running:
+    with RunningEngine("double", flags, model="org/model") as running:
         yield running
 
 

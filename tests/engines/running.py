@@ -48,7 +48,10 @@ class RunningEngine:
         env: Mapping[str, str] | None = None,
         wait: bool = True,
         port: int | None = None,
+        model: str = "model",
     ) -> None:
+        """*model* is the double's model argument, which its list of models repeats."""
+        self.model = model
         self.kind, self.port, self._wait = kind, port or free_port(), wait
         self._args, self._env = list(args), dict(env or {})
         self._log: IO[bytes] | None = None
@@ -125,7 +128,7 @@ class RunningEngine:
         named = [] if "--served-model-name" in self._args else ["--served-model-name", MODEL]
         bind = ["--host", "127.0.0.1", "--port", str(self.port)]
         if self.kind == "double":
-            launch = [sys.executable, "-m", "tests.engines.double", "serve", "model"]
+            launch = [sys.executable, "-m", "tests.engines.double", "serve", self.model]
             return [*launch, *bind, *named, *self._args], os.environ | self._env
         if self.kind == "llama":
             from tests.probe.packages import wheels
