@@ -21,6 +21,7 @@ from streaming_operator.probe.judge import remarks, remedies
 from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.render import documents
 from streaming_operator.report import model
+from streaming_operator.status.waiting import GRACE_SECONDS
 from tests.cluster.programs import listed
 from tests.lanes import document as tests_page
 
@@ -85,6 +86,7 @@ def conditions_page() -> str:
         "conditions.md.j2",
         note=NOTE,
         explained=reasons.EXPLAINED,
+        grace=GRACE_SECONDS,
         sections={"Verdicts": reasons.Verdict, "Other reasons": reasons.Reason},
     )
 

@@ -224,6 +224,7 @@ STATUS: Document = {
     "readyReplicas": 1,
     "selector": "streamingendpoints.dev/endpoint=qwen",
     "lastVerifiedTTFTMilliseconds": 85,
+    "waiting": {"reason": "ImageNotPulled", "since": "2026-01-01T00:00:00Z"},
     "verification": {
         "verdict": "Streaming",
         "hop": "Exposure",

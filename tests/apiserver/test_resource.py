@@ -81,6 +81,12 @@ def test_spec_and_status_are_written_apart(control_plane: ControlPlane, namespac
     ) == (STATUS, stored["spec"], 1)
 
 
+def test_a_new_endpoint_is_not_taken_for_ready(control_plane: ControlPlane, namespace: str) -> None:
+    """kstatus calls an object without a status current; until an operator has looked, the generation says that none has."""
+    stored = control_plane.create(_in(namespace, MINIMAL))
+    assert stored["status"] == {"observedGeneration": crd.UNOBSERVED}
+
+
 def test_it_scales(control_plane: ControlPlane, namespace: str) -> None:
     """`kubectl scale` and autoscalers read and write it through the scale subresource."""
     stored = control_plane.create(_in(namespace, MINIMAL))
@@ -101,10 +107,11 @@ def test_applied_paths_replace_the_default(control_plane: ControlPlane, namespac
 
 
 def test_applying_again_changes_nothing(control_plane: ControlPlane, namespace: str) -> None:
-    """A second apply of the same file makes no new version, so that GitOps tools see no change."""
-    first = control_plane.apply(_in(namespace, BASES["ingress"]))
+    """A second apply of a file that the operator has looked at makes no new version: GitOps tools see no change."""
+    applied = control_plane.apply(_in(namespace, BASES["ingress"]))
+    observed = control_plane.patch(applied, {"status": STATUS}, part="status")
     again = control_plane.apply(_in(namespace, BASES["ingress"]))
-    assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    assert again["metadata"]["resourceVersion"] == observed["metadata"]["resourceVersion"]
 
 
 def test_the_crd_survives_the_server(control_plane: ControlPlane) -> None:

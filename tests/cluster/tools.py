@@ -121,6 +121,18 @@ BUILDS = {
         programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
         about="actionlint (about half a minute, once)",
     ),
+    "kstatus": Build(
+        module="kstatus",
+        programs={"kstatus-judge": "./judge"},
+        extra=("judge",),
+        about="a judge of statuses from Flux's kstatus library (about half a minute, once)",
+    ),
+    "argocd": Build(
+        module="argocd",
+        programs={"argocd-judge": "./judge"},
+        extra=("judge",),
+        about="Argo CD's Lua engine (about 3 minutes, once)",
+    ),
     # For the probe's tests. Its nested module `dynamic/ext` is missing on the module proxy: ext/ stands in.
     "traefik": Build(
         module="traefik",

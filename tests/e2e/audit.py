@@ -38,6 +38,18 @@ def requests(since: int = 0) -> list[Request]:
     return [_request(entry) for entry in _entries(since) if "objectRef" in entry]
 
 
+def statuses(since: int = 0) -> list[dict]:
+    """The endpoints with each status that the operator wrote after the mark, as the server answered, oldest first."""
+    return [
+        entry["responseObject"]
+        for entry in _entries(since)
+        if entry["verb"] == "patch"
+        and entry["objectRef"].get("resource") == "streamingendpoints"
+        and entry["objectRef"].get("subresource") == "status"
+        and entry["responseStatus"]["code"] == 200
+    ]
+
+
 def forbidden(since: int = 0) -> list[str]:
     """What the operator asked and its roles do not grant: verb and address."""
     return [

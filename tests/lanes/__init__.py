@@ -99,14 +99,17 @@ LANES = (
     ),
     Lane(
         "roles",
-        "Judges what the operator asked of the API server in the whole run, so it waits for all others on the cluster.",
+        "Judges what the operator asked of the API server in the whole run, and every status that it wrote, so it waits "
+        "for all others on the cluster.",
         "tests/e2e/test_rbac.py",
     ),
+    Lane("roles", "", "tests/e2e/test_kstatus.py"),
     Lane(
         "cluster",
         "The kind cluster with ingress-nginx and the operator from its chart; a namespace for each test.",
         "tests/e2e/",
     ),
+    Lane("GitOps", "What GitOps tools conclude from an endpoint, by their own code.", "tests/gitops/"),
     Lane("probe and servers", "The double and small proxies as processes of this machine.", "tests/probe/"),
     Lane("probe and servers", "", "tests/contract/"),
     Lane("probe and servers", "", "tests/security/test_exposed_paths"),

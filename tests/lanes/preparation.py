@@ -122,8 +122,12 @@ def _rehearsal(part: str, release: str) -> dict[str, float]:
 
 
 def _program(name: str) -> None:
+    from tests.cluster import tools
     from tests.probe.packages import PROGRAMS, Missing
 
+    if name not in PROGRAMS:
+        tools.build(name)
+        return
     try:
         PROGRAMS[name]()
     except Missing as missing:

@@ -1,13 +1,14 @@
 """Passes over one endpoint in a cluster in memory, in virtual time: what is reported, what stays behind, how often."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from streaming_operator import metrics
-from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.reasons import Reason, Verdict
 from streaming_operator.controller.workqueue import Retry
 from streaming_operator.errors import (
     EndpointGone,
@@ -19,7 +20,8 @@ from streaming_operator.errors import (
 )
 from streaming_operator.probe import Plan, runner
 from streaming_operator.settings import Settings
-from streaming_operator.values import Identity, ProbeResult
+from streaming_operator.status.waiting import GRACE_SECONDS
+from streaming_operator.values import Identity, ProbeResult, Problem
 from tests.loop.cluster_in_memory import (
     EXPOSED,
     INTERNAL,
@@ -94,6 +96,31 @@ def test_an_edge_service_that_does_not_exist_is_reported_and_tried_again(
         again = Driver(cluster)
         await again.work(90)
         assert cluster.condition("Ready") == ("True", "Ready")
+
+    run(main())
+
+
+def test_a_trouble_that_nobody_ends_becomes_stalled_by_itself(cluster: ClusterInMemory, path: Path) -> None:
+    """No event comes while an engine's image stays away: the end of the grace time is an appointment of its own."""
+    healthy = cluster.observed
+    problem = Problem(Reason.IMAGE_NOT_PULLED, "the registry has no such image: check spec.engine.image")
+    cluster.observed = replace(healthy, ready_replicas=0, rolled_out=False, workload_problem=problem)
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(GRACE_SECONDS[Reason.IMAGE_NOT_PULLED] - 1)
+        assert cluster.condition("Reconciling") == ("True", "Progressing")
+        assert cluster.condition("Stalled") == ("False", "NotStalled")
+        again = Driver(cluster)  # a restart in between begins no new wait
+        await again.work(2)
+        assert cluster.condition("Stalled") == ("True", "ImageNotPulled")
+        assert cluster.events.count("ImageNotPulled") == 2  # the trouble, and that it lasts
+        cluster.observed = healthy
+        healed = Driver(cluster)
+        await healed.work(30)
+        assert cluster.condition("Ready") == ("True", "Ready")
+        assert cluster.condition("Stalled") == ("False", "NotStalled")
+        assert "waiting" not in cluster.body["status"]
 
     run(main())
 

@@ -46,6 +46,9 @@ _KEPT = (
 )
 """The keywords of a structural schema that we use, in the order in which they are written."""
 
+UNOBSERVED = -1
+"""`status.observedGeneration` of an endpoint that no operator has looked at yet, as in the APIs of Flux."""
+
 _DROPPED = frozenset({"title", "$defs"})
 
 
@@ -160,7 +163,8 @@ def root_schema() -> Schema:
             # Declared only so that the rules can blame `metadata.name`.
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": structural(EndpointSpec),
-            "status": structural(EndpointStatus),
+            # An object without any status is taken for ready by kstatus; generations begin at 1.
+            "status": {**structural(EndpointStatus), "default": {"observedGeneration": UNOBSERVED}},
         },
         "x-kubernetes-validations": [rule.schema() for rule in ROOT_CEL],
     }

@@ -84,6 +84,15 @@ class VerificationStatus(Model):
     """The result of every hop, from the outside in."""
 
 
+class WaitingStatus(Model):
+    """A trouble that may still end by itself; Stalled becomes true when its grace time is over."""
+
+    reason: str
+    """The reason of Ready."""
+    since: datetime
+    """When it became the reason."""
+
+
 class EndpointStatus(Model):
     """What the operator observed last."""
 
@@ -103,6 +112,8 @@ class EndpointStatus(Model):
     """Pods that are ready."""
     selector: str | None = None
     """Label selector of the pods; read by the scale subresource."""
+    waiting: WaitingStatus | None = None
+    """What Ready waits for, while that is a trouble that has a grace time."""
     verification: VerificationStatus | None = None
     """The last verification."""
     last_verified_ttft_milliseconds: Annotated[int | None, Field(alias="lastVerifiedTTFTMilliseconds")] = None

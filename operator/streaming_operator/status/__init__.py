@@ -4,6 +4,7 @@ from streaming_operator.status.changes import Change, changes, is_true
 from streaming_operator.status.conditions import World
 from streaming_operator.status.summary import Status, summarize, unreadable, worth_writing
 from streaming_operator.status.verification import VerificationState, recall
+from streaming_operator.status.waiting import recalled as recall_wait
 
 __all__ = [
     "Change",
@@ -13,6 +14,7 @@ __all__ = [
     "changes",
     "is_true",
     "recall",
+    "recall_wait",
     "summarize",
     "unreadable",
     "worth_writing",

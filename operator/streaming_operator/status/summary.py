@@ -16,6 +16,7 @@ from streaming_operator.status import conditions
 from streaming_operator.status.conditions import Condition, World
 from streaming_operator.status.times import parsed
 from streaming_operator.status.verification import written
+from streaming_operator.status.waiting import waiting
 
 Status = dict[str, Any]
 
@@ -34,8 +35,9 @@ def summarize(
     exposed = conditions.exposed(endpoint, world)
     streaming = conditions.streaming_verified(endpoint, world)
     monitoring = conditions.monitoring_configured(endpoint, world)
-    stalled = _stalled(endpoint, world)
     ready = _ready(endpoint, world, workload, exposed, streaming)
+    wait = None if ready.true else waiting(ready.reason, endpoint.generation, previous, now)
+    stalled = _stalled(endpoint, world, ready, overdue=wait is not None and wait.seconds_left(now) <= 0)
     reconciling = _reconciling(endpoint, world, ready, stalled)
     observed = world.observed
     status: Status = {
@@ -53,6 +55,8 @@ def summarize(
         "readyReplicas": observed.ready_replicas if observed else 0,
         "selector": ",".join(f"{key}={value}" for key, value in sorted(naming.selector(endpoint).items())),
     }
+    if wait is not None:
+        status["waiting"] = wait.written()
     state = world.verification
     if state.verdict is not None:
         status["verification"] = written(state, endpoint.spec.verification.failure_threshold)
@@ -73,7 +77,7 @@ def unreadable(
         if kind not in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)
     ]
     return {
-        **{key: value for key, value in previous.items() if key != "conditions"},
+        **{key: value for key, value in previous.items() if key not in ("conditions", "waiting")},
         "observedGeneration": generation,
         "conditions": conditions.stamped(
             (
@@ -117,8 +121,8 @@ def _ready(
     return say(True, Reason.READY, "A completion streamed through the users' address")
 
 
-def _stalled(endpoint: StreamingEndpoint, world: World) -> Condition:
-    """True when only a person can make it go on."""
+def _stalled(endpoint: StreamingEndpoint, world: World, ready: Condition, *, overdue: bool) -> Condition:
+    """True when only a person can make it go on, at once or after the grace time of the reason of *ready*."""
 
     def say(true: bool, reason: Reason, message: str) -> Condition:
         return Condition(ConditionType.STALLED, "True" if true else "False", reason, message)
@@ -129,6 +133,8 @@ def _stalled(endpoint: StreamingEndpoint, world: World) -> Condition:
     failed = state.verdict is not None and not state.streams and state.verdict is not Verdict.INCONCLUSIVE
     if verification.mode == "Required" and failed and state.failures >= verification.failure_threshold:
         return say(True, Reason.VERIFICATION_FAILING, state.message)
+    if overdue and not endpoint.spec.suspend:
+        return say(True, Reason(ready.reason), ready.message)
     return say(False, Reason.NOT_STALLED, "Nothing waits for a person")
 
 
