@@ -17,6 +17,7 @@ import yaml
 
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
+from streaming_operator.api.endpoint import GROUP, KIND
 from streaming_operator.probe.judge import remarks, remedies
 from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.render import documents
@@ -91,6 +92,40 @@ def conditions_page() -> str:
     )
 
 
+def argocd_settings() -> str:
+    """A patch of Argo CD's settings with the health check and the actions that lie beside it as Lua files."""
+    folder = ROOT / "manifests" / "gitops" / "argocd"
+    actions = folder / "actions"
+    scripts = {
+        "discovery.lua": (actions / "discovery.lua").read_text(),
+        "definitions": [
+            {"name": file.parent.name, "action.lua": file.read_text()}
+            for file in sorted(actions.glob("*/action.lua"))
+        ],
+    }
+    data = {
+        f"resource.customizations.health.{GROUP}_{KIND}": (folder / "health.lua").read_text(),
+        f"resource.customizations.actions.{GROUP}_{KIND}": yaml.dump(
+            scripts, Dumper=_Blocks, sort_keys=False
+        ),
+    }
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": data}
+    head = f"# {NOTE}\n# kubectl -n argocd patch configmap argocd-cm --patch-file FILE\n"
+    return head + yaml.dump(settings, Dumper=_Blocks, sort_keys=False, width=110)
+
+
+class _Blocks(yaml.SafeDumper):
+    """Texts of several lines as blocks, so that a person can read the scripts."""
+
+
+_Blocks.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
 def probe_page() -> str:
     """docs/probe.md with the tables of symptoms and remarks as the code has them."""
     page = (ROOT / "docs" / "probe.md").read_text()
@@ -149,6 +184,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/conditions.md": conditions_page,
     "docs/decisions/README.md": decisions_index,
     "docs/probe-result.schema.json": model.schema,
+    "manifests/gitops/argocd/argocd-cm.yaml": argocd_settings,
     "docs/probe.md": probe_page,
     "docs/tests.md": tests_page.page,
 }

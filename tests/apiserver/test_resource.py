@@ -82,7 +82,7 @@ def test_spec_and_status_are_written_apart(control_plane: ControlPlane, namespac
 
 
 def test_a_new_endpoint_is_not_taken_for_ready(control_plane: ControlPlane, namespace: str) -> None:
-    """kstatus calls an object without a status current; until an operator has looked, the generation says that none has."""
+    """kstatus calls an object without a status current; until an operator looks, its observed generation is none."""
     stored = control_plane.create(_in(namespace, MINIMAL))
     assert stored["status"] == {"observedGeneration": crd.UNOBSERVED}
 

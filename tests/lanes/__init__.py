@@ -99,8 +99,8 @@ LANES = (
     ),
     Lane(
         "roles",
-        "Judges what the operator asked of the API server in the whole run, and every status that it wrote, so it waits "
-        "for all others on the cluster.",
+        "Judges what the operator asked of the API server in the whole run, and every status that it wrote, so it "
+        "waits for all others on the cluster.",
         "tests/e2e/test_rbac.py",
     ),
     Lane("roles", "", "tests/e2e/test_kstatus.py"),

@@ -224,9 +224,7 @@ class Reconciler:
 
     # ---- reporting -----------------------------------------------------------------------------------------
 
-    async def _report(
-        self, endpoint: StreamingEndpoint, memory: Memory, world: status.World
-    ) -> float | None:
+    async def _report(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> float | None:
         """
         Write the status if it says something new, and events for what changed; the only writer.
 

@@ -1,9 +1,9 @@
 """
 How long an endpoint that is not Ready may wait before a person is asked; pure.
 
-kstatus, and with it Flux and Argo CD, knows three ends of an apply: done, failed (`Stalled`), and not yet. A trouble that
-the cluster may still mend by itself, such as a Secret that another controller makes, is "not yet" for a grace time, and
-failed afterwards, with the same reason. It heals when its cause goes: the reason changes, and the wait is over.
+kstatus, and with it Flux, knows three states of an apply: done, failed (`Stalled`), and in progress. A trouble that may
+end by itself, such as a Secret that another controller makes, is progress for a grace time, and failed afterwards, with
+the same reason. It heals when its cause goes: the reason changes, and the wait is over.
 
 Since when the reason holds is written into the status: a restarted operator counts on, and writes nothing at rest.
 """
@@ -59,9 +59,7 @@ class Waiting:
         return {"reason": str(self.reason), "since": timestamp(self.since)}
 
 
-def waiting(
-    reason: str, generation: int, previous: Mapping[str, Any], now: datetime
-) -> Waiting | None:
+def waiting(reason: str, generation: int, previous: Mapping[str, Any], now: datetime) -> Waiting | None:
     """
     The wait for the end of the *reason* of a `Ready` that is not true; None where it has no grace time.
 

@@ -63,7 +63,9 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def crashing(previous: dict[str, Any], now: datetime, **changes: Any) -> dict[str, Any]:
     """The status of an endpoint whose engine crashes."""
-    world = a_world(observed=observed(ready_replicas=0, rolled_out=False, workload_problem=CRASHING), **changes)
+    world = a_world(
+        observed=observed(ready_replicas=0, rolled_out=False, workload_problem=CRASHING), **changes
+    )
     return summarize(an_endpoint(), world, previous, now)
 
 
