@@ -1,7 +1,7 @@
 """
-Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain
-manifests, docs/conditions.md, docs/tests.md, the index of decisions, the schema of a probe's report, the tables of
-docs/probe.md.
+Writes, or checks, every file that is derived from the code: the CRD (plain and in the chart), the plain manifests,
+the generated pages of docs/ (fields, conditions, tests, the index of decisions), the schema of a probe's report, the
+tables of docs/probe.md.
 
 `python -m hack.generate` writes; `--check` writes nothing, names the stale files and ends with 1. Helm
 renders the manifests from the chart: the pinned helm of the test cluster, built once.
@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from hack import reference
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
 from streaming_operator.api.endpoint import GROUP, KIND
@@ -186,6 +187,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/probe-result.schema.json": model.schema,
     "manifests/gitops/argocd/argocd-cm.yaml": argocd_settings,
     "docs/probe.md": probe_page,
+    "docs/reference.md": lambda: reference.page(NOTE),
     "docs/tests.md": tests_page.page,
 }
 
