@@ -18,7 +18,8 @@ HEAD = """# Fields of a StreamingEndpoint
 
 All of `spec` in {kind} (`{version}`); `kubectl explain sep.spec.FIELD` says the same. A default is
 stored when the field is left out. The examples are values that tests apply.
-Whole files: [samples](../manifests/samples). Only `model` is required; the four-line start is [minimal.yaml](../manifests/samples/minimal.yaml).
+Whole files: [samples](../manifests/samples).
+Only `model` is required; the four-line start is [minimal.yaml](../manifests/samples/minimal.yaml).
 
 | field | type | default | what it is, what it takes | example |
 |---|---|---|---|---|
