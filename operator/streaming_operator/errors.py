@@ -5,6 +5,7 @@ The errors of a pass; a class says what happens next, its text says what a perso
   + ClusterError
     + NotOurs         another owner holds a child's name: Stalled, nothing written
     + Forbidden       RBAC is missing: Stalled, retried with backoff
+    + PodNotAllowed   the administrator's podPolicy refuses the pods: Stalled, the Deployment stays as it is
     + Rejected        the API server refuses what we sent: Stalled, retried with backoff
     + Overwritten     somebody changes a child back again and again: reported, repaired less often
     + EndpointGone    the endpoint itself was deleted: the pass ends, nothing is written
@@ -47,6 +48,13 @@ class Forbidden(ClusterError):
     """The service account may not do this."""
 
     reason = Reason.FORBIDDEN
+    stalls = True
+
+
+class PodNotAllowed(ClusterError):
+    """The administrator's podPolicy does not allow what the spec asks of its pods."""
+
+    reason = Reason.POD_NOT_ALLOWED
     stalls = True
 
 

@@ -10,6 +10,20 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+from streaming_operator.foreign_text import readable, readable_lines
+
+
+class _ReadableFormatter(logging.Formatter):
+    """Plain text whose records cannot drive a terminal or look like several: only a traceback has lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
+        """One line a record."""
+        return readable(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record with its traceback."""
+        return readable_lines(super().format(record))
+
 
 def configure(level: str, style: Literal["json", "text"]) -> None:
     """Set up the root logger, and quieten libraries that log every single event."""
@@ -22,7 +36,7 @@ def configure(level: str, style: Literal["json", "text"]) -> None:
             )
         )
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.setFormatter(_ReadableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

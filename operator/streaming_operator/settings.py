@@ -109,6 +109,49 @@ class HostRule:
     """Host names; `*.example.com` is every name below example.com, `*` every name."""
 
 
+@dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid"),
+)
+class PodPolicy:
+    """What tenants may ask of a pod; in lists of names `*` at the end of an entry stands for any rest."""
+
+    security_context: Literal["baseline", "restricted", "any"] = "baseline"
+    """The level of the Pod Security Standards that both security contexts must meet."""
+    capabilities: tuple[str, ...] = ()
+    """Capabilities that a container may add besides those of the level."""
+    service_account_names: tuple[str, ...] = ()
+    priority_class_names: tuple[str, ...] = ()
+    runtime_class_names: tuple[str, ...] = ("*",)
+    env_secret_names: tuple[str, ...] = ()
+    """Secrets for `engine.env` and `engine.envFrom`."""
+    credential_secret_names: tuple[str, ...] = ("*",)
+    """Secrets for `engine.apiKeySecretRef` and `huggingFace.tokenSecretRef`."""
+    control_plane_nodes: bool = False
+    """Whether tolerations, node selectors and affinities may lead to nodes of the control plane."""
+    host_access: bool = False
+    """Whether a pod may use its node's namespaces, paths and ports."""
+    labels: tuple[str, ...] = (
+        "kueue.x-k8s.io/*",
+        "kai.scheduler/*",
+        "scheduling.volcano.sh/*",
+        "karpenter.sh/*",
+        "sidecar.istio.io/inject",
+        "istio.io/rev",
+    )
+    annotations: tuple[str, ...] = (
+        "cluster-autoscaler.kubernetes.io/*",
+        "karpenter.sh/*",
+        "kubectl.kubernetes.io/*",
+        "kueue.x-k8s.io/*",
+        "linkerd.io/inject",
+        "prometheus.io/*",
+        "scheduling.volcano.sh/*",
+        "sidecar.istio.io/inject",
+    )
+
+
 class Settings(BaseSettings):
     """All settings, with the defaults of the chart."""
 
@@ -117,6 +160,8 @@ class Settings(BaseSettings):
     edges: tuple[Annotated[EdgeSetting, BeforeValidator(_without_nulls)], ...] = ()
     host_policy: tuple[HostRule, ...] = ()
     """Which namespaces may use which hosts. Empty: each may use every host that is free."""
+    pod_policy: PodPolicy = Field(default_factory=PodPolicy)
+    """What tenants may ask of a pod."""
     watch_namespaces: Names = ()
     """Empty: the whole cluster."""
     read_secrets: bool = True

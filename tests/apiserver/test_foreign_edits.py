@@ -12,6 +12,7 @@ from streaming_operator.cluster.drift import MIRRORS
 from streaming_operator.errors import Overwritten, Rejected
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
+from streaming_operator.settings import PodPolicy, Settings
 from streaming_operator.values import Manifest
 from tests.apiserver.client import JSON_PATCH, STRATEGIC_MERGE, Object
 from tests.apiserver.control_plane import ControlPlane
@@ -222,7 +223,8 @@ async def test_an_account_that_is_no_longer_named_is_gone_with_its_copy(
     without = endpoint.model_copy(
         update={"spec": endpoint.spec.model_copy(update={"service_account_name": None})}
     )
-    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+    allowed = Settings(pod_policy=PodPolicy(service_account_names=("privileged",)))
+    async with connected(control_plane.kubeconfig, monkeypatch, allowed) as here:
         await here.cluster.apply(endpoint, here.children(endpoint))
         children = here.children(without)
         await here.cluster.apply(without, children)

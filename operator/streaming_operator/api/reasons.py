@@ -77,6 +77,7 @@ class Reason(StrEnum):
     VERIFICATION_FAILING = "VerificationFailing"
     FORBIDDEN = "Forbidden"
     REJECTED = "Rejected"
+    POD_NOT_ALLOWED = "PodNotAllowed"
     OVERWRITTEN = "Overwritten"
     API_UNREACHABLE = "ApiUnreachable"
     INTERNAL_ERROR = "InternalError"
@@ -155,6 +156,11 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.REJECTED: Explained(
         "The API server, an admission policy or a quota refuses a child.",
         "Change what the server's error in the message names.",
+    ),
+    Reason.POD_NOT_ALLOWED: Explained(
+        "The spec asks something of its pods that the administrator does not allow (the chart's value `podPolicy`): "
+        "the Deployment is not written, and one that is there stays as it is, also at another number of replicas.",
+        "Remove what the message names, or let the administrator set the value of `podPolicy` that it names.",
     ),
     Reason.API_UNREACHABLE: Explained(
         "The API server gave no usable response.", "It is retried with backoff."

@@ -19,6 +19,7 @@ from streaming_operator.cluster import open_reader
 from streaming_operator.diagnose import PORT_FORWARD_NOTE, Diagnosis, EndpointNotFound, Options
 from streaming_operator.diagnose import diagnose as diagnose_endpoint
 from streaming_operator.errors import ClusterError, Unreachable
+from streaming_operator.foreign_text import readable
 from streaming_operator.probe.verification import Plan
 from streaming_operator.report import Child, Report, Subject, of_results, without_stream
 from streaming_operator.report.exit_codes import NO_CONNECTION
@@ -127,7 +128,7 @@ async def _diagnose(parsed: Options, kubeconfig: str | None, context: str | None
     except Unreachable as error:
         if "kubeconfig" in str(error):
             raise InputError(str(error)) from error
-        click.echo(f"Error: {error}", err=True)
+        click.echo(readable(f"Error: {error}"), err=True)
         return NO_CONNECTION
     except ClusterError as error:
         raise InputError(str(error)) from error

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from streaming_operator.cli.flags import Output
+from streaming_operator.foreign_text import readable
 from streaming_operator.report import Report, terminal
 from streaming_operator.report.exit_codes import INTERRUPTED, USAGE, worst
 from streaming_operator.report.model import as_json
@@ -33,6 +34,9 @@ class InputError(click.ClickException):
     """What was given names nothing that exists: the exit code of wrong usage, without the usage line."""
 
     exit_code = USAGE
+
+    def __init__(self, message: str) -> None:
+        super().__init__(readable(message))
 
 
 def end_with(work: Coroutine[None, None, int]) -> NoReturn:

@@ -14,6 +14,7 @@ import yaml
 
 from streaming_operator import render as renderer
 from streaming_operator.api.endpoint import API_VERSION, KIND, InvalidEndpoint, StreamingEndpoint
+from streaming_operator.foreign_text import readable
 from streaming_operator.render import documents
 from streaming_operator.values import Capabilities, Edge, EdgeProfile
 
@@ -110,7 +111,7 @@ def render(
             endpoints = read(stream.read(), "<stdin>" if file == "-" else file, namespace)
     except InvalidFile as error:
         for problem in error.problems:
-            click.echo(problem, err=True)
+            click.echo(readable(problem), err=True)
         sys.exit(1)
     manifests = [
         manifest

@@ -12,6 +12,7 @@ from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import resources
 from streaming_operator.errors import ClusterError
+from streaming_operator.foreign_text import readable
 from streaming_operator.kube.client import Transport
 
 LONGEST_NOTE = 1024
@@ -41,7 +42,7 @@ class Publisher:
             "action": "Reconcile",
             "type": kind,
             "reason": reason,
-            "note": message[:LONGEST_NOTE],
+            "note": readable(message, LONGEST_NOTE),
             "regarding": {
                 "apiVersion": API_VERSION,
                 "kind": KIND,

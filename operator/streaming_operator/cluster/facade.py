@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from streaming_operator import metrics, routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, objects, pod_version, resources, secrets
+from streaming_operator.cluster import edges, hosts, objects, pod_policy, pod_version, resources, secrets
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
@@ -19,13 +19,16 @@ from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.places import covering
 from streaming_operator.cluster.store import Caches, Dependency
-from streaming_operator.errors import EndpointGone, NotFound
-from streaming_operator.kinds import Key
+from streaming_operator.errors import EndpointGone, NotFound, PodNotAllowed
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.kube.decode import Unreadable
 from streaming_operator.kube.paging import pages
 from streaming_operator.settings import Settings
 from streaming_operator.values import Capabilities, Identity, Manifest, Observed
+
+OF_PODS = {"Deployment": resources.DEPLOYMENTS, "ConfigMap": resources.CONFIG_MAPS}
+"""What is left as it is while the administrator's policy refuses the pods."""
 
 
 class Cluster:
@@ -98,7 +101,7 @@ class Cluster:
         """
         Make the cluster hold exactly *children*, without a route that may take what belongs to others.
 
-        See `Applier.apply` for what it raises.
+        See `Applier.apply` for what it raises; and `PodNotAllowed`, after the other children were written.
         """
         self._caches.depend(endpoint.key, dependencies(endpoint))
         # Whoever may not use a host keeps nobody else from it.
@@ -106,12 +109,20 @@ class Cluster:
         for other in self._claims.claim(endpoint, claimed, hosts.held(endpoint, self._caches)):
             self._caches.wake(other)
         refusal = self._policy.refusal(endpoint, children, self.capabilities())
+        written, kept = children, frozenset[Kind]()
         if refusal is None:
             self._claims.settle(endpoint.key)
-            return await self._applier.apply(endpoint, children)
-        written = tuple(child for child in children if child["kind"] not in hosts.ROUTES)
-        kept = frozenset(resources.ROUTES) if refusal.keeps else frozenset()
-        return await self._applier.apply(endpoint, written, kept)
+        else:
+            written = tuple(child for child in written if child["kind"] not in hosts.ROUTES)
+            kept = frozenset(resources.ROUTES) if refusal.keeps else kept
+        refused = pod_policy.refused(endpoint, children, self._settings.pod_policy)
+        if refused:  # what runs goes on running, with the ConfigMap that it mounts
+            written = tuple(child for child in written if child["kind"] not in OF_PODS)
+            kept |= frozenset(OF_PODS.values())
+        applied = await self._applier.apply(endpoint, written, kept)
+        if refused:
+            raise PodNotAllowed(pod_policy.message(refused))
+        return applied
 
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
         """What the caches tell of the endpoint's children; talks to nobody."""

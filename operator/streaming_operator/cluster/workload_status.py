@@ -11,6 +11,7 @@ from typing import Any
 
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import startup_failures
+from streaming_operator.foreign_text import readable
 from streaming_operator.render.deployment import CONTAINER_NAME
 from streaming_operator.values import Problem
 
@@ -117,8 +118,8 @@ def of_pod(pod: dict[str, Any]) -> Problem | None:
 
 
 def redacted(text: str) -> str:
-    """*text* without anything that looks like a key, a token or a password."""
-    return _SECRETS.sub("[redacted]", text)
+    """*text* as one line that is safe to show, without anything that looks like a key, a token or a password."""
+    return _SECRETS.sub("[redacted]", readable(text))
 
 
 def last_line(message: str) -> str:

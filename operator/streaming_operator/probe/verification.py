@@ -40,6 +40,7 @@ from streaming_operator.probe.outcome import (
     with_pods,
 )
 from streaming_operator.probe.plan import REPLICA_CONCURRENCY, Plan, Replica
+from streaming_operator.probe.stream.redaction import hidden_everywhere
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import HopResult, ProbeResult
 
@@ -63,7 +64,7 @@ async def verify(plan: Plan) -> ProbeResult:
     if not order:
         raise ValueError("a plan needs at least one target")
     try:
-        return await _Verification(plan, order).run()
+        return hidden_everywhere(await _Verification(plan, order).run(), plan.key)
     except Exception as error:  # callers get a value; the cause goes to the log
         log.exception("the probe itself failed")
         message = f"the probe itself failed ({type(error).__name__}): see the operator's log"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.stream.timeline import Timeline
@@ -103,21 +104,21 @@ def _outermost_first(hop: HopResult) -> int:
 
 
 def _hop(subject: Subject, hop: HopResult) -> HopReport:
-    report = HopReport(
-        hop=subject.name(hop.hop),
-        address=subject.places.get(hop.hop, hop.address),
-        verdict=hop.verdict,
-        evidence=hop.message,
-        fingerprint=hop.fingerprint,
-        note=subject.notes.get(hop.hop, ""),
-        remarks=tuple(
+    judged: dict[str, Any] = {
+        "hop": subject.name(hop.hop),
+        "address": subject.places.get(hop.hop, hop.address),
+        "verdict": hop.verdict,
+        "evidence": hop.message,
+        "fingerprint": hop.fingerprint,
+        "note": subject.notes.get(hop.hop, ""),
+        "remarks": tuple(
             RemarkReport(name=remark.name, observed=remark.observed, advice=remark.advice)
             for remark in hop.remarks
         ),
-    )
+    }
     t = hop.timeline
     if not isinstance(t, Timeline):
-        return report
+        return HopReport(**judged)
     measured = {
         "protocol": t.http_version,
         "clock": t.clock,
@@ -142,7 +143,7 @@ def _hop(subject: Subject, hop: HopResult) -> HopReport:
         "finish_reason": t.finish_reason,
         "arrivals": arrivals(t),
     }
-    return report.model_copy(update=measured)
+    return HopReport(**judged, **measured)
 
 
 def arrivals(t: Timeline) -> tuple[Arrival, ...]:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from streaming_operator.api.reasons import Hop
+from streaming_operator.foreign_text import readable
 from streaming_operator.probe.http.request import Encoding
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.report.gather import Subject
@@ -80,7 +81,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _draw(self) -> Group:
         activity = f"asking {self._subject.model}" if self._subject.model else "looking"
-        lines = [Text(f"{activity} at {self._subject.shown}", style="bold"), *self._ended]
+        lines = [Text(readable(f"{activity} at {self._subject.shown}"), style="bold"), *self._ended]
         reads = list(self._reads)
         if reads and self._hop is not None:
             lines += [

@@ -9,8 +9,10 @@ import json
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
+
+from streaming_operator.foreign_text import readable
 
 SCHEMA_VERSION = 1
 SCHEMA_ID = "https://streamingendpoints.dev/schemas/probe-result.v1.json"
@@ -18,6 +20,12 @@ SCHEMA_ID = "https://streamingendpoints.dev/schemas/probe-result.v1.json"
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        """Every text is safe to show, so that no form of output has to know who wrote it."""
+        return readable(value) if type(value) is str else value
 
 
 class Arrival(_Part):

@@ -13,11 +13,15 @@ from typing import Any, Literal
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import OperatorError
+from streaming_operator.foreign_text import readable
 from streaming_operator.status.times import timestamp
 from streaming_operator.status.verification import VerificationState
 from streaming_operator.values import Capabilities, Observed, Problem
 
 Truth = Literal["True", "False", "Unknown"]
+
+LONGEST_MESSAGE = 1024
+"""Characters of a condition's message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ def stamped(
             "type": str(condition.type),
             "status": condition.status,
             "reason": str(condition.reason),
-            "message": condition.message[:1024],
+            "message": readable(condition.message, LONGEST_MESSAGE),
             "observedGeneration": generation,
             "lastTransitionTime": _since(condition, before.get(str(condition.type)), now),
         }

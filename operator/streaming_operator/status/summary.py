@@ -11,6 +11,7 @@ from typing import Any
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import ConditionType, Reason, Verdict
+from streaming_operator.foreign_text import readable_all
 from streaming_operator.routes import users_url
 from streaming_operator.status import conditions
 from streaming_operator.status.conditions import Condition, World
@@ -63,7 +64,8 @@ def summarize(
         ttft = state.hops[0].ttft_milliseconds if state.hops else None
         if ttft is not None:
             status["lastVerifiedTTFTMilliseconds"] = ttft
-    return {key: value for key, value in status.items() if value is not None}
+    written_status: Status = readable_all({key: value for key, value in status.items() if value is not None})
+    return written_status
 
 
 def unreadable(

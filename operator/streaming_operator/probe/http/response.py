@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from streaming_operator import foreign_text
 from streaming_operator.probe.http import codings
 from streaming_operator.probe.http.codings import SLICE, DecodingError, TooLargeError
 from streaming_operator.probe.http.request import Request
@@ -147,12 +148,11 @@ class Codec(Protocol):
 
 def readable(text: str) -> str:
     """
-    A server's text as one short line without control characters and invalid Unicode.
+    A server's text as one short line that is safe to show.
 
     JSON can hold escape sequences and unpaired surrogates, a header any byte above 0x7f.
     """
-    line = " ".join(text.split())[:MESSAGE_LENGTH]
-    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return foreign_text.readable(text, MESSAGE_LENGTH)
 
 
 class Body:
