@@ -152,6 +152,11 @@ class PodPolicy:
     )
 
 
+def covers(pattern: str, host: str) -> bool:
+    """Whether a host is the one of a pattern, or lies below `*.domain`; `*` is any."""
+    return pattern in (host, "*") or (pattern.startswith("*.") and host.endswith(pattern[1:]))
+
+
 class Settings(BaseSettings):
     """All settings, with the defaults of the chart."""
 
@@ -162,6 +167,10 @@ class Settings(BaseSettings):
     """Which namespaces may use which hosts. Empty: each may use every host that is free."""
     pod_policy: PodPolicy = Field(default_factory=PodPolicy)
     """What tenants may ask of a pod."""
+    quote_servers: bool = True
+    """Whether conditions and events may quote what model servers and edges said."""
+    key_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Hosts that a probe may send an endpoint's API key to although only DNS says where they are."""
     watch_namespaces: Names = ()
     """Empty: the whole cluster."""
     read_secrets: bool = True

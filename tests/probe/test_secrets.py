@@ -1,6 +1,7 @@
 """A key that is sent shows up nowhere else."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,16 @@ async def test_a_key_that_the_server_quotes_is_never_shown(engines: Engines, rel
     assert result.verdict is not Verdict.STREAMING
     for text in (result.message, repr(result), repr(listed)):
         assert KEY[:4] not in text
+
+
+async def test_without_quotes_nothing_that_the_server_said_is_shown(engines: Engines) -> None:
+    """status.quoteServers: false; the verdict and its hop are the same."""
+    with Proxy(engines().port, quoted("500 Internal Server Error", REFUSED)) as edge:
+        asked = plan([edge.port])
+        quoting, plain = await verify(asked), await verify(replace(asked, quotes=False))
+    assert KEY in quoting.message
+    assert KEY not in repr(plain)
+    assert (plain.verdict, plain.hop) == (quoting.verdict, quoting.hop)
 
 
 async def test_key_that_cannot_be_sent_is_reported(engines: Engines) -> None:

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 import yaml
 
-from streaming_operator.settings import PREFIX, EdgeSetting, HostRule, Settings
+from streaming_operator.settings import PREFIX, EdgeSetting, HostRule, PodPolicy, Settings
 from tests.cluster import steps, tools
 from tests.cluster.programs import listed
 
@@ -77,6 +77,13 @@ def test_every_value_arrives(helm: Path) -> None:
     values = {
         "edges": [EDGE, {"gatewayClass": "envoy", "profile": "generic"}],
         "hostPolicy": [{"namespaces": ["team-a", "*"], "hosts": ["*.team-a.example.com", "*"]}],
+        "podPolicy": {
+            "securityContext": "restricted",
+            "serviceAccountNames": ["a*"],
+            "hostAccess": True,
+            "labels": [],
+        },
+        "status": {"quoteServers": False},
         "watchNamespaces": ["team-a", "team-b"],
         "clusterDomain": "k8s.example.com",
         "rbac": {"readSecrets": False},
@@ -88,6 +95,7 @@ def test_every_value_arrives(helm: Path) -> None:
             "resyncSeconds": 12.5,
             "rollCallSeconds": 30,
             "detailedMetrics": True,
+            "keyHosts": ["llm.example.com", "*.example.org"],
             "forbiddenAddresses": ["10.9.0.0/16", "fd00::/8"],
             "allowedAddresses": ["192.168.7.0/24"],
         },
@@ -106,6 +114,10 @@ def test_every_value_arrives(helm: Path) -> None:
             EdgeSetting(gateway_class="envoy"),
         ),
         host_policy=(HostRule(namespaces=("team-a", "*"), hosts=("*.team-a.example.com", "*")),),
+        pod_policy=PodPolicy(
+            security_context="restricted", service_account_names=("a*",), host_access=True, labels=()
+        ),
+        quote_servers=False,
         watch_namespaces=("team-a", "team-b"),
         cluster_domain="k8s.example.com",
         read_secrets=False,
@@ -117,6 +129,7 @@ def test_every_value_arrives(helm: Path) -> None:
         resync_seconds=12.5,
         roll_call_seconds=30,
         detailed_metrics=True,
+        key_hosts=("llm.example.com", "*.example.org"),
         forbidden_addresses=("10.9.0.0/16", "fd00::/8"),
         allowed_addresses=("192.168.7.0/24",),
     )

@@ -108,6 +108,7 @@ class Reason(StrEnum):
     PENDING = "Pending"
     DISABLED = "Disabled"
     EDGE_ADDRESS_UNKNOWN = "EdgeAddressUnknown"
+    KEY_NOT_SENT = "KeyNotSent"
     SECRET_NOT_READABLE = "SecretNotReadable"  # noqa: S105 - a reason, not a secret
     # MonitoringConfigured
     CONFIGURED = "Configured"
@@ -241,6 +242,11 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.EDGE_ADDRESS_UNKNOWN: Explained(
         "The edge's address is unknown, or the Service in the operator's `edges[]` cannot be read.",
         "Set or correct `edges[]` in the operator's chart: class and Service.",
+    ),
+    Reason.KEY_NOT_SENT: Explained(
+        "Only DNS says where the host is, and the administrator allows no API key there: no probe is sent.",
+        "Let the administrator add the host to `settings.keyHosts`, or the edge's Service to `edges[]`; or remove "
+        "`verification.publicURL`.",
     ),
     Reason.SECRET_NOT_READABLE: Explained(
         "The probe cannot read the API key or the CA bundle.", "Create it, or set `rbac.readSecrets=true`."

@@ -15,7 +15,7 @@ from streaming_operator.cluster import hosts, resources
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.objects import Source
 from streaming_operator.cluster.places import places_of
-from streaming_operator.settings import HostRule
+from streaming_operator.settings import HostRule, covers
 from streaming_operator.values import Capabilities, Manifest, Problem
 
 EVERY = "*"
@@ -42,7 +42,7 @@ class ExposurePolicy:
         exposure = endpoint.spec.exposure
         if exposure is None or not self._rules:
             return True
-        return any(_covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace, EVERY))
+        return any(covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace, EVERY))
 
     def refusal(
         self, endpoint: StreamingEndpoint, children: Iterable[Manifest], capabilities: Capabilities
@@ -65,7 +65,7 @@ class ExposurePolicy:
             self._claims,
             served=served,
             controllers=self._controllers(),
-            bound=any(_covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace)),
+            bound=any(covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace)),
         )
         if conflict is not None:
             problem = Problem(Reason.HOST_CONFLICT, conflict.message)
@@ -96,11 +96,6 @@ class ExposurePolicy:
             stored.key[1]: stored.body["spec"]["controller"]
             for stored in self._source.every(resources.INGRESS_CLASSES)
         }
-
-
-def _covers(pattern: str, host: str) -> bool:
-    """Whether a host is the one of a rule, or lies below `*.domain`."""
-    return pattern in (host, EVERY) or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
 def _not_listed(refused: tuple[str, ...]) -> str:

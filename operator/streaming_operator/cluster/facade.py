@@ -41,7 +41,7 @@ class Cluster:
         self._claims = Claims()
         self._policy = ExposurePolicy(settings.host_policy, self._caches, self._claims)
         self._applier = Applier(transport, self._caches)
-        self._observer = Observer(self._caches)
+        self._observer = Observer(self._caches, settings.quote_servers)
         self._publisher = Publisher(transport)
 
     @classmethod

@@ -24,8 +24,9 @@ REVISION = "deployment.kubernetes.io/revision"
 class Observer:
     """Translates cached objects into `Observed`."""
 
-    def __init__(self, caches: Source) -> None:
+    def __init__(self, caches: Source, quotes: bool = True) -> None:
         self._caches = caches
+        self._quotes = quotes
         self._templates: dict[Key, tuple[str, str]] = {}
 
     def forget(self, key: Key) -> None:
@@ -59,7 +60,9 @@ class Observer:
             rolled_out=_rolled_out(body),
             pod_template_hash=template_hash,
             pods=tuple(_observed_pod(*pod) for pod in sorted(pods, key=lambda pod: pod[0].key)),
-            workload_problem=workload_status.of_workload(body, newest),
+            workload_problem=workload_status.of_workload(
+                body, newest if self._quotes else [_without_quotes(pod) for pod in newest]
+            ),
             route=self._route(endpoint, refused),
             route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
             service_monitor=own(self._caches, endpoint, resources.SERVICE_MONITORS) is not None,
@@ -145,6 +148,29 @@ class Observer:
         return route_status.gateway_addresses(
             (gateway for gateway in gateways if gateway is not None), endpoint.namespace
         )
+
+
+def _without_quotes(pod: Body) -> Body:
+    """A pod without what its containers wrote before they ended."""
+    statuses = {
+        name: [
+            {
+                **container,
+                **{
+                    moment: {
+                        state: {key: value for key, value in (of or {}).items() if key != "message"}
+                        if state == "terminated"
+                        else of
+                        for state, of in (container.get(moment) or {}).items()
+                    }
+                    for moment in ("state", "lastState")
+                },
+            }
+            for container in pod["status"].get(name) or ()
+        ]
+        for name in ("initContainerStatuses", "containerStatuses")
+    }
+    return {**pod, "status": {**pod["status"], **statuses}}
 
 
 def _wanted(children: tuple[Manifest, ...], kind: str) -> Manifest | None:

@@ -85,16 +85,14 @@ def refused(
 ) -> tuple[Refused, ...]:
     """Everything of an endpoint's pods that the policy does not allow."""
     spec = endpoint.spec
-    template = next(
-        (child["spec"]["template"] for child in children if child["kind"] == "Deployment"), {"spec": {}}
-    )
+    pods = [child["spec"]["template"]["spec"] for child in children if child["kind"] == "Deployment"]
     return (
         *_names(spec, policy),
         *_secrets(spec, policy),
         *_scheduling(spec, policy),
         *_metadata(spec, policy),
         *_security(spec, policy),
-        *_host(template["spec"], policy),
+        *(one for pod in pods for one in _host(pod, policy)),
     )
 
 

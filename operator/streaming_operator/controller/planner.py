@@ -14,7 +14,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import Cluster
 from streaming_operator.errors import ClusterError, Forbidden, NotFound, Rejected
-from streaming_operator.settings import Settings
+from streaming_operator.settings import Settings, covers
 from streaming_operator.values import EdgeAddress, Observed, Problem
 
 
@@ -24,6 +24,8 @@ class Planner:
     def __init__(self, cluster: Cluster, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._cluster = cluster
         self._read_secrets = settings.read_secrets
+        self._key_hosts = settings.key_hosts
+        self._quotes = settings.quote_servers
         self._clock = clock
         against = probe.api_server(urlsplit(cluster.server).hostname or "")
         self._guard = replace(
@@ -45,6 +47,8 @@ class Planner:
                 "The chart's value rbac.readSecrets is false, so that no probe can send the key of "
                 "spec.engine.apiKeySecretRef: set it to true, or spec.verification.mode to Disabled",
             )
+        if (problem := self._key_not_sent(endpoint, edge)) is not None:
+            return problem
         try:
             key = await self._key(endpoint)
             ca = await self._ca(endpoint)
@@ -62,6 +66,7 @@ class Planner:
             trigger=trigger,
             guard=self._guard,
             clock=self._clock,
+            quotes=self._quotes,
         )
 
     async def _edge(self, endpoint: StreamingEndpoint) -> EdgeAddress | Problem | None:
@@ -81,6 +86,26 @@ class Planner:
             return Problem(error.reason, str(error))
         address = next(iter(listening.addresses), None)
         return None if address is None else EdgeAddress(address, listening.http_port, listening.https_port)
+
+    def _key_not_sent(self, endpoint: StreamingEndpoint, edge: EdgeAddress | None) -> Problem | None:
+        """
+        Why the key must stay here: a host that the endpoint's author chose and DNS resolves may be anybody's, and who
+        may create endpoints need not be one who may read Secrets.
+        """
+        spec = endpoint.spec
+        if spec.engine.api_key_secret_ref is None:
+            return None
+        public = urlsplit(spec.verification.public_url or "").hostname
+        exposed = spec.exposure.host if spec.exposure is not None and edge is None else None
+        for field, host in (("verification.publicURL", public), ("exposure.host", exposed)):
+            if host and not any(covers(pattern, host) for pattern in self._key_hosts):
+                return Problem(
+                    Reason.KEY_NOT_SENT,
+                    f"Only DNS says where {host} (spec.{field}) is, and the administrator allows no API key there: "
+                    "add it to settings.keyHosts in the values of the operator's chart"
+                    + (", or the edge to edges[]" if host == exposed else ""),
+                )
+        return None
 
     async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
         """The key that clients send, read only now and kept nowhere."""

@@ -57,6 +57,7 @@ def plan_for(
     trigger: Trigger,
     guard: Guard,
     clock: Callable[[], datetime],
+    quotes: bool = True,
 ) -> Plan:
     """
     The targets of the verification, the request, and what the result refers to.
@@ -94,6 +95,7 @@ def plan_for(
         checks=verification.checks,
         max_ttft=_seconds(thresholds.ttft_milliseconds) if trigger.warm else None,
         max_gap=_seconds(thresholds.max_gap_milliseconds),
+        quotes=quotes,
         keep_alive=float(engine.keep_alive_seconds(endpoint)),
         clock=clock,
     )

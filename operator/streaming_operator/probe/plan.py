@@ -75,6 +75,8 @@ class Plan:
     """Limit for the first token, in seconds; not judged while every queue is full."""
     max_gap: float | None = None
     """Limit between two tokens, in seconds."""
+    quotes: bool = True
+    """Whether messages may hold what a server said: its errors, its names, its finish reasons."""
     keep_alive: float = 0.0
     """Interval of the engine's keep-alive comments in seconds; 0 if it sends none."""
     clock: Callable[[], datetime] = _now

@@ -20,6 +20,7 @@ from streaming_operator.probe.hop_results import hop_result
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.quotes import without_quotes
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.storing import Measured, measured
 from streaming_operator.probe.judge.verdict import (
@@ -64,7 +65,8 @@ async def verify(plan: Plan) -> ProbeResult:
     if not order:
         raise ValueError("a plan needs at least one target")
     try:
-        return hidden_everywhere(await _Verification(plan, order).run(), plan.key)
+        result = await _Verification(plan, order).run()
+        return await connection.off_loop(partial(hidden_everywhere, result, plan.key))
     except Exception as error:  # callers get a value; the cause goes to the log
         log.exception("the probe itself failed")
         message = f"the probe itself failed ({type(error).__name__}): see the operator's log"
@@ -294,6 +296,8 @@ class _Verification:
         earlier = self._streams.setdefault((target, encoding), [])
         while True:
             attempt = await self._attempts.ask(target, encoding, self._tokens)
+            if not self._plan.quotes:
+                attempt = await connection.off_loop(partial(without_quotes, attempt))
             refused = attempt.timeline is not None and attempt.timeline.status in (400, 429)
             if before is not None and refused:  # so many tokens, or another request
                 attempt, self._tokens = before, before.asked or self._tokens // 2

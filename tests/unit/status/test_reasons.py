@@ -36,6 +36,7 @@ SEEN: dict[Verdict | Reason, str] = {
     Reason.PENDING: "loop/test_verification.py::test_required_is_ready_only_after_a_stream",
     Reason.DISABLED: "loop/test_verification.py::test_disabled_sends_nothing",
     Reason.EDGE_ADDRESS_UNKNOWN: "e2e/test_missing_kinds.py::*",
+    Reason.KEY_NOT_SENT: "security/test_key_hosts.py::test_the_key_goes_to_no_host_that_only_dns_knows",
     Reason.SECRET_NOT_READABLE: "e2e/test_chart.py::*",
 }
 """Reason -> the test in which it comes about; `*` is any of the file."""
@@ -47,7 +48,13 @@ NEVER = {
 
 def test_no_reason_goes_unseen() -> None:
     """Each verdict, and each reason that is none, has its test."""
-    others = {Reason.PENDING, Reason.DISABLED, Reason.EDGE_ADDRESS_UNKNOWN, Reason.SECRET_NOT_READABLE}
+    others = {
+        Reason.PENDING,
+        Reason.DISABLED,
+        Reason.EDGE_ADDRESS_UNKNOWN,
+        Reason.KEY_NOT_SENT,
+        Reason.SECRET_NOT_READABLE,
+    }
     assert {*SEEN, *NEVER} == {*Verdict, *others}
 
 
@@ -61,5 +68,5 @@ def test_the_test_is_there_and_speaks_of_it(reason: Verdict | Reason) -> None:
     text = (TESTS / file).read_text()
     if name != "*":
         text = text[text.index(f"def {name}(") :].partition("\n\n\n")[0]
-    words = (f'"{reason}"', f"Verdict.{reason.name}")
+    words = (f'"{reason}"', f"Verdict.{reason.name}", f"Reason.{reason.name}")
     assert any(word in text for word in words)

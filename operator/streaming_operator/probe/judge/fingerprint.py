@@ -39,7 +39,7 @@ class ProxyMatch:
     """The proxy in front of it, where a response has the marks of two."""
 
 
-_HEADERS: tuple[tuple[str, str, Proxy], ...] = (
+HEADERS: tuple[tuple[str, str, Proxy], ...] = (
     ("server", "envoy", Proxy.ENVOY),
     ("server", "nginx", Proxy.NGINX),
     ("server", "openresty", Proxy.NGINX),
@@ -104,7 +104,7 @@ def proxy_of(t: Timeline) -> ProxyMatch | None:
 
 
 def _by_header(t: Timeline) -> ProxyMatch | None:
-    for name, part, proxy in _HEADERS:
+    for name, part, proxy in HEADERS:
         value = t.head.header(name) if t.head else None
         if value is not None and part in value.lower():
             return ProxyMatch(proxy, f"{name}: {value[:40]}")

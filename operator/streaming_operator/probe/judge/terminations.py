@@ -34,7 +34,7 @@ ENDS = frozenset(
     }
 )
 """Finish reasons of an answer that is whole, in lower case."""
-_GIVEN_UP = (
+GIVEN_UP = (
     *("abort", "cancel", "interrupt", "disconnect", "preempt"),
     *("error", "fail", "timeout", "timed_out", "unavailable"),
     *("insufficient", "overload", "exhausted", "capacity"),
@@ -68,7 +68,7 @@ def _given_up(t: Timeline, asked: int | None) -> Finding | None:
     if not reason and whole:
         evidence = f"the stream ended without a finish reason {how_much}"
         return Finding(Verdict.ABORTED, Symptom.NO_REASON, evidence)
-    if not reason or any(part in reason for part in _GIVEN_UP):
+    if not reason or any(part in reason for part in GIVEN_UP):
         how = t.finish_reason or "no finish reason"
         return Finding(Verdict.ABORTED, Symptom.ABORTED, f"the stream was ended with {how} {how_much}")
     if whole:

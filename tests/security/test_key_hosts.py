@@ -1,0 +1,87 @@
+"""An API key goes only where its owner's cluster leads: to no host that an endpoint's author chose and DNS resolves."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from streaming_operator import probe
+from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.reasons import Reason
+from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.controller.planner import Planner
+from streaming_operator.settings import Settings
+from streaming_operator.values import Capabilities, Problem
+from tests.unit.status.worlds import observed
+
+PUBLIC = {"verification": {"publicURL": "https://llm.example.com"}}
+EXPOSED = {"exposure": {"host": "llm.example.com", "ingress": {"className": "nginx"}}}
+
+
+class ACluster:
+    """What a planner asks, and the Secrets that it read."""
+
+    server = "https://192.0.2.1:6443"
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.read: list[str] = []
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(service_monitors=False, http_routes=False)
+
+    async def edge_addresses(self, endpoint: StreamingEndpoint) -> EdgeAddresses:
+        return EdgeAddresses(self.addresses)
+
+    async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
+        self.read.append(name)
+        return "sk-0123456789"
+
+
+async def planned(cluster: ACluster, settings: Settings, **spec: Any) -> probe.Plan | Problem:
+    endpoint = StreamingEndpoint.from_body(
+        {
+            "metadata": {"name": "chat", "namespace": "tenant", "uid": "u"},
+            "spec": {
+                "model": {"source": {"huggingFace": {"repo": "a/b"}}},
+                "engine": {"apiKeySecretRef": {"name": "key"}},
+                **spec,
+            },
+        }
+    )
+    planner = Planner(cluster, settings, clock=lambda: datetime.now(UTC))  # type: ignore[arg-type]
+    return await planner.plan(endpoint, observed(), probe.Trigger())
+
+
+@pytest.mark.parametrize("spec", [PUBLIC, EXPOSED, EXPOSED | PUBLIC], ids=["publicURL", "host", "both"])
+async def test_the_key_goes_to_no_host_that_only_dns_knows(spec: dict[str, Any]) -> None:
+    """No probe is sent, the Secret is not even read, and the condition says what to set."""
+    cluster = ACluster()
+    plan = await planned(cluster, Settings(), **spec)
+    assert isinstance(plan, Problem)
+    assert plan.reason is Reason.KEY_NOT_SENT
+    assert "llm.example.com" in plan.message
+    assert "settings.keyHosts" in plan.message
+    assert cluster.read == []
+
+
+@pytest.mark.parametrize("allowed", ["llm.example.com", "*.example.com", "*"])
+@pytest.mark.parametrize("spec", [PUBLIC, EXPOSED], ids=["publicURL", "host"])
+async def test_the_administrator_allows_hosts(spec: dict[str, Any], allowed: str) -> None:
+    """By name, by domain, or all."""
+    plan = await planned(ACluster(), Settings(key_hosts=(allowed,)), **spec)
+    assert isinstance(plan, probe.Plan)
+    assert plan.key is not None
+
+
+async def test_another_host_is_not_allowed_by_its_end() -> None:
+    """`*.example.com` is every name below it."""
+    evil = {"verification": {"publicURL": "https://llm-example.com"}}
+    assert isinstance(await planned(ACluster(), Settings(key_hosts=("*.example.com",)), **evil), Problem)
+
+
+async def test_the_key_goes_to_the_edge_of_the_cluster() -> None:
+    """Whose address the administrator's list or the route's status has, whatever the host says."""
+    plan = await planned(ACluster("10.0.0.5"), Settings(), **EXPOSED)
+    assert isinstance(plan, probe.Plan)
+    assert [target.named_by_cluster for target in plan.targets] == [True] * len(plan.targets)
