@@ -288,7 +288,14 @@ async def test_what_is_taken_out_of_a_spec_leaves_nothing_behind(
     """After every field was set once, a small spec gives what it gives on a new endpoint."""
     endpoint = an_endpoint(control_plane, namespace, **at_host(BASES[base], f"chat.{namespace}"))
     small = endpoint.model_copy(update={"spec": spec_of(at_host(MINIMAL, f"chat.{namespace}"))})
-    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+    allowed = PodPolicy(
+        service_account_names=("*",),
+        priority_class_names=("*",),
+        env_secret_names=("*",),
+        labels=("*",),
+        annotations=("*",),
+    )
+    async with connected(control_plane.kubeconfig, monkeypatch, Settings(pod_policy=allowed)) as here:
         await here.cluster.apply(endpoint, here.children(endpoint))
         await here.cluster.apply(small, here.children(small))
         reduced = contents(control_plane, here.children(small))
