@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from streaming_operator.probe.http.http1 import HTTP2_ONLY
 from streaming_operator.probe.http.response import Head
 from streaming_operator.probe.judge.finding import Attempt
 from streaming_operator.probe.judge.fingerprint import HEADERS
@@ -31,7 +32,8 @@ def without_quotes(attempt: Attempt) -> Attempt:
         body=_body(t.body),
         error=None if t.error is None else NOT_QUOTED,
         finish_reason=None if t.finish_reason is None else _reason(t.finish_reason),
-        broken=NOT_QUOTED if t.broken else "",
+        broken=t.broken if t.broken in ("", HTTP2_ONLY) else NOT_QUOTED,
+        first_unread=NOT_QUOTED if t.first_unread else "",
         reset=t.reset.partition(" (")[0],
     )
     return replace(attempt, timeline=plain)
