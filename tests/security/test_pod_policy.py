@@ -12,6 +12,7 @@ from streaming_operator.settings import PodPolicy
 
 OPEN = PodPolicy(
     security_context="any",
+    capabilities=("ALL", "SYS_ADMIN"),
     service_account_names=("*",),
     priority_class_names=("*",),
     env_secret_names=("*",),
@@ -23,8 +24,8 @@ OPEN = PodPolicy(
 """What the chart's values can open."""
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "privileged": ({"securityContext": {"privileged": True}}, "securityContext"),
-    "all capabilities": ({"securityContext": {"capabilities": {"add": ["ALL"]}}}, "securityContext"),
-    "SYS_ADMIN": ({"securityContext": {"capabilities": {"add": ["CHOWN", "SYS_ADMIN"]}}}, "securityContext"),
+    "all capabilities": ({"securityContext": {"capabilities": {"add": ["ALL"]}}}, "capabilities"),
+    "SYS_ADMIN": ({"securityContext": {"capabilities": {"add": ["CHOWN", "SYS_ADMIN"]}}}, "capabilities"),
     "procMount": ({"securityContext": {"procMount": "Unmasked"}}, "securityContext"),
     "seccomp": ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, "securityContext"),
     "seccomp of the pod": ({"podSecurityContext": {"seccompProfile": {"type": "Unconfined"}}}, "securityContext"),

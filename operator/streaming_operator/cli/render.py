@@ -1,7 +1,8 @@
 """
 `streamctl render`: the children of an endpoint as YAML, for review and GitOps; needs no cluster.
 
-The output is what the operator applies, without the owner reference: a file has no uid.
+The output is what the operator applies, without the owner reference: a file has no uid. What the administrator must
+allow first is told beside it.
 """
 
 import sys
@@ -14,9 +15,11 @@ import yaml
 
 from streaming_operator import render as renderer
 from streaming_operator.api.endpoint import API_VERSION, KIND, InvalidEndpoint, StreamingEndpoint
+from streaming_operator.cluster import pod_policy
 from streaming_operator.foreign_text import readable
 from streaming_operator.render import documents
-from streaming_operator.values import Capabilities, Edge, EdgeProfile
+from streaming_operator.settings import PodPolicy
+from streaming_operator.values import Capabilities, Edge, EdgeProfile, Manifest
 
 ASSUMED_CLASS = "assumed"
 
@@ -96,8 +99,8 @@ def render(
     """
     Print the objects that the operator would apply, as YAML.
 
-    What the engine's version does not know is said on stderr.
-    Assumes ingress-nginx behind the class and every optional kind present; options change that.
+    Assumes ingress-nginx behind the class and every optional kind present; options change that. What the engine's
+    version does not know, and what the chart's own podPolicy does not allow, is printed all the same and named on stderr.
     Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
     """
     assumed = AssumedCluster(
@@ -113,15 +116,20 @@ def render(
         for problem in error.problems:
             click.echo(readable(problem), err=True)
         sys.exit(1)
-    manifests = [
-        manifest
-        for endpoint in endpoints
-        for manifest in renderer.children(endpoint, assumed.capabilities(endpoint))
-    ]
-    click.echo(documents.as_yaml(manifests), nl=False)
+    manifests: list[Manifest] = []
+    notes: list[str] = []
     for endpoint in endpoints:
+        children = renderer.children(endpoint, assumed.capabilities(endpoint))
+        manifests += children
+        notes += (
+            f"{endpoint.name}: the chart's defaults do not allow {refused}: the administrator must"
+            for refused in pod_policy.refused(endpoint, children, PodPolicy())
+        )
         if note := renderer.engine_note(endpoint):
-            click.echo(f"{endpoint.name}: {note}", err=True)
+            notes.append(f"{endpoint.name}: {note}")
+    click.echo(documents.as_yaml(manifests), nl=False)
+    for note in notes:
+        click.echo(readable(note), err=True)
 
 
 def read(content: bytes, name: str, namespace: str | None) -> tuple[StreamingEndpoint, ...]:

@@ -192,18 +192,24 @@ def _security(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
         ("podSecurityContext", spec.pod_security_context),
         ("securityContext", spec.security_context),
     ):
-        for why in _beyond_baseline(context or {}, policy):
-            yield Refused(f"spec.{field}", why, "securityContext")
+        for why, setting in _beyond_baseline(context or {}, policy):
+            yield Refused(f"spec.{field}", why, setting)
 
 
-def _beyond_baseline(context: Mapping[str, Any], policy: PodPolicy) -> Iterator[str]:
+def _beyond_baseline(context: Mapping[str, Any], policy: PodPolicy) -> Iterator[tuple[str, str]]:
+    """What is beyond the level, and the smallest value of the policy that allows it."""
+    added = set(_strings(_inner(context, "capabilities").get("add")))
+    if beyond := sorted(added - BASELINE_CAPABILITIES - {*policy.capabilities}):
+        yield f"capabilities.add {', '.join(beyond)}", "capabilities"
+    for why in _beyond_level(context, policy):
+        yield why, "securityContext"
+
+
+def _beyond_level(context: Mapping[str, Any], policy: PodPolicy) -> Iterator[str]:
     if context.get("privileged"):
         yield "privileged"
     if policy.security_context == "restricted":
         yield from _beyond_restricted(context)
-    added = set(_strings(_inner(context, "capabilities").get("add")))
-    if beyond := sorted(added - BASELINE_CAPABILITIES - {*policy.capabilities}):
-        yield f"capabilities.add {', '.join(beyond)}"
     if context.get("procMount") not in (None, "", "Default"):
         yield "procMount"
     for profile in ("seccompProfile", "appArmorProfile"):

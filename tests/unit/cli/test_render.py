@@ -99,6 +99,25 @@ def test_a_namespace_is_filled_in_where_none_is_named() -> None:
     assert {manifest["metadata"]["namespace"] for manifest in printed[5:]} == {"models"}
 
 
+def test_what_the_administrator_must_allow_is_told_beside_what_is_printed() -> None:
+    """Credentials of an object store and a capability, as models on S3 and Gaudi need them: rendered, exit code 0."""
+    text = f"""{ENDPOINT.format(uid="''", exposure=INGRESS)}
+  engine: {{envFrom: [{{secretRef: {{name: aws}}}}]}}
+  securityContext: {{capabilities: {{add: [SYS_NICE]}}}}
+"""
+    result = run(text)
+    printed = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(result.stdout)}
+    container = printed["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["envFrom"] == [{"secretRef": {"name": "aws"}}]
+    assert container["securityContext"]["capabilities"]["add"] == ["SYS_NICE"]
+    assert [line.split("(")[1].split(")")[0] for line in result.stderr.splitlines()] == [
+        "podPolicy.envSecretNames",
+        "podPolicy.capabilities",
+    ]
+    assert result.exit_code == 0
+    assert run(ENDPOINT.format(uid="''", exposure=INGRESS)).stderr == ""
+
+
 HEAD = "apiVersion: streamingendpoints.dev/v1alpha1\nkind: StreamingEndpoint\nmetadata: {name: qwen}\n"
 LOCAL = "model: {source: {local: {path: /opt/model}}}"
 
