@@ -188,6 +188,8 @@ class Settings(BaseSettings):
     """Full comparison of an endpoint, from caches."""
     roll_call_seconds: Seconds = 180.0
     """List of the endpoints' names, to find those whose deletion was not seen."""
+    metrics_authentication: bool = True
+    """/metrics asks for a token whose bearer may `get` that path, by TokenReview and SubjectAccessReview."""
     detailed_metrics: bool = False
     """Durations of probes by bucket (histograms): 75 more series for each endpoint and hop."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

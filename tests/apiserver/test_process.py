@@ -87,7 +87,7 @@ def test_it_becomes_ready_works_and_ends_cleanly(
         "kind": "StreamingEndpoint",
         "metadata": {"name": endpoint.name, "namespace": namespace},
     }
-    with operator(control_plane.kubeconfig, tmp_path) as running:
+    with operator(control_plane.kubeconfig, tmp_path, METRICS_AUTHENTICATION="false") as running:
         running.until("/readyz", 200)
         control_plane.until(body, lambda stored: "conditions" in (stored.get("status") or {}), "a status")
         assert running.get("/livez")[0] == 200
@@ -100,7 +100,8 @@ def test_it_becomes_ready_works_and_ends_cleanly(
 
 def test_a_new_endpoint_costs_one_pass(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
     """After the first pass nothing new is known: the events of our own writes ask for no further pass."""
-    with operator(control_plane.kubeconfig, tmp_path, WATCH_NAMESPACES=namespace) as running:
+    settings = {"WATCH_NAMESPACES": namespace, "METRICS_AUTHENTICATION": "false"}
+    with operator(control_plane.kubeconfig, tmp_path, **settings) as running:
         running.until("/readyz", 200)
         bodies = [
             {

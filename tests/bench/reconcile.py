@@ -59,6 +59,7 @@ class Operator:
             **os.environ,
             "KUBECONFIG": str(plane.kubeconfig),
             "STREAMING_OPERATOR_HTTP_PORT": str(self.port),
+            "STREAMING_OPERATOR_METRICS_AUTHENTICATION": "false",
         }
         command = [sys.executable, "-m", "streaming_operator", "run"]
         self.process = subprocess.Popen(listed(command), env=environment, stdout=self._log, stderr=self._log)

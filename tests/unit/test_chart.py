@@ -24,6 +24,7 @@ EDGE = {
     "annotationsPrefix": "edge.example.com",
     "allowedAnnotations": ["cert-manager.io/cluster-issuer", "edge.example.com/canary*"],
 }
+PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,7 @@ def test_every_value_arrives(helm: Path) -> None:
         "clusterDomain": "k8s.example.com",
         "rbac": {"readSecrets": False},
         "log": {"level": "DEBUG", "format": "text"},
+        "metrics": {"authentication": False},
         "settings": {
             "workers": 8,
             "connections": 9,
@@ -123,6 +125,7 @@ def test_every_value_arrives(helm: Path) -> None:
         read_secrets=False,
         log_level="DEBUG",
         log_format="text",
+        metrics_authentication=False,
         workers=8,
         connections=9,
         concurrent_probes=2,
@@ -229,6 +232,59 @@ def test_listed_namespaces_still_reach_the_edge(helm: Path) -> None:
         "verbs": ["get"],
     }
     assert edge["rules"] == [only]
+
+
+def test_metrics_are_for_whom_the_administrator_lets_in(helm: Path) -> None:
+    """Rights for the operator to ask, a role for scrapers, and the ServiceMonitor sends Prometheus' token."""
+    values = {
+        "metrics": {"readers": [{"namespace": "monitoring", "name": "prometheus"}]},
+        "serviceMonitor": {"enabled": True},
+    }
+    docs = {(doc["kind"], doc["metadata"]["name"]): doc for doc in documents(helm, values)}
+    reviews = docs["ClusterRole", "streaming-operator-metrics-auth"]["rules"]
+    assert {(*rule["resources"], *rule["verbs"]) for rule in reviews} == {
+        ("tokenreviews", "create"),
+        ("subjectaccessreviews", "create"),
+    }
+    reader = docs["ClusterRole", "streaming-operator-metrics-reader"]["rules"]
+    assert reader == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    bound = docs["ClusterRoleBinding", "streaming-operator-metrics-reader"]["subjects"]
+    assert bound == [{"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}]
+    scrape = docs["ServiceMonitor", "streaming-operator"]["spec"]["endpoints"][0]
+    assert scrape["bearerTokenFile"] == "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+    off = {"metrics": {"authentication": False}, "serviceMonitor": {"enabled": True}}
+    without = {(doc["kind"], doc["metadata"]["name"]): doc for doc in documents(helm, off)}
+    assert not [name for _, name in without if name.startswith("streaming-operator-metrics-")]
+    assert "bearerTokenFile" not in without["ServiceMonitor", "streaming-operator"]["spec"]["endpoints"][0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {"policyTypes": ["Ingress"]}),
+        (
+            {"metricsFrom": [PEER]},
+            {
+                "policyTypes": ["Ingress"],
+                "ingress": [{"from": [PEER], "ports": [{"protocol": "TCP", "port": "http"}]}],
+            },
+        ),
+        ({"egress": [{"to": [PEER]}]}, {"policyTypes": ["Ingress", "Egress"], "egress": [{"to": [PEER]}]}),
+    ],
+)
+def test_the_network_policy_lets_in_only_who_is_listed(
+    helm: Path, values: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """Of the operator's own pods; nobody where none is listed, and by default there is no policy."""
+    docs = documents(helm, {"networkPolicy": {"enabled": True, **values}})
+    pod = next(doc for doc in docs if doc["kind"] == "Deployment")["spec"]["template"]
+    policy = next(doc for doc in docs if doc["kind"] == "NetworkPolicy")["spec"]
+    selected = policy.pop("podSelector")["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    assert policy == expected
+    assert "http" in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert "NetworkPolicy" not in {doc["kind"] for doc in documents(helm, {})}
 
 
 def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:

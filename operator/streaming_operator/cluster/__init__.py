@@ -3,6 +3,7 @@
 from streaming_operator.cluster.apply import Applied
 from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.facade import Cluster
+from streaming_operator.cluster.metrics_access import Access
 from streaming_operator.cluster.reader import ClusterReader, EndpointView, open_reader
 
-__all__ = ["Applied", "Cluster", "ClusterReader", "EdgeAddresses", "EndpointView", "open_reader"]
+__all__ = ["Access", "Applied", "Cluster", "ClusterReader", "EdgeAddresses", "EndpointView", "open_reader"]

@@ -16,6 +16,7 @@ from streaming_operator.cluster.edges import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
+from streaming_operator.cluster.metrics_access import Access, MetricsAccess
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.places import covering
 from streaming_operator.cluster.store import Caches, Dependency
@@ -43,6 +44,7 @@ class Cluster:
         self._applier = Applier(transport, self._caches)
         self._observer = Observer(self._caches, settings.quote_servers)
         self._publisher = Publisher(transport)
+        self._metrics_access = MetricsAccess(transport)
 
     @classmethod
     async def connect(cls, settings: Settings) -> Self:
@@ -192,6 +194,10 @@ class Cluster:
     async def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a ConfigMap, e.g. a CA bundle."""
         return await secrets.config_map_key(self._transport, namespace, name, key)
+
+    async def metrics_access(self, token: str | None, peer: str) -> Access:
+        """Whether the bearer of a token, at an address, may read the operator's metrics."""
+        return await self._metrics_access.decide(token, peer)
 
     async def publish(
         self, endpoint: StreamingEndpoint, kind: Literal["Normal", "Warning"], reason: str, message: str

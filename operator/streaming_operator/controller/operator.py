@@ -61,7 +61,8 @@ async def run(settings: Settings) -> None:
     def ready() -> str | None:
         return "stopping" if stop.is_set() else None if started else "caches are not filled yet"
 
-    own_http = await http.serve(http.application(live, ready), settings.http_port)
+    access = cluster.metrics_access if settings.metrics_authentication else None
+    own_http = await http.serve(http.application(live, ready, access), settings.http_port)
     log.info("operator starts", extra={"http_port": settings.http_port})
     tasks: list[asyncio.Task[None]] = []
     try:

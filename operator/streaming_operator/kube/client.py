@@ -116,6 +116,10 @@ class Transport:
         """Create one object; used for events only."""
         await self._call("POST", path, doing, body=orjson.dumps(manifest))
 
+    async def review(self, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
+        """Ask a question that the API server answers at once, such as a TokenReview."""
+        return dict(await self._call("POST", path, doing, body=orjson.dumps(manifest)))
+
     async def validate(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Ask whether an object could be created, without creating it; raises the refusal."""
         query = {"dryRun": "All", "fieldValidation": "Strict"}
