@@ -59,6 +59,16 @@ def forbidden(since: int = 0) -> list[str]:
     ]
 
 
+def not_admitted(since: int = 0) -> list[str]:
+    """What its roles grant and admission refused: verb and address."""
+    return [
+        f"{entry['verb']} {entry['requestURI']}"
+        for entry in _entries(since)
+        if (entry.get("responseStatus") or {}).get("code") in (403, 422)
+        and entry.get("annotations", {}).get("authorization.k8s.io/decision") == "allow"
+    ]
+
+
 def children_written(since: int, namespace: str) -> list[tuple[str, str, str]]:
     """Writes to children of this namespace after the mark: (verb, resource, name)."""
     return [

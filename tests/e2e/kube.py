@@ -37,9 +37,9 @@ def kubectl(*words: str, stdin: str | None = None, seconds: float = 120) -> str:
     return done.stdout
 
 
-def of_pod(namespace: str, pod: str, port: int, path: str) -> str:
+def of_pod(namespace: str, pod: str, port: int, path: str, token: str = "") -> str:
     """
-    What a pod answers to somebody who may forward its port.
+    What a pod answers to somebody who may forward its port, with a bearer's token where one is given.
 
     Not by the API server's proxy, which marks a request as one from outside.
     """
@@ -53,7 +53,9 @@ def of_pod(namespace: str, pod: str, port: int, path: str) -> str:
             local = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line)
             if local is None:
                 raise Refused(line.strip() or "kubectl port-forward ended")
-            with urllib.request.urlopen(f"http://127.0.0.1:{local.group(1)}{path}", timeout=30) as answer:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            request = urllib.request.Request(f"http://127.0.0.1:{local.group(1)}{path}", headers=headers)
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 text: str = answer.read().decode()
             return text
         finally:

@@ -1,6 +1,7 @@
 """The chart: upgraded under open streams, its CRD with it; uninstalled without harm, and installed again."""
 
 import shutil
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,62 @@ def test_without_the_right_to_secrets_it_says_so(running: Endpoint) -> None:
     keyed.await_ready()
     keyed.delete()
     assert list(audit.forbidden(since)) == []
+
+
+def test_confined_it_works_and_nothing_of_it_is_refused(running: Endpoint) -> None:
+    """`admission.confineOperator`: an endpoint is made, verified and changed; the audit log shows no refusal."""
+    release.install(admission={"confineOperator": True})
+    stolen = ("--as", release.SERVICE_ACCOUNT, "-n", running.namespace)
+    attempt = (*stolen, "create", "configmap", "not-a-child", "--dry-run=server")
+
+    def refused() -> bool:
+        try:
+            kube.kubectl(*attempt)
+        except kube.Refused as refusal:
+            return "whose controller is a StreamingEndpoint" in str(refusal)
+        return False
+
+    wait_for(refused, "the policy to be in force")
+    since = audit.mark()
+    try:
+        confined = Endpoint(running.namespace, "confined")
+        confined.apply(confined.double())
+        confined.await_ready()
+        confined.apply(confined.double(replicas=2))
+        confined.await_condition("WorkloadAvailable", "True", "Available")
+        kube.delete("service", "confined", running.namespace)
+        wait_for(lambda: kube.get("service", "confined", running.namespace), "the Service to be repaired")
+        confined.delete()
+        assert audit.children_written(since, running.namespace)
+        assert audit.not_admitted(since) == []
+    finally:
+        release.install()
+
+
+def test_metrics_are_for_who_may_read_them(running: Endpoint) -> None:
+    """401 without a token, 403 for an account without the right, and the metrics for one of `metrics.readers`."""
+    namespace = running.namespace
+    for name in ("prometheus", "other"):
+        kube.kubectl("-n", namespace, "create", "serviceaccount", name)
+    release.install(metrics={"readers": [{"namespace": namespace, "name": "prometheus"}]})
+
+    def scrape(account: str = "") -> tuple[int, str] | None:
+        token = kube.kubectl("-n", namespace, "create", "token", account).strip() if account else ""
+        try:
+            pod = release.pods()[0]["metadata"]["name"]
+            return 200, kube.of_pod(release.NAMESPACE, pod, 8080, "/metrics", token)
+        except urllib.error.HTTPError as error:
+            # 503: too many new tokens at once, ask again
+            return None if error.code == 503 else (error.code, error.read().decode())
+
+    try:
+        assert wait_for(scrape, "an answer")[0] == 401
+        code, message = wait_for(lambda: scrape("other"), "an answer")
+        assert (code, "metrics.readers" in message) == (403, True)
+        code, text = wait_for(lambda: scrape("prometheus"), "an answer")
+        assert (code, f'namespace="{namespace}"' in text) == (200, True)
+    finally:
+        release.install()
 
 
 def test_uninstall_leaves_what_serves(running: Endpoint) -> None:

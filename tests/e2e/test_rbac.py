@@ -19,11 +19,11 @@ Grant = tuple[str, str, str]
 
 
 def _granted() -> set[Grant]:
-    """What the release's own role grants; with no watchNamespaces it is one ClusterRole."""
-    role = kube.get("clusterrole", release.RELEASE)
-    assert role is not None
+    """What the release's own roles grant; with no watchNamespaces they are ClusterRoles."""
+    roles = [kube.get("clusterrole", f"{release.RELEASE}{suffix}") for suffix in ("", "-metrics-auth")]
     return {
         (group, resource, verb)
+        for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]

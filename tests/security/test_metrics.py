@@ -77,9 +77,7 @@ async def test_the_api_server_says_who_may_read(
         (tmp_path / name).mkdir()
     allowed = token_of(as_service_account(control_plane, f"{namespace}-reader", tmp_path / "reader", reader))
     known = token_of(as_service_account(control_plane, f"{namespace}-other", tmp_path / "other", []))
-    as_operator = as_service_account(
-        control_plane, f"{namespace}-operator", tmp_path / "operator", operators
-    )
+    as_operator = as_service_account(control_plane, f"{namespace}-operator", tmp_path / "operator", operators)
     monkeypatch.setenv("KUBECONFIG", str(as_operator))
     monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(as_operator))
     cluster = await Cluster.connect(Settings())
@@ -118,7 +116,7 @@ class Server:
 
 
 async def test_a_flood_of_tokens_costs_little_and_keeps_no_scraper_away() -> None:
-    """1,000 tokens at once from one address: one review. Who was let in stays in, and others with a new token come in."""
+    """1,000 tokens at once from one address: one review. Others come in, with an old token and with a new one."""
     server, seconds = Server(), 0.0
     access = MetricsAccess(server, lambda: seconds)  # type: ignore[arg-type]
     assert await access.decide("scraper", "prometheus") is Access.ALLOWED

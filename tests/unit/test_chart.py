@@ -164,6 +164,7 @@ def test_chart_knows_every_setting(helm: Path) -> None:
         ({"log": {"level": "info"}}, "/log/level"),
         ({"settings": {"workerz": 1}}, "workerz"),
         ({"replicas": 2}, "replicas"),
+        ({"admission": {"confine": True}}, "confine"),
         ({"image": {"registry": "https://registry.example.com"}}, "/image/registry"),
         ({"image": {"registry": "registry.example.com/"}}, "/image/registry"),
     ],
@@ -285,6 +286,21 @@ def test_the_network_policy_lets_in_only_who_is_listed(
     assert policy == expected
     assert "http" in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
     assert "NetworkPolicy" not in {doc["kind"] for doc in documents(helm, {})}
+
+
+def test_admission_policies_come_only_where_they_are_asked_for(helm: Path) -> None:
+    """Clusters before 1.30 lack the kind; each policy comes with its binding."""
+    kinds = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+    def policies(**admission: bool) -> set[tuple[str, str]]:
+        docs = documents(helm, {"admission": admission})
+        return {(doc["kind"], doc["metadata"]["name"]) for doc in docs if doc["kind"] in kinds}
+
+    assert policies() == set()
+    assert policies(requirePodRights=True) == {
+        (kind, "streaming-operator-require-pod-rights") for kind in kinds
+    }
+    assert policies(confineOperator=True) == {(kind, "streaming-operator-confine-operator") for kind in kinds}
 
 
 def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:

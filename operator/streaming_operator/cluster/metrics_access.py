@@ -2,8 +2,8 @@
 Who may read the operator's own metrics: whoever the API server knows by a token and lets `get` the path /metrics.
 
 The rule of kubebuilder's metrics filter: a TokenReview, then a SubjectAccessReview. Decisions are kept for a while, and
-tokens that nobody has seen are reviewed at a bounded rate for each address: a flood of them costs the API server and the
-operator little, and keeps no other scraper away.
+tokens that nobody has seen are reviewed at a bounded rate for each address: a flood of them costs little, and keeps no
+other scraper away.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-The operator's own HTTP side: /livez and /readyz in the main loop, /metrics, for whom may read it, in a thread beside it.
+The operator's own HTTP side: /livez and /readyz in the main loop, /metrics in a thread beside it, for readers.
 
 kopf's liveness endpoint vanishes whenever kopf is restarted, so it is not used. Nothing here decides.
 """
@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 2.0
 """Time for a scrape that is under way at stop."""
 
-Clock = Callable[[], float]
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""
 Authorize = Callable[[str | None, str], Awaitable[Access]]
@@ -31,8 +30,8 @@ Authorize = Callable[[str | None, str], Awaitable[Access]]
 REFUSALS = {
     Access.UNKNOWN: "a token is needed that the API server knows (Authorization: Bearer ...), or "
     "metrics.authentication=false in the operator's chart",
-    Access.FORBIDDEN: "the bearer may not get the nonResourceURL /metrics: list the service account in metrics.readers of "
-    "the operator's chart",
+    Access.FORBIDDEN: "the bearer may not get the nonResourceURL /metrics: list the service account in "
+    "metrics.readers of the operator's chart",
     Access.UNDECIDED: "the API server has not decided: try again; the operator needs create on tokenreviews and "
     "subjectaccessreviews",
 }
@@ -49,9 +48,10 @@ class Rendering:
     REST = 9.0
 
     def __init__(
-        self, render: Callable[[], bytes] = partial(generate_latest, REGISTRY), clock: Clock = time.monotonic
+        self, render: Callable[[], bytes] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._render, self._clock = render, clock
+        self._render = render or partial(generate_latest, REGISTRY)
+        self._clock = clock
         self._text, self._until = b"", -math.inf
         self._task: asyncio.Task[bytes] | None = None
 
