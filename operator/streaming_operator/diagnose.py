@@ -316,9 +316,10 @@ def _states(endpoint: StreamingEndpoint, view: EndpointView) -> tuple[ObjectStat
             problem.message if problem else "",
         )
     ]
-    for pod, problem in view.pods:
+    for pod, problem, image in view.pods:
         state = str(problem.reason) if problem else "ready"
-        states.append(ObjectState("Pod", pod, state, problem is None, problem.message if problem else ""))
+        detail = problem.message if problem else f"image {image}" if image else ""
+        states.append(ObjectState("Pod", pod, state, problem is None, detail))
     behind = len(view.behind_service)
     states.append(ObjectState("Service", name, f"{behind} ready addresses", behind > 0))
     if observed.route is not None:

@@ -128,6 +128,10 @@ async def world(
     return World(control_plane, endpoint, pod, control_plane.kubeconfig)
 
 
+IMAGE = "docker.io/vllm/vllm-openai@sha256:" + "5" * 64
+"""What a kubelet writes of an image that it pulled."""
+
+
 def _played(plane: ControlPlane, deployment: dict[str, Any], node: str) -> dict[str, Any]:
     """What the controllers of Deployments and EndpointSlices and a kubelet write."""
     namespace, suffix = deployment["metadata"]["namespace"], uuid4().hex[:8]
@@ -166,6 +170,8 @@ def _played(plane: ControlPlane, deployment: dict[str, Any], node: str) -> dict[
     )
     ready = {"type": "Ready", "status": "True"}
     status = {"phase": "Running", "podIP": "10.9.8.7", "podIPs": [{"ip": "10.9.8.7"}], "conditions": [ready]}
+    running = {"name": "engine", "ready": True, "restartCount": 0, "image": "none", "imageID": IMAGE}
+    status["containerStatuses"] = [running | {"state": {"running": {}}}]
     plane.patch(pod, {"status": status}, part="status")
     counts = {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
     generation = stored["metadata"]["generation"]
@@ -205,6 +211,8 @@ async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningE
         states["Ingress/chat"],
     ) == ("1/1 ready, 1 of the newest template", "no address")
     assert states[f"Pod/{world.pod['metadata']['name']}"] == "ready"
+    details = {f"{child['kind']}/{child['name']}": child["detail"] for child in report["children"]}
+    assert details[f"Pod/{world.pod['metadata']['name']}"] == f"image {IMAGE}"
 
 
 async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) -> None:

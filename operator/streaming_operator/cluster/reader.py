@@ -34,8 +34,8 @@ class EndpointView:
     observed: Observed
     addresses: tuple[str, ...]
     """What the Ingress or Gateway says of where it listens."""
-    pods: tuple[tuple[str, Problem | None], ...]
-    """Every pod with what keeps it from being ready."""
+    pods: tuple[tuple[str, Problem | None, str], ...]
+    """Every pod with what keeps it from being ready, and the image that runs in it."""
     behind_service: tuple[tuple[str, int], ...]
     """Pod and port of every ready address behind the Service."""
     hidden: tuple[str, ...]
@@ -81,7 +81,10 @@ class ClusterReader:
             capabilities,
             observer.observe(endpoint, children, refusal.problem if refusal else None),
             observer.route_addresses(endpoint),
-            tuple((pod.key[1], workload_status.of_pod(pod.body)) for pod in pods),
+            tuple(
+                (pod.key[1], workload_status.of_pod(pod.body), workload_status.running_image(pod.body))
+                for pod in pods
+            ),
             await self._behind_service(endpoint),
             snapshot.hidden,
         )

@@ -314,6 +314,13 @@ def _misconfigured(text: str) -> Problem:
     return Problem(Reason.CONFIG_MISSING, f"the container cannot be made: {redacted(text)[:LONGEST_LINE]}")
 
 
+def running_image(pod: dict[str, Any]) -> str:
+    """The engine's image as the kubelet runs it, by its digest where it came from a registry; else empty."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    image = next((c.get("imageID") or "" for c in statuses if c["name"] == CONTAINER_NAME), "")
+    return str(image).rpartition("://")[2]
+
+
 def _subject(container: dict[str, Any]) -> str:
     """What a message calls a container."""
     name = container["name"]

@@ -122,7 +122,9 @@ class Child(_Part):
     name: str
     state: str = Field(description="In a few words, e.g. `1/1 ready`.")
     healthy: bool
-    detail: str = Field(default="", description="Why not, and what to do about it.")
+    detail: str = Field(
+        default="", description="Why not, and what to do about it; of a ready pod, the image that runs."
+    )
 
 
 class Report(_Part):
