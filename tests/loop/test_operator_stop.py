@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming_operator.cluster import Access
 from streaming_operator.controller import http, kopf_watch, operator
 from streaming_operator.settings import Settings
 from tests.unit.virtual_time import run
@@ -35,6 +36,10 @@ class HangingCluster:
     async def close(self) -> None:
         """Takes for ever."""
         await forever()
+
+    async def metrics_access(self, token: str | None, peer: str) -> Access:
+        """Nobody is let in."""
+        return Access.UNDECIDED
 
     def last_event_age(self) -> float:
         return 0.0
