@@ -100,7 +100,7 @@ def render(
     Print the objects that the operator would apply, as YAML.
 
     Assumes ingress-nginx behind the class and every optional kind present; options change that. What the engine's
-    version does not know, and what the chart's own podPolicy does not allow, is printed all the same and named on stderr.
+    version does not know, or the chart's own podPolicy does not allow, is printed all the same and named on stderr.
     Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
     """
     assumed = AssumedCluster(
