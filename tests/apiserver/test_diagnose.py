@@ -171,7 +171,8 @@ def _played(plane: ControlPlane, deployment: dict[str, Any], node: str) -> dict[
     ready = {"type": "Ready", "status": "True"}
     status = {"phase": "Running", "podIP": "10.9.8.7", "podIPs": [{"ip": "10.9.8.7"}], "conditions": [ready]}
     running = {"name": "engine", "ready": True, "restartCount": 0, "image": "none", "imageID": IMAGE}
-    status["containerStatuses"] = [running | {"state": {"running": {}}}]
+    started = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    status["containerStatuses"] = [running | {"state": started}]
     plane.patch(pod, {"status": status}, part="status")
     counts = {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
     generation = stored["metadata"]["generation"]

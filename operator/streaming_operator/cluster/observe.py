@@ -204,7 +204,7 @@ def _observed_pod(pod: Cached, body: Body) -> ObservedPod:
     started = [
         running["startedAt"]
         for container in status.get("containerStatuses") or ()
-        if (running := (container.get("state") or {}).get("running")) and "startedAt" in running
+        if (running := (container.get("state") or {}).get("running")) and running.get("startedAt")
     ]
     return ObservedPod(
         name=pod.key[1],
