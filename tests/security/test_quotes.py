@@ -10,6 +10,7 @@ from streaming_operator.cluster.workload_status import of_pod
 from streaming_operator.probe.http.response import Ending, Head
 from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.quotes import without_quotes
+from streaming_operator.probe.judge.served_model import another_model
 from streaming_operator.probe.judge.verdict import judge
 from streaming_operator.probe.stream.timeline import Arrival, Timeline
 
@@ -88,3 +89,17 @@ def test_no_condition_quotes_the_last_line_of_a_container(moment: str) -> None:
     assert SAID not in plain.message
     assert "exit code 3" in plain.message
     assert plain.reason is quoting.reason
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"id": SAID, "root": "a/b"}, {"id": "chat", "root": SAID}],
+    ids=["another name", "another model under our name"],
+)
+def test_no_name_of_a_servers_list_is_quoted(model: dict[str, str]) -> None:
+    """`WrongModel` names what the spec says, and not what the server lists."""
+    listed = {"data": [{**model, "owned_by": "vllm"}]}
+    assert SAID in (another_model(listed, "chat", "org/model") or "")
+    plain = another_model(listed, "chat", "org/model", quotes=False)
+    assert plain is not None
+    assert SAID not in plain

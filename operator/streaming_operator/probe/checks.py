@@ -71,6 +71,8 @@ class CheckContext:
     gauges: Gauges | None = None
     source: str | None = None
     """What the engine was told to load."""
+    quotes: bool = True
+    """Whether evidence may hold what a server said."""
 
 
 Check = Callable[[CheckContext, connection.Target], Awaitable[CheckResult]]
@@ -114,7 +116,7 @@ async def served_model(context: CheckContext, target: connection.Target) -> Chec
     """The model server lists the served name with the source of the spec; one that does not say so passes."""
     limits = replace(context.limits, first_token=LIST_SECONDS, total=LIST_SECONDS)
     models = await listed(target, context.key, context.guard, limits)
-    evidence = another_model(models, context.params.model, context.source or "")
+    evidence = another_model(models, context.params.model, context.source or "", quotes=context.quotes)
     if evidence is None:
         return PASSED
     return CheckResult(Finding(Verdict.WRONG_MODEL, Symptom.WRONG_MODEL, evidence))

@@ -205,6 +205,7 @@ class _Verification:
             tuple(replica.target for replica in plan.replicas),
             plan.gauges,
             plan.source,
+            plan.quotes,
         )
 
     async def _bad_replica(self) -> Outcome | None:

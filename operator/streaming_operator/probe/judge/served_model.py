@@ -15,10 +15,10 @@ _SHOWN = 4
 _NAME_LENGTH = 100
 
 
-def another_model(models: object, name: str, source: str) -> str | None:
+def another_model(models: object, name: str, source: str, *, quotes: bool = True) -> str | None:
     """
     The evidence that the list *models*, the body of `/v1/models`, is of another model than *source* served as *name*;
-    None where it is of that model, or does not say.
+    None where it is of that model, or does not say. Without *quotes* it holds no name of the list.
     """
     data = models.get("data") if isinstance(models, Mapping) else None
     entries = [entry for entry in data if _is_of_vllm(entry)] if isinstance(data, list) else []
@@ -27,11 +27,12 @@ def another_model(models: object, name: str, source: str) -> str | None:
     named = [entry for entry in entries if entry.get("id") == name]
     if not named:
         names = ", ".join(_shown(entry.get("id")) for entry in entries[:_SHOWN])
-        return f"the model server lists {names}, not {name}"
+        return f"the model server lists {names if quotes else 'other names'}, not {name}"
     root = named[0].get("root")
     if named[0].get("parent") or not isinstance(root, str) or not root or _is_same(root, source):
         return None
-    return f"the model server serves {_shown(root)} as {name}, the spec names {source}"
+    served = _shown(root) if quotes else "another model"
+    return f"the model server serves {served} as {name}, the spec names {source}"
 
 
 def _is_of_vllm(entry: Any) -> bool:
