@@ -102,14 +102,15 @@ def _base() -> archive.Layer:
     """Debian's Python with its libraries and the trusted certificates."""
 
     def fill(root: Path) -> None:
-        rootfs.unpack(rootfs.debian("operator-base", PACKAGES, variant="extract"), root)
+        base = rootfs.debian("operator-base", PACKAGES, variant="extract", updates=VERSIONS.debian_updates)
+        rootfs.unpack(base, root)
         rootfs.prune(root, (*rootfs.PRUNED, *_UNUSED))
         whole = image_python.debian()
         steps.output(["tar", "-C", root, "-xpf", whole, *_TRUST])
 
     return rootfs.layer(
         "operator-base",
-        cache.key(VERSIONS.debian, *PACKAGES, *rootfs.PRUNED, *_UNUSED, "1"),
+        cache.key(VERSIONS.debian, VERSIONS.debian_updates, *PACKAGES, *rootfs.PRUNED, *_UNUSED, "1"),
         fill,
         keep_owners=True,
     )

@@ -30,10 +30,19 @@ _KEPT_OPTIONS = (
 
 
 def debian(
-    name: str, include: tuple[str, ...], *, variant: str = "essential", release: str = VERSIONS.debian
+    name: str,
+    include: tuple[str, ...],
+    *,
+    variant: str = "essential",
+    release: str = VERSIONS.debian,
+    updates: str = "",
 ) -> Path:
-    """The tar file of a Debian root file system with these packages, made by mmdebstrap if need be."""
-    digest = cache.key(release, variant, *sorted(include))
+    """
+    The tar file of a Debian root file system with these packages, made by mmdebstrap if need be.
+
+    *updates* is a date, another of which makes it anew, with the mirror's packages of today.
+    """
+    digest = cache.key(release, variant, *sorted(include), *filter(None, (updates,)))
 
     def build(draft: Path) -> None:
         packages.require("mmdebstrap", about="mmdebstrap")

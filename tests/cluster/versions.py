@@ -29,6 +29,7 @@ class Versions:
     prometheus: str
     gateway_api: str
     debian: str
+    debian_updates: str
     python: str
 
 
