@@ -47,6 +47,7 @@ NO_TROUBLE = {
 AT_ONCE = {
     Reason.INVALID_SPEC,
     Reason.NAME_TAKEN,
+    Reason.POD_NOT_ALLOWED,
     Reason.FORBIDDEN,
     Reason.REJECTED,
     Reason.VERIFICATION_FAILING,
