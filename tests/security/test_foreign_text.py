@@ -16,14 +16,17 @@ from streaming_operator.api.reasons import Hop, Reason, Verdict
 from streaming_operator.cluster import workload_status
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.foreign_text import readable
+from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.http.response import Ending, Head
 from streaming_operator.probe.stream.timeline import Arrival, Timeline
 from streaming_operator.report import (
     Child,
     Report,
     Subject,
+    heads,
     html,
     junit,
+    lines,
     of_results,
     terminal,
     textfile,
@@ -81,19 +84,27 @@ def a_report(text: str) -> Report:
 
 def as_text(report: Report, folder: Path) -> str:
     out = io.StringIO()
-    terminal.write(report, out)
+    terminal.write([report], out)
+    return out.getvalue()
+
+
+def as_table(report: Report, folder: Path) -> str:
+    out = io.StringIO()
+    terminal.write([report, report], out)
     return out.getvalue()
 
 
 def as_metrics(report: Report, folder: Path) -> str:
-    textfile.write(report, folder / "streaming.prom")
+    textfile.write([report], folder / "streaming.prom")
     return (folder / "streaming.prom").read_text()
 
 
 OUTPUTS: dict[str, Callable[[Report, Path], str]] = {
     "text": as_text,
     "json": lambda report, folder: as_json(report),
-    "junit": lambda report, folder: junit.document(report),
+    "table of several": as_table,
+    "watch": lambda report, folder: lines.line(report, with_subject=True),
+    "junit": lambda report, folder: junit.document([report]),
     "html": lambda report, folder: html.document(report),
     "textfile": as_metrics,
 }
@@ -116,6 +127,14 @@ def test_no_report_without_a_stream_does_either(
     """What could not be connected to, or listed."""
     subject = Subject(text, text, NOW, text)
     assert unsafe(output(without_stream(subject, "Unreachable", text, text, text), tmp_path)) == set()
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_head_of_a_response_does_either(text: str) -> None:
+    """`--verbose`: names and values of headers, and the version that the server claims."""
+    timeline = Timeline(Ending.COMPLETE, 2.0, "kernel", Head(200, ((text, text),), text))
+    request = Request("POST", "/v1/chat/completions", "llm.example.com", ())
+    assert unsafe("\n".join(heads.lines(request, timeline))) == set()
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

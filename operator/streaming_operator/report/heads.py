@@ -2,8 +2,8 @@
 The heads of a request and of its response, for `--verbose`: as curl prints them, with secrets masked. Pure.
 """
 
+from streaming_operator.foreign_text import readable
 from streaming_operator.probe.http.request import Request
-from streaming_operator.probe.http.response import readable
 from streaming_operator.probe.stream.timeline import Timeline
 
 _SECRET = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate", "authentication-info"})
@@ -16,5 +16,5 @@ def lines(request: Request, timeline: Timeline) -> tuple[str, ...]:
     head = timeline.head
     if head is None:
         return (*sent, f"< no answer: {timeline.ending.value}", "")
-    received = [f"< {name}: {'***' if name in _SECRET else readable(value)}" for name, value in head.headers]
-    return (*sent, f"< {head.version} {head.status}", *received, "")
+    received = [readable(f"< {name}: {'***' if name in _SECRET else value}") for name, value in head.headers]
+    return (*sent, readable(f"< {head.version} {head.status}"), *received, "")
