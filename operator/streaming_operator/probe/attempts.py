@@ -19,7 +19,7 @@ from streaming_operator.probe.http.request import (
     body,
     post,
 )
-from streaming_operator.probe.http.response import NoResponse
+from streaming_operator.probe.http.response import TLS_ENDED, NoResponse
 from streaming_operator.probe.http.wording import described, fewer, refers_to, unforced
 from streaming_operator.probe.judge.finding import Attempt
 from streaming_operator.probe.judge.remarks import Kind, remark
@@ -193,4 +193,6 @@ class Attempts:
 
 def _recorded(recorder: Recorder, end: connection.ExchangeEnd, secrets: tuple[ApiKey, ...]) -> Timeline:
     timeline = recorder.timeline(end.ending, end.at, end.clock, end.segments)
+    if end.alert and not timeline.broken:
+        timeline = replace(timeline, broken=f"{TLS_ENDED}{end.alert}")
     return without_secrets(timeline, secrets)

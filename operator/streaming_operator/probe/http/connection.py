@@ -336,9 +336,9 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"no TLS session: {(error.reason or 'protocol error').replace('_', ' ').lower()}"
+        return f"no TLS session: {tls.words_of(error)}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError):
-        return (error.strerror or str(error) or type(error).__name__).lower()
+        return error.strerror.lower() if error.strerror else str(error) or type(error).__name__
     return str(error) or type(error).__name__

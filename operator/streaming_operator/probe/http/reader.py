@@ -25,7 +25,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from streaming_operator.probe.http import stamps, tls
@@ -94,6 +94,8 @@ class ExchangeEnd:
     clock: Literal["kernel", "monotonic"]
     segments: int | None = None
     """TCP segments with data since the request; None where the kernel does not count them."""
+    alert: str = ""
+    """With what the peer, or our side, ended the TLS session; empty if nothing did."""
 
 
 @dataclass(slots=True, eq=False)
@@ -166,8 +168,8 @@ class Exchange:
         if self.session is not None and data:
             try:
                 data = self.session.unwrap(data)
-            except ssl.SSLError:
-                return self.ended(Ending.BROKEN, self.now())
+            except ssl.SSLError as error:
+                return replace(self.ended(Ending.BROKEN, self.now()), alert=tls.words_of(error))
             if not data and not self.session.closed:
                 return None  # TLS records without application data
         self.last = at

@@ -30,6 +30,10 @@ _GZIP = 31
 _GZIP_MAGIC = b"\x1f"
 
 
+TLS_ENDED = "the TLS session ended with "
+"""Begins `Timeline.broken` where an alert ended the session after its handshake."""
+
+
 class Ending(Enum):
     """How the reading of one response ended."""
 

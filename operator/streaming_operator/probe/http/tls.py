@@ -39,14 +39,20 @@ class Identity:
         try:
             self.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         except (OSError, ValueError) as error:
-            reason = error.reason or "" if isinstance(error, ssl.SSLError) else str(error)
-            return reason.replace("_", " ").lower() or "it is no certificate with its private key in PEM"
+            if isinstance(error, ssl.SSLError):
+                return words_of(error) if error.reason else "it is no certificate with its private key in PEM"
+            return str(error)
         return ""
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Raises ssl.SSLError or ValueError where certificate and key are none, or none of one pair."""
         with _as_file(f"{self.key}\n{self.certificate}") as path:
             context.load_cert_chain(path, password=_no_password)
+
+
+def words_of(error: ssl.SSLError) -> str:
+    """OpenSSL's reason as words, such as `tlsv13 alert certificate required`."""
+    return (error.reason or "protocol error").replace("_", " ").lower()
 
 
 def _no_password() -> str:

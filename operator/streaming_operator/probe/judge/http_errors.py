@@ -9,7 +9,7 @@ from typing import Any
 
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.http.http1 import HTTP2_ONLY
-from streaming_operator.probe.http.response import Ending, NoResponse, readable
+from streaming_operator.probe.http.response import TLS_ENDED, Ending, NoResponse, readable
 from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
 from streaming_operator.probe.judge.fingerprint import proxy_of
 from streaming_operator.probe.stream.error_shapes import error_in, object_of, parsed
@@ -59,6 +59,9 @@ def no_head(t: Timeline) -> Finding:
     """The finding where the connection ended without the head of a response."""
     if t.ending in (Ending.SILENT, Ending.TOO_LONG, Ending.STALLED):
         return Finding(Verdict.TTFT_EXCEEDED, Symptom.NO_TOKEN, f"no answer within {t.ended_at:.0f} s")
+    if t.broken.startswith(TLS_ENDED):
+        symptom = Symptom.CLIENT_CERTIFICATE if "certificate" in t.broken else Symptom.HANDSHAKE
+        return Finding(Verdict.TLS_ERROR, symptom, f"{t.broken}, before an answer")
     if t.broken == HTTP2_ONLY:
         evidence = f"the answer to a request of HTTP/1.1 is not one: {t.broken}"
         return Finding(Verdict.UNREACHABLE, Symptom.HTTP2_ONLY, evidence)
