@@ -76,6 +76,14 @@ def test_the_value_of_a_header_is_shown_nowhere(output: str) -> None:
     assert "< HTTP/1.1 403" in result.stderr
 
 
+def test_a_short_value_is_no_secret() -> None:
+    """Else every such letter or number of an error would be hidden."""
+    with Server(echoing) as server:
+        result = run(server.url, "--model", "m", "--header", "X-Gateway-Key: 403")
+    assert "HTTP 403 from the model server: refused: " in result.stdout
+    assert "***" not in result.stdout
+
+
 @pytest.mark.parametrize(
     "args",
     [

@@ -10,6 +10,9 @@ from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, ExtraHeader
 from streaming_operator.probe.http.tls import Identity
 from streaming_operator.probe.http.tunnel import HttpProxy
 
+SHORTEST_SECRET = 6
+"""Characters of a header's value from which it is hidden in what a server sends; shorter ones are words and numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -45,8 +48,9 @@ class Target:
         return (self.proxy.address, self.proxy.port) if self.proxy else (self.address, self.port)
 
     def secrets(self, key: ApiKey | None) -> tuple[ApiKey, ...]:
-        """Every text that is sent there and shown nowhere."""
-        given = (*(header.value for header in self.headers), self.proxy.authorization if self.proxy else None)
+        """Every text that is sent there and shown nowhere; `true` or `1` as a header's value is in any text."""
+        values = tuple(header.value for header in self.headers if len(header.value.secret) >= SHORTEST_SECRET)
+        given = (*values, self.proxy.authorization if self.proxy else None)
         return tuple(secret for secret in (key, *given) if secret is not None)
 
     @property
