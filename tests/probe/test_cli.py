@@ -338,6 +338,15 @@ def test_key_comes_from_the_environment_and_is_never_shown(engines: Engines) -> 
     assert not any("s3cret" in one.output or "wr0ng" in one.output for one in (right, wrong, missing))
 
 
+def test_the_timeout_is_that_of_one_stream(engines: Engines) -> None:
+    """A server that says nothing is silent after it, not undecided: the whole verification may take longer."""
+    with Proxy(engines().port, proxies.mute) as edge:
+        result = run(f"http://127.0.0.1:{edge.port}", "--model", "tiny", "--timeout", "2")
+    assert (result.exit_code, result.stdout.startswith("TTFTExceeded: no answer within 2 s")) == (1, True), (
+        result.output
+    )
+
+
 def test_ctrl_c_is_reported_in_one_word(engines: Engines) -> None:
     """Ctrl-C in the middle of a stream: 130, one word, no traceback."""
     asked = threading.Event()

@@ -160,9 +160,6 @@ def test_a_client_certificate_lets_in(engines: Engines, tmp_path: Path) -> None:
         ]
         without = run(*url)
     assert [*codes, without.exit_code] == [0, 0, 4, 4]
-    assert without.stdout.startswith("TLSError: the TLS session ended with "), without.stdout
-    assert "certificate" in without.stdout
-    assert "--cert" in without.stdout
 
 
 def test_a_client_certificate_at_nginx(engines: Engines, tmp_path: Path) -> None:

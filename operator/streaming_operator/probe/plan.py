@@ -103,10 +103,12 @@ class Plan:
         The first token may be late once, for what is compiled then. After it every stream may be as slow as a stream
         may be: one an encoding, one to confirm or to ask for more tokens, one a round of `checks.perReplica`, and
         with `every_hop` one an inner hop. By default 300 + 3 * 300 s. A healthy endpoint at the limit of its own
-        time-outs is done by then; faults at that pace are reported without being confirmed.
+        time-outs is done by then; faults at that pace are reported without being confirmed. A person's limit is one for
+        each whole stream, its first token included.
         """
         limits = self.limits
         rounds = len(self.encodings) + 1 + (len(self.targets) - 1 if self.every_hop else 0)
         if self.checks.per_replica:
             rounds += math.ceil(len(self.replicas) / REPLICA_CONCURRENCY)
-        return limits.first_token + rounds * (limits.total - limits.first_token)
+        each = limits.total - limits.first_token if limits.total > limits.first_token else limits.total
+        return limits.first_token + rounds * each

@@ -1,10 +1,12 @@
 """Who refused a request and why, by the pages and objects that gateways, WAFs and providers answer with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.probe.http.response import TLS_ENDED
 from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
 from streaming_operator.probe.judge.verdict import judge
 from tests.unit.probe.streams import LAST, chunk, record
@@ -35,6 +37,22 @@ def test_a_bot_protection_is_no_refused_key(status: str, body: str, header: str)
     """The client itself is refused, whatever its key."""
     finding = answered(status, body, header)
     assert (finding.verdict, finding.symptom) == (Verdict.UPSTREAM_ERROR, Symptom.CHALLENGE)
+
+
+@pytest.mark.parametrize(
+    ("alert", "symptom"),
+    [
+        ("tlsv13 alert certificate required", Symptom.CLIENT_CERTIFICATE),
+        ("sslv3 alert bad certificate", Symptom.CLIENT_CERTIFICATE),
+        ("tlsv1 alert internal error", Symptom.HANDSHAKE),
+    ],
+)
+def test_an_alert_after_the_handshake(alert: str, symptom: Symptom) -> None:
+    """TLS 1.3 refuses a client's certificate, or its absence, when the handshake is over for the client."""
+    nothing = replace(record([]), broken=f"{TLS_ENDED}{alert}")
+    finding = judge(Attempt(nothing))
+    assert (finding.verdict, finding.symptom) == (Verdict.TLS_ERROR, symptom)
+    assert alert in finding.evidence
 
 
 @pytest.mark.parametrize("body", [{"error": {"message": "captcha is no model"}}, "<h1>403 Forbidden</h1>"])
