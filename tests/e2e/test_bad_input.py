@@ -180,8 +180,8 @@ def test_a_bad_change_leaves_what_works(bad: dict[str, Endpoint]) -> None:
 @pytest.mark.parametrize(
     ("change", "path", "rule"),
     [
-        ({"gpu": {"count": 99}}, "spec.gpu.count", "less than or equal to 16"),
-        ({"engine": {"args": ["--port=1"]}}, "spec.engine.args", "are the operator's"),
+        ({"gpu": {"count": 999}}, "spec.gpu.count", "less than or equal to 128"),
+        ({"engine": {"args": ["--port=1"]}}, "spec.engine.args", "--port is engine.port"),
         (
             {"exposure": {"httpRoute": {"parentRefs": [{"name": "public"}]}}},
             "spec.exposure",
