@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from hack import reference
+from hack import core_v1, reference
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
 from streaming_operator.api.endpoint import GROUP, KIND
@@ -177,8 +177,9 @@ def _helm() -> str:
     return str(tools.build("helm")["helm"])
 
 
-# In this order: the manifests are rendered from the chart's CRD of the same run.
+# In this order: the CRD is made with Kubernetes' schemas, the manifests are rendered from the chart's CRD.
 FILES: dict[str, Callable[[], str]] = {
+    "operator/streaming_operator/api/core_v1.json": core_v1.definitions,
     "crds/streamingendpoints.yaml": crd,
     "charts/streaming-operator/templates/crd.yaml": chart_crd,
     "manifests/install.yaml": install,

@@ -63,7 +63,7 @@ class ApiClient:
         return self._send("GET", path, None, JSON).decode()
 
     def request(self, method: str, path: str, body: Any = None, *, kind: str = JSON, **query: str) -> Object:
-        """One request; `ApiError` unless the answer is a success."""
+        """One request; `ApiError` unless the answer is a success. Bytes are sent as they are."""
         full = f"{path}?{urlencode(query)}" if query else path
         answer: Object = json.loads(self._send(method, full, body, kind))
         return answer
@@ -134,7 +134,7 @@ class ApiClient:
         return self._plurals[version, kind]
 
     def _send(self, method: str, path: str, body: Any, kind: str) -> bytes:
-        payload = None if body is None else json.dumps(body).encode()
+        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Accept": JSON, "Content-Type": kind}
         if time.monotonic() - self._used > IDLE:
             self._connection.close()  # the next request opens a new one

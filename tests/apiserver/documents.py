@@ -53,8 +53,30 @@ _COMMON: Document = {
     "resources": {"requests": {"cpu": "4"}, "limits": {"memory": "16Gi"}},
     "runtimeClassName": "nvidia",
     "nodeSelector": {"disk": "fast"},
-    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
-    "affinity": {"nodeAffinity": {}},
+    "tolerations": [
+        {"key": "nvidia.com/gpu", "operator": "Exists"},
+        {"key": "spot", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 60},
+    ],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["h100", "h200"]}]}
+                ]
+            }
+        },
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 1,
+                    "podAffinityTerm": {
+                        "topologyKey": "kubernetes.io/hostname",
+                        "labelSelector": {"matchLabels": {"app": "search"}},
+                    },
+                }
+            ]
+        },
+    },
     "topologySpreadConstraints": [
         {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
     ],
@@ -64,8 +86,8 @@ _COMMON: Document = {
     "imagePullSecrets": ["registry"],
     "workloadMetadata": {"labels": {"queue": "inference"}, "annotations": {"note": "hello"}},
     "podMetadata": {"labels": {"team": "search"}, "annotations": {"note": "hello"}},
-    "podSecurityContext": {"runAsUser": 0},
-    "securityContext": {"runAsUser": 0},
+    "podSecurityContext": {"runAsUser": 0, "sysctls": [{"name": "net.core.somaxconn", "value": "1024"}]},
+    "securityContext": {"runAsUser": 0, "capabilities": {"add": ["IPC_LOCK"]}},
     "replicas": 2,
     "startup": {"timeoutSeconds": 1800},
     "monitoring": {

@@ -86,8 +86,15 @@ ITEMS: dict[str, Callable[[int], Any]] = {
     "spec.model.servedNames.[]": lambda number: f"name-{number}",
     "spec.gpu.resourceClaims.[]": lambda number: {"name": f"c{number}", "resourceClaimName": "gpus"},
     "spec.engine.command.[]": lambda number: f"word-{number}",
+    "spec.engine.envFrom.[]": lambda number: {"configMapRef": {"name": f"map-{number}"}},
+    "spec.tolerations.[]": lambda number: {"key": f"taint-{number}", "operator": "Exists"},
+    "spec.topologySpreadConstraints.[]": lambda number: {
+        "maxSkew": 1,
+        "topologyKey": f"key-{number}",
+        "whenUnsatisfiable": "ScheduleAnyway",
+    },
 }
-"""The n-th item of a list; other lists hold free-form objects."""
+"""The n-th item of a list."""
 
 CONTEXT: dict[str, tuple[str, Edits]] = {
     "spec.exposure.timeouts.requestSeconds": ("gateway", {}),
@@ -443,15 +450,11 @@ def _length(constraint: Constraint, value: Any) -> Made:
 
 def _items(constraint: Constraint, value: Any) -> Made:
     limit = constraint.allowed
-    item = ITEMS.get(f"{'.'.join(constraint.path)}.[]", _free_form)
+    item = ITEMS[f"{'.'.join(constraint.path)}.[]"]
     some, more = ([item(number) for number in range(count)] for count in (limit, limit + 1))
     if constraint.keyword == "minItems":
         return some, [], (f"at least {limit} items",)
     return some, more, (f"at most {limit} items",)
-
-
-def _free_form(number: int) -> Any:
-    return {"name": f"n{number}"}
 
 
 def _properties(constraint: Constraint, value: Any) -> Made:

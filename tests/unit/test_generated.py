@@ -1,4 +1,4 @@
-"""Derived files: fresh, and the same in each place. `make check` also renders the manifests by helm."""
+"""Derived files: fresh, and the same in each place."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,11 @@ from streaming_operator.api import crd
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("name", [name for name in generate.FILES if name != "manifests/install.yaml"])
+BY_GO = {"manifests/install.yaml", "operator/streaming_operator/api/core_v1.json"}
+"""Made by helm, and from the source of Kubernetes: `make check` compares them."""
+
+
+@pytest.mark.parametrize("name", [name for name in generate.FILES if name not in BY_GO])
 def test_fresh(name: str) -> None:
     """A generated file is what `make generate` would write now."""
     assert (ROOT / name).read_text() == generate.FILES[name]()

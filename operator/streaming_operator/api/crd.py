@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from streaming_operator.api import core_v1
 from streaming_operator.api.cel import Model
 from streaming_operator.api.endpoint import GROUP, KIND, PLURAL, ROOT_CEL, VERSION, EndpointSpec
 from streaming_operator.api.endpoint_status import EndpointStatus
@@ -39,7 +40,6 @@ _KEPT = (
     "additionalProperties",
     "anyOf",
     "x-kubernetes-int-or-string",
-    "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-validations",
@@ -173,7 +173,12 @@ def root_schema() -> Schema:
 def structural(model: type[Model]) -> Schema:
     """The structural schema of one model, with every reference inlined."""
     document = model.model_json_schema(by_alias=True)
-    return _node(document, document.get("$defs", {}))
+    return _node(document, document.get("$defs", {}) | core_v1.definitions())
+
+
+def core_part(name: str) -> Schema:
+    """The structural schema of one part of core/v1."""
+    return _node(core_v1.definitions()[name], core_v1.definitions())
 
 
 def _node(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
@@ -205,6 +210,8 @@ def _plain(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     if "anyOf" in node and "x-kubernetes-int-or-string" not in node:
         (inner,) = [choice for choice in node.pop("anyOf") if choice.get("type") != "null"]
         node = _plain(inner, definitions) | node
+    if core_v1.KEYWORD in node:
+        node = _plain(definitions[core_v1.PREFIX + node.pop(core_v1.KEYWORD)], definitions) | node
     if "$ref" in node:
         node = _plain(definitions[node.pop("$ref").rpartition("/")[2]], definitions) | node
     return node

@@ -4,8 +4,8 @@ The StreamingEndpoint resource: its whole spec, and one endpoint as the operator
 Defaults, descriptions and constraints of the models become the CRD (`crd.py`), so that no webhook is
 needed to install. Nothing here talks to anything.
 
-Durations are whole seconds, as in core/v1. Free-form Kubernetes types (affinity and the like) stay plain
-data, since the API server that receives the children is their type checker.
+Durations are whole seconds, as in core/v1. Parts of core/v1 (affinity and the like) stay plain data here: the CRD
+has Kubernetes' schema of them (`core_v1.py`), and the API server that receives the children checks them again.
 """
 
 import re
@@ -18,6 +18,13 @@ from pydantic_core import InitErrorDetails
 
 from streaming_operator.api import wording
 from streaming_operator.api.cel import CEL, Model, keys_match
+from streaming_operator.api.core_v1 import (
+    Affinity,
+    PodSecurityContext,
+    SecurityContext,
+    Toleration,
+    TopologySpreadConstraint,
+)
 from streaming_operator.api.exposure import (
     PROBED_PATHS,
     Exposure,
@@ -34,8 +41,6 @@ from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
     DnsName,
-    FreeForm,
-    FreeObject,
     Labels,
     Unique,
 )
@@ -128,11 +133,11 @@ class EndpointSpec(Model):
     """RuntimeClass of the pods."""
     node_selector: Labels = Field(default_factory=dict)
     """Labels a node must have."""
-    tolerations: Annotated[tuple[FreeObject, ...], Field(max_length=32)] = ()
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
     """Taints the pods tolerate, as in core/v1."""
-    affinity: FreeObject | None = None
+    affinity: Affinity | None = None
     """Scheduling preferences, as in core/v1."""
-    topology_spread_constraints: Annotated[tuple[FreeObject, ...], Field(max_length=16)] = ()
+    topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], Field(max_length=16)] = ()
     """How replicas spread, as in core/v1; a missing labelSelector becomes the endpoint's own."""
     priority_class_name: DnsName | None = None
     """PriorityClass of the pods."""
@@ -146,9 +151,9 @@ class EndpointSpec(Model):
     """Labels and annotations of the pods."""
     workload_metadata: WorkloadMetadata = Field(default_factory=WorkloadMetadata)
     """Labels and annotations of the Deployment."""
-    pod_security_context: FreeObject | None = None
+    pod_security_context: PodSecurityContext | None = None
     """Replaces the pod's security context (uid 2000, gid 0), for images that need root; {} leaves it to the cluster."""
-    security_context: FreeObject | None = None
+    security_context: SecurityContext | None = None
     """Replaces the container's security context (no escalation, no capabilities); {} leaves all to the cluster."""
     cache: Cache = Field(default_factory=Cache)
     """Where weights and compiled graphs are kept."""
@@ -266,7 +271,7 @@ class StreamingEndpoint(Model):
     pod_version: int = POD_VERSION
     """By which version its pods are rendered: that of those that run, until the spec changes them anyway."""
     deleting: bool = False
-    previous_status: Annotated[dict[str, Any], FreeForm()] = Field(default_factory=dict)
+    previous_status: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:

@@ -1,5 +1,5 @@
 """
-The scalar types of the resource: names, paths, quantities, lists without duplicates, free-form objects.
+The scalar types of the resource: names, paths, quantities, lists without duplicates.
 
 Patterns are written for two engines (the API server's RE2 and Rust's): ASCII classes only, no look-around.
 """
@@ -9,14 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
-
-@dataclass(frozen=True, slots=True)
-class FreeForm:
-    """Marks an object whose inner structure belongs to Kubernetes: its keys are preserved, not described."""
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,6 @@ ImageReference = Annotated[str, Field(max_length=512, pattern=r"^[a-zA-Z0-9][-._
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([a-zA-Z0-9]([-._a-zA-Z0-9]*[a-zA-Z0-9])?)?$")]
 Labels = Annotated[dict[str, LabelValue], Field(max_length=32)]
-FreeObject = Annotated[dict[str, Any], FreeForm()]
 Quantity = Annotated[
     str,
     Field(max_length=32, pattern=_QUANTITY),

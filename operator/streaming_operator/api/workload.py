@@ -14,13 +14,13 @@ from streaming_operator.api.cel import (
     keys_without,
     no_parent,
 )
+from streaming_operator.api.core_v1 import EnvFromSource, EnvVarSource, PersistentVolumeClaimTemplate
 from streaming_operator.api.model import ApiKeySecretRef
 from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
     DnsLabel,
     DnsName,
-    FreeObject,
     ImageReference,
     Labels,
     PullPolicy,
@@ -48,7 +48,7 @@ class EnvVar(Model):
     """Name of the variable."""
     value: Annotated[str, Field(max_length=32768)] | None = None
     """Literal value; secrets belong into `valueFrom`."""
-    value_from: FreeObject | None = None
+    value_from: EnvVarSource | None = None
     """Source of the value, as in core/v1 EnvVarSource."""
 
     cel: ClassVar = (at_most_one("value", "valueFrom"),)
@@ -72,7 +72,7 @@ class Engine(Model):
     """Further flags of `vllm serve`; those that the operator owns are refused."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=128), Unique("name")] = ()
     """Further environment variables; those that the operator owns are refused."""
-    env_from: Annotated[tuple[FreeObject, ...], Field(max_length=32)] = ()
+    env_from: Annotated[tuple[EnvFromSource, ...], Field(max_length=32)] = ()
     """Further sources of environment variables, as in core/v1 EnvFromSource."""
     port: Annotated[int, Field(ge=1024, le=65535)] = 8000
     """Port the server listens on inside the pod."""
@@ -196,7 +196,7 @@ class ClaimCache(Model):
 class EphemeralCache(Model):
     """A volume of a storage class that each pod gets for itself, and that is deleted with it."""
 
-    volume_claim_template: FreeObject
+    volume_claim_template: PersistentVolumeClaimTemplate
     """The claim, as in core/v1 PersistentVolumeClaimTemplate."""
 
 

@@ -1,12 +1,13 @@
 """The generated CRD as text and as a structural schema."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from streaming_operator.api import crd
+from streaming_operator.api import core_v1, crd
 from streaming_operator.api.endpoint_status import EndpointStatus
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,6 +69,32 @@ def test_defaults_reach_every_depth() -> None:
         inner = any("default" in field for field in node.get("properties", {}).values())
         if inner and path and "required" not in node and path not in optional and "[]" not in path:
             assert node.get("default") == {}, path
+
+
+def test_parts_of_core_v1_bring_no_default() -> None:
+    """What an author left out of an affinity or a security context stays out: Kubernetes sets it on the pods."""
+    parts = [name for name in core_v1.definitions() if "default" in _keywords(crd.core_part(name))]
+    assert parts == []
+
+
+def _keywords(node: Schema) -> list[str]:
+    return [keyword for _, inner in _nodes(node) for keyword in inner]
+
+
+def test_nothing_is_stored_unseen() -> None:
+    """Every part of a spec has a schema, so that its depth and size are bounded."""
+    insides = {"properties", "items", "additionalProperties"}
+    open_ended = [
+        path
+        for path, node in SPEC.items()
+        if node.get("type") in ("object", "array") and not insides & node.keys()
+    ]
+    assert (open_ended, "preserve-unknown" in crd.crd_yaml()) == ([], False)
+
+
+def test_kubectl_can_apply_it() -> None:
+    """kubectl keeps what it applied in an annotation, and those have at most 256 KiB."""
+    assert len(json.dumps(crd.crd(), separators=(",", ":"))) < 256 << 10
 
 
 def test_annotations_are_those_asked_for() -> None:
