@@ -160,6 +160,22 @@ def test_a_spec_that_is_too_deep_says_which_field(depth: int) -> None:
     assert error.value.problems == ("spec.affinity.x: nested deeper than 32 levels",)
 
 
+@pytest.mark.parametrize("part", [{"x": "a\ud800"}, {"\udc00": 1}, {"x": ["\ud800"]}])
+def test_half_of_a_surrogate_pair_says_which_field(part: dict[str, Any]) -> None:
+    """A file's text that cannot be written as UTF-8 is a problem of its field, in words that can be printed."""
+    body = decode.value(poison("1").encode())
+    body["spec"]["affinity"] = part
+    with pytest.raises(InvalidEndpoint) as error:
+        StreamingEndpoint.from_body(body)
+
+    (problem,) = error.value.problems
+    assert (problem.endswith(": texts are valid Unicode"), problem.startswith("spec.affinity")) == (
+        True,
+        True,
+    )
+    assert problem.encode().decode() == problem
+
+
 def test_a_spec_that_is_too_large_says_so() -> None:
     """The spec is not kept, its reason is: 10,000 such endpoints take 10 MB."""
     large = decode.value(poison(json.dumps("x" * LARGEST_SPEC)).encode())

@@ -333,7 +333,10 @@ def _parse(spec: Any) -> EndpointSpec:
 
 
 def _outside(spec: Any) -> tuple[str, ...]:
-    """What no part of a spec may be, before anything recurses into it: too deep, or a number of more than 64 bits."""
+    """
+    What no part of a spec may be, before anything recurses into it: too deep, a number of more than 64 bits, or a text
+    with half of a surrogate pair, which a file can have and the API server cannot.
+    """
     problems: set[str] = set()
     pending: list[tuple[Any, int, str]] = [(spec, 0, "spec")]
     while pending:
@@ -341,15 +344,23 @@ def _outside(spec: Any) -> tuple[str, ...]:
         if isinstance(part, (Mapping, list)) and depth > DEEPEST:
             problems.add(f"{path}: nested deeper than {DEEPEST} levels")
         elif isinstance(part, Mapping):
+            pending += ((key, depth + 1, path) for key in part)
             pending += (
-                (inner, depth + 1, f"{path}.{str(key)[:64]}" if depth < 2 else path)
+                (inner, depth + 1, f"{path}.{_readable(str(key)[:64])}" if depth < 2 else path)
                 for key, inner in part.items()
             )
         elif isinstance(part, list):
             pending += ((inner, depth + 1, path) for inner in part)
         elif isinstance(part, int) and not -(2**63) <= part < 2**63:
             problems.add(f"{path}: numbers have at most 64 bits")
+        elif isinstance(part, str) and _readable(part) != part:
+            problems.add(f"{path}: texts are valid Unicode")
     return tuple(sorted(problems))
+
+
+def _readable(text: str) -> str:
+    """The text, with a question mark for what cannot be written as UTF-8."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _without_nulls(value: Any) -> Any:
