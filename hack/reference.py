@@ -39,7 +39,9 @@ def page(note: str) -> str:
 
 
 def _fields(node: Schema, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Schema, bool, list[str]]]:
-    """Each field below a node: path, schema, whether it is required, the rules that blame it."""
+    """Each field of ours below a node: path, schema, whether it is required, the rules that blame it."""
+    if crd.of_core_v1(node):
+        return
     for name, inner in node.get("properties", {}).items():
         blamed = [
             rule["message"]

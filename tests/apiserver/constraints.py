@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_operator.api import core_v1, crd
+from streaming_operator.api import crd
 
 Schema = dict[str, Any]
 
@@ -20,9 +20,6 @@ VALUE = "{}"
 BOUNDS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "maxProperties")
 PLAIN = ("type", "format", "enum", "pattern", *BOUNDS)
 """Keywords whose value says all of the constraint."""
-
-CORE_V1 = [crd.core_part(name)["properties"] for name in core_v1.definitions()]
-"""What is inside of each part of core/v1."""
 
 HARMLESS = frozenset(
     {
@@ -65,7 +62,7 @@ def constraints() -> tuple[Constraint, ...]:
 
 
 def _walk(path: tuple[str, ...], node: Schema) -> Iterator[Constraint]:
-    if node.get("properties") in CORE_V1:
+    if crd.of_core_v1(node):
         yield Constraint(path, "type", "object", node)
         return
     for keyword, value in node.items():

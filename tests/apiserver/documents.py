@@ -53,10 +53,7 @@ _COMMON: Document = {
     "resources": {"requests": {"cpu": "4"}, "limits": {"memory": "16Gi"}},
     "runtimeClassName": "nvidia",
     "nodeSelector": {"disk": "fast"},
-    "tolerations": [
-        {"key": "nvidia.com/gpu", "operator": "Exists"},
-        {"key": "spot", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 60},
-    ],
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
     "affinity": {
         "nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {

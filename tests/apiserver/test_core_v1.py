@@ -13,7 +13,6 @@ import pytest
 from streaming_operator.api import core_v1, crd
 from streaming_operator.api.endpoint import PLURAL, StreamingEndpoint
 from tests.apiserver.client import APPLY, PATIENCE, ApiError
-from tests.apiserver.constraints import CORE_V1
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.documents import MINIMAL, STATUS, Document, document, dotted, edited
 from tests.cluster.programs import listed
@@ -196,7 +195,7 @@ def _in_another_group(manifest: Document) -> Document:
 
 
 def _forget_core_v1(node: Document) -> None:
-    if node.get("properties") in CORE_V1:
+    if crd.of_core_v1(node):
         for keyword in ("properties", "required"):
             node.pop(keyword, None)
         node["x-kubernetes-preserve-unknown-fields"] = True

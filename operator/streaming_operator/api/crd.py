@@ -7,6 +7,7 @@ Why not a library: docs/decisions/0001-own-crd-generator.md.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -179,6 +180,16 @@ def structural(model: type[Model]) -> Schema:
 def core_part(name: str) -> Schema:
     """The structural schema of one part of core/v1."""
     return _node(core_v1.definitions()[name], core_v1.definitions())
+
+
+def of_core_v1(node: Schema) -> bool:
+    """Whether what is inside of an object is Kubernetes' own, not ours."""
+    return node.get("properties") in _insides()
+
+
+@cache
+def _insides() -> list[Schema]:
+    return [core_part(name)["properties"] for name in core_v1.definitions()]
 
 
 def _node(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
