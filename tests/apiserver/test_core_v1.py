@@ -213,9 +213,10 @@ def test_what_was_stored_before_stays_and_is_reconciled(
     """
     many = _node_affinity([str(number) for number in range(300)])
     manifest = _in(namespace, (VALUES, many)) | {"apiVersion": f"{GROUP_BEFORE}/v1alpha1"}
+    _until(control_plane, manifest, "accepted")
     before = control_plane.apply(manifest)
     control_plane.apply(_in_another_group(crd.crd()))
-    _until_refused(control_plane, manifest)
+    _until(control_plane, manifest, "refused")
     again = control_plane.apply(manifest)
     assert (again["metadata"]["generation"], again["spec"]) == (1, before["spec"])
     # The first apply writes its own managedFields as the new schema has them; the next one writes nothing.
@@ -228,15 +229,19 @@ def test_what_was_stored_before_stays_and_is_reconciled(
     assert StreamingEndpoint.from_body(after).spec.affinity == before["spec"]["affinity"]
 
 
-def _until_refused(plane: ControlPlane, manifest: Document) -> None:
-    """Wait until the API server uses the new schema for what is created."""
+def _until(plane: ControlPlane, manifest: Document, wanted: str) -> None:
+    """Wait until creating the manifest is `accepted`, or `refused`: a CRD is served some time after it is stored."""
     created = edited(manifest, (("metadata", "name"), "other"))
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
             plane.create(created, dry_run=True)
-        except ApiError as refusal:
-            if refusal.status == 422:  # 503 while the old schema is taken away
-                return
+            answer = "accepted"
+        except KeyError:
+            answer = "not discovered"
+        except ApiError as refusal:  # 404 before it is served, 503 while an old schema is taken away
+            answer = "refused" if refusal.status == 422 else str(refusal)
+        if answer == wanted:
+            return
         time.sleep(0.05)
-    raise TimeoutError("the new schema is not in use")
+    raise TimeoutError(f"not {wanted}: {answer}")
