@@ -28,6 +28,12 @@ def _small_brackets() -> bytes:
     return unit * (8 * MEBIBYTE // len(unit))
 
 
+LAST_EVENTS = (
+    b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n'
+    b'data: {"choices":[],"usage":{"completion_tokens":4000}}\n\ndata: [DONE]\n\n'
+)
+COSTLIEST = (PLAIN, *(EVENT for _ in range(4000)), LAST_EVENTS)
+"""A complete stream of as many token events as are read, each in a write of its own: most is kept of it."""
 ANSWERS: dict[str, Callable[[], bytes]] = {
     "one event of nested brackets, gzipped": lambda: _packed(_brackets(900)),
     "events of 64 KiB of brackets, gzipped": lambda: _packed(_small_brackets()),
@@ -70,26 +76,34 @@ HTTP2: dict[str, Callable[[], bytes]] = {
 
 
 @contextlib.contextmanager
-def serving(answer: bytes) -> Iterator[int]:
-    """The port of a server that gives this answer to whoever asks, as quickly as it is read."""
+def serving(answer: bytes | tuple[bytes, ...]) -> Iterator[int]:
+    """The port of a server that gives this answer to whoever asks, as quickly as it is read, in so many writes."""
+    writes = answer if isinstance(answer, tuple) else (answer,)
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        threading.Thread(target=_serve, args=(listener, answer), daemon=True).start()
+        threading.Thread(target=_serve, args=(listener, writes), daemon=True).start()
         yield listener.getsockname()[1]
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(listener: socket.socket, answer: bytes) -> None:
+def _serve(listener: socket.socket, writes: tuple[bytes, ...]) -> None:
     with contextlib.suppress(OSError):
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=_answer, args=(client, answer), daemon=True).start()
+            threading.Thread(target=_answer, args=(client, writes), daemon=True).start()
 
 
-def _answer(client: socket.socket, answer: bytes) -> None:
+def _answer(client: socket.socket, writes: tuple[bytes, ...]) -> None:
     with contextlib.suppress(OSError), client:
         client.settimeout(60)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if client.recv(65_536):
-            client.sendall(answer)
+            first, *more = writes
+            if first.startswith(SETTINGS):
+                client.sendall(SETTINGS)
+                client.recv(65_536)  # their acknowledgement, upon which the client sends its request
+                first = first.removeprefix(SETTINGS)
+            for data in (first, *more):
+                client.sendall(data)
             while client.recv(65_536):
                 pass  # open until the probe has had enough

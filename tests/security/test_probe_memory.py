@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.security.hostile import ANSWERS, HTTP2, serving
+from tests.security.hostile import ANSWERS, COSTLIEST, HTTP2, serving
 from tests.security.probe_alone import AT_ONCE
 
 MEMORY_MIB = 64
@@ -21,7 +21,7 @@ LOOP_SHARE = 0.25
 """Of the processor time: the loop starts and ends verifications, and other threads do the parsing."""
 
 
-def _probed(answers: list[bytes], *options: str) -> dict[str, Any]:
+def _probed(answers: list[bytes | tuple[bytes, ...]], *options: str) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         ports = [str(stack.enter_context(serving(answer))) for answer in answers]
         arguments = [*options, *ports]
@@ -47,6 +47,7 @@ def test_sixteen_probes_of_hostile_pods_take_little(answers: Any, options: tuple
 
 
 def test_sixteen_probes_of_the_costliest_answer_take_little() -> None:
-    """All of them keep as much as is kept of one stream: events that carry tokens, as many as are read."""
-    took = _probed([ANSWERS["token events without end"]()])
+    """All of them keep as much as is kept of a stream, of every hop and repetition, and of one without an end."""
+    took = _probed([COSTLIEST, COSTLIEST, ANSWERS["token events without end"]()])
+    print(f"{AT_ONCE} probes of the costliest: {took}")
     assert took["memory"] < MEMORY_MIB
