@@ -21,6 +21,8 @@ LONGEST = 8192
 """Bytes of an input: below the size at which a parser may give up on a header that does not end."""
 SLOWEST = 5
 """Seconds that one input may take."""
+COST_ASKED = 512
+"""Bytes up to which an input is asked for its work, which takes twenty times as long as the work."""
 INSTRUMENTED = ["streaming_operator.probe", "h11", "h2", "hpack", "hyperframe"]
 
 
@@ -47,7 +49,13 @@ def main() -> int:
     import atheris  # type: ignore[import-not-found, unused-ignore]
 
     with atheris.instrument_imports(include=INSTRUMENTED):
-        from tests.fuzz.promise import hold
+        from tests.fuzz.promise import cost_is_linear, hold
+
+    def promise(data: bytes) -> None:
+        hold(data)
+        if len(data) <= COST_ASKED:
+            cost_is_linear(data)
+
     cached_corpus = cache.ROOT / "fuzz" / "corpus"
     for folder in (cached_corpus, FINDINGS):
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,7 @@ def main() -> int:
             str(cached_corpus),
             str(HERE / "corpus"),
         ],
-        hold,
+        promise,
     )
     atheris.Fuzz()
     return 0

@@ -4,14 +4,18 @@ What the parsers promise for any bytes in any pieces; `hold` raises AssertionErr
 * never an exception;
 * the same events and the same `Timeline`, but for the arrivals, however the bytes were cut into reads;
 * a verdict;
+* work that is linear in the bytes: more of the same takes as much more, and at a cap no more;
 * no more is kept than came, and text from a server is kept in short lines without control characters.
 
 The first byte of an input says what it is and how it is cut, the rest is the stream.
 """
 
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
+from types import FrameType
+from typing import Any
 
 from streaming_operator.probe.http import http1, http2
 from streaming_operator.probe.http.request import post
@@ -26,6 +30,8 @@ CUT = 0x1F
 """Bits of the first byte that hold the length of a read, less one; the higher ones number the kind of answer."""
 LONGEST_LINE = 600
 """Characters of a sentence about an answer."""
+FACTOR, SLACK = 4, 1.5
+"""More of the same bytes, and how much more than in proportion they may cost: sorting; quadratic work is 16 times."""
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 _GZIP = b"content-encoding: gzip\r\n\r\n"
@@ -42,6 +48,35 @@ def hold(data: bytes) -> None:
     _events_hold(stream, cut)
     response, made = KINDS[(first >> 5) % len(KINDS)]
     _answer_holds(response, made(stream), cut)
+
+
+def cost(data: bytes) -> int:
+    """
+    Lines of Python that are executed for one input, the verdict included: work that does not depend on the machine.
+    """
+    lines = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    first, stream = data[0] if data else 0, data[1:]
+    response, made = KINDS[(first >> 5) % len(KINDS)]
+    codec, answer = response(), made(stream)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        judge(Attempt(_recorded(codec, [answer])), capped=True)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def cost_is_linear(data: bytes) -> None:
+    """Check that four times the stream takes at most about four times the work."""
+    once, more = cost(data), cost(data[:1] + data[1:] * FACTOR)
+    assert more <= FACTOR * once * SLACK, (once, more)
 
 
 def _events_hold(stream: bytes, cut: int) -> None:

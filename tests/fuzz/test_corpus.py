@@ -7,7 +7,7 @@ import pytest
 
 from streaming_operator.probe.http import http1
 from streaming_operator.probe.http.response import DECODED_LIMIT, SLICE, Broken, Part, Piece
-from tests.fuzz.promise import CUT, KINDS, hold
+from tests.fuzz.promise import CUT, KINDS, cost_is_linear, hold
 
 CORPUS = Path(__file__).with_name("corpus")
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n"
@@ -20,6 +20,14 @@ def test_seed_keeps_every_promise(seed: Path) -> None:
     first, *stream = seed.read_bytes()
     for kind in range(len(KINDS)):
         hold(bytes([kind << 5 | first & CUT, *stream]))
+
+
+@pytest.mark.parametrize("seed", sorted(CORPUS.iterdir()), ids=lambda seed: seed.name)
+def test_seed_costs_work_that_is_linear_in_its_bytes(seed: Path) -> None:
+    """As every kind of answer, thirty-two times and four times as often."""
+    first, *stream = seed.read_bytes()
+    for kind in range(len(KINDS)):
+        cost_is_linear(bytes([kind << 5 | first & CUT, *stream]) + bytes(stream) * 31)
 
 
 def test_small_body_that_unpacks_to_an_enormous_one() -> None:

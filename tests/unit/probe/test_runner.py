@@ -37,6 +37,30 @@ async def test_never_more_than_the_set_number_at_once() -> None:
         assert not any(verifier.running(key) for key in keys)
 
 
+async def test_silent_endpoints_of_one_namespace_keep_nobody_else_waiting() -> None:
+    """Sixteen are first at sixteen places: twelve ask, and an endpoint of another namespace is verified meanwhile."""
+    woken: list[tuple[str, str]] = []
+    victim = ("alice", "chat")
+
+    def answer(client: Client, asked: Asked) -> None:
+        client.stream(64)
+
+    with (
+        Proxy(0, proxies.mute) as silent,
+        Proxy(silent.port, proxies.mute) as edge,
+        Server(answer) as healthy,
+    ):
+        verifier = Verifier(16, woken.append)
+        for number in range(16):
+            verifier.start(("mallory", f"silent-{number}"), plan([edge.port]))
+        await until(lambda: len(edge.requests) == 12)
+        verifier.start(victim, plan([healthy.port], encodings=("gzip",)))
+        await until(lambda: not verifier.running(victim))
+        assert len(edge.requests) == 12
+        assert woken == [victim]
+        await verifier.close()
+
+
 async def test_an_endpoint_dropped_in_the_moment_of_its_start_can_be_verified_again() -> None:
     """Deleted before the task had run at all, and made again: its verification ends like any other."""
     woken: list[tuple[str, str]] = []
