@@ -32,8 +32,8 @@ LAST_EVENTS = (
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n'
     b'data: {"choices":[],"usage":{"completion_tokens":4000}}\n\ndata: [DONE]\n\n'
 )
-COSTLIEST = (PLAIN, *(EVENT for _ in range(4000)), LAST_EVENTS)
-"""A complete stream of as many token events as are read, each in a write of its own: most is kept of it."""
+COSTLIEST = (PLAIN, *(EVENT * 8 for _ in range(500)), LAST_EVENTS)
+"""A complete stream of as many token events as are read, in many writes: most is kept of it."""
 ANSWERS: dict[str, Callable[[], bytes]] = {
     "one event of nested brackets, gzipped": lambda: _packed(_brackets(900)),
     "events of 64 KiB of brackets, gzipped": lambda: _packed(_small_brackets()),
