@@ -83,8 +83,8 @@ _COMMON: Document = {
     "imagePullSecrets": ["registry"],
     "workloadMetadata": {"labels": {"queue": "inference"}, "annotations": {"note": "hello"}},
     "podMetadata": {"labels": {"team": "search"}, "annotations": {"note": "hello"}},
-    "podSecurityContext": {"runAsUser": 0, "sysctls": [{"name": "net.core.somaxconn", "value": "1024"}]},
-    "securityContext": {"runAsUser": 0, "capabilities": {"add": ["IPC_LOCK"]}},
+    "podSecurityContext": {"runAsUser": 0},
+    "securityContext": {"runAsUser": 0},
     "replicas": 2,
     "startup": {"timeoutSeconds": 1800},
     "monitoring": {
