@@ -39,6 +39,7 @@ _COMMON: Document = {
         "args": ["--gpu-memory-utilization=0.9"],
         "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}],
         "envFrom": [{"configMapRef": {"name": "engine"}}],
+        "volumeMounts": [{"name": "templates", "mountPath": "/templates"}],
         "port": 8000,
         "maxModelLen": 8192,
         "tensorParallelSize": 2,
@@ -78,6 +79,9 @@ _COMMON: Document = {
         {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
     ],
     "priorityClassName": "high",
+    "volumes": [{"name": "templates", "configMap": {"name": "templates"}}],
+    "initContainers": [{"name": "pull", "image": "registry.example.com/pull:1"}],
+    "sidecars": [{"name": "logs", "image": "registry.example.com/logs:1"}],
     "schedulerName": "kai-scheduler",
     "serviceAccountName": "engine",
     "imagePullSecrets": ["registry"],

@@ -181,7 +181,12 @@ def free_form(control_plane: ControlPlane) -> Iterator[Document]:
     """The CRD as it was when these parts were free-form, in a group of its own."""
     before = _in_another_group(crd.crd())
     for version in before["spec"]["versions"]:
-        _forget_core_v1(version["schema"]["openAPIV3Schema"])
+        schema = version["schema"]["openAPIV3Schema"]
+        fields = schema["properties"]["spec"]["properties"]
+        for later in ("volumes", "initContainers", "sidecars"):
+            del fields[later]
+        del fields["engine"]["properties"]["volumeMounts"]
+        _forget_core_v1(schema)
     control_plane.install([before])
     yield before
     control_plane.delete(before)
@@ -195,6 +200,7 @@ def _in_another_group(manifest: Document) -> Document:
 
 
 def _forget_core_v1(node: Document) -> None:
+    node.pop("x-kubernetes-validations", None)  # rules look into these parts
     if crd.of_core_v1(node):
         for keyword in ("properties", "required"):
             node.pop(keyword, None)

@@ -32,6 +32,7 @@ class CoreV1:
 
 
 Affinity = Annotated[dict[str, Any], CoreV1("Affinity")]
+Container = Annotated[dict[str, Any], CoreV1("Container")]
 EnvFromSource = Annotated[dict[str, Any], CoreV1("EnvFromSource")]
 EnvVarSource = Annotated[dict[str, Any], CoreV1("EnvVarSource")]
 PersistentVolumeClaimTemplate = Annotated[dict[str, Any], CoreV1("PersistentVolumeClaimTemplate")]
@@ -39,6 +40,8 @@ PodSecurityContext = Annotated[dict[str, Any], CoreV1("PodSecurityContext")]
 SecurityContext = Annotated[dict[str, Any], CoreV1("SecurityContext")]
 Toleration = Annotated[dict[str, Any], CoreV1("Toleration")]
 TopologySpreadConstraint = Annotated[dict[str, Any], CoreV1("TopologySpreadConstraint")]
+Volume = Annotated[dict[str, Any], CoreV1("Volume")]
+VolumeMount = Annotated[dict[str, Any], CoreV1("VolumeMount")]
 
 
 @cache

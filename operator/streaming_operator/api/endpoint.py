@@ -16,14 +16,16 @@ import orjson
 from pydantic import Field, ValidationError
 from pydantic_core import InitErrorDetails
 
-from streaming_operator.api import wording
+from streaming_operator.api import pod_parts, wording
 from streaming_operator.api.cel import CEL, Model, keys_match
 from streaming_operator.api.core_v1 import (
     Affinity,
+    Container,
     PodSecurityContext,
     SecurityContext,
     Toleration,
     TopologySpreadConstraint,
+    Volume,
 )
 from streaming_operator.api.exposure import (
     PROBED_PATHS,
@@ -155,6 +157,12 @@ class EndpointSpec(Model):
     """Replaces the pod's security context (uid 2000, gid 0), for images that need root; {} leaves it to the cluster."""
     security_context: SecurityContext | None = None
     """Replaces the container's security context (no escalation, no capabilities); {} leaves all to the cluster."""
+    volumes: Annotated[tuple[Volume, ...], Field(max_length=24), Unique("name")] = ()
+    """Further volumes of the pods, as in core/v1 Volume; the server has them by engine.volumeMounts."""
+    init_containers: Annotated[tuple[Container, ...], Field(max_length=8), Unique("name")] = ()
+    """Containers that run before the server, as in core/v1 Container; they may mount the volume `cache`."""
+    sidecars: Annotated[tuple[Container, ...], Field(max_length=8), Unique("name")] = ()
+    """Containers that run beside the server, started before initContainers and ended after it."""
     cache: Cache = Field(default_factory=Cache)
     """Where weights and compiled graphs are kept."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
@@ -209,6 +217,7 @@ class EndpointSpec(Model):
             ".resources",
             "FieldValueForbidden",
         ),
+        *pod_parts.RULES,
         keys_match("nodeSelector", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
         CEL(
             "!self.verification.checks.auth || has(self.engine.apiKeySecretRef)",

@@ -102,7 +102,7 @@ class ModelSource(Model):
     persistent_volume_claim: PersistentVolumeClaimSource | None = None
     """From a volume of the cluster."""
     local: LocalSource | None = None
-    """From the engine's image."""
+    """From the engine's image, or a volume that engine.volumeMounts mounts."""
     uri: (
         Annotated[str, Field(max_length=1024, pattern=r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$")] | None
     ) = None

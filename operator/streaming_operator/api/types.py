@@ -31,12 +31,18 @@ class Unique:
         return schema | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
 
     def _check(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
-        keys = [getattr(item, self.key) for item in items] if self.key else items
+        keys = [self._key(item) for item in items] if self.key else items
         if len(set(keys)) < len(items):
             raise PydanticCustomError(
                 "duplicate", "entries must differ in {what}", {"what": self.key or "value"}
             )
         return items
+
+    def _key(self, item: Any) -> Any:
+        """The key of a part; one without it is refused elsewhere."""
+        if isinstance(item, dict):
+            return item.get(self.key, id(item))
+        return getattr(item, str(self.key))
 
 
 def _amount(value: object) -> object:

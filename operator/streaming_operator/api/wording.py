@@ -54,12 +54,33 @@ _WORDS = {
 """Messages for some of pydantic's error types; those of the API server where it says the same."""
 
 
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "spec.engine.volumes": "spec.volumes",
+        "spec.engine.initContainers": "spec.initContainers",
+        "spec.engine.sidecars": "spec.sidecars",
+        "spec.engine.resources": "spec.resources",
+        "spec.volumeMounts": "spec.engine.volumeMounts",
+        "spec.extraArgs": "spec.engine.args",
+        "spec.env": "spec.engine.env",
+        "spec.image": "spec.engine.image",
+        "spec.model.source.volume": "spec.volumes, spec.engine.volumeMounts and spec.model.source.local.path",
+        "spec.model.source.hostPath": "spec.volumes, spec.engine.volumeMounts and spec.model.source.local.path",
+        "spec.model.source.s3": "spec.model.source.uri",
+        "spec.model.source.oci": "spec.model.source.image",
+    }
+)
+"""Fields that people look for at other places, and where they are."""
+
+
 def problems(error: ValidationError) -> tuple[str, ...]:
     """pydantic's errors as `spec.path[0].field: what is allowed`, without values."""
     named = []
     for problem in error.errors(include_url=False):
         parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-        named.append(f"spec{''.join(parts)}: {_allowed(problem)}")
+        path = f"spec{''.join(parts)}"
+        elsewhere = f"; use {ELSEWHERE[path]}" if path in ELSEWHERE else ""
+        named.append(f"{path}: {_allowed(problem)}{elsewhere}")
     return tuple(named)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from streaming_operator.api import engine_args
+from streaming_operator.api import engine_args, pod_parts
 from streaming_operator.api.cel import (
     CEL,
     Model,
@@ -14,7 +14,12 @@ from streaming_operator.api.cel import (
     keys_without,
     no_parent,
 )
-from streaming_operator.api.core_v1 import EnvFromSource, EnvVarSource, PersistentVolumeClaimTemplate
+from streaming_operator.api.core_v1 import (
+    EnvFromSource,
+    EnvVarSource,
+    PersistentVolumeClaimTemplate,
+    VolumeMount,
+)
 from streaming_operator.api.model import ApiKeySecretRef
 from streaming_operator.api.types import (
     QUALIFIED_KEY,
@@ -74,6 +79,8 @@ class Engine(Model):
     """Further environment variables; those that the operator owns are refused."""
     env_from: Annotated[tuple[EnvFromSource, ...], Field(max_length=32)] = ()
     """Further sources of environment variables, as in core/v1 EnvFromSource."""
+    volume_mounts: Annotated[tuple[VolumeMount, ...], Field(max_length=24), Unique("mountPath")] = ()
+    """Where the server has volumes of `spec.volumes`, as in core/v1 VolumeMount."""
     port: Annotated[int, Field(ge=1024, le=65535)] = 8000
     """Port the server listens on inside the pod."""
     max_model_len: Annotated[int, Field(ge=1, le=16_777_216)] | None = None
@@ -96,7 +103,7 @@ class Engine(Model):
     api_key_secret_ref: ApiKeySecretRef | None = None
     """API key that clients must send; read when the server starts."""
 
-    cel: ClassVar = engine_args.RULES
+    cel: ClassVar = (*engine_args.RULES, *pod_parts.MOUNT_RULES)
 
 
 class ResourceClaim(Model):

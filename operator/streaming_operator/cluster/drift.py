@@ -47,6 +47,12 @@ _AMOUNT = frozenset({"sizeLimit", "divisor"})
 """Fields that are amounts themselves."""
 
 
+_OMITTED = frozenset(
+    {"readOnly", "stdin", "stdinOnce", "tty", "subPath", "subPathExpr", "workingDir", "medium", "value"}
+)
+"""Fields of core/v1 that are not stored when they are false or empty: their absence is what was sent."""
+
+
 def sealed(manifest: Manifest) -> Manifest:
     """The manifest with its own hash in an annotation."""
     metadata = manifest["metadata"]
@@ -82,7 +88,7 @@ def carries(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _holds(actual: Any, wanted: Any, name: str) -> bool:
     """One field and all below it."""
-    if wanted is None or actual == wanted:
+    if wanted is None or actual == wanted or (actual is None and wanted in ("", False) and name in _OMITTED):
         return True
     if isinstance(wanted, Mapping):
         if not isinstance(actual, Mapping):

@@ -87,6 +87,8 @@ def _pod_spec(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
         "containers": [_container(endpoint, engine)],
         "volumes": volumes.volumes(endpoint),
     }
+    if others := [*map(_sidecar, spec.sidecars), *map(_other_container, spec.init_containers)]:
+        pod["initContainers"] = others
     if spec.service_account_name is None:
         pod["automountServiceAccountToken"] = False
     else:
@@ -160,6 +162,20 @@ def _container(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
     if resources:
         container["resources"] = resources
     return container
+
+
+def _sidecar(container: Manifest) -> Manifest:
+    """A container beside the server, as Kubernetes has them: an init container that is started again when it ends."""
+    return _other_container(container) | {"restartPolicy": "Always"}
+
+
+def _other_container(container: Manifest) -> Manifest:
+    """One of the user's containers; what it leaves open is as in the server's."""
+    defaults = {
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": CONTAINER_SECURITY_CONTEXT,
+    }
+    return defaults | container
 
 
 def _probes(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:

@@ -40,12 +40,14 @@ class Mounted:
 
 def volumes(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The pod's volumes."""
-    return [{"name": mounted.name, **mounted.source} for mounted in _mounted(endpoint)]
+    own = [{"name": mounted.name, **mounted.source} for mounted in _mounted(endpoint)]
+    return own + [dict(volume) for volume in endpoint.spec.volumes]
 
 
 def mounts(endpoint: StreamingEndpoint) -> list[Manifest]:
     """The container's mounts, in the order of `volumes`."""
-    return [mounted.mount() for mounted in _mounted(endpoint)]
+    own = [mounted.mount() for mounted in _mounted(endpoint)]
+    return own + [dict(mount) for mount in endpoint.spec.engine.volume_mounts]
 
 
 def _mounted(endpoint: StreamingEndpoint) -> Iterator[Mounted]:
@@ -61,7 +63,8 @@ def _mounted(endpoint: StreamingEndpoint) -> Iterator[Mounted]:
     if size is not None:
         yield Mounted("shm", {"emptyDir": {"medium": "Memory", "sizeLimit": size}}, "/dev/shm")
     # vLLM's sockets, torch and Prometheus write there.
-    if endpoint.pod_version >= 3 and read_only_root(endpoint):
+    theirs = {mount["mountPath"].removesuffix("/") for mount in endpoint.spec.engine.volume_mounts}
+    if endpoint.pod_version >= 3 and read_only_root(endpoint) and TEMPORARY_PATH not in theirs:
         yield Mounted("scratch", {"emptyDir": {}}, TEMPORARY_PATH)
 
 

@@ -106,3 +106,10 @@ def test_the_hash_does_not_depend_on_the_order_of_keys() -> None:
     assert (
         len(sealed({"metadata": {"annotations": {"x": "y"}}})["metadata"]["annotations"][APPLIED_HASH]) == 16
     )
+
+
+def test_what_the_api_server_leaves_out_when_it_is_empty_is_no_difference() -> None:
+    """A mount that is written with `readOnly: false` is stored without it, and is written once only."""
+    mount = {"name": "a", "mountPath": "/a", "readOnly": False, "subPath": ""}
+    assert carries({"volumeMounts": [{"name": "a", "mountPath": "/a"}]}, {"volumeMounts": [mount]})
+    assert not carries({"securityContext": {}}, {"securityContext": {"allowPrivilegeEscalation": False}})
