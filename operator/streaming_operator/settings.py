@@ -125,7 +125,7 @@ class PodPolicy:
     priority_class_names: tuple[str, ...] = ()
     runtime_class_names: tuple[str, ...] = ("*",)
     env_secret_names: tuple[str, ...] = ()
-    """Secrets for `engine.env` and `engine.envFrom`."""
+    """Secrets for variables of all containers, and for volumes."""
     credential_secret_names: tuple[str, ...] = ("*",)
     """Secrets for `engine.apiKeySecretRef` and `huggingFace.tokenSecretRef`."""
     control_plane_nodes: bool = False

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import pod_policy
 from streaming_operator.settings import PodPolicy
+from streaming_operator.values import Capabilities
 
 OPEN = PodPolicy(
     security_context="any",
@@ -93,6 +95,40 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         {"podMetadata": {"annotations": {"sidecar.istio.io/userVolume": '[{"hostPath":{"path":"/"}}]'}}},
         "annotations",
     ),
+    "Secret by a volume": ({"volumes": [{"name": "s", "secret": {"secretName": "db"}}]}, "envSecretNames"),
+    "Secret by a projected volume": (
+        {"volumes": [{"name": "s", "projected": {"sources": [{"secret": {"name": "db"}}]}}]},
+        "envSecretNames",
+    ),
+    "Secret of a driver": (
+        {"volumes": [{"name": "s", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "db"}}}]},
+        "envSecretNames",
+    ),
+    "Secret of a share": (
+        {"volumes": [{"name": "s", "azureFile": {"secretName": "db", "shareName": "s"}}]},
+        "envSecretNames",
+    ),
+    "Secret by an init container's env": (
+        {"initContainers": [{"name": "i", "image": "i", "env": [
+            {"name": "S", "valueFrom": {"secretKeyRef": {"name": "db", "key": "k"}}}]}]},
+        "envSecretNames",
+    ),
+    "Secret by a sidecar's envFrom": (
+        {"sidecars": [{"name": "s", "image": "s", "envFrom": [{"secretRef": {"name": "db"}}]}]},
+        "envSecretNames",
+    ),
+    "privileged init container": (
+        {"initContainers": [{"name": "i", "image": "i", "securityContext": {"privileged": True}}]},
+        "securityContext",
+    ),
+    "capabilities of a sidecar": (
+        {"sidecars": [{"name": "s", "image": "s", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]},
+        "capabilities",
+    ),
+    "token of the default account": (
+        {"volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]},
+        "serviceAccountNames",
+    ),
     "Secrets by an agent": (
         {"podMetadata": {"annotations": {"vault.hashicorp.com/agent-inject": "true"}}},
         "annotations",
@@ -115,6 +151,14 @@ FIT: dict[str, dict[str, Any]] = {
     "settings from a ConfigMap": {"engine": {"envFrom": [{"configMapRef": {"name": "engine"}}]}},
     "name of the pod": {
         "engine": {"env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}
+    },
+    "volumes and containers": {
+        "volumes": [
+            {"name": "templates", "configMap": {"name": "templates"}},
+            {"name": "weights", "nfs": {"server": "nfs.example.com", "path": "/models"}},
+        ],
+        "initContainers": [{"name": "pull", "image": "i", "envFrom": [{"configMapRef": {"name": "c"}}]}],
+        "sidecars": [{"name": "proxy", "image": "i", "securityContext": {"runAsNonRoot": True}}],
     },
     "queues": {
         "podMetadata": {
@@ -194,3 +238,28 @@ def test_nothing_of_the_node_is_rendered(pod: dict[str, Any]) -> None:
         "hostAccess"
     ]
     assert pod_policy.refused(an_endpoint(), [deployment], OPEN) == ()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
+        {"sidecars": [{"name": "s", "image": "s", "ports": [{"containerPort": 80, "hostPort": 80}]}]},
+        {"initContainers": [{"name": "i", "image": "i", "ports": [{"containerPort": 80, "hostPort": 80}]}]},
+    ],
+)
+def test_paths_and_ports_of_the_node_are_refused(spec: dict[str, Any]) -> None:
+    """Volumes and containers of users reach no node, unless the administrator gives `hostAccess`."""
+    endpoint = an_endpoint(**spec)
+    children = render.children(endpoint, Capabilities(False, False))
+    assert [one.setting for one in pod_policy.refused(endpoint, children, PodPolicy())] == ["hostAccess"]
+    assert pod_policy.refused(endpoint, children, replace(PodPolicy(), host_access=True)) == ()
+
+
+def test_the_restricted_level_takes_its_kinds_of_volumes() -> None:
+    """As the Pod Security Standards have it."""
+    nfs = an_endpoint(volumes=[{"name": "w", "nfs": {"server": "s", "path": "/"}}])
+    mapped = an_endpoint(volumes=[{"name": "w", "configMap": {"name": "c"}}])
+    restricted = PodPolicy(security_context="restricted")
+    assert [one.setting for one in pod_policy.refused(nfs, (), restricted)] == ["securityContext"]
+    assert pod_policy.refused(mapped, (), restricted) == ()

@@ -51,6 +51,19 @@ BASELINE_SYSCTLS = frozenset(
 BASELINE_SELINUX_TYPES = frozenset(
     {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 )
+RESTRICTED_VOLUMES = frozenset(
+    {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "image",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+)
 HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "nodeName", "hostAliases")
 SHOWN = 4
 """Refusals that a message lists; each is found again when these are corrected."""
@@ -92,6 +105,7 @@ def refused(
         *_scheduling(spec, policy),
         *_metadata(spec, policy),
         *_security(spec, policy),
+        *_volumes(spec, policy),
         *(one for pod in pods for one in _host(pod, policy)),
     )
 
@@ -120,15 +134,10 @@ def _names(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
 
 
 def _secrets(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
-    """Secrets whose content the container gets."""
-    by_env = [
-        *((f"engine.env[{at}].valueFrom.secretKeyRef", (one.value_from or {}).get("secretKeyRef"))
-          for at, one in enumerate(spec.engine.env)),
-        *((f"engine.envFrom[{at}].secretRef", one.get("secretRef")) for at, one in enumerate(spec.engine.env_from)),
-    ]  # fmt: skip
-    for field, ref in by_env:
-        if ref is not None and not _allowed(_name(ref), policy.env_secret_names):
-            yield Refused(f"spec.{field}", f"Secret {_name(ref)} is not listed", "envSecretNames")
+    """Secrets whose content a container gets."""
+    for field, name in (*_by_env(spec), *_by_volume(spec)):
+        if not _allowed(name, policy.env_secret_names):
+            yield Refused(f"spec.{field}", f"Secret {name} is not listed", "envSecretNames")
     source = spec.model.source.hugging_face
     for field, key in (
         ("engine.apiKeySecretRef", spec.engine.api_key_secret_ref),
@@ -136,6 +145,63 @@ def _secrets(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
     ):
         if key is not None and not _allowed(key.name, policy.credential_secret_names):
             yield Refused(f"spec.{field}", f"Secret {key.name} is not listed", "credentialSecretNames")
+
+
+def _by_env(spec: EndpointSpec) -> Iterator[tuple[str, str]]:
+    """Secrets in variables of the server and of the containers beside it, by their field."""
+    own = [{"name": one.name, "valueFrom": one.value_from} for one in spec.engine.env]
+    server = {"env": own, "envFrom": spec.engine.env_from}
+    for field, container in (("engine", server), *_other_containers(spec)):
+        for at, one in enumerate(container.get("env") or ()):
+            ref = _inner(_inner(one, "valueFrom"), "secretKeyRef")
+            if ref:
+                yield f"{field}.env[{at}].valueFrom.secretKeyRef", _name(ref)
+        for at, one in enumerate(container.get("envFrom") or ()):
+            if ref := _inner(one, "secretRef"):
+                yield f"{field}.envFrom[{at}].secretRef", _name(ref)
+
+
+def _other_containers(spec: EndpointSpec) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The containers beside the server, by their field."""
+    for field, containers in (("initContainers", spec.init_containers), ("sidecars", spec.sidecars)):
+        for at, container in enumerate(containers):
+            yield f"{field}[{at}]", container
+
+
+def _by_volume(spec: EndpointSpec) -> Iterator[tuple[str, str]]:
+    """Secrets in volumes, or that a driver gets to mount them, by their field."""
+    for at, volume in enumerate(spec.volumes):
+        for name in _volume_secrets(volume):
+            yield f"volumes[{at}]", name
+
+
+def _volume_secrets(source: Any) -> Iterator[str]:
+    """Names of Secrets in one volume, however deep: plain, projected, of a driver."""
+    if isinstance(source, list | tuple):
+        for inner in source:
+            yield from _volume_secrets(inner)
+    if isinstance(source, Mapping):
+        for key, inner in source.items():
+            if key == "secretName":
+                yield str(inner)
+            elif key in ("secret", "secretRef", "nodePublishSecretRef") and _name(inner):
+                yield _name(inner)
+            else:
+                yield from _volume_secrets(inner)
+
+
+def _volumes(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
+    """The token of an account that may not be named, and kinds of volumes beyond the level *restricted*."""
+    for at, volume in enumerate(spec.volumes):
+        sources = _inner(volume, "projected").get("sources") or ()
+        account = spec.service_account_name or "default"
+        if any("serviceAccountToken" in source for source in sources) and not _allowed(
+            account, policy.service_account_names
+        ):
+            yield Refused(f"spec.volumes[{at}]", f"holds the token of {account}", "serviceAccountNames")
+        beyond = sorted(set(volume) - {"name"} - RESTRICTED_VOLUMES)
+        if policy.security_context == "restricted" and beyond:
+            yield Refused(f"spec.volumes[{at}]", ", ".join(beyond), "securityContext")
 
 
 def _name(ref: Any) -> str:
@@ -191,6 +257,7 @@ def _security(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
     for field, context in (
         ("podSecurityContext", spec.pod_security_context),
         ("securityContext", spec.security_context),
+        *((f"{field}.securityContext", one.get("securityContext")) for field, one in _other_containers(spec)),
     ):
         for why, setting in _beyond_baseline(context or {}, policy):
             yield Refused(f"spec.{field}", why, setting)
