@@ -11,7 +11,9 @@ import pytest
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Limits
 from streaming_operator.probe.judge.remarks import Kind
+from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.verification import verify
+from streaming_operator.values import ProbeResult
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, plan
 from tests.probe.proxies import Proxy
@@ -19,6 +21,8 @@ from tests.probe.servers import Answer, Asked, Client, Server, event, token, usa
 
 V = Verdict
 SO_MAX_PACING_RATE = 47
+FURTHER = 3
+"""Verifications at most after an inconclusive one."""
 
 
 def tokens(asked: Asked) -> int:
@@ -217,11 +221,27 @@ SHAPES = (
 )
 
 
+async def judged(asked: Plan, expected: Verdict) -> ProbeResult:
+    """
+    A verification; again where it is inconclusive and should not be.
+
+    On a busy machine server and reader are late by more than what is judged, and the probe says just that.
+    """
+    result = await verify(asked)
+    for _ in range(FURTHER):
+        if result.verdict is not V.INCONCLUSIVE or expected is V.INCONCLUSIVE:
+            break
+        result = await verify(asked)
+    return result
+
+
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=shape.name) for shape in SHAPES])
 async def test_shape(shape: Shape) -> None:
     """The verdict, and the remarks beside it."""
     with Server(shape.answer) as server:
-        result = await verify(plan([server.port], limits=shape.limits, encodings=("identity",)))
+        result = await judged(
+            plan([server.port], limits=shape.limits, encodings=("identity",)), shape.verdict
+        )
     assert (result.verdict, [remark.name for remark in result.remarks]) == (
         shape.verdict,
         [kind.value for kind in shape.remarks],
@@ -232,7 +252,7 @@ async def test_shape(shape: Shape) -> None:
 async def test_a_control_tells_a_timer_from_an_engine() -> None:
     """The server itself streams: what bundles is on the path, and the advice names what to look for there."""
     with Server(streams()) as server, Proxy(server.port, proxies.corked(0.3)) as edge:
-        result = await verify(plan([server.port, edge.port], encodings=("identity",)))
+        result = await judged(plan([server.port, edge.port], encodings=("identity",)), V.COALESCED)
     assert (result.verdict, result.hop) == (V.COALESCED, Hop.EXPOSURE), result.message
     assert "a proxy on the path waits before it sends" in result.message
 
@@ -240,5 +260,5 @@ async def test_a_control_tells_a_timer_from_an_engine() -> None:
 async def test_a_control_that_emits_in_groups_too_acquits_the_path() -> None:
     """The same bursts at the server itself."""
     with Server(in_groups(8, 0.2)) as server, Proxy(server.port, proxies.healthy) as edge:
-        result = await verify(plan([server.port, edge.port], encodings=("identity",)))
+        result = await judged(plan([server.port, edge.port], encodings=("identity",)), V.ENGINE_BATCHED)
     assert result.verdict is V.ENGINE_BATCHED, result.message
