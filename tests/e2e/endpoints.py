@@ -15,7 +15,7 @@ from tests.cluster.versions import IMAGES
 from tests.e2e import kube, release
 from tests.e2e.kube import Manifest
 from tests.e2e.release import CHART
-from tests.e2e.streams import Door, Stream
+from tests.e2e.streams import EdgeAddress, Stream
 from tests.e2e.waiting import wait_for
 
 SAMPLES = CHART.parents[1] / "manifests" / "samples"
@@ -96,9 +96,9 @@ class Endpoint:
         """`kubectl delete`."""
         kube.delete("sep", self.name, self.namespace, *options)
 
-    def stream(self, door: Door | None = None, **request: Any) -> Stream:
+    def stream(self, edge: EdgeAddress | None = None, **request: Any) -> Stream:
         """Begin a streamed completion through the ingress."""
-        return Stream(door or Door(kind.address()), self.host, self.name, **request)
+        return Stream(edge or EdgeAddress(kind.address()), self.host, self.name, **request)
 
     # ---- what the cluster says of it -----------------------------------------------------------------------
 

@@ -62,6 +62,12 @@ def of_pod(namespace: str, pod: str, port: int, path: str, token: str = "") -> s
             forwarding.terminate()
 
 
+def key_secret(name: str, namespace: str, value: str) -> Manifest:
+    """A Secret that holds *value* under the name that apiKeySecretRef reads by default."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"api-key": value}}
+
+
 def apply(*manifests: Manifest) -> None:
     """`kubectl apply` of these objects, fields checked strictly."""
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))

@@ -30,7 +30,7 @@ FEW_READS = 10
 
 
 @dataclass(frozen=True)
-class Door:
+class EdgeAddress:
     """Where an edge listens."""
 
     address: str
@@ -107,7 +107,7 @@ class Answer:
 class Stream:
     """One request on its way; `finish` waits for its end."""
 
-    door: Door
+    edge: EdgeAddress
     host: str
     model: str
     max_tokens: int = 64
@@ -160,11 +160,11 @@ class Stream:
         return Answer(self._status, self._answer_headers, tuple(self._reads), self._ending, self._ended_at)
 
     def _connect(self) -> socket.socket:
-        plain = socket.create_connection((self.door.address, self.door.port), timeout=10)
+        plain = socket.create_connection((self.edge.address, self.edge.port), timeout=10)
         plain.settimeout(SILENCE)
-        if self.door.ca is None:
+        if self.edge.ca is None:
             return plain
-        context = ssl.create_default_context(cadata=self.door.ca)
+        context = ssl.create_default_context(cadata=self.edge.ca)
         return context.wrap_socket(plain, server_hostname=self.host)
 
     def _run(self) -> None:

@@ -106,14 +106,7 @@ def test_a_missing_secret(bad: dict[str, Endpoint]) -> None:
     assert message == "Secret nowhere does not exist: create it or correct its name in spec"
     endpoint.await_condition("Ready", "False", "ConfigMissing")
     assert message in endpoint.event("ConfigMissing")
-    kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "nowhere", "namespace": endpoint.namespace},
-            "stringData": {"api-key": "a-key-of-this-test"},
-        }
-    )
+    kube.apply(kube.key_secret("nowhere", endpoint.namespace, "a-key-of-this-test"))
     endpoint.await_ready(FIXED)
 
 

@@ -14,7 +14,7 @@ from tests import cluster as test_cluster
 from tests.cluster import kind
 from tests.e2e import audit, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import HELD_BACK, Door
+from tests.e2e.streams import HELD_BACK, EdgeAddress
 from tests.e2e.waiting import wait_for
 
 EDGE = "ingress-buffering"
@@ -32,7 +32,7 @@ REPAIRED = {"proxy-buffering": "off", "use-gzip": "false", "gzip-types": None, "
 
 
 @pytest.fixture(scope="module")
-def edge(cluster: int) -> Iterator[Door]:
+def edge(cluster: int) -> Iterator[EdgeAddress]:
     """The second controller, ready; where users reach it."""
     text = test_cluster.ingress_manifest(
         namespace=EDGE,
@@ -52,14 +52,14 @@ def edge(cluster: int) -> Iterator[Door]:
     kube.kubectl(
         "-n", EDGE, "rollout", "status", "deployment/ingress-nginx-controller", "--timeout=120s", seconds=150
     )
-    yield Door(kind.address(), PORTS[0])
+    yield EdgeAddress(kind.address(), PORTS[0])
     kube.delete("namespace", EDGE, None, "--wait=false")
     for resource in ("ingressclass", "clusterrole", "clusterrolebinding"):
         kube.delete(resource, CLASS if resource == "ingressclass" else EDGE)
 
 
 @pytest.fixture(scope="module")
-def held(edge: Door, shared_namespace: str) -> tuple[Endpoint, Endpoint]:
+def held(edge: EdgeAddress, shared_namespace: str) -> tuple[Endpoint, Endpoint]:
     """Two endpoints behind it: one for each remedy."""
     both = (Endpoint(shared_namespace, "moved"), Endpoint(shared_namespace, "waiting"))
     kube.apply(*(endpoint.double(exposure={"ingress": {"className": CLASS}}) for endpoint in both))
@@ -69,7 +69,7 @@ def held(edge: Door, shared_namespace: str) -> tuple[Endpoint, Endpoint]:
     return both
 
 
-def test_a_plain_client_sees_it_buffer(edge: Door, held: tuple[Endpoint, Endpoint]) -> None:
+def test_a_plain_client_sees_it_buffer(edge: EdgeAddress, held: tuple[Endpoint, Endpoint]) -> None:
     """Two seconds of tokens arrive in one piece at the end: the edge does what this test needs."""
     moved, _ = held
     wait_for(lambda: moved.stream(edge, max_tokens=1).finish().status == 200, "the edge to serve the host")
@@ -102,7 +102,7 @@ def test_another_class_makes_it_ready(held: tuple[Endpoint, Endpoint]) -> None:
     assert written == [("patch", "ingresses", moved.name)]
 
 
-def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endpoint]) -> None:
+def test_the_repaired_edge_makes_it_ready(edge: EdgeAddress, held: tuple[Endpoint, Endpoint]) -> None:
     """The administrator repairs the ConfigMap: Ready at a later probe, with nothing of ours touched."""
     _, waiting = held
     since = audit.mark()
@@ -114,17 +114,12 @@ def test_the_repaired_edge_makes_it_ready(edge: Door, held: tuple[Endpoint, Endp
     assert audit.children_written(since, waiting.namespace) == []
 
 
-def test_an_edge_that_adds_the_key_is_named(edge: Door, shared_namespace: str) -> None:
+def test_an_edge_that_adds_the_key_is_named(edge: EdgeAddress, shared_namespace: str) -> None:
     """The administrator lets the edge send the key for everybody: the pods enforce it, the edge does not."""
     keyed = Endpoint(shared_namespace, "keyed")
     headers = {"Authorization": f"Bearer {KEY}"}
     kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "keyed", "namespace": shared_namespace},
-            "stringData": {"api-key": KEY},
-        },
+        kube.key_secret("keyed", shared_namespace, KEY),
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -21,14 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def running(shared_namespace: str) -> Iterator[Endpoint]:
     """An endpoint that serves while all of this happens, with an API key."""
     endpoint = Endpoint(shared_namespace, "chat")
-    kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "key", "namespace": shared_namespace},
-            "stringData": {"api-key": KEY},
-        }
-    )
+    kube.apply(kube.key_secret("key", shared_namespace, KEY))
     endpoint.apply(endpoint.double(engine={"apiKeySecretRef": {"name": "key"}}))
     endpoint.await_ready()
     yield endpoint

@@ -6,18 +6,12 @@ from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
 
 KEY = "sk-of-the-checks"
-SECRET = {
-    "apiVersion": "v1",
-    "kind": "Secret",
-    "metadata": {"name": "chat-key"},
-    "stringData": {"api-key": KEY},
-}
 
 
 @pytest.fixture
 def keyed(endpoint: Endpoint) -> Endpoint:
     """An endpoint whose Secret is there."""
-    kube.apply({**SECRET, "metadata": {"name": "chat-key", "namespace": endpoint.namespace}})
+    kube.apply(kube.key_secret("chat-key", endpoint.namespace, KEY))
     return endpoint
 
 

@@ -46,12 +46,7 @@ def keyed(shared_namespace: str) -> Endpoint:
     """An endpoint whose engine asks for a key, up and verified."""
     endpoint = Endpoint(shared_namespace, "keyed")
     kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "key", "namespace": shared_namespace},
-            "stringData": {"api-key": KEY},
-        },
+        kube.key_secret("key", shared_namespace, KEY),
         endpoint.double(engine={"apiKeySecretRef": {"name": "key"}}),
     )
     endpoint.await_ready(180)

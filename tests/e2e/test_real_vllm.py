@@ -14,7 +14,7 @@ from tests.cluster import kind
 from tests.e2e import kube
 from tests.e2e.certificates import Issued, issue
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import Door
+from tests.e2e.streams import EdgeAddress
 from tests.e2e.waiting import wait_for
 from tests.security.targets import CLOSED, ask
 
@@ -31,14 +31,7 @@ FITTING = 600
 
 
 def _set_key(namespace: str, value: str) -> None:
-    kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": SECRET, "namespace": namespace},
-            "stringData": {"api-key": value},
-        }
-    )
+    kube.apply(kube.key_secret(SECRET, namespace, value))
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +59,9 @@ def issued(real: Endpoint) -> Issued:
 
 
 @pytest.fixture(scope="module")
-def tls_door(issued: Issued) -> Door:
+def https_edge(issued: Issued) -> EdgeAddress:
     """The edge's HTTPS side, for users who know the CA."""
-    return Door(kind.address(), 443, issued.ca)
+    return EdgeAddress(kind.address(), 443, issued.ca)
 
 
 def test_ready_means_that_users_get_a_stream(real: Endpoint) -> None:
@@ -123,7 +116,7 @@ def test_a_disconnect_frees_the_engine(real: Endpoint) -> None:
 
 
 def test_tls_of_a_private_ca_is_refused_until_the_probe_knows_it(
-    real: Endpoint, issued: Issued, tls_door: Door
+    real: Endpoint, issued: Issued, https_edge: EdgeAddress
 ) -> None:
     """Without the CA TLSError with the field to set; with it Ready; no pod is touched for it."""
     pod = real.pod()["metadata"]["uid"]
@@ -151,7 +144,7 @@ def test_tls_of_a_private_ca_is_refused_until_the_probe_knows_it(
     )
     real.change(verification={"tls": {"caConfigMapRef": {"name": "company-ca"}}})
     real.await_ready()
-    answer = real.stream(tls_door, max_tokens=50, api_key=FIRST_KEY).finish()
+    answer = real.stream(https_edge, max_tokens=50, api_key=FIRST_KEY).finish()
     assert (answer.status, answer.done) == (200, True)
     assert f"https://{real.host}" == real.body()["status"]["url"]
     assert real.pod()["metadata"]["uid"] == pod
@@ -170,10 +163,10 @@ def test_a_secret_changed_under_a_running_pod_is_named(real: Endpoint) -> None:
     ]
 
 
-def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls_door: Door) -> None:
+def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, https_edge: EdgeAddress) -> None:
     """The old server finishes its stream with its own [DONE]; the new one has read the new key: Ready."""
     old = real.pod()["metadata"]["uid"]
-    stream = real.stream(tls_door, max_tokens=FITTING, api_key=FIRST_KEY)
+    stream = real.stream(https_edge, max_tokens=FITTING, api_key=FIRST_KEY)
     stream.await_events(20)
     sample = real.body()["spec"]["engine"]["args"]
     real.change(engine={"args": [*sample, "--max-num-batched-tokens=4096"]}, rollout={"drainSeconds": 10})
@@ -182,13 +175,15 @@ def test_a_changed_flag_rolls_without_cutting_an_open_stream(real: Endpoint, tls
 
     real.await_ready(START_SECONDS)
     assert old != real.pod()["metadata"]["uid"]
-    answer = real.stream(tls_door, max_tokens=50, api_key=SECOND_KEY).finish()
+    answer = real.stream(https_edge, max_tokens=50, api_key=SECOND_KEY).finish()
     assert (answer.status, answer.done) == (200, True)
 
 
-def test_a_stream_that_outlives_the_drain_gets_an_error_event(real: Endpoint, tls_door: Door) -> None:
+def test_a_stream_that_outlives_the_drain_gets_an_error_event(
+    real: Endpoint, https_edge: EdgeAddress
+) -> None:
     """It ends with an error event and [DONE], never silently."""
-    stream = real.stream(tls_door, max_tokens=LONG, api_key=SECOND_KEY)
+    stream = real.stream(https_edge, max_tokens=LONG, api_key=SECOND_KEY)
     stream.await_events(20)
     kube.delete("pod", real.pod()["metadata"]["name"], real.namespace, "--wait=false")
     answer = stream.finish()

@@ -8,7 +8,7 @@ operator does not mend it. That it mends its own is shown in test_repair.py.
 from tests.cluster import kind
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import Door, Stream
+from tests.e2e.streams import EdgeAddress, Stream
 from tests.e2e.waiting import wait_for
 
 ANNOTATION = "nginx.ingress.kubernetes.io/proxy-read-timeout"
@@ -67,7 +67,7 @@ def test_silence_survives_and_the_control_is_cut(endpoint: Endpoint) -> None:
     wait_for(lambda: _read_timeouts(host) == {"60s"}, "nginx to have its default for the control")
     wait_for(lambda: _workers() and not before & _workers(), "nginx's workers to be new ones")
     streams = [
-        Stream(Door(kind.address()), name, endpoint.name, max_tokens=20, headers=SILENT)
+        Stream(EdgeAddress(kind.address()), name, endpoint.name, max_tokens=20, headers=SILENT)
         for name in (endpoint.host, host)
     ]
     survived, cut = [stream.finish() for stream in streams]
