@@ -1,6 +1,6 @@
 """Makes container images without a daemon: layers are plain tar files, an image is a name over layers.
 
-An image travels as an OCI layout on a stream. The receiver tells which blobs it has, so that a change of our
+An image travels as an OCI layout on a stream. The receiver lists the blobs that it has, so that a change of our
 code moves kilobytes: a push to a registry, without the registry. Nothing here runs a command.
 """
 

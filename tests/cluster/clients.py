@@ -22,7 +22,7 @@ _OLDEST_HELM = (3, 14, 0)
 
 @dataclass(frozen=True)
 class Client:
-    """A program of the user's: how it tells its version, and which versions will do."""
+    """A program of the user's: how it prints its version, and which versions will do."""
 
     ask: tuple[str, ...]
     accepts: Callable[[Version], bool]
@@ -92,7 +92,7 @@ def _usable(name: str) -> tuple[Path | None, str]:
     try:
         version = parse(_text(path, client.ask))
     except steps.Failure as failure:
-        return None, f"{path} does not tell its version: {failure.what}"
+        return None, f"{path} does not print its version: {failure.what}"
     if version is None or not client.accepts(version):
         shown = "of an unknown version" if version is None else ".".join(map(str, version))
         return None, f"{path} is {shown}, wanted: {client.versions}"

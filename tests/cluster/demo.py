@@ -1,8 +1,8 @@
 """
 `make demo`: the cluster, the operator from its chart, a sample endpoint with the real vLLM, and its stream.
 
-Every step is a command a person could type, and what is there already is used again. This file only tells
-the story: the cluster comes from `up`, the operator from charts/, the endpoint from manifests/samples/.
+Every step is a command that a person could type; what is there already is used again. This file has only
+their order: the cluster comes from `up`, the operator from charts/, the endpoint from manifests/samples/.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ QUESTION = "Count from one upwards, one number a line."
 
 
 def main() -> int:
-    """Run the whole story; 1 with a way out when a step fails, 130 when interrupted."""
+    """Run all steps; 1 and what to do when one fails, 130 when interrupted."""
     return command.run(
-        _tell,
+        _run,
         failed="\nthe demo stopped",
         interrupted="\nstopped; `make demo` goes on from here, `make clean` removes everything",
     )
 
 
-def _tell() -> None:
+def _run() -> None:
     start = time.monotonic()
     _cluster()
     _operator()
@@ -84,7 +84,7 @@ def _operator() -> None:
 
 
 def _endpoint() -> None:
-    """Apply the sample and wait for Ready, telling what it waits for."""
+    """Apply the sample and wait for Ready, printing what it waits for."""
     kind.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n")
     with steps.step(f"kubectl apply -n {NAMESPACE} -f manifests/samples/demo.yaml"):
         kind.kubectl("apply", "--namespace", NAMESPACE, "-f", str(SAMPLE))

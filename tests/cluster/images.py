@@ -102,7 +102,7 @@ def _import(write: Callable[[archive.Sink], object]) -> None:
         write(process.stdin)
         process.stdin.close()
     except BrokenPipeError:
-        pass  # its words say why
+        pass  # its output says why
     text = process.stdout.read().decode(errors="replace")
     if process.wait() != 0:
         raise steps.Failure(f"the node did not take the image: {text.strip()[-500:]}")

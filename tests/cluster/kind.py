@@ -1,6 +1,6 @@
 """Owns the cluster itself: creates, finds and deletes it, and knows what its node and its API server offer.
 
-The kubeconfig lives in the cache, never in ~/.kube, so that no other cluster can be hit by a slip.
+The kubeconfig lives in the cache, never in ~/.kube, so that no other cluster can be changed by mistake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs commands for the person who waits: one line per step, long output in a log, failures with a way out.
+"""Runs commands for the person who waits: one line per step, long output in a log, failures with what to do.
 
 It knows nothing of clusters. A `Failure` is a foreseen end and is printed without a traceback. It calls by name only
 what `programs` lists; what was built or installed by us is called by its path.
@@ -48,7 +48,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Announce a step, and tell how long it took once it is done."""
+    """Print a step when it begins, and how long it took when it is done."""
     say(f"==> {text}")
     start = time.monotonic()
     yield
@@ -98,7 +98,7 @@ def _started(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let a command clean up behind itself; what does not listen (`unshare --fork`) is killed."""
+    """Let a command clean up behind itself; what ignores the signal (`unshare --fork`) is killed."""
     process.terminate()
     try:
         process.wait(GRACE)

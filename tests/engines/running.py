@@ -36,7 +36,7 @@ class EngineError(Exception):
 
 
 class RunningEngine:
-    """A running server. `.port`, `.pid` and `.base_url` are for its clients, `.log()` for the curious.
+    """A running server. `.port`, `.pid` and `.base_url` are for its clients, `.log()` for failures.
 
     `wait=False` returns as soon as the process runs: for tests of a server that still loads.
     """

@@ -19,7 +19,7 @@ REFUSED = ("--uds", "--grpc", "--headless", "--ssl-keyfile", "--ssl-certfile", "
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server was told; names and units are vLLM's."""
+    """The server's settings; names and units are vLLM's."""
 
     model: str
     served_names: tuple[str, ...]

@@ -121,7 +121,7 @@ class Engine:
             task.cancel()
 
     def freeze(self) -> None:
-        """A drain that ran out: the engine is killed and nobody tells the streams."""
+        """A drain that ran out: the engine is killed and the streams get no end."""
         for _, task in list(self._tasks.values()):
             task.cancel()
 

@@ -47,7 +47,7 @@ class Knobs:
     close_delimited: bool = False
     """Answer a stream un-chunked and end it by closing: what an HTTP/1.0 style upstream does."""
     lose_abort: bool = False
-    """At SIGTERM without a drain the engine is killed before it has told the streams: they hang. The real server
+    """At SIGTERM without a drain the engine is killed before the streams have ended: they hang. The real server
     sends its engine SIGTERM and SIGKILL back to back, and on a busy machine the second one wins."""
     mode: str = "random"
     """`random` text, or `echo` of the prompt."""

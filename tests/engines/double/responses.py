@@ -52,7 +52,7 @@ class Reply:
         return self.event("response.output_text.delta", self._where() | content)
 
     def closed(self, words: str) -> list[bytes]:
-        """Text, part and message are told once more, whole."""
+        """Text, part and message are sent once more, whole."""
         text: Json = {"text": words, "logprobs": []}
         item = self.message("completed", [said(words)])
         return [

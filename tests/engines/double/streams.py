@@ -10,7 +10,7 @@ from .wire import Answer, Json
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SAID = (Ending.STOP, Ending.LENGTH, Ending.ABORT)
-"""The endings a client is told of by a finish reason."""
+"""The endings that a client sees as a finish reason."""
 FAILED = {Ending.ERROR: "Internal server error", Ending.DEAD: wire.ENGINE_DEAD}
 
 

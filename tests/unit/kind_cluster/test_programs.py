@@ -20,7 +20,7 @@ STARTS = {
     *(f"os.{family}{kind}" for family in ("exec", "spawn") for kind in ("l", "le", "lp", "v", "ve", "vp", "vpe")),
 }  # fmt: skip
 """What starts a program, in the standard library."""
-DOOR = ROOT / "tests" / "cluster" / "steps.py"
+STEPS = ROOT / "tests" / "cluster" / "steps.py"
 """The one module that may start what it is given: it asks the table itself."""
 NAMED = {"listed", "run", "output", "succeeds", "which", "require", "_tool"}
 """Functions that take a command, or the names of programs."""
@@ -75,7 +75,7 @@ def test_nothing_is_started_past_the_table() -> None:
     unlisted = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources()
-        if path != DOOR
+        if path != STEPS
         for node in past_the_table(ast.parse(path.read_text()))
     ]
     assert unlisted == []
@@ -124,7 +124,7 @@ def test_every_program_in_the_table_is_called() -> None:
 
 
 def test_no_program_is_called_past_the_table() -> None:
-    """The door itself refuses a name that nobody brings, before it looks for it."""
+    """A name that nobody brings is refused, before it looks for it."""
     command = ["true"]
     with pytest.raises(programs.Unlisted, match="'true'"):
         steps.succeeds(command)
