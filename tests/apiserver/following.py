@@ -148,7 +148,7 @@ def write_kubeconfig(path: Path, server: str, token: str, ca: Path) -> Path:
     return path
 
 
-class Line:
+class TcpProxy:
     """A TCP proxy to the API server that can be cut and restored; TLS passes through unchanged."""
 
     def __init__(self, port: int) -> None:
@@ -170,7 +170,7 @@ class Line:
         for writer in self._open:
             writer.transport.abort()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Let connections through again."""
         self.up = True
 
@@ -190,7 +190,7 @@ class Line:
             writer.close()
             upstream_writer.close()
 
-    async def __aenter__(self) -> "Line":
+    async def __aenter__(self) -> "TcpProxy":
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
         return self
 

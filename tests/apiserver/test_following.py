@@ -14,7 +14,7 @@ from streaming_operator.kube.client import Transport
 from streaming_operator.settings import EdgeSetting, Settings
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import (
-    Line,
+    TcpProxy,
     an_endpoint,
     as_service_account,
     connected,
@@ -33,23 +33,23 @@ def a_class(name: str, controller: str) -> dict[str, Any]:
     return {**INGRESS_CLASS, "metadata": {"name": name}, "spec": {"controller": controller}}
 
 
-async def test_what_happened_while_the_line_was_cut_is_noticed(
+async def test_what_happened_while_the_connection_was_cut_is_noticed(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A child deleted and one edited during the cut both wake their endpoint, and are repaired."""
     endpoint = an_endpoint(control_plane, namespace)
-    async with Line(int(control_plane.server.rsplit(":", 1)[1])) as line:
-        server = f"https://127.0.0.1:{line.port}"
-        kubeconfig = write_kubeconfig(tmp_path / "line", server, control_plane.token, control_plane.ca)
+    async with TcpProxy(int(control_plane.server.rsplit(":", 1)[1])) as proxy:
+        server = f"https://127.0.0.1:{proxy.port}"
+        kubeconfig = write_kubeconfig(tmp_path / "proxy", server, control_plane.token, control_plane.ca)
         async with connected(kubeconfig, monkeypatch) as here:
             children = here.children(endpoint)
             await here.cluster.apply(endpoint, children)
-            line.cut()
-            await here.until(lambda: line.refused > 0, "the informers tried again")
+            proxy.cut()
+            await here.until(lambda: proxy.refused > 0, "the informers tried again")
             here.woken.clear()
             control_plane.delete(of_kind(children, "Service"))
             control_plane.patch(of_kind(children, "Deployment"), {"spec": {"replicas": 5}})
-            line.mend()
+            proxy.restore()
             repaired: set[str] = set()
             while repaired != {"Service/chat", "Deployment/chat"}:
                 await here.until(lambda: endpoint.key in here.woken, f"a change besides {repaired or 'none'}")

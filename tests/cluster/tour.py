@@ -55,7 +55,7 @@ def breaking(service: str) -> str:
     return shlex.join([*_EDGE, json.dumps({"data": {"server-snippet": location}})])
 
 
-def mending() -> str:
+def repairing() -> str:
     """The command that takes it back."""
     return shlex.join([*_EDGE, json.dumps({"data": {"server-snippet": None}})])
 
@@ -75,5 +75,5 @@ Break it, as an administrator might who compresses everything at the edge:
   {breaking(service)}
 Within a minute READY is False; `kubectl describe sep {name} -n {namespace}` says Buffered, at the hop Exposure,
 and which setting of nginx to change. Mend it:
-  {mending()}
+  {repairing()}
 """

@@ -2,7 +2,7 @@
 70 seconds without a byte: the stream survives with the annotation that we write, and is cut without it.
 
 The control is a copy of the same Ingress without the annotation, under another host and of nobody's, so that the
-operator does not mend it. That it mends its own is shown in test_repair.py.
+operator does not repair it. That it repairs its own is shown in test_repair.py.
 """
 
 from tests.cluster import kind

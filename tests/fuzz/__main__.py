@@ -2,7 +2,7 @@
 `python -m tests.fuzz`: the promise of `promise.py` against inputs that a coverage-guided fuzzer makes.
 
 It begins with the seeds, keeps what reaches new code in the cache for the next run, and ends after FUZZ_SECONDS
-(60). What breaks the promise is written to `fuzz-findings/` and ends the run with its traceback: mend the parser and
+(60). What breaks the promise is written to `fuzz-findings/` and ends the run with its traceback: fix the parser and
 keep the input in `corpus/`.
 """
 

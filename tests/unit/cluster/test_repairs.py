@@ -17,7 +17,7 @@ def pauses(repairs: Repairs, seconds: float, now: float = 0.0, step: float = 0.0
 
 
 def test_a_few_edits_in_a_row_are_repaired_at_once() -> None:
-    """A person who tries something out waits for nothing, and is told nothing."""
+    """A few edits by hand are repaired without a wait and without a message."""
     repairs = Repairs()
     for number in range(int(PATIENCE)):
         assert repairs.pause("x", number * 1.0) == 0.0

@@ -20,7 +20,7 @@ OWNER = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndp
 
 
 class Server:
-    """Lists nothing, watches silently; refuses what it is told to refuse."""
+    """Lists nothing, watches silently; refuses what a test names."""
 
     def __init__(self, refused: Mapping[str, ClusterError] | None = None) -> None:
         self.refused = dict(refused or {})

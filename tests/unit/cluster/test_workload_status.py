@@ -304,7 +304,7 @@ def test_the_worst_problem_is_reported() -> None:
 
 
 def test_a_settled_workload_has_no_trouble() -> None:
-    """All replicas new and ready, none wanted, or no Deployment yet: nothing to tell."""
+    """All replicas new and ready, none wanted, or no Deployment yet: no problem."""
     assert of_workload(a_deployment(1, 1), [a_pod(Ready=("True", ""))]) is None
     assert of_workload(a_deployment(0, 0), []) is None
     assert of_workload({}, []) is None
@@ -336,7 +336,7 @@ def test_nothing_that_looks_like_a_secret_is_quoted(text: str, secret: str) -> N
 
 
 def test_the_last_line_of_a_refused_configuration_is_the_error() -> None:
-    """As vLLM 0.32 printed it: pydantic adds the input and an address, which tell nothing."""
+    """As vLLM 0.32 printed it: pydantic adds the input and an address, which say nothing."""
     message = (
         "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
         "  Value error, User-specified max_model_len (999999) is greater than the derived max_model_len "

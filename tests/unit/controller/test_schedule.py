@@ -50,7 +50,7 @@ def due_in(schedule: Schedule, seconds: float = 0, world: Observed = observed())
 
 
 def test_the_first_failure_of_an_unverified_endpoint_counts_at_once() -> None:
-    """An endpoint that never streamed is told so by the first verification."""
+    """The first verification of an endpoint that never streamed decides at once."""
     assert fold(NEW, Verdict.BUFFERED).state.verdict is Verdict.BUFFERED
 
 
@@ -70,7 +70,7 @@ def test_a_success_clears_the_failures_before_it() -> None:
 
 
 def test_inconclusive_keeps_the_verdict_before() -> None:
-    """A guess replaces nothing; with nothing before, it is told."""
+    """Inconclusive replaces no verdict; with none before, it is reported."""
     assert fold(STREAMING, Verdict.INCONCLUSIVE).state.verdict is Verdict.STREAMING
     assert fold(NEW, Verdict.BUFFERED, Verdict.INCONCLUSIVE).state.verdict is Verdict.BUFFERED
     assert fold(NEW, Verdict.INCONCLUSIVE).state.verdict is Verdict.INCONCLUSIVE
@@ -186,7 +186,7 @@ def test_a_verification_that_brings_no_answer_is_repeated_at_growing_pauses() ->
 
 
 def test_what_prevents_a_verification_is_remembered_until_it_is_tried_again_or_the_spec_changes() -> None:
-    """A missing Secret is told all the time, and looked for every minute at the latest."""
+    """A missing Secret is reported all the time, and read again after a minute at the latest."""
     problem = Problem(Reason.SECRET_NOT_READABLE, "no key")
     schedule = NEW
     for _ in range(9):
@@ -253,7 +253,7 @@ def written_by_another(endpoint: StreamingEndpoint, result: ProbeResult, failure
 
 
 def test_what_another_operator_verified_and_wrote_counts_as_our_own() -> None:
-    """Two operators at one endpoint share one count of failures, so that both tell the same."""
+    """Two operators at one endpoint share one count of failures, so that both report the same."""
     failing = fold(STREAMING, Verdict.BUFFERED)
     theirs = written_by_another(an_endpoint(), a_result(Verdict.BUFFERED, at=at(60).wall), failures=3)
     merged = failing.merged(theirs, SETTINGS, observed(), at(61))

@@ -1,4 +1,4 @@
-"""Whose status is stored: told apart by resource versions, with late events and lost ones."""
+"""Whose status is stored: decided by resource versions, with late events and lost ones."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_the_event_of_our_own_write_is_ignored_also_before_its_response() -> Non
 
 
 def test_an_edit_that_is_shown_before_the_answer_to_our_write_stays_the_newest_version() -> None:
-    """Else the next write would be refused, and nothing more would come to tell why."""
+    """Else the next write would be refused, and no further event would come."""
     stored = StoredStatus.of(shown({}, 10))
     stored.writing(OURS)
     stored.update(shown(OURS, 21), 1)
@@ -67,7 +67,7 @@ def test_an_older_event_is_no_foreign_status_and_no_base_for_the_next_write() ->
 
 
 def test_a_later_write_of_somebody_else_is_known_whether_or_not_ours_was_seen() -> None:
-    """It is told once."""
+    """It is reported once."""
     stored = written()
 
     assert stored.update(shown(THEIRS, 21), 1)

@@ -124,7 +124,7 @@ def test_every_program_in_the_table_is_called() -> None:
 
 
 def test_no_program_is_called_past_the_table() -> None:
-    """A name that nobody brings is refused, before it looks for it."""
+    """A name that nobody brings is refused before it is looked for."""
     command = ["true"]
     with pytest.raises(programs.Unlisted, match="'true'"):
         steps.succeeds(command)

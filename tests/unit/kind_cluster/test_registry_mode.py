@@ -193,7 +193,7 @@ def test_the_network_is_closed_in_build_mode_and_open_in_registry_mode(
 
 
 def test_closing_the_network_of_registry_mode_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for it without root is told so."""
+    """Without root, the message says so."""
     monkeypatch.setenv("NETWORK", "closed")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(steps.Failure, match="needs root"):

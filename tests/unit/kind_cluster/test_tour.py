@@ -22,12 +22,12 @@ def test_the_demo_says_first_what_it_will_do_and_how_long_it_takes(mode: Mode) -
 
 def test_what_breaks_the_edge_is_undone_by_what_repairs_it() -> None:
     """Both are one command, and they set and remove the same key of the edge's ConfigMap."""
-    break_it, mend_it = (
-        shlex.split(command) for command in (tour.breaking("tiny.demo.svc.cluster.local"), tour.mending())
+    break_it, repair_it = (
+        shlex.split(command) for command in (tour.breaking("tiny.demo.svc.cluster.local"), tour.repairing())
     )
-    assert break_it[:-1] == mend_it[:-1]
-    broken, mended = (json.loads(words[-1])["data"] for words in (break_it, mend_it))
-    assert (broken.keys(), mended) == (mended.keys(), {"server-snippet": None})
+    assert break_it[:-1] == repair_it[:-1]
+    broken, repaired = (json.loads(words[-1])["data"] for words in (break_it, repair_it))
+    assert (broken.keys(), repaired) == (repaired.keys(), {"server-snippet": None})
     assert "proxy_pass http://tiny.demo.svc.cluster.local;" in broken["server-snippet"]
 
 
@@ -37,4 +37,4 @@ def test_the_commands_worth_trying_are_said_in_full() -> None:
     assert "kubectl get sep -n demo -w" in text
     assert "streamctl diagnose tiny -n demo --via 172.18.0.2:80" in text
     assert tour.breaking("tiny.demo:8000") in text
-    assert tour.mending() in text
+    assert tour.repairing() in text

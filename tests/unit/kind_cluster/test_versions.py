@@ -22,7 +22,7 @@ PINS = [
 
 @pytest.mark.parametrize(("module", "path", "version"), PINS)
 def test_the_go_module_holds_the_version_that_the_file_names(module: str, path: str, version: str) -> None:
-    """One file tells the truth about versions."""
+    """One file has all versions."""
     assert re.search(
         rf"^\s*(require )?{re.escape(path)} {re.escape(version)}( |$)",
         (GO / module / "go.mod").read_text(),

@@ -161,7 +161,7 @@ async def test_a_line_that_is_cut_at_the_end_is_an_error() -> None:
 
 
 async def test_a_silent_watch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watch that says nothing, not even a bookmark, is a dead line."""
+    """A watch without a line, not even a bookmark, is taken for a broken connection."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.2)
     given_up = asyncio.Event()
 

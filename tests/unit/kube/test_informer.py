@@ -83,7 +83,7 @@ class ScriptedServer:
 
 
 class Followed:
-    """An informer of a scripted server, and all that it told."""
+    """An informer of a scripted server, and all that it reported."""
 
     def __init__(self, server: ScriptedServer) -> None:
         self.server = server
@@ -108,7 +108,7 @@ class Followed:
 
 
 def test_a_list_and_its_watch_become_the_cache() -> None:
-    """Added, modified and deleted objects are told once each, in order."""
+    """Added, modified and deleted objects are reported once each, in order."""
     server = ScriptedServer(
         [
             event("ADDED", an_object("b", 11)),
@@ -124,7 +124,7 @@ def test_a_list_and_its_watch_become_the_cache() -> None:
 
 
 def test_pages_make_one_list() -> None:
-    """A list longer than a page is read to its end before anything is told as gone."""
+    """A list longer than a page is read to its end before anything is reported as deleted."""
     server = ScriptedServer()
     server.objects = [an_object(f"o{n}", n + 1) for n in range(7)]
     server.page_size = 3
@@ -169,7 +169,7 @@ def test_a_watch_that_ends_by_itself_goes_on_where_it_was() -> None:
     ],
 )
 def test_however_a_watch_breaks_what_the_gap_hid_is_noticed(ending: Step) -> None:
-    """After any end that is not a time-out it lists again: the deleted are told as gone, the new as new."""
+    """After any end that is not a time-out it lists again, and reports what was deleted and what is new."""
     server = ScriptedServer([])
     server.objects = [an_object("stays", 1), an_object("goes", 2), an_object("made again", 3, uid="first")]
 
@@ -199,7 +199,7 @@ def test_a_server_that_is_away_for_minutes_is_waited_for() -> None:
 
 
 def test_what_is_not_kept_wakes_nobody() -> None:
-    """An event that changes only the version is taken in and told to nobody."""
+    """An event that changes only the version is stored and not reported as a change."""
     server = ScriptedServer([event("MODIFIED", an_object("a", 11))])
     server.objects = [an_object("a", 5)]
     followed = Followed(server)
@@ -209,7 +209,7 @@ def test_what_is_not_kept_wakes_nobody() -> None:
 
 
 def test_our_own_write_is_not_reported_and_no_older_event_replaces_it() -> None:
-    """The answer to a write is in the cache at once; its event is no news, an older one changes nothing."""
+    """The answer to a write is in the cache at once; its event is ignored, an older one changes nothing."""
     server = ScriptedServer([])
     server.objects = [an_object("a", 5)]
     followed = Followed(server)
@@ -245,7 +245,7 @@ def test_a_version_that_is_stored_already_is_not_stored_again() -> None:
 def test_an_event_before_the_response_to_our_write_is_reported_only_if_it_is_not_ours(
     answered: int,
 ) -> None:
-    """The watch may be faster than the answer: our own version is no news, another one is told in the end."""
+    """The watch may be faster than the answer: our own version is ignored, another one is reported in the end."""
     server = ScriptedServer([])
     server.objects = [an_object("a", 5)]
     followed = Followed(server)
@@ -262,7 +262,7 @@ def test_an_event_before_the_response_to_our_write_is_reported_only_if_it_is_not
 
 
 def test_a_response_that_comes_late_does_not_restore_a_deleted_object() -> None:
-    """The watch told of the deletion before the answer to our write came: it stays deleted."""
+    """The watch reported the deletion before the response to our write came: it stays deleted."""
     server = ScriptedServer([])
     server.objects = [an_object("a", 5)]
     followed = Followed(server)

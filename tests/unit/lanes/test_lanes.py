@@ -100,7 +100,7 @@ def test_a_missing_requirement_skips_for_people_and_fails_in_ci(
 
 
 def test_who_disturbs_waits_for_the_others(tmp_path: Path) -> None:
-    """Two that stand company hold a lock at once; one who wants it alone gets it when both are done."""
+    """Two that share a lock hold it at once; one that needs it exclusively gets it when both are done."""
     lock, order = tmp_path / "lock", []
     requested = threading.Event()
 

@@ -81,10 +81,10 @@ def test_every_remark_says_what_to_do() -> None:
 
 def test_the_condition_has_each_remark_once() -> None:
     """After the evidence and the remedy, whichever hops have it."""
-    remark = Remark("a kind", "it is odd", "mend it")
+    remark = Remark("a kind", "it is odd", "fix it")
     hops = tuple(
         HopResult(hop, "", Verdict.STREAMING, "64 tokens", remarks=(remark,))
         for hop in (Hop.EXPOSURE, Hop.POD)
     )
     result = ProbeResult(Verdict.STREAMING, Hop.EXPOSURE, "64 tokens", hops, "", "", frozenset(), AT)
-    assert result.message_with_remarks == "64 tokens. Remark: it is odd; mend it"
+    assert result.message_with_remarks == "64 tokens. Remark: it is odd; fix it"

@@ -49,7 +49,7 @@ def test_refused_key_names_secret_and_restart(hop: Hop) -> None:
 
 
 def test_proxy_settings_never_cure_the_engine() -> None:
-    """A pod that buffers is not mended at the edge."""
+    """A pod that buffers is not repaired at the edge."""
     assert "gzip" not in remedy(Hop.POD, Symptom.BLOCK, NGINX)
 
 

@@ -1,4 +1,4 @@
-"""The route's hash: a verdict speaks of one route, and is asked anew when the edge is told something else."""
+"""The route's hash: a verdict is about one route, and is asked anew when that changes."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def test_the_edge_counts() -> None:
 
 
 def test_what_the_edge_does_not_read_does_not_count() -> None:
-    """Model, owner and monitoring are no news to the edge."""
+    """Model, owner and monitoring do not concern the edge."""
     spec = {**BODY["spec"], "engine": {"args": ["--enforce-eager"]}, "replicas": 4}
 
     assert hash_of(BODY) == hash_of({"metadata": BODY["metadata"] | {"uid": "2"}, "spec": spec})
@@ -59,5 +59,5 @@ def test_where_users_call_counts() -> None:
 
 
 def test_without_exposure_there_is_no_hash() -> None:
-    """Nothing exposed, nothing to tell apart."""
+    """Without exposure there is no hash."""
     assert hash_of({**BODY, "spec": {"model": BODY["spec"]["model"]}}) == ""

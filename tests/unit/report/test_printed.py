@@ -52,22 +52,22 @@ def test_the_proxy_is_named_where_there_is_a_fault() -> None:
     assert "(it looks like nginx)" in html.document(bad)
 
 
-REMARK = Remark("odd", "it is odd", "mend it")
+REMARK = Remark("odd", "it is odd", "fix it")
 
 
 def test_a_remark_is_shown_in_every_form() -> None:
     """Beside the verdict, which it does not change; with the hop where there are several."""
     page = report(result(V.STREAMING, inner=FINE, remarks=(REMARK,)))
-    assert "Remark (URL): it is odd; mend it" in printed(page).splitlines()
+    assert "Remark (URL): it is odd; fix it" in printed(page).splitlines()
     assert (
-        "Remark: it is odd; mend it" in printed(report(result(V.STREAMING, remarks=(REMARK,)))).splitlines()
+        "Remark: it is odd; fix it" in printed(report(result(V.STREAMING, remarks=(REMARK,)))).splitlines()
     )
     assert json.loads(as_json(page))["runs"][0]["hops"][0]["remarks"] == [
-        {"name": "odd", "observed": "it is odd", "advice": "mend it"}
+        {"name": "odd", "observed": "it is odd", "advice": "fix it"}
     ]
-    assert "<b>Remark</b> (URL): it is odd; mend it" in html.document(page)
+    assert "<b>Remark</b> (URL): it is odd; fix it" in html.document(page)
     (suite,) = ElementTree.fromstring(junit.document([page]))
-    assert [case.findtext("system-out") for case in suite] == ["Remark: it is odd; mend it", None]
+    assert [case.findtext("system-out") for case in suite] == ["Remark: it is odd; fix it", None]
     assert page.exit_code == 0
 
 

@@ -1,4 +1,4 @@
-"""What people are told of a child that somebody changes back again and again."""
+"""What is reported of a child that somebody changes back again and again."""
 
 from streaming_operator import status
 from streaming_operator.errors import Overwritten

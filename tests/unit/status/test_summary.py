@@ -43,7 +43,7 @@ def test_a_verified_endpoint_is_ready() -> None:
 
 
 def test_a_buffered_stream_keeps_a_required_endpoint_out_of_ready() -> None:
-    """Required means what it says; Advisory tells the same truth beside Ready."""
+    """Required means what it says; Advisory reports the same verdict beside Ready."""
     world = a_world(verification=a_state(Verdict.BUFFERED, 1))
 
     assert said(status_of(world), "Ready") == ("False", "Buffered")
@@ -117,14 +117,14 @@ def test_problems_of_workload_and_route_are_reported_with_their_messages() -> No
 
 
 def test_a_route_that_may_not_be_written_says_why() -> None:
-    """A host that somebody else serves is told although no route of ours is there."""
+    """A host that somebody else serves is reported although we have no route."""
     taken = Problem(Reason.HOST_CONFLICT, "qwen.example.com is served by Ingress chat/somebody")
     route = ObservedRoute(exists=False, admitted=False, problem=taken)
     assert said(status_of(a_world(observed=observed(route=route))), "Exposed") == ("False", "HostConflict")
 
 
 def test_missing_optional_kinds_are_named() -> None:
-    """Monitoring without its CRD is told and does not hold Ready back; a route without its CRD does."""
+    """Monitoring without its CRD is reported and does not keep Ready from True; a route without its CRD does."""
     bare = Capabilities(service_monitors=False, http_routes=False)
     status = status_of(a_world(capabilities=bare))
     assert said(status, "MonitoringConfigured") == ("False", "ServiceMonitorCRDMissing")
@@ -172,7 +172,7 @@ def test_transition_times_move_with_the_status_only() -> None:
 
 
 def test_equal_worlds_are_not_written_again() -> None:
-    """Numbers and times alone are no news for half an hour, and small moves of TTFT never are."""
+    """Numbers and times alone are not written for half an hour, and small changes of TTFT never are."""
     endpoint, before = an_endpoint(), status_of()
 
     def again(ttft: int, minutes: int) -> bool:
