@@ -59,9 +59,7 @@ def test_a_remark_is_shown_in_every_form() -> None:
     """Beside the verdict, which it does not change; with the hop where there are several."""
     page = report(result(V.STREAMING, inner=FINE, remarks=(REMARK,)))
     assert "Remark (URL): it is odd; fix it" in printed(page).splitlines()
-    assert (
-        "Remark: it is odd; fix it" in printed(report(result(V.STREAMING, remarks=(REMARK,)))).splitlines()
-    )
+    assert "Remark: it is odd; fix it" in printed(report(result(V.STREAMING, remarks=(REMARK,)))).splitlines()
     assert json.loads(as_json(page))["runs"][0]["hops"][0]["remarks"] == [
         {"name": "odd", "observed": "it is odd", "advice": "fix it"}
     ]
