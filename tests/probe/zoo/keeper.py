@@ -125,7 +125,7 @@ class Keeper:
         return Plan(
             (*inner, edge),
             case.model or MODEL,
-            NAMES[case.known],
+            names=NAMES[case.known],
             key=ApiKey(case.key) if case.key else None,
             start_tokens=case.tokens,
             max_ttft=case.max_ttft,
