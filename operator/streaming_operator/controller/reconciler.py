@@ -141,15 +141,14 @@ class Reconciler:
         with metrics.PASS_SECONDS.time():
             world = await self._pass(endpoint, memory)
             deleted = isinstance(world.error, BEING_DELETED) or not self._is_current(key, endpoint.uid)
-            grace = None if deleted else await self._report(endpoint, memory, world)
+            if not deleted:
+                await self._report(endpoint, memory, world)
         metrics.PASSES.labels(type(world.error).__name__ if world.error else "done").inc()
         if deleted:
             return None  # its deletion event is on the way
         if world.error is not None:
             raise Retry(f"{type(world.error).__name__}: {world.error}") from world.error
-        pause = self._pause(endpoint, memory, world)
-        # A grace time that ends asks for a pass; one that has ended is in the status.
-        return min(pause, max(grace, SHORTEST_PAUSE)) if grace is not None and grace > 0 else pause
+        return self._pause(endpoint, memory, world)
 
     async def _pass(self, endpoint: StreamingEndpoint, memory: Memory) -> status.World:
         """Render, apply, observe, verify; whatever goes wrong becomes part of the world that is summarized."""
@@ -224,20 +223,14 @@ class Reconciler:
 
     # ---- reporting -----------------------------------------------------------------------------------------
 
-    async def _report(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> float | None:
-        """
-        Write the status if it says something new, and events for what changed; the only writer.
-
-        Returns the seconds that are left of the grace time of what the endpoint waits for, None where none runs.
-        """
+    async def _report(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> None:
+        """Write the status if it says something new, and events for what changed; the only writer."""
         now = self._now()
         previous = memory.status.content
         summary = status.summarize(endpoint, world, previous, now.wall)
-        wait = status.recall_wait(summary)
-        grace = wait.seconds_left(now.wall) if wait is not None else None
         metrics.set_ready(endpoint.key, status.is_true(summary, "Ready"))
         if not status.worth_writing(previous, summary, now.wall) or memory.status.wait(now.seconds) > 0:
-            return grace
+            return
         changes = status.changes(previous, summary)
         memory.status.writing(summary)
         try:
@@ -245,11 +238,10 @@ class Reconciler:
         finally:
             memory.status.writing(None)
         if version is None:
-            return grace
+            return
         memory.status.wrote(summary, version, now.seconds)
         for change in changes:
             await self._cluster.publish(endpoint, change.type, change.reason, change.message)
-        return grace
 
     async def _write(
         self, endpoint: StreamingEndpoint | Identity, summary: status.Status, version: str
@@ -321,8 +313,11 @@ class Reconciler:
 
     def _pause(self, endpoint: StreamingEndpoint, memory: Memory, world: status.World) -> float:
         """Seconds until this endpoint should be looked at although nothing happened."""
-        resync = self._settings.resync_seconds * memory.jitter
         now, observed = self._now(), world.observed
+        resync = self._settings.resync_seconds * memory.jitter
+        wait = status.recall_wait(memory.status.content)
+        if wait is not None and (left := wait.seconds_left(now.wall)) > 0:  # its end becomes `Stalled`
+            resync = min(resync, max(left, SHORTEST_PAUSE))
         if (overwritten := memory.status.wait(now.seconds)) > 0:
             return min(resync, overwritten)
         if observed is None or not _is_verified(endpoint, observed) or self._verifier.running(endpoint.key):
