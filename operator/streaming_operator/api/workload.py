@@ -154,6 +154,14 @@ class Resources(Model):
     )
 
 
+METADATA_RULES = (
+    keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+    keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
+    keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+)
+"""Rules on labels and annotations that a spec adds."""
+
+
 class PodMetadata(Model):
     """Labels and annotations added to the pods."""
 
@@ -162,11 +170,7 @@ class PodMetadata(Model):
     annotations: Annotations = Field(default_factory=dict)
     """Annotations of the pods."""
 
-    cel: ClassVar = (
-        keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
-        keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
-        keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
-    )
+    cel: ClassVar = METADATA_RULES
 
 
 class WorkloadMetadata(Model):
@@ -178,9 +182,7 @@ class WorkloadMetadata(Model):
     """Annotations of the Deployment."""
 
     cel: ClassVar = (
-        keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
-        keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
-        keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        *METADATA_RULES,
         keys_without(
             "annotations",
             r"^(streamingendpoints\.dev|deployment\.kubernetes\.io)/",
