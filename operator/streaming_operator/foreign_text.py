@@ -19,15 +19,12 @@ def readable(text: str, length: int | None = None) -> str:
     bidirectional overrides and zero-width ones, surrogates, private use, and code points that nobody has assigned.
     """
     line = " ".join(text.split())[:length]
-    return line if line.isprintable() else "".join(c if c.isprintable() else REPLACEMENT for c in line)
+    return _printable(line)
 
 
 def readable_lines(text: str) -> str:
     """*text* line by line, with its indentation: for tracebacks."""
-    return "\n".join(
-        line if line.isprintable() else "".join(c if c.isprintable() else REPLACEMENT for c in line)
-        for line in text.split("\n")
-    )
+    return "\n".join(map(_printable, text.split("\n")))
 
 
 def readable_all(value: Any) -> Any:
@@ -39,3 +36,7 @@ def readable_all(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(readable_all(inner) for inner in value)
     return value
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else REPLACEMENT for c in line)

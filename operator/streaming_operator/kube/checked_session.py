@@ -1,7 +1,7 @@
 """
 A session for a client with a JSON reader of its own: what it gets has been read here first, object by object.
 
-kopf reads with `json.loads`, which fails on deep nesting, and it ends with whatever fails. Behind this session it sees
+kopf reads with `json.loads`, which fails on deep nesting, and it ends with whatever fails. Through this one it gets
 only objects that were read and trimmed (docs/decisions/0038-one-object-costs-itself.md).
 """
 
