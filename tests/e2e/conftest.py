@@ -13,7 +13,8 @@ import pytest
 
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
-from tests.lanes import preparation
+from tests.lanes import ended, preparation
+from tests.lanes.plugin import others_on_the_cluster
 
 HERE = Path(__file__).parent
 
@@ -52,6 +53,21 @@ def namespace(cluster: int, request: pytest.FixtureRequest) -> Iterator[str]:
     name = _fresh(request.node.name.removeprefix("test_"))
     yield name
     _drop(name)
+
+
+@pytest.fixture
+def others_ended(request: pytest.FixtureRequest) -> None:
+    """Every other test on the cluster has ended: it is waited for before the time of one that judges them begins."""
+    assert ended.missing(others_on_the_cluster(request.node)) == set()
+
+
+@pytest.fixture
+def whole_run(request: pytest.FixtureRequest) -> None:
+    """Every file of this folder is in the run."""
+    if {item.path for item in request.session.items if item.path.parent == HERE} != set(
+        HERE.glob("test_*.py")
+    ):
+        pytest.skip("judges a whole run: pytest tests/e2e")
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,8 @@ import pytest
 
 from tests.e2e import audit
 from tests.gitops.judges import kstatus
-from tests.lanes import ended
-from tests.lanes.plugin import others_on_the_cluster
 
-pytestmark = pytest.mark.programs("kstatus")
-
-
-@pytest.fixture(autouse=True)
-def others_ended(request: pytest.FixtureRequest) -> None:
-    """Every other test on the cluster has ended: it was waited for before this one's time began."""
-    assert ended.missing(others_on_the_cluster(request.node)) == set()
+pytestmark = [pytest.mark.programs("kstatus"), pytest.mark.usefixtures("others_ended")]
 
 
 def meant(endpoint: dict) -> str:
@@ -41,8 +33,7 @@ def test_kstatus_reads_every_status_as_it_is_meant(cluster: int) -> None:
     assert wrong == []
 
 
-def test_the_run_showed_every_end_of_an_apply(cluster: int, request: pytest.FixtureRequest) -> None:
+@pytest.mark.usefixtures("whole_run")
+def test_the_run_showed_every_end_of_an_apply(cluster: int) -> None:
     """What was judged holds all three: done, failed and not yet."""
-    if len({item.path for item in request.session.items}) < len([*request.path.parent.glob("test_*.py")]):
-        pytest.skip("judges a whole run: pytest tests/e2e")
     assert set(kstatus(audit.statuses(cluster))) >= {"Current", "Failed", "InProgress"}

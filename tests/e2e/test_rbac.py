@@ -9,8 +9,8 @@ import re
 import pytest
 
 from tests.e2e import audit, kube, release
-from tests.lanes import ended
-from tests.lanes.plugin import others_on_the_cluster
+
+pytestmark = pytest.mark.usefixtures("others_ended")
 
 TAKEN_AWAY = re.compile(r"^get /api/v1/namespaces/e2e-chart-[^/]+/secrets/key$")
 """A right that test_chart.py takes away for a while, to see what the operator says."""
@@ -38,21 +38,12 @@ def _used(since: int) -> set[Grant]:
     return {(r.group, r.resource, r.verb) for r in asked} | made
 
 
-@pytest.fixture(autouse=True)
-def others_ended(request: pytest.FixtureRequest) -> None:
-    """Every other test on the cluster has ended: it was waited for before this one's time began."""
-    assert ended.missing(others_on_the_cluster(request.node)) == set()
-
-
 def test_nothing_was_forbidden(cluster: int) -> None:
     """The roles cover everything that the operator asked for."""
     assert sorted(what for what in set(audit.forbidden(cluster)) if not TAKEN_AWAY.search(what)) == []
 
 
-def test_everything_granted_was_used(cluster: int, request: pytest.FixtureRequest) -> None:
+@pytest.mark.usefixtures("whole_run")
+def test_everything_granted_was_used(cluster: int) -> None:
     """Each verb on each resource was needed by something that the tests showed."""
-    files = {item.path for item in request.session.items if item.path.parent == request.path.parent}
-    every = set(request.path.parent.glob("test_*.py"))
-    if files != every:
-        pytest.skip("judges a whole run: pytest tests/e2e")
     assert _granted() - _used(cluster) == set()
