@@ -16,6 +16,8 @@ KEY = "a-key-of-this-test"
 NOWHERE = "localhost/nowhere:dev"
 LONGEST = 300
 """Seconds for one diagnosis; a few are usual."""
+FURTHER = 3
+"""Diagnoses at most after an inconclusive one."""
 
 
 def diagnose(endpoint: Endpoint, *words: str) -> tuple[int, dict[str, Any]]:
@@ -41,6 +43,20 @@ def diagnose(endpoint: Endpoint, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def conclusive(endpoint: Endpoint, *words: str) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+    """
+    Exit code, report and its hops; again where a hop was inconclusive.
+
+    A busy machine is late by more than what is judged, the tunnel to a pod included: that says nothing of a hop.
+    """
+    for _ in range(1 + FURTHER):
+        code, report = diagnose(endpoint, *words)
+        hops = report["runs"][0]["hops"]
+        if "Inconclusive" not in {hop["verdict"] for hop in hops}:
+            break
+    return code, report, hops
+
+
 @pytest.fixture(scope="module")
 def keyed(shared_namespace: str) -> Endpoint:
     """An endpoint whose engine asks for a key, up and verified."""
@@ -55,11 +71,11 @@ def keyed(shared_namespace: str) -> Endpoint:
 
 def test_every_hop_of_a_healthy_endpoint(keyed: Endpoint) -> None:
     """Pod and Service through the API server with the Secret's key, the route through the edge; all stream."""
-    code, report = diagnose(keyed, "--via", kind.address())
-    hops = {hop["hop"]: hop for hop in report["runs"][0]["hops"]}
+    code, report, found = conclusive(keyed, "--via", kind.address())
+    hops = {hop["hop"]: hop for hop in found}
     assert (code, report["verdict"]) == (0, "Streaming"), report
     assert list(hops) == ["Exposure", "Service", "Pod"]
-    assert {hop["verdict"] for hop in hops.values()} == {"Streaming"}, report
+    assert {hop["verdict"] for hop in found} == {"Streaming"}, [hop["note"] for hop in found]
     assert hops["Pod"]["address"] == f"pod/{keyed.pod()['metadata']['name']}:8000"
     assert "not judged" in hops["Pod"]["note"]
     states = {f"{child['kind']}/{child['name']}": child for child in report["children"]}
@@ -69,10 +85,10 @@ def test_every_hop_of_a_healthy_endpoint(keyed: Endpoint) -> None:
 
 def test_an_edge_that_is_not_there_is_told_from_the_pod(keyed: Endpoint) -> None:
     """Nobody listens where it is sent: the route is at fault, the pod streams."""
-    code, report = diagnose(keyed, "--via", f"{kind.address()}:1")
+    code, report, hops = conclusive(keyed, "--via", f"{kind.address()}:1")
     assert (code, report["verdict"], report["hop"]) == (4, "Unreachable", "Exposure"), report
-    pods = [hop for hop in report["runs"][0]["hops"] if hop["hop"] == "Pod"]
-    assert "Streaming" in {hop["verdict"] for hop in pods}, pods
+    pods = [hop for hop in hops if hop["hop"] == "Pod"]
+    assert "Streaming" in {hop["verdict"] for hop in pods}, [hop["note"] for hop in pods]
 
 
 def test_a_pod_that_does_not_start(endpoint: Endpoint) -> None:
