@@ -32,8 +32,17 @@ LAST_EVENTS = (
     b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n'
     b'data: {"choices":[],"usage":{"completion_tokens":4000}}\n\ndata: [DONE]\n\n'
 )
-COSTLIEST = (PLAIN, *(EVENT * 8 for _ in range(500)), LAST_EVENTS)
-"""A complete stream of as many token events as are read, in many writes: most is kept of it."""
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+COSTLIEST = (CHUNKED, *(_chunk(EVENT * 8) for _ in range(500)), _chunk(LAST_EVENTS) + _chunk(b""))
+"""
+A complete stream of as many token events as are read, in many writes: most is kept of it. It ends by its own framing:
+for the end of one that is left open the probe waits 2 s each time, and keeps no more of it.
+"""
 ANSWERS: dict[str, Callable[[], bytes]] = {
     "one event of nested brackets, gzipped": lambda: _packed(_brackets(900)),
     "events of 64 KiB of brackets, gzipped": lambda: _packed(_small_brackets()),
