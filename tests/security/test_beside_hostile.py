@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
+
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.judge.finding import Attempt
 from streaming_operator.probe.judge.verdict import judge
@@ -96,12 +98,20 @@ async def _verdicts(hostile: list[int], ports_of_healthy: list[int]) -> dict[int
     return {int(port): tuple(result) for port, result in json.loads(done.stdout).items()}
 
 
+@pytest.mark.parametrize(("pause", "streams"), [(0.0, True), (2 * MAX_GAP, False)], ids=["even", "one pause"])
+def test_a_server_that_sent_evenly_is_judged(pause: float, streams: bool) -> None:
+    """By its own times, and one that paused is not: else the test below could leave all of them out, or none."""
+    times = [number * PACE + (pause if number >= 32 else 0.0) for number in range(64)]
+    assert Healthy(sent=[times]).streams is streams
+
+
 async def test_hostile_pods_falsify_nobodys_verdict() -> None:
     """
     A million tiny events, a huge line and nested brackets, again and again, beside 100 healthy endpoints: each of these
     is Streaming, or Inconclusive because the probe came late.
 
-    What a server did not send evenly, on a machine with other work, is not judged here.
+    What a server did not send evenly, on a machine with other work, is not judged here; where that leaves fewer than
+    half of them, nothing is shown and the test is skipped.
     """
     servers = [Healthy() for _ in range(HEALTHY)]
     with contextlib.ExitStack() as stack:
@@ -115,3 +125,5 @@ async def test_hostile_pods_falsify_nobodys_verdict() -> None:
     print(f"{len(even)} of {HEALTHY} servers sent evenly: {dict(counts)}")
     fine = (Verdict.STREAMING, Verdict.INCONCLUSIVE)
     assert [message for verdict, message in even.values() if verdict not in fine] == []
+    if len(even) < HEALTHY // 2:
+        pytest.skip(f"this machine is busy: {len(even)} of {HEALTHY} servers sent evenly, too few to judge")
