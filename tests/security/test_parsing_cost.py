@@ -4,15 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
+from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.gauges import _Scanner
 from streaming_operator.probe.http.http1 import Http1Codec
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.judge.finding import Attempt
+from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.remedies import Names, remedy
 from streaming_operator.probe.judge.verdict import judge
 from streaming_operator.probe.stream import bounded_json
 from streaming_operator.probe.stream.recorder import Recorder
 from tests.fuzz.promise import _asked_http2
-from tests.security.hostile import ANSWERS, HTTP2, TEXT
+from tests.security.hostile import ANSWERS, HTTP2, MEBIBYTE, TEXT
 from tests.security.timing import MOST, growth
 
 NAME = b"vllm:num_requests_waiting"
@@ -63,6 +65,47 @@ def test_json_is_bounded_in_linear_time(text: Callable[[int], str]) -> None:
                 continue
 
     assert growth(work, bounded_json.LONGEST // 4) < MOST
+
+
+def _judged(name: str) -> Finding:
+    """The finding of the first MiB of a hostile answer."""
+    recorder = Recorder()
+    recorder.begin(_asked_http2() if name in HTTP2 else Http1Codec())
+    answer = (ANSWERS | HTTP2)[name]()[:MEBIBYTE]
+    for start in range(0, MEBIBYTE, 65_536):
+        if recorder.ending is None:
+            recorder.read(float(start), answer[start : start + 65_536])
+    return judge(Attempt(recorder.timeline(Ending.CLOSED, 1.0, "kernel")), capped=True)
+
+
+LONG_HEAD = "a head, chunk size or trailers of more than 16384 bytes"
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "what"),
+    [
+        ("token events without end", Verdict.INCONCLUSIVE, "more than 4096 events"),
+        ("empty members of gzip", Verdict.INCONCLUSIVE, "more than 16384 members"),
+        ("chunks of one byte", Verdict.INCONCLUSIVE, "more than 16384 chunks"),
+        ("a chunk extension without end", Verdict.INCONCLUSIVE, LONG_HEAD),
+        ("header lines without end", Verdict.UNREACHABLE, LONG_HEAD),
+        ("a status line without end", Verdict.UNREACHABLE, LONG_HEAD),
+        ("interim responses without end", Verdict.UNREACHABLE, "more than 16 interim responses"),
+        ("empty DATA without end", Verdict.INCONCLUSIVE, "more than 16384 frames"),
+        ("PING without end", Verdict.UNREACHABLE, "more than 16384 frames"),
+        ("a header list of 4 KiB times 4,000", Verdict.UNREACHABLE, "A header list larger than 65536"),
+    ],
+)
+def test_what_is_too_large_is_called_so(name: str, verdict: Verdict, what: str) -> None:
+    """With the cap that it is above; it is neither something else than HTTP nor cured by more tokens."""
+    finding = _judged(name)
+    assert (finding.verdict, finding.symptom) == (verdict, Symptom.TOO_LARGE), finding.evidence
+    assert what in finding.evidence
+    assert "is not HTTP" not in finding.evidence
+    for names in (Names(), Names(workload="llm")):
+        advice = remedy(Hop.POD, finding.symptom, names)
+        assert "far more than a short stream takes" in advice
+        assert "raise" not in advice
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, *HTTP2])

@@ -32,9 +32,13 @@ SETTINGS_HEAD = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+(?:[ \t;\r]|$)")
 """The beginning of a chunk's head, as far as it has come."""
+_INCOMPLETE = 16_384
+"""Bytes of a head, a chunk's size or trailers that h11 keeps until they are complete; its own default."""
+_TOO_LONG = 431
+"""The status that h11 hints at where these are more."""
 _SLICE = 4096
 """
-Bytes that h11 gets at a time: it parses a head, or the trailers, in one go, of at most its own limit (16 KiB) and this.
+Bytes that h11 gets at a time: it parses a head, or the trailers, in one go, of at most its limit and this.
 """
 
 
@@ -45,7 +49,7 @@ class Http1Codec:
     ready = True
 
     def __init__(self) -> None:
-        self._connection = h11.Connection(our_role=h11.CLIENT)
+        self._connection = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=_INCOMPLETE)
         # h11 tracks both sides: it decodes a response only after a request went through it.
         self._connection.send(
             h11.Request(method="POST", target="/", headers=[("Host", "probe"), ("Content-Length", "0")])
@@ -84,8 +88,14 @@ class Http1Codec:
                 self._check_first_chunk()
         except (h11.RemoteProtocolError, DecodingError) as error:
             self._over = True
-            frame = self._frame == 0 and self._beginning[3:] == SETTINGS_HEAD[3:]
-            yield Broken(HTTP2_ONLY) if frame else broken(error)
+            if self._frame == 0 and self._beginning[3:] == SETTINGS_HEAD[3:]:
+                yield Broken(HTTP2_ONLY)
+            elif getattr(error, "error_status_hint", None) == _TOO_LONG:
+                yield Broken(
+                    f"a head, chunk size or trailers of more than {_INCOMPLETE} bytes", too_large=True
+                )
+            else:
+                yield broken(error)
 
     def _check_first_chunk(self) -> None:
         """Raise DecodingError for a body that is not chunked, though its head says so: h11 waits for a line's end."""

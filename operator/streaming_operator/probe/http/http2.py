@@ -10,12 +10,13 @@ sends one and then finishes the running stream (RFC 9113, 6.8).
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import h2.events as events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
+from h2.exceptions import DenialOfServiceError, ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from streaming_operator.probe.http.codings import DecodingError, TooLargeError
@@ -106,6 +107,8 @@ class Http2Codec:
                     raise TooLargeError(f"more than {FRAMES} frames")
                 yield from self._parts(frame)
                 yield STEP
+        except DenialOfServiceError as error:  # a header list of more than h2 decodes
+            yield self._end(replace(broken(error), too_large=True))
         except (ProtocolError, DecodingError) as error:
             yield self._end(broken(error))
 

@@ -64,6 +64,7 @@ class Symptom(StrEnum):
     BUSY = "busy"
     LIMITED = "limited by the edge"
     UNCLEAR = "unclear"
+    TOO_LARGE = "response too large"
     UNREADABLE = "body that cannot be read"
     HTTP2_ONLY = "speaks HTTP/2 alone"
     LOGIN = "login page"

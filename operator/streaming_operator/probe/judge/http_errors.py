@@ -65,6 +65,9 @@ def no_head(t: Timeline) -> Finding:
     if t.broken == HTTP2_ONLY:
         evidence = f"the answer to a request of HTTP/1.1 is not one: {t.broken}"
         return Finding(Verdict.UNREACHABLE, Symptom.HTTP2_ONLY, evidence)
+    if t.ending is Ending.TOO_LARGE:
+        evidence = f"more came than is read of one response, and no complete head: {t.broken}"
+        return Finding(Verdict.UNREACHABLE, Symptom.TOO_LARGE, evidence)
     why = f"is not HTTP: {t.broken}" if t.broken and t.reads else "ended before an answer"
     return Finding(Verdict.UNREACHABLE, Symptom.NO_CONNECTION, f"the connection {why}")
 

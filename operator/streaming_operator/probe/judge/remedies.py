@@ -66,9 +66,7 @@ _S = Symptom
 _ASK = "not settable per route: ask the administrator of {edge} "
 _RAISE_IDLE = "raise exposure.timeouts.idleSeconds, or set engine.sseKeepAliveSeconds below it"
 _GZIP = (
-    "{prefix}/proxy-buffering is off already; "
-    + _ASK
-    + "for no text/event-stream in gzip-types (or use-gzip "
+    f"{{prefix}}/proxy-buffering is off already; {_ASK}for no text/event-stream in gzip-types (or use-gzip "
     '"false") and no X-Accel-Buffering in hide-headers, in the ConfigMap of ingress-nginx'
 )
 _LOGS = "kubectl logs of the pods of deployment/{workload}"
@@ -109,6 +107,7 @@ _ENGINE: dict[Symptom | None, str] = {
     _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName and engine.args",
     _S.BUSY: _CAPACITY,
     _S.UNCLEAR: _TOKENS,
+    _S.TOO_LARGE: "the model server sends far more than a short stream takes: check user middleware and sidecars",
     _S.UNAVAILABLE: _LOGS + " show why the engine fails",
     _S.NO_CONNECTION: "check that a NetworkPolicy lets the operator reach the pods of deployment/{workload}",
     _S.LEFT_RUNNING: (
@@ -349,6 +348,7 @@ _ANY: dict[Symptom | None, str] = {
     _S.NO_TOKEN: "the edge accepts requests that never get a first token: check its log and its timeouts",
     _S.NO_DONE: _ASK + "to pass streams through to their end in its proxy",
     _S.UNCLEAR: _TOKENS,
+    _S.TOO_LARGE: "{edge} sends far more than the pod that was probed: check what its proxy adds to responses",
 }
 
 

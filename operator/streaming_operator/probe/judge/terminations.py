@@ -83,7 +83,7 @@ def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
     if t.ending is Ending.TOO_LARGE:
         why = f": {t.broken}" if t.broken else ""
         evidence = f"the response is larger than what is read of one, after {t.events} token events{why}"
-        return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
+        return Finding(Verdict.INCONCLUSIVE, Symptom.TOO_LARGE, evidence)
     if t.ending is Ending.TOO_LONG:
         evidence = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)

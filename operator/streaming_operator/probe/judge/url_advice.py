@@ -121,5 +121,9 @@ URL: dict[Symptom | None, str] = {
     _S.UNAVAILABLE: "the server failed, or the proxy that answered has no server that is up: see the log of either",
     _S.BUSY: "the server is at capacity, or your quota is used up: try again later, as its words say",
     _S.LIMITED: "a rate limit refuses the requests: try again later, or raise the limit for this client",
+    _S.TOO_LARGE: (
+        "see with curl -N what this address answers: it sends far more than a short stream takes (events, comments, "
+        "chunks or frames without end), or ignores the number of tokens that it is asked for"
+    ),
     _S.UNCLEAR: "raise --max-tokens",
 }
