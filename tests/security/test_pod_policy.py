@@ -95,6 +95,26 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         {"podMetadata": {"annotations": {"sidecar.istio.io/userVolume": '[{"hostPath":{"path":"/"}}]'}}},
         "annotations",
     ),
+    "label of a GitOps tool on the Deployment": (
+        {"workloadMetadata": {"labels": {"argocd.argoproj.io/instance": "platform"}}},
+        "labels",
+    ),
+    "label by which Flux prunes the Deployment": (
+        {"workloadMetadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "platform"}}},
+        "labels",
+    ),
+    "tracking id of a GitOps tool": (
+        {"workloadMetadata": {"annotations": {"argocd.argoproj.io/tracking-id": "platform:apps/Deployment:prod/api"}}},
+        "annotations",
+    ),
+    "restarts by a reloader": (
+        {"workloadMetadata": {"annotations": {"secret.reloader.stakater.com/reload": "db"}}},
+        "annotations",
+    ),
+    "Secrets by a controller of Deployments": (
+        {"workloadMetadata": {"annotations": {"wave.pusher.com/update-on-config-change": "true"}}},
+        "annotations",
+    ),
     "Secret by a volume": ({"volumes": [{"name": "s", "secret": {"secretName": "db"}}]}, "envSecretNames"),
     "Secret by a projected volume": (
         {"volumes": [{"name": "s", "projected": {"sources": [{"secret": {"name": "db"}}]}}]},
@@ -164,6 +184,12 @@ FIT: dict[str, dict[str, Any]] = {
         "podMetadata": {
             "labels": {"kai.scheduler/queue": "a", "kueue.x-k8s.io/queue-name": "gpu"},
             "annotations": {"karpenter.sh/do-not-disrupt": "true", "prometheus.io/scrape": "true"},
+        }
+    },
+    "queues of Deployments": {
+        "workloadMetadata": {
+            "labels": {"kueue.x-k8s.io/queue-name": "gpu"},
+            "annotations": {"kueue.x-k8s.io/safe-to-forcefully-delete": "false"},
         }
     },
 }

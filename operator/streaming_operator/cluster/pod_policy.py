@@ -240,14 +240,18 @@ def _has_text(value: Any, text: str) -> bool:
 
 
 def _metadata(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
-    """Labels, by which a pod joins other Services and policies, and annotations, by which others change a pod."""
-    for kind, given, patterns in (
-        ("labels", spec.pod_metadata.labels, policy.labels),
-        ("annotations", spec.pod_metadata.annotations, policy.annotations),
-    ):
-        for key in given:
-            if not _allowed(key, patterns):
-                yield Refused(f"spec.podMetadata.{kind}", f"{key} is not listed", kind)
+    """
+    Labels, by which a pod joins other Services and policies and a Deployment another tool's objects, and annotations,
+    by which other controllers change either.
+    """
+    for field, metadata in (("podMetadata", spec.pod_metadata), ("workloadMetadata", spec.workload_metadata)):
+        for kind, given, patterns in (
+            ("labels", metadata.labels, policy.labels),
+            ("annotations", metadata.annotations, policy.annotations),
+        ):
+            for key in given:
+                if not _allowed(key, patterns):
+                    yield Refused(f"spec.{field}.{kind}", f"{key} is not listed", kind)
 
 
 def _security(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
