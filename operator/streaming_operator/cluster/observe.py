@@ -145,9 +145,7 @@ class Observer:
             self._caches.get(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name))
             for ref in refs
         )
-        return route_status.gateway_addresses(
-            (gateway for gateway in gateways if gateway is not None), endpoint.namespace
-        )
+        return route_status.gateway_addresses(gateway for gateway in gateways if gateway is not None)
 
 
 def _without_quotes(pod: Body) -> Body:

@@ -16,18 +16,15 @@ def ingress_addresses(ingress: Cached) -> tuple[str, ...]:
     return tuple(address for entry in entries if (address := entry.get("ip") or entry.get("hostname")))
 
 
-def gateway_addresses(gateways: Iterable[Cached], namespace: str) -> tuple[str, ...]:
+def gateway_addresses(gateways: Iterable[Cached]) -> tuple[str, ...]:
     """
-    Where these Gateways listen, for an endpoint of that namespace.
+    Where these Gateways listen.
 
-    Not what a Gateway of the very namespace asks for itself: controllers copy `spec.addresses` into the status, and
-    who writes the endpoint may write that Gateway too, to lead the probe wherever they like.
+    Not what a Gateway asks for itself: controllers copy `spec.addresses` into the status, and who writes the endpoint
+    may write that Gateway too, in this namespace or in a second one, to lead the probe wherever they like.
     """
     return tuple(
-        address
-        for gateway in gateways
-        if not (gateway.body["placed"] and gateway.key[0] == namespace)
-        for address in gateway.body["addresses"]
+        address for gateway in gateways if not gateway.body["placed"] for address in gateway.body["addresses"]
     )
 
 
