@@ -17,7 +17,16 @@ from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import EXPLAINED, Hop, Reason, Verdict
 from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
-from streaming_operator.probe import ApiKey, Guard, Trigger, plan_for
+from streaming_operator.probe import (
+    IDENTITY_KEYS,
+    ApiKey,
+    Credentials,
+    Guard,
+    Trigger,
+    headers_of,
+    identity_of,
+    plan_for,
+)
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import PATHS
 from streaming_operator.probe.http.response import NoResponse
@@ -108,16 +117,19 @@ async def diagnose(
     if (shown := _not_verifiable(endpoint, view)) is not None:
         return replace(diagnosis, not_verified=shown)
     try:
-        key, ca = await _key(reader, endpoint, options), await _ca(reader, endpoint, options)
+        credentials = await _credentials(reader, endpoint, options)
     except ClusterError as error:
-        remedy = "give it with --api-key-env or --ca"
+        remedy = (
+            "give a key with --api-key-env, a CA bundle with --ca; what else it is must be readable for you"
+        )
         return replace(
             diagnosis,
             not_verified=NotVerified(str(Reason.SECRET_NOT_READABLE), "Secret", str(error), remedy),
         )
-    guard = Guard(local=True, own_key=options.key is not None)
+    # A header from a Secret goes over plain http to no public address, whoever gave the key beside it.
+    guard = Guard(local=True, own_key=options.key is not None and not credentials.headers)
     async with _inner_hops(reader, endpoint, view) as (inner, forwarded, unavailable):
-        plan = await _plan(endpoint, view, inner, replace(options, key=key, ca=ca), guard)
+        plan = await _plan(endpoint, view, inner, options, credentials, guard)
         if not plan.targets:
             evidence = "; ".join(dict.fromkeys(unavailable.values()))
             cause = NotVerified(str(Verdict.UNREACHABLE), "Service", evidence, _NO_TARGET)
@@ -158,6 +170,20 @@ def _not_found(options: Options, names: tuple[str, ...]) -> str:
 
 
 # ---- the plan ----------------------------------------------------------------------------------------------
+
+
+async def _credentials(reader: ClusterReader, endpoint: StreamingEndpoint, options: Options) -> Credentials:
+    """As the operator reads them, with the person's own key and CA bundle before those of the cluster."""
+    namespace, verification = endpoint.namespace, endpoint.spec.verification
+    key, ca = await _key(reader, endpoint, options), await _ca(reader, endpoint, options)
+    made = Credentials(key, ca)
+    if (ref := verification.headers_secret_ref) is not None:
+        entries = await reader.secret_entries(namespace, ref.name)
+        made = replace(made, headers=headers_of(f"{namespace}/{ref.name}", entries))
+    if (ref := verification.tls.client_cert_secret_ref) is not None:
+        entries = await reader.secret_entries(namespace, ref.name, IDENTITY_KEYS)
+        made = replace(made, identity=identity_of(f"{namespace}/{ref.name}", entries))
+    return made
 
 
 async def _key(reader: ClusterReader, endpoint: StreamingEndpoint, options: Options) -> ApiKey | None:
@@ -215,6 +241,7 @@ async def _plan(
     view: EndpointView,
     inner: tuple[connection.Target, ...],
     options: Options,
+    credentials: Credentials,
     guard: Guard,
 ) -> Plan:
     """The operator's own plan for this endpoint, with addresses that can be reached from this machine."""
@@ -223,8 +250,7 @@ async def _plan(
         view.observed,
         capabilities=view.capabilities,
         edge=None,
-        key=options.key,
-        ca=options.ca,
+        credentials=credentials,
         trigger=Trigger(),
         guard=guard,
         clock=lambda: datetime.now(UTC),

@@ -127,7 +127,7 @@ class PodPolicy:
     env_secret_names: tuple[str, ...] = ()
     """Secrets for variables of all containers, and for volumes."""
     credential_secret_names: tuple[str, ...] = ("*",)
-    """Secrets for `engine.apiKeySecretRef` and `huggingFace.tokenSecretRef`."""
+    """Secrets for `engine.apiKeySecretRef`, `huggingFace.tokenSecretRef`, and those that a probe sends."""
     control_plane_nodes: bool = False
     """Whether tolerations, node selectors and affinities may lead to nodes of the control plane."""
     host_access: bool = False
@@ -170,11 +170,11 @@ class Settings(BaseSettings):
     quote_servers: bool = True
     """Whether conditions and events may quote what model servers and edges said."""
     key_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_listed)] = ()
-    """Hosts that a probe may send an endpoint's API key to although only DNS says where they are."""
+    """Hosts that a probe may send what Secrets hold to although only DNS says where they are."""
     watch_namespaces: Names = ()
     """Empty: the whole cluster."""
     read_secrets: bool = True
-    """Whether the service account may read the Secrets that apiKeySecretRef names."""
+    """Whether the service account may read the Secrets that a probe sends something of."""
     cluster_domain: Annotated[str, Field(min_length=1)] = "cluster.local"
     http_port: Port = 8080
     """Port of /livez, /readyz and /metrics."""

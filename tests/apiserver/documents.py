@@ -98,7 +98,11 @@ _COMMON: Document = {
         "mode": "Required",
         "request": {"api": "Chat", "prompt": "Count.", "maxTokens": 64},
         "publicURL": "https://llm.example.com/qwen",
-        "tls": {"caConfigMapRef": {"name": "ca", "key": "ca.crt"}},
+        "headersSecretRef": {"name": "gateway"},
+        "tls": {
+            "caConfigMapRef": {"name": "ca", "key": "ca.crt"},
+            "clientCertSecretRef": {"name": "client"},
+        },
         "checks": {"perReplica": True, "auth": False, "cancel": True},
         "thresholds": {"ttftMilliseconds": 5000, "maxGapMilliseconds": 1000},
         "firstRequestTimeoutSeconds": 300,

@@ -398,6 +398,20 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         {"spec.verification.publicURL": "http://a.example:65535"},
         {"spec.verification.publicURL": "http://a.example:65536/qwen"},
     ),
+    "spec.verification.headersSecretRef needs exposure": (
+        "ingress",
+        {"spec.verification.publicURL": ABSENT},
+        {
+            "spec.exposure": ABSENT,
+            "spec.verification.publicURL": ABSENT,
+            "spec.verification.tls.clientCertSecretRef": ABSENT,
+        },
+    ),
+    "spec.verification.tls.clientCertSecretRef needs exposure.ingress.tls": (
+        "ingress",
+        {"spec.exposure.ingress.tls": ABSENT},
+        {"spec.exposure.ingress.tls": ABSENT, "spec.verification.publicURL": "http://a.example"},
+    ),
     "spec.verification.checks.auth needs engine.apiKeySecretRef": (
         "ingress",
         {"spec.verification.checks.auth": True},

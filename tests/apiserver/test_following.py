@@ -9,7 +9,7 @@ import pytest
 from streaming_operator.api.crd import UNOBSERVED
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import resources
-from streaming_operator.errors import Conflict, EndpointGone, Expired, NotFound
+from streaming_operator.errors import Conflict, EndpointGone, Expired, NotFound, Rejected
 from streaming_operator.kube.client import Transport
 from streaming_operator.settings import EdgeSetting, Settings
 from tests.apiserver.control_plane import ControlPlane
@@ -471,6 +471,11 @@ async def test_secrets_and_config_maps_are_read_by_key(
         with pytest.raises(Exception, match="is not text") as refusal:
             await here.cluster.read_secret_key(namespace, "s", "bytes")
         assert refusal.value.__cause__ is None
+        assert await here.cluster.read_secret_entries(namespace, "s", ("api-key", "other")) == {
+            "api-key": "sesame"
+        }
+        with pytest.raises(Rejected, match=f"Secret {namespace}/s: the value of 'bytes' is not text"):
+            await here.cluster.read_secret_entries(namespace, "s")
 
 
 async def test_the_edge_is_where_the_administrator_says(

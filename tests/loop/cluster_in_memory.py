@@ -5,7 +5,7 @@ What a probe would find is scripted; everything else of a verification is the re
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,6 +72,8 @@ class ClusterInMemory:
     """The endpoint as it is stored."""
     writes: int = 0
     secrets_read: int = 0
+    secret_entries: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The Secrets that are read as a whole, by name."""
     events: list[str] = field(default_factory=list)
     remembered: set[Key] = field(default_factory=set)
     """Endpoints that the caches have an entry for."""
@@ -103,6 +105,13 @@ class ClusterInMemory:
         self.secrets_read += 1
         self._refuse("read_secret_key")
         return "sesame"
+
+    async def read_secret_entries(
+        self, namespace: str, name: str, keys: Collection[str] = ()
+    ) -> dict[str, str]:
+        self.secrets_read += 1
+        self._refuse("read_secret_entries")
+        return self.secret_entries[name]
 
     async def write_status(
         self, endpoint: StreamingEndpoint | Identity, status: dict[str, Any], version: str

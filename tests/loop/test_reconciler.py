@@ -372,7 +372,31 @@ def test_without_the_right_to_secrets_none_is_asked_for(cluster: ClusterInMemory
         await driver.work(60)
         assert cluster.condition("StreamingVerified") == ("Unknown", "SecretNotReadable")
         assert "rbac.readSecrets" in cluster.message("StreamingVerified")
+        assert "spec.engine.apiKeySecretRef" in cluster.message("StreamingVerified")
         assert cluster.secrets_read == 0
+
+    run(main())
+
+
+def test_a_gateways_header_that_cannot_be_sent_is_named_until_it_is_corrected(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The condition has the Secret and the header, and no value; the Secret is read again without a new spec."""
+    cluster.body = an_endpoint({**EXPOSED, "verification": {"headersSecretRef": {"name": "gateway"}}})
+    cluster.secret_entries = {"gateway": {"Host": "g4teway-secret"}}
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        work = asyncio.create_task(driver.work(1000))
+        await asyncio.sleep(30)
+        assert cluster.condition("StreamingVerified") == ("Unknown", "SecretNotReadable")
+        message = cluster.message("StreamingVerified")
+        assert "Secret chat/gateway: Host: the probe sets this header itself" in message
+        assert "g4teway-secret" not in str(cluster.body["status"])
+        cluster.secret_entries = {"gateway": {"X-Gateway-Key": "g4teway-secret"}}
+        await work
+        assert cluster.condition("Ready") == ("True", "Ready")
+        assert path.probes > 0
 
     run(main())
 

@@ -69,7 +69,7 @@ def test_every_field_of_a_result_hides_the_key(key: str, form: Callable[[str], s
     result = ProbeResult(
         Verdict.STREAMING, Hop.POD, shown, (hop,), "hash", "route", frozenset(), datetime.now(UTC)
     )
-    text = repr(hidden_everywhere(result, ApiKey(key)))
+    text = repr(hidden_everywhere(result, (ApiKey(key),)))
     assert revealed(form(key), text.replace("\\\\", "\\")) == []
     assert text.count("***") >= 8
 
@@ -104,7 +104,7 @@ def test_a_key_written_in_json_escapes_is_hidden(key: str) -> None:
     timeline = Timeline(Ending.COMPLETE, 1.0, "kernel", Head(401, (), "HTTP/1.1"), body=body)
     evidence = http_error(without_key(timeline, ApiKey(key)), with_key=True).evidence
     assert key[:5] not in evidence
-    assert key not in hidden_everywhere(replace(http_error(timeline, with_key=True)), ApiKey(key)).evidence
+    assert key not in hidden_everywhere(replace(http_error(timeline, with_key=True)), (ApiKey(key),)).evidence
 
 
 def test_without_a_key_nothing_is_changed() -> None:

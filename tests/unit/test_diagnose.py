@@ -77,7 +77,7 @@ async def test_a_key_of_the_cluster_goes_over_plain_http_to_no_public_address(
     dns(PUBLIC)
     refused = await pin(Plan((edge(80),), "tiny", key=ApiKey("sesame"), guard=Guard(local=True)))
     assert isinstance(refused, NotVerified)
-    assert refused.evidence == f"the API key is not sent over plain http to the public address {PUBLIC}"
+    assert refused.evidence == f"nothing secret is sent over plain http to the public address {PUBLIC}"
     assert refused.remedy == "serve chat.example.com over https, or give the key yourself with --api-key-env"
 
 

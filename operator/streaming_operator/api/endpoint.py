@@ -28,6 +28,7 @@ from streaming_operator.api.core_v1 import (
     Volume,
 )
 from streaming_operator.api.exposure import (
+    CREDENTIAL_RULES,
     PROBED_PATHS,
     Exposure,
     HttpRoute,
@@ -218,6 +219,7 @@ class EndpointSpec(Model):
             "FieldValueForbidden",
         ),
         *pod_parts.RULES,
+        *CREDENTIAL_RULES,
         keys_match("nodeSelector", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
         CEL(
             "!self.verification.checks.auth || has(self.engine.apiKeySecretRef)",

@@ -196,11 +196,23 @@ class ConfigMapKeyRef(Model):
     """Key within the ConfigMap."""
 
 
+class SecretRef(Model):
+    """A Secret in the endpoint's own namespace."""
+
+    name: DnsName
+    """Name of the Secret."""
+
+
 class ProbeTls(Model):
-    """How the probe checks the edge's certificate; there is no way to skip the check."""
+    """How the probe checks the edge's certificate, and its own; there is no way to skip the check."""
 
     ca_config_map_ref: ConfigMapKeyRef | None = None
     """CA bundle (PEM) in a ConfigMap of the namespace; the system's roots if unset."""
+    client_cert_secret_ref: SecretRef | None = None
+    """
+    Client certificate that is shown at the users' address, not to pod or Service: `tls.crt` and `tls.key` of a Secret
+    of type kubernetes.io/tls.
+    """
 
 
 class Checks(Model):
@@ -245,8 +257,13 @@ class Verification(Model):
     Base URL that users call where it is not the edge itself, e.g. a CDN in front of it, without `/v1`. It decides
     the verdict then. Its name must resolve to public addresses, or to those that the administrator allows.
     """
+    headers_secret_ref: SecretRef | None = None
+    """
+    Secret whose entries are the names and values of headers that are sent to the users' address, not to pod or Service:
+    for a gateway with a key of its own. At most 16; values of 6 characters and more are shown nowhere.
+    """
     tls: ProbeTls = Field(default_factory=ProbeTls)
-    """How the edge's certificate is checked."""
+    """How the edge's certificate is checked, and which one the probe shows."""
     checks: Checks = Field(default_factory=Checks)
     """What is checked besides the stream."""
     thresholds: Thresholds = Field(default_factory=Thresholds)
@@ -281,3 +298,34 @@ class Verification(Model):
             ".publicURL",
         ),
     )
+
+
+CREDENTIAL_RULES = (
+    CEL(
+        "!has(self.verification.headersSecretRef) || has(self.exposure) || has(self.verification.publicURL)",
+        lambda spec: (
+            spec.verification.headers_secret_ref is None
+            or spec.exposure is not None
+            or spec.verification.public_url is not None
+        ),
+        "needs exposure or verification.publicURL: no pod and no Service gets these headers",
+        ".verification.headersSecretRef",
+    ),
+    CEL(
+        "!has(self.verification.tls.clientCertSecretRef) || "
+        "has(self.verification.publicURL) && self.verification.publicURL.startsWith('https://') || "
+        "has(self.exposure) && has(self.exposure.ingress) && has(self.exposure.ingress.tls)",
+        lambda spec: (
+            spec.verification.tls.client_cert_secret_ref is None
+            or (spec.verification.public_url or "").startswith("https://")
+            or (
+                spec.exposure is not None
+                and spec.exposure.ingress is not None
+                and spec.exposure.ingress.tls is not None
+            )
+        ),
+        "needs exposure.ingress.tls or an https verification.publicURL: nobody else asks for a certificate",
+        ".verification.tls.clientCertSecretRef",
+    ),
+)
+"""Rules on the whole spec: what would be sent to nobody is refused."""

@@ -244,12 +244,15 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "Set or correct `edges[]` in the operator's chart: class and Service.",
     ),
     Reason.KEY_NOT_SENT: Explained(
-        "Only DNS says where the host is, and the administrator allows no API key there: no probe is sent.",
+        "Only DNS says where the host is, and the administrator allows no key, header or client certificate there: no "
+        "probe is sent.",
         "Let the administrator add the host to `settings.keyHosts`, or the edge's Service to `edges[]`; or remove "
         "`verification.publicURL`.",
     ),
     Reason.SECRET_NOT_READABLE: Explained(
-        "The probe cannot read the API key or the CA bundle.", "Create it, or set `rbac.readSecrets=true`."
+        "The probe cannot read the API key, the headers, the client certificate or the CA bundle, or cannot use them.",
+        "Create or correct what the message names, or let the administrator set `rbac.readSecrets=true` or list it in "
+        "`podPolicy.credentialSecretNames`.",
     ),
     Reason.CONFIGURED: Explained("A ServiceMonitor exists.", "Nothing to do."),
     Reason.SERVICE_MONITOR_MISSING: Explained(

@@ -5,46 +5,29 @@ Every invalid value is a `click.UsageError` that never holds a value that may be
 """
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from streaming_operator.cli import options
-from streaming_operator.probe.http.request import ApiKey, ExtraHeader
+from streaming_operator.probe.http.request import ApiKey, ExtraHeader, extra_header
 from streaming_operator.probe.http.tls import Identity
 
 BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 OPENAI = "https://api.openai.com/v1"
 """What clients of OpenAI ask without OPENAI_BASE_URL."""
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_OURS = (
-    "host",
-    "accept",
-    "accept-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-)
-"""Headers on which the probe's own work depends; those that begin with content- and proxy- too."""
 
 
 def header(given: str) -> ExtraHeader:
     """One --header NAME:VALUE."""
     name, colon, value = given.partition(":")
-    name, secret = name.strip(), ApiKey(value.strip())
-    if not colon or not _NAME.fullmatch(name):
-        raise click.UsageError("--header must be NAME:VALUE with a name of letters, digits and hyphens")
-    if name.lower() in _OURS or name.lower().startswith(("content-", "proxy-")):
-        raise click.UsageError(f"--header {name}: the probe sets this header itself")
-    if not secret.is_sendable:
-        raise click.UsageError(
-            f"--header {name}: the value is empty or holds a character that no header can carry"
-        )
-    return ExtraHeader(name, secret)
+    if not colon:
+        raise click.UsageError("--header must be NAME:VALUE")
+    try:
+        return extra_header(name.strip(), value)
+    except ValueError as error:
+        raise click.UsageError(f"--header {error}") from error
 
 
 def headers(given: Sequence[str]) -> tuple[ExtraHeader, ...]:

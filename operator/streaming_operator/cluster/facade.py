@@ -4,7 +4,7 @@ The cluster as a pass sees it: everything that a pass reads and writes.
 It connects transport, caches, applier and observer, and has no rules of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Self
 
 from streaming_operator import metrics, routes
@@ -190,6 +190,12 @@ class Cluster:
     async def read_secret_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a Secret, for a probe that is about to start; it is kept nowhere."""
         return await secrets.secret_key(self._transport, namespace, name, key)
+
+    async def read_secret_entries(
+        self, namespace: str, name: str, keys: Collection[str] = ()
+    ) -> dict[str, str]:
+        """The values of a Secret by their keys, all or those of *keys*, likewise."""
+        return await secrets.secret_entries(self._transport, namespace, name, keys)
 
     async def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a ConfigMap, e.g. a CA bundle."""

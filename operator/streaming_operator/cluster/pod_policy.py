@@ -110,6 +110,30 @@ def refused(
     )
 
 
+def refused_credentials(endpoint: StreamingEndpoint, policy: PodPolicy) -> tuple[Refused, ...]:
+    """
+    Secrets that a probe would send although they are not listed. Asked before each probe: pods of an earlier spec go on
+    running when the policy refuses a new one, and would get the new one's key.
+    """
+    return tuple(
+        Refused(f"spec.{field}", f"Secret {name} is not listed", "credentialSecretNames")
+        for field, name in sent_secrets(endpoint.spec)
+        if not _allowed(name, policy.credential_secret_names)
+    )
+
+
+def sent_secrets(spec: EndpointSpec) -> Iterator[tuple[str, str]]:
+    """Secrets whose content a probe sends, or proves to have, by their field."""
+    verification = spec.verification
+    for field, ref in (
+        ("engine.apiKeySecretRef", spec.engine.api_key_secret_ref),
+        ("verification.headersSecretRef", verification.headers_secret_ref),
+        ("verification.tls.clientCertSecretRef", verification.tls.client_cert_secret_ref),
+    ):
+        if ref is not None:
+            yield field, ref.name
+
+
 def _allowed(name: str, patterns: Iterable[str]) -> bool:
     """Whether a name is listed; `*` at the end of an entry stands for any rest."""
     return any(

@@ -4,7 +4,7 @@ The cluster as one command of a person reads it: once, with the rights of their 
 It writes nothing and follows nothing. What it reads goes through the same `Observer` as the operator's passes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +92,10 @@ class ClusterReader:
     async def secret_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a Secret; it is kept nowhere."""
         return await secrets.secret_key(self._transport, namespace, name, key)
+
+    async def secret_entries(self, namespace: str, name: str, keys: Collection[str] = ()) -> dict[str, str]:
+        """The values of a Secret by their keys, all or those of *keys*; they are kept nowhere."""
+        return await secrets.secret_entries(self._transport, namespace, name, keys)
 
     async def config_map_key(self, namespace: str, name: str, key: str) -> str:
         """One value of a ConfigMap."""

@@ -1,5 +1,5 @@
 """
-What one verification needs, gathered from the cluster: where the edge listens, the key, the CA bundle.
+What one verification needs, gathered from the cluster: where the edge listens, and what Secrets and the CA bundle hold.
 
 Trouble with it says nothing about the endpoint: it becomes a `Problem` of the verification, never an error of the pass.
 """
@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 from streaming_operator import probe
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
-from streaming_operator.cluster import Cluster
+from streaming_operator.cluster import Cluster, pod_policy
 from streaming_operator.errors import ClusterError, Forbidden, NotFound, Rejected
+from streaming_operator.probe.http.request import ExtraHeader
+from streaming_operator.probe.http.tls import Identity
 from streaming_operator.settings import Settings, covers
 from streaming_operator.values import EdgeAddress, Observed, Problem
 
@@ -25,6 +27,7 @@ class Planner:
         self._cluster = cluster
         self._read_secrets = settings.read_secrets
         self._key_hosts = settings.key_hosts
+        self._pod_policy = settings.pod_policy
         self._quotes = settings.quote_servers
         self._clock = clock
         against = probe.api_server(urlsplit(cluster.server).hostname or "")
@@ -41,17 +44,11 @@ class Planner:
         edge = await self._edge(endpoint)
         if isinstance(edge, Problem):
             return edge
-        if endpoint.spec.engine.api_key_secret_ref is not None and not self._read_secrets:
-            return Problem(
-                Reason.SECRET_NOT_READABLE,
-                "The chart's value rbac.readSecrets is false, so that no probe can send the key of "
-                "spec.engine.apiKeySecretRef: set it to true, or spec.verification.mode to Disabled",
-            )
-        if (problem := self._key_not_sent(endpoint, edge)) is not None:
+        problem = self._secrets_not_read(endpoint) or self._secrets_not_sent(endpoint, edge)
+        if problem is not None:
             return problem
         try:
-            key = await self._key(endpoint)
-            ca = await self._ca(endpoint)
+            credentials = await self._credentials(endpoint)
         except (Forbidden, NotFound, Rejected) as error:
             return Problem(Reason.SECRET_NOT_READABLE, str(error))
         except ClusterError as error:
@@ -61,8 +58,7 @@ class Planner:
             observed,
             capabilities=self._cluster.capabilities(),
             edge=edge,
-            key=key,
-            ca=ca,
+            credentials=credentials,
             trigger=trigger,
             guard=self._guard,
             clock=self._clock,
@@ -87,13 +83,31 @@ class Planner:
         address = next(iter(listening.addresses), None)
         return None if address is None else EdgeAddress(address, listening.http_port, listening.https_port)
 
-    def _key_not_sent(self, endpoint: StreamingEndpoint, edge: EdgeAddress | None) -> Problem | None:
+    def _secrets_not_read(self, endpoint: StreamingEndpoint) -> Problem | None:
+        """Why no Secret is read: the operator has no right to, or the administrator does not list one."""
+        fields = [f"spec.{field}" for field, _ in pod_policy.sent_secrets(endpoint.spec)]
+        if fields and not self._read_secrets:
+            return Problem(
+                Reason.SECRET_NOT_READABLE,
+                "The chart's value rbac.readSecrets is false, so that no probe can send what "
+                f"{', '.join(fields)} names: set it to true, or spec.verification.mode to Disabled",
+            )
+        if refused := pod_policy.refused_credentials(endpoint, self._pod_policy):
+            return Problem(
+                Reason.SECRET_NOT_READABLE,
+                f"The administrator's podPolicy does not allow {'; '.join(map(str, refused))}. No probe is sent: name "
+                "another Secret, or let the administrator list it in the operator's chart",
+            )
+        return None
+
+    def _secrets_not_sent(self, endpoint: StreamingEndpoint, edge: EdgeAddress | None) -> Problem | None:
         """
-        Why the key must stay here: a host that the endpoint's author chose and DNS resolves may be anybody's, and who
+        Why keys must stay here: a host that the endpoint's author chose and DNS resolves may be anybody's, and who
         may create endpoints need not be one who may read Secrets.
         """
         spec = endpoint.spec
-        if spec.engine.api_key_secret_ref is None:
+        fields = [f"spec.{field}" for field, _ in pod_policy.sent_secrets(spec)]
+        if not fields:
             return None
         public = urlsplit(spec.verification.public_url or "").hostname
         exposed = spec.exposure.host if spec.exposure is not None and edge is None else None
@@ -101,14 +115,23 @@ class Planner:
             if host and not any(covers(pattern, host) for pattern in self._key_hosts):
                 return Problem(
                     Reason.KEY_NOT_SENT,
-                    f"Only DNS says where {host} (spec.{field}) is, and the administrator allows no API key there: "
-                    "add it to settings.keyHosts in the values of the operator's chart"
+                    f"Only DNS says where {host} (spec.{field}) is, and the administrator allows nothing of "
+                    f"{', '.join(fields)} there: add it to settings.keyHosts in the values of the operator's chart"
                     + (", or the edge to edges[]" if host == exposed else ""),
                 )
         return None
 
+    async def _credentials(self, endpoint: StreamingEndpoint) -> probe.Credentials:
+        """What Secrets and the CA bundle hold, read only now and kept nowhere."""
+        return probe.Credentials(
+            await self._key(endpoint),
+            await self._ca(endpoint),
+            await self._headers(endpoint),
+            await self._identity(endpoint),
+        )
+
     async def _key(self, endpoint: StreamingEndpoint) -> probe.ApiKey | None:
-        """The key that clients send, read only now and kept nowhere."""
+        """The key that clients send."""
         ref = endpoint.spec.engine.api_key_secret_ref
         if ref is None:
             return None
@@ -120,3 +143,19 @@ class Planner:
         if ref is None:
             return None
         return await self._cluster.read_config_map_key(endpoint.namespace, ref.name, ref.key)
+
+    async def _headers(self, endpoint: StreamingEndpoint) -> tuple[ExtraHeader, ...]:
+        """The headers that the gateway before the edge wants."""
+        ref = endpoint.spec.verification.headers_secret_ref
+        if ref is None:
+            return ()
+        entries = await self._cluster.read_secret_entries(endpoint.namespace, ref.name)
+        return probe.headers_of(f"{endpoint.namespace}/{ref.name}", entries)
+
+    async def _identity(self, endpoint: StreamingEndpoint) -> Identity | None:
+        """The client certificate that the users' address asks for."""
+        ref = endpoint.spec.verification.tls.client_cert_secret_ref
+        if ref is None:
+            return None
+        entries = await self._cluster.read_secret_entries(endpoint.namespace, ref.name, probe.IDENTITY_KEYS)
+        return probe.identity_of(f"{endpoint.namespace}/{ref.name}", entries)

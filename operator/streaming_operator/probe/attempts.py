@@ -180,7 +180,7 @@ class Attempts:
             end = await connection.exchange(pinned, request, recorder, self._limits(target))
         except connection.NoResponseError as error:
             return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
-        timeline = await connection.off_loop(partial(_recorded, recorder, end, pinned.secrets(plan.key)))
+        timeline = await connection.off_loop(partial(_recorded, recorder, end, plan.secrets))
         plan.on_exchange(request, timeline)
         return Attempt(timeline, with_key=with_key, asked=params.max_tokens)
 

@@ -14,10 +14,11 @@ from streaming_operator import engines
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.exposure import ProbedApi
 from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.credentials import Credentials
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import PATHS, Api, ApiKey
+from streaming_operator.probe.http.request import PATHS, Api
 from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.plan import Plan, Replica
 from streaming_operator.routes import edge_of
@@ -52,8 +53,7 @@ def plan_for(
     *,
     capabilities: Capabilities,
     edge: EdgeAddress | None,
-    key: ApiKey | None,
-    ca: str | None,
+    credentials: Credentials,
     trigger: Trigger,
     guard: Guard,
     clock: Callable[[], datetime],
@@ -74,12 +74,12 @@ def plan_for(
     thresholds = verification.thresholds
     replicas = _replicas(endpoint, observed, PATHS[api])
     return Plan(
-        targets=_targets(endpoint, observed, replicas, edge, ca, PATHS[api]),
+        targets=_targets(endpoint, observed, replicas, edge, credentials, PATHS[api]),
         api=api,
         model=endpoint.served_name,
         source=engine.source(endpoint),
         names=_names(endpoint, edge_of(endpoint, capabilities)),
-        key=key,
+        key=credentials.key,
         prompt=verification.request.prompt,
         start_tokens=min(verification.request.max_tokens, cap),
         cap_tokens=cap,
@@ -121,7 +121,7 @@ def _targets(
     observed: Observed,
     replicas: tuple[Replica, ...],
     edge: EdgeAddress | None,
-    ca: str | None,
+    credentials: Credentials,
     path: str,
 ) -> tuple[Target, ...]:
     """One target a hop, from the engine outwards; a hop without an address is left out."""
@@ -140,14 +140,16 @@ def _targets(
                 scheme="https" if tls else "http",
                 host=exposure.host,
                 path=path,
-                ca=ca,
+                ca=credentials.ca,
                 named_by_cluster=edge is not None,
+                headers=credentials.headers,
+                identity=credentials.identity if tls else None,
             )
         )
-    return (*targets, *([_public(public, ca, path)] if public else []))
+    return (*targets, *([_public(public, credentials, path)] if public else []))
 
 
-def _public(url: str, ca: str | None, path: str) -> Target:
+def _public(url: str, credentials: Credentials, path: str) -> Target:
     """The target of the public URL: its name is chosen by the author of the endpoint and resolved by DNS."""
     parts = urlsplit(url)
     tls = parts.scheme == "https"
@@ -158,7 +160,9 @@ def _public(url: str, ca: str | None, path: str) -> Target:
         scheme="https" if tls else "http",
         host=parts.netloc,
         path=f"{parts.path}{path}",
-        ca=ca,
+        ca=credentials.ca,
+        headers=credentials.headers,
+        identity=credentials.identity if tls else None,
     )
 
 

@@ -96,6 +96,12 @@ class Plan:
     """Ask the inner hops also when the outermost streams, so that a person can compare them."""
 
     @property
+    def secrets(self) -> tuple[ApiKey, ...]:
+        """Every text that is sent to one of the targets: an inner hop may show what an outer one was sent."""
+        sent = (secret for target in self.targets for secret in target.secrets(self.key))
+        return tuple(dict.fromkeys(sent))
+
+    @property
     def longest(self) -> float:
         """
         Seconds after which the whole verification ends with what it has learnt.

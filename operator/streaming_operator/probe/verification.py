@@ -66,7 +66,7 @@ async def verify(plan: Plan) -> ProbeResult:
         raise ValueError("a plan needs at least one target")
     try:
         result = await _Verification(plan, order).run()
-        return await connection.off_loop(partial(hidden_everywhere, result, plan.key))
+        return await connection.off_loop(partial(hidden_everywhere, result, plan.secrets))
     except Exception as error:  # callers get a value; the cause goes to the log
         log.exception("the probe itself failed")
         message = f"the probe itself failed ({type(error).__name__}): see the operator's log"
@@ -214,7 +214,7 @@ class _Verification:
         kept: list[Timeline] = []
 
         async def one(replica: Replica) -> Outcome:
-            alone = replace(plan, targets=(replica.target,), start_tokens=min(self._tokens, self._cap))
+            alone = replace(plan, start_tokens=min(self._tokens, self._cap))
             verification = _Verification(alone, [replica.target])
             verification._queues_full = self._queues_full
             async with slots:

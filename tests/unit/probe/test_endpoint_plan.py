@@ -6,6 +6,8 @@ from typing import Any
 from streaming_operator import probe
 from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.http.request import ExtraHeader
+from streaming_operator.probe.http.tls import Identity
 from streaming_operator.values import EdgeAddress, ObservedPod
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
@@ -18,6 +20,7 @@ def planned(
     trigger: probe.Trigger = ROUTINE,
     world: Any = None,
     verification: dict[str, Any] | None = None,
+    credentials: probe.Credentials | None = None,
     **spec: Any,
 ) -> probe.Plan:
     """The plan for the four-line resource, with parts replaced."""
@@ -26,8 +29,7 @@ def planned(
         world or observed(),
         capabilities=CAPABILITIES,
         edge=edge,
-        key=None,
-        ca=None,
+        credentials=credentials or probe.Credentials(),
         trigger=trigger,
         guard=probe.Guard(),
         clock=lambda: NOON,
@@ -117,3 +119,22 @@ def test_what_the_engine_was_told_to_load_is_checked() -> None:
         planned(model={"source": {"persistentVolumeClaim": {"claimName": "w", "path": "q"}}}).source
         == "/models/q"
     )
+
+
+def test_headers_and_the_client_certificate_go_to_the_users_address_alone() -> None:
+    """To the edge and the public URL, the certificate where there is TLS; the key goes to every hop."""
+    headers = (ExtraHeader("X-Gateway-Key", probe.ApiKey("g4teway-secret")),)
+    identity = Identity("certificate", "private key")
+    plan = planned(
+        credentials=probe.Credentials(headers=headers, identity=identity),
+        verification={"publicURL": "https://llm.example.com", "headersSecretRef": {"name": "gateway"}},
+    )
+    assert {target.hop: (target.headers, target.identity) for target in plan.targets} == {
+        Hop.POD: ((), None),
+        Hop.SERVICE: ((), None),
+        Hop.EXPOSURE: (headers, None),
+        Hop.PUBLIC: (headers, identity),
+    }
+    assert [(replica.target.headers, replica.target.identity) for replica in plan.replicas] == [((), None)]
+    assert plan.secrets == (headers[0].value,)
+    assert not any(secret in repr(plan) for secret in ("g4teway-secret", "private key"))

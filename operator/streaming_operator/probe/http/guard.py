@@ -109,10 +109,10 @@ def api_server(host: str) -> Guard:
 
 
 def key_refused(address: str, scheme: str) -> str | None:
-    """Why a key must not be sent there; None when it may be."""
+    """Why a key or a gateway's header must not be sent there; None when it may be."""
     reached = _reached(ipaddress.ip_address(address.partition("%")[0]))
     if scheme == "http" and any(ip.is_global for ip in reached):
-        return f"the API key is not sent over plain http to the public address {address}"
+        return f"nothing secret is sent over plain http to the public address {address}"
     return None
 
 

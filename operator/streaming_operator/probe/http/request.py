@@ -6,7 +6,8 @@ hides in turn.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -79,6 +80,45 @@ class ExtraHeader:
 
     name: str
     value: ApiKey
+
+
+MOST_HEADERS = 16
+"""Headers of one Secret: each is looked for, in all its forms, in whatever a server says."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_OWN_HEADERS = (
+    "host",
+    "accept",
+    "accept-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+)
+"""Headers on which the probe's own work depends; those that begin with content- and proxy- too."""
+
+
+def extra_header(name: str, value: str) -> ExtraHeader:
+    """A header from outside; ValueError, in words without the value, for one that is not sent."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("a header's name has letters, digits and hyphens")
+    if name.lower() in _OWN_HEADERS or name.lower().startswith(("content-", "proxy-")):
+        raise ValueError(f"{name}: the probe sets this header itself")
+    secret = ApiKey(value.strip())
+    if not secret.is_sendable:
+        raise ValueError(f"{name}: the value is empty or holds a character that no header can carry")
+    return ExtraHeader(name, secret)
+
+
+def extra_headers(entries: Mapping[str, str]) -> tuple[ExtraHeader, ...]:
+    """The headers of a Secret's entries, by name; ValueError, in words without the values, where one is not sent."""
+    if not 0 < len(entries) <= MOST_HEADERS:
+        raise ValueError(f"it has {len(entries)} entries instead of 1 to {MOST_HEADERS} headers")
+    made = tuple(extra_header(name, value) for name, value in sorted(entries.items()))
+    names = [header.name.lower() for header in made]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} is there twice, in upper and lower case")
+    return made
 
 
 OPTIONAL = ("ignore_eos", "temperature", "n", "stream_options", "store")

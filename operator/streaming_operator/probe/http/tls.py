@@ -19,6 +19,10 @@ from hashlib import sha256
 _READ = 64 * 1024
 LARGEST_CA = 256 * 1024
 """Bytes of a CA bundle: more than a system's roots have. OpenSSL keeps about ten times as much for it."""
+LARGEST_CHAIN = 64 * 1024
+"""Characters of a client's certificate with its chain: read anew for each session."""
+LARGEST_KEY = 8 * 1024
+"""Characters of a private key: more than RSA's with 8,192 bits, whose signature takes a tenth of a second."""
 KEPT = 1024 * 1024
 """Bytes of the bundles whose contexts are kept; another is read anew, in about a millisecond."""
 SMALLEST = 16 * 1024
@@ -36,6 +40,12 @@ class Identity:
 
     def problem(self) -> str:
         """Why no session can use it; empty if one can."""
+        for part, text, largest in (
+            ("certificate", self.certificate, LARGEST_CHAIN),
+            ("private key", self.key, LARGEST_KEY),
+        ):
+            if len(text) > largest:
+                return f"the {part} has {len(text)} characters, more than {largest}"
         try:
             self.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         except (OSError, ValueError) as error:

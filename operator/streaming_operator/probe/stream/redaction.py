@@ -54,12 +54,11 @@ def without_key(timeline: Timeline, key: ApiKey | None) -> Timeline:
     return replace(timeline, head=head, **hidden)
 
 
-def hidden_everywhere(value: Value, key: ApiKey | None) -> Value:
-    """A result with the key replaced in every text of it, whatever field it came into; timelines have their own."""
-    if key is None:
-        return value
-    walked: Value = _walked(value, _forms(key))
-    return walked
+def hidden_everywhere(value: Value, secrets: Iterable[ApiKey]) -> Value:
+    """A result with each of them replaced in every text of it, whatever the field; timelines have their own."""
+    for secret in secrets:
+        value = _walked(value, _forms(secret))
+    return value
 
 
 def _walked(value: Any, forms: tuple[ApiKey, ...]) -> Any:
