@@ -30,6 +30,22 @@ class Edge:
     annotations_prefix: str = "nginx.ingress.kubernetes.io"
     allowed_annotations: tuple[str, ...] = ()
     """Annotations that the administrator allows besides the route's own list; `*` at the end stands for any rest."""
+    ports_of_pods: bool = False
+    """Listeners of its Gateways name the ports of the edge's pods; users call 80 or 443."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One listener of a Gateway to which HTTPRoutes can attach."""
+
+    name: str
+    port: int
+    tls: bool
+    """Whether it ends TLS."""
+    hostname: str = ""
+    """A host name, or `*.` and the end of one; "" serves every host."""
+    same_namespace: bool = False
+    """Whether only routes of the Gateway's own namespace attach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,8 @@ class Capabilities:
     """By GatewayClass name."""
     gateways: Mapping[str, str] = field(default_factory=dict)
     """`namespace/name` of a Gateway -> its class name."""
+    listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
+    """`namespace/name` of a Gateway -> its listeners that take HTTPRoutes, in its own order."""
     request_timeout_classes: frozenset[str] = frozenset()
     """GatewayClasses whose status lists the feature HTTPRouteRequestTimeout."""
 
@@ -75,8 +93,9 @@ class EdgeAddress:
 
     address: str
     """IP address or DNS name; never loopback or link-local."""
-    http_port: int = 80
-    https_port: int = 443
+    http_port: int | None = None
+    """None: the port that users call."""
+    https_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streaming_operator import routes
 from streaming_operator.api.crd import UNOBSERVED
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import resources
@@ -504,3 +505,55 @@ async def test_the_edge_is_where_the_administrator_says(
             lambda: bool((r := here.cluster.observe(endpoint, children).route) and r.addresses), "an address"
         )
         assert (await here.cluster.edge_addresses(endpoint)).addresses == ("192.0.2.7",)
+
+
+async def test_the_users_url_follows_the_listener_of_the_gateway(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its port and TLS make the URL; a change of the listener wakes the endpoint and asks for a new verification."""
+    gateway = {
+        "apiVersion": resources.GATEWAYS.api_version,
+        "kind": "Gateway",
+        "metadata": {"name": "public", "namespace": namespace},
+        "spec": {
+            "gatewayClassName": f"class-{namespace}",
+            "listeners": [{"name": "web", "port": 80, "protocol": "HTTP"}],
+        },
+    }
+    host = f"h.{namespace}.example.com"
+    route = {"parentRefs": [{"name": "public", "sectionName": "web"}]}
+    endpoint = an_endpoint(control_plane, namespace, exposure={"host": host, "httpRoute": route})
+    control_plane.create(gateway)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        assert routes.users_url(endpoint, here.cluster.capabilities()) == f"http://{host}"
+        plain = here.cluster.observe(endpoint, children).route_hash
+        here.woken.clear()
+
+        certificate = {"certificateRefs": [{"name": "certificate"}]}
+        https = {"name": "web", "port": 8443, "protocol": "HTTPS", "tls": certificate}
+        control_plane.patch(gateway, {"spec": {"listeners": [https]}})
+        await here.until(
+            lambda: routes.users_url(endpoint, here.cluster.capabilities()) == f"https://{host}:8443",
+            "the listener's change is seen",
+        )
+        await here.until_woken(endpoint.key)
+
+        assert here.cluster.observe(endpoint, children).route_hash != plain
+
+
+async def test_an_ingress_may_have_tls_without_a_secret(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tls: {}` is stored as it is given, and the Ingress names the host for the edge's default certificate."""
+    host = f"h.{namespace}.example.com"
+    exposure = {"host": host, "ingress": {"className": "nginx", "tls": {}}}
+    endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+
+        stored = control_plane.get(of_kind(children, "Ingress"))
+        assert stored["spec"]["tls"] == [{"hosts": [host]}]
+        assert routes.users_url(endpoint, here.cluster.capabilities()) == f"https://{host}"

@@ -144,7 +144,7 @@ def test_nothing_exposed_needs_no_route() -> None:
     )
 
     assert routes.select(inside, Capabilities(True, True)) is None
-    assert routes.users_url(inside) is None
+    assert routes.users_url(inside, Capabilities(True, True)) is None
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,17 @@ def test_nothing_exposed_needs_no_route() -> None:
     [
         ({"ingress": {"className": "nginx"}}, "http://qwen.example.com"),
         ({"ingress": {"className": "nginx", "tls": {"secretName": "tls"}}}, "https://qwen.example.com"),
+        ({"ingress": {"className": "nginx", "tls": {}}}, "https://qwen.example.com"),
         ({"httpRoute": {"parentRefs": [{"name": "public"}]}}, "http://qwen.example.com"),
     ],
 )
 def test_the_address_that_users_call(exposure: dict[str, Any], url: str) -> None:
-    """TLS at the Ingress makes it https."""
+    """TLS at the Ingress makes it https, also with the edge's default certificate."""
     spec = {
         "model": {"source": {"local": {"path": "/opt/model"}}},
         "exposure": {"host": "qwen.example.com", **exposure},
     }
 
-    assert url == routes.users_url(StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec}))
+    exposed = StreamingEndpoint.from_body({"metadata": {"name": "qwen"}, "spec": spec})
+
+    assert url == routes.users_url(exposed, Capabilities(True, True))

@@ -38,8 +38,8 @@ PROBED_PATHS: dict[ProbedApi, str] = {
 class Tls(Model):
     """TLS at the edge."""
 
-    secret_name: DnsName
-    """Secret of type kubernetes.io/tls that the edge serves."""
+    secret_name: DnsName | None = None
+    """Secret of type kubernetes.io/tls that the edge serves; the edge's default certificate if unset."""
 
 
 class Ingress(Model):
@@ -54,7 +54,7 @@ class Ingress(Model):
     ] = Field(default_factory=dict)
     """Further annotations, e.g. `proxy-body-size`; snippets and what the operator sets itself are refused."""
     tls: Tls | None = None
-    """Serve HTTPS for the host."""
+    """Serve HTTPS for the host; {} with the edge's default certificate."""
 
     cel: ClassVar = (
         keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),

@@ -129,8 +129,10 @@ class Cluster:
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
         """What the caches tell of the endpoint's children; talks to nobody."""
         self._caches.depend(endpoint.key, dependencies(endpoint))
-        refusal = self._policy.refusal(endpoint, children, self.capabilities())
-        return self._observer.observe(endpoint, children, refusal.problem if refusal else None)
+        capabilities = self.capabilities()
+        refusal = self._policy.refusal(endpoint, children, capabilities)
+        url = routes.url_beside_the_route(endpoint, capabilities)
+        return self._observer.observe(endpoint, children, refusal.problem if refusal else None, url)
 
     async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
         """The endpoint as it is now; None when there is none."""
@@ -213,7 +215,8 @@ class Cluster:
 
     async def edge_addresses(self, endpoint: StreamingEndpoint) -> EdgeAddresses:
         """
-        Where the endpoint's edge listens: the Service of the administrator's list, else the route's status.
+        Where the endpoint's edge listens: the Service of the administrator's list, else the route's status, there at
+        the port that users call unless the list names another.
 
         Empty when nobody knows. Addresses are not judged here: the probe refuses those it must never ask.
         """
@@ -234,7 +237,10 @@ class Cluster:
             )
             return EdgeAddresses(service_addresses, edge.http_port, edge.https_port)
         addresses = self._observer.route_addresses(endpoint)
-        return EdgeAddresses(addresses, edge.http_port if edge else 80, edge.https_port if edge else 443)
+        if edge is None:
+            return EdgeAddresses(addresses)
+        http_port = edge.http_port if edge.http_port != 80 else None
+        return EdgeAddresses(addresses, http_port, edge.https_port if edge.https_port != 443 else None)
 
 
 def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:

@@ -257,16 +257,31 @@ def gateway_class(body: Body) -> Body:
 
 
 def gateway(body: Body) -> Body:
-    """Keep its class, where it listens, and whether its author chose that."""
+    """Keep its class, where it listens and for whom, and whether its author chose the addresses."""
     return {
         "metadata": _name(body),
         "spec": {"gatewayClassName": (body.get("spec") or {}).get("gatewayClassName", "")},
         "placed": bool((body.get("spec") or {}).get("addresses")),
+        "listeners": [_listener(listener) for listener in (body.get("spec") or {}).get("listeners") or ()],
         "addresses": [
             entry["value"]
             for entry in (body.get("status") or {}).get("addresses") or ()
             if entry.get("value")
         ],
+    }
+
+
+def _listener(listener: Body) -> Body:
+    """Name, port and hostname of a listener, what it does with TLS, which routes attach; with the API's defaults."""
+    allowed = listener.get("allowedRoutes") or {}
+    return {
+        "name": listener["name"],
+        "port": int(listener["port"]),
+        "protocol": listener["protocol"],
+        "hostname": listener.get("hostname") or "",
+        "mode": (listener.get("tls") or {}).get("mode") or "Terminate",
+        "from": (allowed.get("namespaces") or {}).get("from") or "Same",
+        "kinds": [kind["kind"] for kind in allowed.get("kinds") or ()],
     }
 
 

@@ -34,10 +34,15 @@ class Observer:
         self._templates.pop(key, None)
 
     def observe(
-        self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...], refused: Problem | None = None
+        self,
+        endpoint: StreamingEndpoint,
+        children: tuple[Manifest, ...],
+        refused: Problem | None,
+        url: str | None,
     ) -> Observed:
         """
-        Everything that belongs to *endpoint*; *children* are what was rendered, *refused* why its route is not written.
+        Everything that belongs to *endpoint*; *children* are what was rendered, *refused* why its route is not written,
+        *url* what users call as far as the route does not say it.
         """
         deployment = own(self._caches, endpoint, resources.DEPLOYMENTS)
         service = own(self._caches, endpoint, resources.SERVICES)
@@ -64,7 +69,7 @@ class Observer:
                 body, newest if self._quotes else [_without_quotes(pod) for pod in newest]
             ),
             route=self._route(endpoint, refused),
-            route_hash=render.route_hash(children, endpoint.spec.verification.public_url),
+            route_hash=render.route_hash(children, url),
             service_monitor=own(self._caches, endpoint, resources.SERVICE_MONITORS) is not None,
             service_address=_cluster_ip(service),
         )

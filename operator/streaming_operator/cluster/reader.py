@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from streaming_operator import render
+from streaming_operator import render, routes
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import edges, resources, secrets, workload_status
@@ -79,7 +79,12 @@ class ClusterReader:
         pods = sorted(snapshot.of_endpoint(endpoint.key, resources.PODS), key=lambda pod: pod.key)
         return EndpointView(
             capabilities,
-            observer.observe(endpoint, children, refusal.problem if refusal else None),
+            observer.observe(
+                endpoint,
+                children,
+                refusal.problem if refusal else None,
+                routes.url_beside_the_route(endpoint, capabilities),
+            ),
             observer.route_addresses(endpoint),
             tuple(
                 (pod.key[1], workload_status.of_pod(pod.body), workload_status.running_image(pod.body))

@@ -8,6 +8,7 @@ cannot be listed is assumed to be as the endpoint names it, and named in `hidden
 import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Self
+from urllib.parse import urlsplit
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
@@ -113,12 +114,27 @@ async def _substitutes(transport: Transport, kind: Kind, endpoint: StreamingEndp
     if kind is resources.INGRESS_CLASSES and exposure is not None and exposure.ingress is not None:
         return [objects.cache(_assumed("", exposure.ingress.class_name), objects.ingress_class)]
     if kind is resources.GATEWAYS and exposure is not None and exposure.http_route is not None:
-        refs = exposure.http_route.parent_refs
+        spec = {"listeners": _reported_listeners(endpoint)}
         return [
-            objects.cache(_assumed(ref.namespace or endpoint.namespace, ref.name), objects.gateway)
-            for ref in refs
+            objects.cache(
+                {**_assumed(ref.namespace or endpoint.namespace, ref.name), "spec": spec}, objects.gateway
+            )
+            for ref in exposure.http_route.parent_refs
         ]
     return []
+
+
+def _reported_listeners(endpoint: StreamingEndpoint) -> list[Body]:
+    """The listener behind the URL that the operator, which may read Gateways, wrote into the endpoint's status."""
+    exposure, url = endpoint.spec.exposure, urlsplit(str(endpoint.previous_status.get("url") or ""))
+    if exposure is None or exposure.http_route is None or url.hostname != exposure.host:
+        return []
+    protocol, port = ("HTTPS", 443) if url.scheme == "https" else ("HTTP", 80)
+    allowed = {"namespaces": {"from": "All"}}
+    return [
+        {"name": name, "protocol": protocol, "port": url.port or port, "allowedRoutes": allowed}
+        for name in {ref.section_name or "" for ref in exposure.http_route.parent_refs}
+    ]
 
 
 def _assumed(namespace: str, name: str) -> Body:

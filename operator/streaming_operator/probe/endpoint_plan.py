@@ -21,7 +21,7 @@ from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import PATHS, Api
 from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.plan import Plan, Replica
-from streaming_operator.routes import edge_of
+from streaming_operator.routes import UsersAddress, edge_of, users_address
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
 
 _API: dict[ProbedApi, Api] = {"Chat": "chat", "Completions": "completions", "Responses": "responses"}
@@ -74,7 +74,9 @@ def plan_for(
     thresholds = verification.thresholds
     replicas = _replicas(endpoint, observed, PATHS[api])
     return Plan(
-        targets=_targets(endpoint, observed, replicas, edge, credentials, PATHS[api]),
+        targets=_targets(
+            endpoint, observed, replicas, users_address(endpoint, capabilities), edge, credentials, PATHS[api]
+        ),
         api=api,
         model=endpoint.served_name,
         source=engine.source(endpoint),
@@ -120,6 +122,7 @@ def _targets(
     endpoint: StreamingEndpoint,
     observed: Observed,
     replicas: tuple[Replica, ...],
+    users: UsersAddress | None,
     edge: EdgeAddress | None,
     credentials: Credentials,
     path: str,
@@ -128,22 +131,22 @@ def _targets(
     targets = [replica.target for replica in replicas[:1]]
     if observed.service_address is not None:
         targets.append(Target(Hop.SERVICE, observed.service_address, 80, path=path, named_by_cluster=True))
-    exposure, public = endpoint.spec.exposure, endpoint.spec.verification.public_url
-    if exposure is not None:
-        address = edge or EdgeAddress(exposure.host)
-        tls = exposure.ingress is not None and exposure.ingress.tls is not None
+    public = endpoint.spec.verification.public_url
+    if users is not None:
+        address = edge or EdgeAddress(users.host)
+        port = address.https_port if users.scheme == "https" else address.http_port
         targets.append(
             Target(
                 Hop.EXPOSURE,
                 address.address,
-                address.https_port if tls else address.http_port,
-                scheme="https" if tls else "http",
-                host=exposure.host,
+                port or users.port,
+                scheme=users.scheme,
+                host=users.authority,
                 path=path,
                 ca=credentials.ca,
                 named_by_cluster=edge is not None,
                 headers=credentials.headers,
-                identity=credentials.identity if tls else None,
+                identity=credentials.identity if users.scheme == "https" else None,
             )
         )
     return (*targets, *([_public(public, credentials, path)] if public else []))

@@ -24,13 +24,13 @@ def route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest |
     return chosen.render(endpoint, capabilities)
 
 
-def route_hash(manifests: Iterable[Manifest], public_url: str | None = None) -> str:
+def route_hash(manifests: Iterable[Manifest], url: str | None = None) -> str:
     """
-    8 hex digits of the hash over the route and the public URL; "" when nothing is exposed.
+    8 hex digits of the hash over the route and the URL that it does not say; "" when nothing is exposed.
 
     A verdict is about one route: name, annotations and spec count, labels and owners do not.
     """
-    exposed: list[object] = [] if public_url is None else [public_url]
+    exposed: list[object] = [] if url is None else [url]
     kinds = {(kind.api_version, kind.kind) for kind in route_kinds()}
     exposed += [
         (route["kind"], route["metadata"]["name"], route["metadata"].get("annotations"), route["spec"])

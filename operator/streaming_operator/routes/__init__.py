@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.registry import DuplicateMemberError, members
 from streaming_operator.routes.base import ExposureKind, Route
+from streaming_operator.routes.listeners import gateway_of, listener_of
 from streaming_operator.values import Capabilities, Edge
 
 GENERIC = "generic"
@@ -38,13 +41,8 @@ def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | N
         return None
     if exposure.ingress is not None:
         return capabilities.ingress_classes.get(exposure.ingress.class_name)
-    if exposure.http_route is None:
-        return None
-    gateways = (
-        f"{ref.namespace or endpoint.namespace}/{ref.name}" for ref in exposure.http_route.parent_refs
-    )
-    classes = (capabilities.gateways[name] for name in gateways if name in capabilities.gateways)
-    return capabilities.gateway_classes.get(next(classes, ""))
+    gateway = gateway_of(endpoint, capabilities)
+    return capabilities.gateway_classes.get(capabilities.gateways[gateway]) if gateway is not None else None
 
 
 def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | None:
@@ -80,14 +78,57 @@ def _matches(pattern: str, key: str) -> bool:
     return key == pattern or (pattern.endswith("*") and key.startswith(pattern[:-1]))
 
 
-def users_url(endpoint: StreamingEndpoint) -> str | None:
-    """
-    The base URL that users call: the public one if the spec has it, else `scheme://host`; None when nothing is exposed.
+@dataclass(frozen=True, slots=True)
+class UsersAddress:
+    """What users call."""
 
-    http for an HTTPRoute, which does not specify whether a listener of its Gateway serves TLS.
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """The host as users write it: with the port unless it is the scheme's own."""
+        return self.host if self.port == _PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """`scheme://host`, with the port unless it is the scheme's own."""
+        return f"{self.scheme}://{self.authority}"
+
+
+_PORTS: Mapping[Literal["http", "https"], int] = {"http": 80, "https": 443}
+
+
+def users_address(endpoint: StreamingEndpoint, capabilities: Capabilities) -> UsersAddress | None:
     """
-    public, exposure = endpoint.spec.verification.public_url, endpoint.spec.exposure
-    if public is not None or exposure is None:
+    Where users reach the edge; None when nothing is exposed.
+
+    An Ingress says itself whether it has TLS. An HTTPRoute has the scheme and port of the listener that it attaches to;
+    http and 80 while no such listener is known.
+    """
+    exposure = endpoint.spec.exposure
+    if exposure is None:
+        return None
+    listener, edge = listener_of(endpoint, capabilities), edge_of(endpoint, capabilities)
+    with_tls = exposure.ingress is not None and exposure.ingress.tls is not None
+    scheme: Literal["http", "https"] = "https" if with_tls or (listener and listener.tls) else "http"
+    known = listener is not None and not (edge is not None and edge.ports_of_pods)
+    return UsersAddress(scheme, exposure.host, listener.port if listener and known else _PORTS[scheme])
+
+
+def users_url(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
+    """The base URL that users call: the public one if the spec has it, else the edge's; None if nothing is exposed."""
+    if (public := endpoint.spec.verification.public_url) is not None:
         return public
-    tls = exposure.ingress is not None and exposure.ingress.tls is not None
-    return f"{'https' if tls else 'http'}://{exposure.host}"
+    address = users_address(endpoint, capabilities)
+    return address.url if address is not None else None
+
+
+def url_beside_the_route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
+    """The users' URL as far as the route object does not say it: the public one, or that of a Gateway's listener."""
+    public, exposure = endpoint.spec.verification.public_url, endpoint.spec.exposure
+    if public is not None or exposure is None or exposure.http_route is None:
+        return public
+    url = users_url(endpoint, capabilities)
+    return url if url != f"http://{exposure.host}" else None  # as it was hashed before listeners were read

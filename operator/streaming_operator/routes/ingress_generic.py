@@ -87,7 +87,8 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
         "rules": [{"host": exposure.host, "http": {"paths": paths}}],
     }
     if ingress.tls is not None:
-        spec["tls"] = [{"hosts": [exposure.host], "secretName": ingress.tls.secret_name}]
+        secret = {"secretName": ingress.tls.secret_name} if ingress.tls.secret_name is not None else {}
+        spec["tls"] = [{"hosts": [exposure.host], **secret}]
     return {"apiVersion": INGRESSES.api_version, "kind": INGRESSES.kind, "metadata": metadata, "spec": spec}
 
 

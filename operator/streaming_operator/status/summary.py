@@ -49,7 +49,7 @@ def summarize(
             endpoint.generation,
             now,
         ),
-        "url": users_url(endpoint),
+        "url": users_url(endpoint, world.capabilities),
         "internalURL": f"http://{endpoint.name}.{endpoint.namespace}.svc",
         "modelName": endpoint.served_name,
         "replicas": observed.replicas if observed else 0,
