@@ -219,6 +219,43 @@ async def test_a_host_that_another_ingress_serves_is_reported_and_watched(
         assert (route.exists, route.admitted, route.problem) == (True, True, None)
 
 
+async def test_a_canary_beside_the_endpoints_ingress_is_no_conflict(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the endpoint's own namespace; once it is no canary any more, the elder Ingress is a conflict."""
+    name, host = f"class-{namespace}", f"chat.{namespace}.example.com"
+    control_plane.create(a_class(name, "k8s.io/ingress-nginx"))
+    backend = {"service": {"name": "next", "port": {"number": 80}}}
+    path = {"path": "/v1", "pathType": "Prefix", "backend": backend}
+    canary = "nginx.ingress.kubernetes.io/canary"
+    other = control_plane.create(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": "a-next", "namespace": namespace, "annotations": {canary: "true"}},
+            "spec": {"ingressClassName": name, "rules": [{"host": host, "http": {"paths": [path]}}]},
+        }
+    )
+    exposure = {"host": host, "ingress": {"className": name}}
+    endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        await here.cluster.apply(endpoint, children)
+        route = here.cluster.observe(endpoint, children).route
+        assert route is not None
+        assert (route.exists, route.admitted, route.problem) == (True, True, None)
+
+        control_plane.patch(other, {"metadata": {"annotations": {canary: "false"}}})
+        await here.until(
+            lambda: bool((r := here.cluster.observe(endpoint, children).route) and r.problem),
+            "the change is seen",
+        )
+        route = here.cluster.observe(endpoint, children).route
+        assert route is not None
+        assert route.problem is not None
+        assert route.problem.reason is Reason.HOST_CONFLICT
+
+
 async def test_the_loser_of_a_host_has_no_ingress(
     control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,11 @@ class ExposurePolicy:
             self._claims,
             served=served,
             controllers=self._controllers(),
+            canary_prefixes={
+                name: edge.annotations_prefix
+                for name, edge in capabilities.ingress_classes.items()
+                if edge.profile == "ingress-nginx"
+            },
             bound=any(covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace)),
         )
         if conflict is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source, own
-from streaming_operator.cluster.places import Neighbours, Place, age, covering, key_of, places_of
+from streaming_operator.cluster.places import Neighbours, Place, age, covering, is_canary, key_of, places_of
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.values import Manifest
 
@@ -131,6 +131,7 @@ def conflict(
     *,
     served: frozenset[Place],
     controllers: Mapping[str, str] | None = None,
+    canary_prefixes: Mapping[str, str] | None = None,
     bound: bool = False,
 ) -> Conflict | None:
     """
@@ -140,6 +141,9 @@ def conflict(
     Ingress or HTTPRoute that no known endpoint made, the one that was there first does: ours stays while it is older,
     and is not made while the other one exists. *served* is what the endpoint's own routes serve now. *bound* says that
     the administrator gave the host to the namespace: then nobody has it by a wildcard or a path above or below.
+
+    A canary of the endpoint's own namespace (`places.is_canary`, by *canary_prefixes*) shares the host by intent. One
+    of another namespace takes requests that are not its own.
     """
     known = controllers or {}
     claim = claims.of(endpoint, children, served)
@@ -153,6 +157,8 @@ def conflict(
     for kind, other in _foreign(endpoint, claim, source, claims):
         theirs = places_of(other.body, other.key[0], kind)
         same = other.key[0] == endpoint.namespace
+        if same and is_canary(other.body, canary_prefixes or {}):
+            continue
         for trusted in (True, False) if not (same or bound) else (True,):
             near = Neighbours(known, trusted=trusted)
             place = near.shared(claim.places, theirs)

@@ -19,13 +19,15 @@ LEGACY_CLASS = "kubernetes.io/ingress.class"
 """Annotation that names an Ingress' class where `ingressClassName` does not."""
 ALIAS = "/server-alias"
 """End of the annotation by which ingress-nginx serves further hosts."""
+CANARY = "/canary"
+"""End of the annotation by which ingress-nginx adds an Ingress to another one of its host and path."""
 _PATTERN = re.compile(r"[\\()\[\]{}*+?|^$]")
 """Begins the part of a path that some edges read as a regular expression."""
 
 
 def says_where(annotation: str) -> bool:
     """Whether an annotation of an Ingress decides which requests it gets."""
-    return annotation == LEGACY_CLASS or annotation.endswith(ALIAS)
+    return annotation == LEGACY_CLASS or annotation.endswith((ALIAS, CANARY))
 
 
 def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Place]:
@@ -33,7 +35,7 @@ def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Plac
     spec = route.get("spec") or {}
     if (kind or route["kind"]) == "Ingress":
         annotations = (route.get("metadata") or {}).get("annotations") or {}
-        edge = f"class {spec.get('ingressClassName') or annotations.get(LEGACY_CLASS, '')}"
+        edge = f"class {_class_of(route)}"
         served = [
             (rule.get("host", ""), _path(path.get("path")))
             for rule in spec.get("rules") or ()
@@ -49,6 +51,22 @@ def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Plac
     ]
     paths = [_path((match.get("path") or {}).get("value")) for match in matches]
     return frozenset(product(edges, spec.get("hostnames") or (), paths or ["/"]))
+
+
+def is_canary(ingress: Manifest, prefixes: Mapping[str, str]) -> bool:
+    """
+    Whether the controller of an Ingress' class takes it as a canary: it gets a share of the requests of another
+    Ingress, and none without that one. *prefixes*: a class of ingress-nginx -> its controller's annotation prefix.
+    """
+    prefix = prefixes.get(_class_of(ingress))
+    annotations = (ingress.get("metadata") or {}).get("annotations") or {}
+    return prefix is not None and annotations.get(f"{prefix}{CANARY}") == "true"
+
+
+def _class_of(ingress: Manifest) -> str:
+    """Name of an Ingress' class, by field or annotation; "" without one."""
+    annotations = (ingress.get("metadata") or {}).get("annotations") or {}
+    return str((ingress.get("spec") or {}).get("ingressClassName") or annotations.get(LEGACY_CLASS, ""))
 
 
 def hosts_of(route: Manifest) -> set[str]:

@@ -4,7 +4,10 @@ import itertools
 from collections.abc import Iterable
 from typing import Any, cast
 
+import pytest
+
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster import objects
 from streaming_operator.cluster.hosts import Claims, conflict, held
 from streaming_operator.cluster.objects import Cached, Source
 from streaming_operator.cluster.places import hosts_of
@@ -131,6 +134,48 @@ def test_endpoints_of_one_second_have_one_winner() -> None:
             False,
             False,
         ]
+
+
+def a_canary(
+    namespace: str = "demo", prefix: str = "nginx.ingress.kubernetes.io", value: str = "true"
+) -> Cached:
+    """An Ingress that somebody else made as a canary for the same host and path, before there was any of ours."""
+    body = stored("canary", "2025-01-01T00:00:00Z").body
+    metadata = {**body["metadata"], "namespace": namespace, "annotations": {f"{prefix}/canary": value}}
+    return objects.cache({**body, "metadata": metadata}, objects.ingress)
+
+
+def test_a_canary_of_ones_own_namespace_is_no_conflict() -> None:
+    """It gets a share of the endpoint's requests because somebody there wants it to, and none without the endpoint."""
+    prefixes = {"nginx": "nginx.ingress.kubernetes.io"}
+
+    assert conflict_of(ELDER, a_route(), ingresses=[a_canary()], canary_prefixes=prefixes) is None
+    own = a_canary(prefix="edge.example.com")
+    assert (
+        conflict_of(ELDER, a_route(), ingresses=[own], canary_prefixes={"nginx": "edge.example.com"}) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("canary", "prefixes"),
+    [
+        (a_canary("other"), {"nginx": "nginx.ingress.kubernetes.io"}),
+        (a_canary(value="false"), {"nginx": "nginx.ingress.kubernetes.io"}),
+        (a_canary(prefix="edge.example.com"), {"nginx": "nginx.ingress.kubernetes.io"}),
+        (a_canary(), {}),
+    ],
+    ids=[
+        "of another namespace",
+        "that is switched off",
+        "under a prefix that is not read",
+        "of another edge",
+    ],
+)
+def test_any_other_canary_is_an_ingress_that_wants_the_host(canary: Cached, prefixes: dict[str, str]) -> None:
+    """What another namespace mixes into a host are requests and keys that are not its own."""
+    message = conflict_of(ELDER, a_route(), ingresses=[canary], canary_prefixes=prefixes)
+
+    assert "already serves chat.example.com/v1" in (message or "")
 
 
 def test_what_does_not_collide_is_no_conflict() -> None:
