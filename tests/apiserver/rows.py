@@ -381,7 +381,7 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
     "spec.exposure.ingress.annotations use exposure.timeouts": (
         "ingress",
         {"spec.exposure.ingress.annotations": {"nginx.ingress.kubernetes.io/proxy-request-buffering": "off"}},
-        {"spec.exposure.ingress.annotations": {"any.example/proxy-read-timeout": "60"}},
+        {"spec.exposure.ingress.annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "60"}},
     ),
     "spec.verification.publicURL must have a host name": (
         "ingress",

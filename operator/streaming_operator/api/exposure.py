@@ -24,7 +24,12 @@ OWNED_ANNOTATIONS = (
     "proxy-send-timeout",
     "proxy-connect-timeout",
 )
-"""Names, under any prefix, that the operator sets itself; `proxy-body-size` is the user's."""
+"""
+Names that the operator sets itself for ingress-nginx, under its prefix; `proxy-body-size` is the user's. Under
+another prefix they are another controller's. The administrator's own prefix is known to the route alone, which allows
+none of them.
+"""
+OWNED_PREFIX = "nginx.ingress.kubernetes.io"
 
 ProbedApi = Literal["Chat", "Completions", "Responses"]
 PROBED_PATHS: dict[ProbedApi, str] = {
@@ -70,7 +75,7 @@ class Ingress(Model):
         ),
         keys_without(
             "annotations",
-            f"(^|/)({'|'.join(OWNED_ANNOTATIONS)})$",
+            rf"^{re.escape(OWNED_PREFIX)}/({'|'.join(OWNED_ANNOTATIONS)})$",
             "use exposure.timeouts.idleSeconds for proxy-read-timeout and proxy-send-timeout, "
             "exposure.timeouts.connectSeconds for proxy-connect-timeout; "
             "proxy-buffering, proxy-http-version, proxy-next-upstream are the operator's",

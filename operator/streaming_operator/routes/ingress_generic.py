@@ -42,6 +42,8 @@ SAFE: Mapping[str, frozenset[str]] = {
             "timeout-check", "timeout-connect", "timeout-queue", "timeout-server", "timeout-tunnel",
         }
     ),
+    "ingress.cilium.io": frozenset({"request-timeout"}),
+    "konghq.com": frozenset({"request-buffering", "response-buffering"}),
     "nginx.ingress.kubernetes.io": frozenset(
         {
             "client-body-buffer-size", "cors-allow-credentials", "cors-allow-headers", "cors-allow-methods",
@@ -53,7 +55,10 @@ SAFE: Mapping[str, frozenset[str]] = {
         }
     ),
     "nginx.org": frozenset(
-        {"client-max-body-size", "proxy-buffer-size", "proxy-buffers", "proxy-max-temp-file-size", "redirect-to-https"}
+        {
+            "client-max-body-size", "proxy-buffer-size", "proxy-buffering", "proxy-buffers", "proxy-connect-timeout",
+            "proxy-max-temp-file-size", "proxy-read-timeout", "proxy-send-timeout", "redirect-to-https",
+        }
     ),
     "projectcontour.io": frozenset({"response-timeout"}),
     "traefik.ingress.kubernetes.io": frozenset({"router.tls"}),

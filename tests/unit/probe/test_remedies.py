@@ -1,16 +1,29 @@
 """The table of remedies: complete, filled in, and of the right object."""
 
 import re
+from typing import Any
 
 import pytest
 
-from streaming_operator.api.reasons import Hop
+from streaming_operator import routes
+from streaming_operator.api import crd
+from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
+from streaming_operator.api.reasons import EXPLAINED, Hop
 from streaming_operator.cli.probe import probe
 from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.probe.judge.remedies import TABLE, Names, Row, remedy
+from streaming_operator.values import Capabilities, Edge
 
 NGINX = Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example", "my.prefix")
 OTHER = Names("llm", "llm-key", "generic", "IngressClass other", "llm.example")
+ANNOTATION = re.compile(r"(?<![\w./-])[a-z0-9-]+(?:\.[a-z0-9-]+)+/[a-z][a-z0-9-]+")
+FIELD = re.compile(r"(?<![\w.])(?:engine|exposure|model|rollout|startup|verification)(?:\.[a-z][A-Za-z]+)+")
+SAID_ELSEWHERE = {
+    "konghq.com/read-timeout": "on the Service",
+    "nginx.ingress.kubernetes.io/proxy-buffering": "which this operator sets",
+    "nginx.ingress.kubernetes.io/proxy-read-timeout": "which this operator sets",
+}
+"""Annotations that no spec takes -> what the sentence says of where they are set."""
 NOTHING_TO_DO = (Symptom.FINE, Symptom.BUNDLED)
 
 
@@ -65,6 +78,60 @@ def test_an_option_that_is_named_exists(row: Row) -> None:
     """Advice for a plain URL names options of `streamctl probe` alone."""
     options = {name for parameter in probe.params for name in parameter.opts}
     assert set(re.findall(r"--[a-z0-9-]+", row.advice)) <= options
+
+
+def refusal(annotation: str) -> str:
+    """Why an endpoint behind an edge of its controller may not have an annotation; empty when it may."""
+    exposure = {"host": "a.example", "ingress": {"className": "edge", "annotations": {annotation: "1"}}}
+    spec = {"model": {"source": {"local": {"path": "/m"}}}, "exposure": exposure}
+    try:
+        endpoint = StreamingEndpoint.from_body({"metadata": {"name": "a"}, "spec": spec})
+    except InvalidEndpoint as invalid:
+        return "; ".join(invalid.problems)
+    of_nginx = annotation.startswith("nginx.ingress.kubernetes.io/")
+    edge = Edge(profile="ingress-nginx" if of_nginx else "generic")
+    return ", ".join(routes.refused_annotations(endpoint, Capabilities(False, False, {"edge": edge})))
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE.values() if row.scope != "url"], ids=lambda row: row.name
+)
+def test_an_annotation_that_is_named_can_be_set(row: Row) -> None:
+    """By `exposure.ingress.annotations` without the administrator, or the sentence says who sets it, or already did."""
+    sentence = row.sentence(OTHER)
+    refused = {name: why for name in ANNOTATION.findall(sentence) if (why := refusal(name))}
+
+    assert {
+        name: why
+        for name, why in refused.items()
+        if SAID_ELSEWHERE.get(name, "\0") not in sentence and " already" not in sentence
+    } == {}
+
+
+def test_annotations_are_recognised_in_the_remedies() -> None:
+    """The test above would hold for a table in which it finds none."""
+    named = {name for row in TABLE.values() for name in ANNOTATION.findall(row.sentence(OTHER))}
+
+    assert {"nginx.org/proxy-buffering", "haproxy.org/timeout-server", *SAID_ELSEWHERE} <= named
+
+
+def test_a_field_that_is_named_exists() -> None:
+    """In the remedies of symptoms and of reasons."""
+    sentences = [row.sentence(OTHER) for row in TABLE.values()]
+    sentences += [explained.remedy for explained in EXPLAINED.values()]
+    named = {name for sentence in sentences for name in FIELD.findall(sentence)}
+    spec = crd.root_schema()["properties"]["spec"]
+
+    def exists(path: str) -> bool:
+        node: Any = spec
+        for name in path.split("."):
+            node = node.get("properties", {}).get(name)
+            if node is None:
+                return False
+        return True
+
+    assert {"exposure.timeouts.idleSeconds", "verification.request.maxTokens"} <= named
+    assert sorted(name for name in named if not exists(name)) == []
 
 
 @pytest.mark.parametrize("symptom", NOTHING_TO_DO)

@@ -156,15 +156,16 @@ _OURS: dict[Symptom | None, str] = {
     ),
     _S.REDIRECT: "set exposure.ingress.tls, so that users and the probe use https",
 }
+_PROFILE = "which this operator sets where its edges[] give the class the profile ingress-nginx"
 _NGINX_OFF = (
     "set proxy_buffering off in nginx's location of this route (ingress-nginx: annotation "
-    '{prefix}/proxy-buffering "off"; F5: nginx.org/proxy-buffering "false"; NGINX Gateway Fabric: '
-    "ProxySettingsPolicy buffering.disable true)"
+    '{prefix}/proxy-buffering "off", ' + _PROFILE + '; F5: annotation nginx.org/proxy-buffering "false"; '
+    "NGINX Gateway Fabric: ProxySettingsPolicy buffering.disable true)"
 )
 _NGINX_READ = (
     "set proxy_read_timeout 3600s in nginx's location of this route (ingress-nginx: annotation "
-    '{prefix}/proxy-read-timeout "3600", without a unit; F5: nginx.org/proxy-read-timeout "3600s"; NGINX Gateway '
-    "Fabric: ProxySettingsPolicy timeout.read 3600s)"
+    '{prefix}/proxy-read-timeout "3600", without a unit, ' + _PROFILE + "; F5: annotation "
+    'nginx.org/proxy-read-timeout "3600s"; NGINX Gateway Fabric: ProxySettingsPolicy timeout.read 3600s)'
 )
 _ENVOY_TOTAL = (
     "set timeouts.request in the HTTPRoute's rule to 0s (Contour: HTTPProxy timeoutPolicy.response infinity; "
@@ -175,6 +176,10 @@ _ENVOY_IDLE = (
     "set timeout.http.streamIdleTimeout in Envoy Gateway's BackendTrafficPolicy to 3600s (Contour: HTTPProxy "
     "timeoutPolicy.idle infinity; plain Envoy: stream_idle_timeout and the route's idle_timeout)"
 )
+_ALB_IDLE = (
+    _ASK + "to set idle_timeout.timeout_seconds=3600 in loadBalancerAttributes of its IngressClassParams"
+)
+_KONG_READ = "set the annotation konghq.com/read-timeout=3600000 (ms) on the Service with kubectl annotate"
 _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
     Proxy.NGINX: {
         _S.GZIP_BLOCK: _NGINX_OFF + ", or remove text/event-stream from gzip_types",
@@ -238,14 +243,8 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.LIMITED: "raise average and burst of the rateLimit Middleware on this route, or remove it",
     },
     Proxy.ALB: {
-        _S.IDLE_CUT: (
-            "set the annotation alb.ingress.kubernetes.io/load-balancer-attributes to "
-            "idle_timeout.timeout_seconds=3600"
-        ),
-        _S.GATEWAY_TIMEOUT: (
-            "set the annotation alb.ingress.kubernetes.io/load-balancer-attributes to "
-            "idle_timeout.timeout_seconds=3600, or set engine.sseKeepAliveSeconds"
-        ),
+        _S.IDLE_CUT: _ALB_IDLE,
+        _S.GATEWAY_TIMEOUT: _ALB_IDLE + ", or set engine.sseKeepAliveSeconds",
     },
     Proxy.GOOGLE: {
         _S.TOTAL_CUT: (
@@ -260,8 +259,8 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
     },
     Proxy.KONG: {
         _S.BLOCK: 'set the annotation konghq.com/response-buffering "false" on the route',
-        _S.IDLE_CUT: 'set the annotation konghq.com/read-timeout "3600000" (ms) on the Service',
-        _S.GATEWAY_TIMEOUT: 'set the annotation konghq.com/read-timeout "3600000" (ms) on the Service',
+        _S.IDLE_CUT: _KONG_READ,
+        _S.GATEWAY_TIMEOUT: _KONG_READ,
     },
     Proxy.CLOUDFLARE: {
         _S.BLOCK: _ASK + "to switch Response Buffering off in Cloudflare's zone",
@@ -283,8 +282,8 @@ _ANY: dict[Symptom | None, str] = {
     _S.NOT_A_STREAM: _ASK
     + 'to pass the request\'s "stream": true and the response through unchanged, in its gateway',
     _S.TIMED_BURSTS: _ASK
-    + "to send small writes without delay in its proxy (HAProxy: option http-no-delay in the backend, by annotation "
-    "haproxy-ingress.github.io/config-backend or haproxy.org/backend-config-snippet)",
+    + "to send small writes without delay in its proxy (HAProxy: option http-no-delay in its backends, by "
+    "config-defaults or backend-config-snippet in the ConfigMap of its controller)",
     _S.BURSTS: "the pod could not be asked for comparison: see its log, then verify again",
     _S.ONE_EVENT: _ASK
     + "to pass events on as they come instead of one event with the whole text, in its gateway",
