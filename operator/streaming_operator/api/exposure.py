@@ -317,7 +317,7 @@ CREDENTIAL_RULES = (
         ".verification.headersSecretRef",
     ),
     CEL(
-        "!has(self.verification.tls.clientCertSecretRef) || "
+        "!has(self.verification.tls) || !has(self.verification.tls.clientCertSecretRef) || "
         "has(self.verification.publicURL) && self.verification.publicURL.startsWith('https://') || "
         "has(self.exposure) && has(self.exposure.ingress) && has(self.exposure.ingress.tls)",
         lambda spec: (
