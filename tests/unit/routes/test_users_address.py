@@ -10,6 +10,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Hop
 from streaming_operator.cluster import edges, objects
 from streaming_operator.cluster.objects import Cached
+from streaming_operator.probe.credentials import Credentials
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, Listener
 from tests.unit.status.worlds import NOON, observed
 
@@ -61,8 +62,7 @@ def exposure_target(
         observed(),
         capabilities=cluster,
         edge=edge,
-        key=None,
-        ca=None,
+        credentials=Credentials(),
         trigger=probe.Trigger(),
         guard=probe.Guard(),
         clock=lambda: NOON,
