@@ -76,10 +76,10 @@ def ensure() -> None:
             remedy="start Docker, or run this as root on Debian",
         )
     packages.require("docker", "dockerd", about="the container engine", with_packages=PACKAGES)
-    if running():
-        return
-    with steps.step("start dockerd"):
-        _start()
+    with cache.lock("engine"):  # two lanes of the tests may want it at the same moment
+        if not running():
+            with steps.step("start dockerd"):
+                _start()
 
 
 def _start() -> None:

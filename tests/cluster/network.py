@@ -11,7 +11,7 @@ import os
 import shutil
 from dataclasses import dataclass
 
-from . import docker, steps
+from . import cache, docker, steps
 from .versions import Mode
 
 NAME = "kind"  # the network that kind uses; an existing one is taken as it is
@@ -53,6 +53,11 @@ def should_be_closed(mode: Mode) -> bool:
 
 def close() -> None:
     """Make the network without address translation, and reject what wants to leave its bridges."""
+    with cache.lock("network"):
+        _close()
+
+
+def _close() -> None:
     if not steps.succeeds(["docker", "network", "inspect", NAME]):
         steps.output([
             "docker", "network", "create", "--driver", "bridge", "--subnet", SUBNET,

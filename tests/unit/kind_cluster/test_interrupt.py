@@ -201,6 +201,45 @@ def test_an_engine_that_was_starting_at_ctrl_c_is_not_started_twice(folder: Path
     assert (folder / "cache/state/dockerd.pid").read_text() == f"{engine}\n"
 
 
+NETWORK = """#!/bin/sh
+case "$*" in
+"network inspect kind --format"*) echo kind0 ;;
+"network inspect kind") test -e "$STARTED.network" ;;
+"network create "*) echo $$ >> "$STARTED"; while ! [ -e "$STARTED.network" ]; do sleep 0.05; done ;;
+esac
+"""
+
+
+def test_two_that_need_the_network_at_once_make_it_once(folder: Path) -> None:
+    """The second waits for the first, and finds its network."""
+    place(folder, "docker", NETWORK)
+    place(folder, "iptables", WORKS)
+    first = started(folder, "network", "network.close()")
+    eventually(lambda: len(pids(folder)) == 1)
+    second = started(folder, "network", "network.close()")
+    assert second.stderr is not None
+    assert second.stderr.readline() == "    waiting: another process is at work on network\n"
+    (folder / "started.network").touch()
+    assert (first.wait(SECONDS), second.wait(SECONDS), len(pids(folder))) == (0, 0, 1)
+    first.communicate()
+    second.communicate()
+
+
+def test_two_that_need_the_engine_at_once_start_it_once(folder: Path) -> None:
+    """The second waits for the first, and finds its engine."""
+    place(folder, "docker", '#!/bin/sh\ntest -e "$STARTED.answers"\n')
+    place(folder, "dockerd", '#!/bin/sh\necho $$ >> "$STARTED"\nwhile :; do sleep 0.1; done\n')
+    first = started(folder, "docker", "docker.ensure()")
+    eventually(lambda: len(pids(folder)) == 1)
+    second = started(folder, "docker", "docker.ensure()")
+    assert second.stderr is not None
+    assert second.stderr.readline() == "    waiting: another process is at work on engine\n"
+    (folder / "started.answers").touch()
+    first.communicate(timeout=SECONDS)
+    second.communicate(timeout=SECONDS)
+    assert (first.returncode, second.returncode, len(pids(folder))) == (0, 0, 1)
+
+
 def test_an_unforeseen_error_is_a_sentence_with_its_log(folder: Path) -> None:
     """What nobody foresaw ends as a failure as well: what it was, and where its traceback is."""
     failing = started(folder, "cache", "1 / 0")
