@@ -408,9 +408,13 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         },
     ),
     "spec.verification.tls.clientCertSecretRef needs exposure.ingress.tls": (
-        "ingress",
-        {"spec.exposure.ingress.tls": ABSENT},
-        {"spec.exposure.ingress.tls": ABSENT, "spec.verification.publicURL": "http://a.example"},
+        "gateway",
+        {"spec.verification.publicURL": ABSENT},
+        {
+            "spec.exposure.httpRoute": ABSENT,
+            "spec.exposure.ingress": {"className": "nginx"},
+            "spec.verification.publicURL": "http://a.example",
+        },
     ),
     "spec.verification.checks.auth needs engine.apiKeySecretRef": (
         "ingress",

@@ -319,17 +319,20 @@ CREDENTIAL_RULES = (
     CEL(
         "!has(self.verification.tls) || !has(self.verification.tls.clientCertSecretRef) || "
         "has(self.verification.publicURL) && self.verification.publicURL.startsWith('https://') || "
-        "has(self.exposure) && has(self.exposure.ingress) && has(self.exposure.ingress.tls)",
+        "has(self.exposure) && (has(self.exposure.httpRoute) || "
+        "has(self.exposure.ingress) && has(self.exposure.ingress.tls))",
         lambda spec: (
             spec.verification.tls.client_cert_secret_ref is None
             or (spec.verification.public_url or "").startswith("https://")
             or (
                 spec.exposure is not None
-                and spec.exposure.ingress is not None
-                and spec.exposure.ingress.tls is not None
+                and (
+                    spec.exposure.http_route is not None  # a listener of its Gateway decides
+                    or (spec.exposure.ingress is not None and spec.exposure.ingress.tls is not None)
+                )
             )
         ),
-        "needs exposure.ingress.tls or an https verification.publicURL: nobody else asks for a certificate",
+        "needs exposure.ingress.tls, exposure.httpRoute or an https verification.publicURL: nobody else asks for one",
         ".verification.tls.clientCertSecretRef",
     ),
 )
