@@ -60,8 +60,8 @@ PATHS = {
     ),
 }
 LOAD_SECONDS = 60.0
-HEALTHY_EACH = 5
-"""Verifications at each healthy path."""
+LOOKS = 5
+"""Verifications at a path: each of a healthy one streams, one of a fault shows it."""
 
 pytestmark = pytest.mark.programs("nginx", "haproxy", "envoy", "caddy")
 
@@ -100,11 +100,16 @@ async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> 
     """Healthy paths stream, each time; faults are named at the edge, with the pod shown to stream."""
     setup, expected = PATHS[path]
     with Running(setup, engine.port, tmp_path, tmp_path) as edge:
-        for _ in range(HEALTHY_EACH if expected is Verdict.STREAMING else 1):
+        for look in range(LOOKS):
             result = await verify(plan([engine.port, edge.port], cap_tokens=512))
             # llama.cpp joins bytes until they are text: several tokens an event are its own doing.
             verdict = Verdict.STREAMING if streams(result.verdict) else result.verdict
-            assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
+            if expected is Verdict.STREAMING:
+                assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
+            elif verdict is expected or look == LOOKS - 1:
+                # A server without processor time sends at longer intervals than HAProxy holds tokens back.
+                assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
+                break
 
 
 @pytest.mark.parametrize(
