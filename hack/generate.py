@@ -7,6 +7,8 @@ tables of docs/probe.md.
 renders the manifests from the chart: the pinned helm of the test cluster, built once.
 """
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +18,12 @@ from typing import Any
 import yaml
 
 from hack import core_v1, reference
+from streaming_operator import routes
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
 from streaming_operator.api.endpoint import GROUP, KIND
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.judge import remarks, remedies
-from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.render import documents
 from streaming_operator.report import model
 from streaming_operator.status.waiting import GRACE_SECONDS
@@ -127,6 +130,47 @@ _Blocks.add_representer(
 )
 
 
+def edge_policies() -> str:
+    """The kinds of the edges' own by profile, which the chart grants and admits where `edgePolicies` names one."""
+    granted = {
+        route.profile: [
+            {"group": kind.api_version.partition("/")[0], "resource": kind.plural} for kind in route.policies
+        ]
+        for route in routes.registry().values()
+        if route.policies
+    }
+    return f"# {NOTE}\n{yaml.safe_dump(granted, sort_keys=True)}"
+
+
+def values_schema() -> str:
+    """The schema of the chart's values, with the profiles that the registry has."""
+    text = (CHART / "values.schema.json").read_text()
+    listed = {
+        r'(?<="profile": )\{"enum": \[[^]]*\]\}': routes.profiles(),
+        r'(?<="items": )\{"enum": \[[^]]*\]\}(?=\n    \},\n    "hostPolicy")': routes.with_policies(),
+    }
+    for place, names in listed.items():
+        text, count = re.subn(place, json.dumps({"enum": names}), text)
+        if count != 1:
+            raise SystemExit(f"values.schema.json: {place} is there {count} times")
+    return text
+
+
+def edges_page() -> str:
+    """docs/edges/README.md: every kind of edge by what its file says."""
+    rows = [
+        {
+            "route": route,
+            "controllers": [name for names in route.controllers.values() for name in names],
+            "exposures": sorted(route.controllers),
+            "policies": [kind.kind for kind in route.policies],
+        }
+        for route in routes.registry().values()
+        if route.profile != routes.GENERIC
+    ]
+    return documents.filled("edges.md.j2", note=NOTE, rows=rows)
+
+
 def probe_page() -> str:
     """docs/probe.md with the tables of symptoms and remarks as the code has them."""
     page = (ROOT / "docs" / "probe.md").read_text()
@@ -182,9 +226,12 @@ FILES: dict[str, Callable[[], str]] = {
     "operator/streaming_operator/api/core_v1.json": core_v1.definitions,
     "crds/streamingendpoints.yaml": crd,
     "charts/streaming-operator/templates/crd.yaml": chart_crd,
+    "charts/streaming-operator/files/edge-policies.yaml": edge_policies,
+    "charts/streaming-operator/values.schema.json": values_schema,
     "manifests/install.yaml": install,
     "docs/conditions.md": conditions_page,
     "docs/decisions/README.md": decisions_index,
+    "docs/edges/README.md": edges_page,
     "docs/probe-result.schema.json": model.schema,
     "manifests/gitops/argocd/argocd-cm.yaml": argocd_settings,
     "docs/probe.md": probe_page,

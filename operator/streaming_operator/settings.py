@@ -63,6 +63,8 @@ Namespace = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
 HostPattern = Annotated[
     str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$")
 ]
+Profile = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+"""Which there are is known to `routes`; `cluster.edges.check` refuses others."""
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_listed)]
 
@@ -77,7 +79,8 @@ class EdgeSetting:
 
     class_name: str | None = None
     gateway_class: str | None = None
-    profile: Literal["ingress-nginx", "generic"] = "generic"
+    profile: Profile | None = None
+    """The kind of edge; by default what is recognised by the controller of the class."""
     service: Annotated[str, AfterValidator(_service)] | None = None
     """`namespace/name` of the edge's Service."""
     http_port: Port = 80
@@ -163,6 +166,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     edges: tuple[Annotated[EdgeSetting, BeforeValidator(_without_nulls)], ...] = ()
+    edge_policies: Annotated[tuple[Profile, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Profiles whose own policy objects the operator writes beside the route, and has the right to."""
     host_policy: tuple[HostRule, ...] = ()
     """Which namespaces may use which hosts. Empty: each may use every host that is free."""
     pod_policy: PodPolicy = Field(default_factory=PodPolicy)

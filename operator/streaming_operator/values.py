@@ -7,22 +7,31 @@ The frozen values between packages: the cluster's capabilities, the observed chi
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from streaming_operator.api.reasons import Hop, Reason, Verdict
-from streaming_operator.kinds import Key
+from streaming_operator.kinds import Key, Kind
 
 Manifest = dict[str, Any]
 """One Kubernetes object as plain data, with only the fields that the operator owns."""
 
-EdgeProfile = Literal["ingress-nginx", "generic"]
+
+@dataclass(frozen=True, slots=True)
+class GatewayServices:
+    """How an implementation labels the Service that it deploys for a Gateway."""
+
+    labels: Mapping[str, str]
+    """`{name}` and `{namespace}` stand for the Gateway's."""
+    namespace: str | None = None
+    """Where its controller deploys them; the Gateway's own namespace is always looked at, and no tenant's other one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
     """The proxy behind an IngressClass or GatewayClass, and where it listens inside the cluster."""
 
-    profile: EdgeProfile
+    profile: str
+    """The route that serves it, by its profile in the registry of `routes`."""
     service: str | None = None
     """`namespace/name` of the edge's Service, from the administrator's list; None if unknown."""
     http_port: int = 80
@@ -63,7 +72,9 @@ class Capabilities:
     listeners: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
     """`namespace/name` of a Gateway -> its listeners that take HTTPRoutes, in its own order."""
     request_timeout_classes: frozenset[str] = frozenset()
-    """GatewayClasses whose status lists the feature HTTPRouteRequestTimeout."""
+    """GatewayClasses that take `timeouts.request`: their status lists the feature, or their edge is known to."""
+    policies: frozenset[Kind] = frozenset()
+    """Kinds of edges' own policies that are installed and that the administrator lets the operator write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,8 @@ class ObservedRoute:
     addresses: tuple[str, ...] = ()
     """IPs or host names from the Ingress's or Gateway's status; may be empty or unreachable."""
     written_at: datetime | None = None
+    remark: str | None = None
+    """What the edge says against a policy beside the route."""
 
 
 @dataclass(frozen=True, slots=True)

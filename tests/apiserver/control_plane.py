@@ -39,6 +39,7 @@ OPTIONAL_CRDS = {
         "gateways.gateway.networking.k8s.io",
         "httproutes.gateway.networking.k8s.io",
     ),
+    "envoy-gateway": ("backendtrafficpolicies.gateway.envoyproxy.io",),
 }
 """By the set's name in `tests.cluster.crds`; only what the operator makes or reads."""
 

@@ -22,6 +22,11 @@ _CRDS = {
         "example/prometheus-operator-crd",
     ),
     "gateway": ("gateway-api", "sigs.k8s.io/gateway-api", "config/crd/standard"),
+    "envoy-gateway": (
+        "envoy-gateway",
+        "github.com/envoyproxy/gateway",
+        "charts/gateway-helm/charts/crds/crds/generated",
+    ),
 }
 
 

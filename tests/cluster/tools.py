@@ -133,6 +133,11 @@ BUILDS = {
         extra=("judge",),
         about="Argo CD's Lua engine (about 3 minutes, once)",
     ),
+    "envoy-gateway": Build(
+        module="envoy-gateway",
+        programs={"envoy-gateway": "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
+        about=f"Envoy Gateway {VERSIONS.envoy_gateway} (about 5 minutes, once)",
+    ),
     # For the probe's tests. Its nested module `dynamic/ext` is missing on the module proxy: ext/ stands in.
     "traefik": Build(
         module="traefik",

@@ -28,6 +28,7 @@ class Versions:
     prometheus_operator: str
     prometheus: str
     gateway_api: str
+    envoy_gateway: str
     debian: str
     debian_updates: str
     python: str

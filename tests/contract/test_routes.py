@@ -1,24 +1,34 @@
 """Promises that every registered route keeps; a new file in `routes` is tested without an entry here."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streaming_operator import render, routes
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.routes.base import SERVICE_PORT, Route
+from streaming_operator.probe.judge.fingerprint import Proxy
+from streaming_operator.routes.base import KINDS, SERVICE_PORT, ExposureKind, Route
 from streaming_operator.values import Capabilities, Edge, Manifest
+from tests import golden
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "edges"
 
 EXPOSURES: dict[str, dict[str, Any]] = {
     "ingress": {"ingress": {"className": "some-class", "tls": {"secretName": "tls"}}},
     "httpRoute": {"httpRoute": {"parentRefs": [{"name": "some-gateway"}]}},
 }
-ALL_ROUTES = pytest.mark.parametrize("route", routes.registry().values(), ids=lambda route: route.name)
+ALL_ROUTES = pytest.mark.parametrize(
+    ("route", "exposure"),
+    [(route, exposure) for route in routes.registry().values() for exposure in route.controllers],
+    ids=lambda value: getattr(value, "name", value),
+)
 
 
-def endpoint(route: Route, **exposure: Any) -> StreamingEndpoint:
-    """An endpoint exposed the way that the route serves."""
+def endpoint(exposure: ExposureKind) -> StreamingEndpoint:
+    """An endpoint exposed in one of the ways."""
     return StreamingEndpoint.from_body(
         {
             "metadata": {"name": "qwen", "namespace": "models", "uid": "1"},
@@ -27,8 +37,7 @@ def endpoint(route: Route, **exposure: Any) -> StreamingEndpoint:
                 "exposure": {
                     "host": "qwen.example.com",
                     "pathPrefixes": ["/v1", "/tokenize"],
-                    **EXPOSURES[route.exposure],
-                    **exposure,
+                    **EXPOSURES[exposure],
                 },
             },
         }
@@ -37,7 +46,7 @@ def endpoint(route: Route, **exposure: Any) -> StreamingEndpoint:
 
 def cluster(route: Route) -> Capabilities:
     """A cluster whose class and Gateway are of the route's profile, and which lists every feature."""
-    edge = Edge(profile=route.profile)  # type: ignore[arg-type]
+    edge = Edge(profile=route.profile)
     return Capabilities(
         service_monitors=True,
         http_routes=True,
@@ -45,7 +54,14 @@ def cluster(route: Route) -> Capabilities:
         gateway_classes={"some-gateway-class": edge},
         gateways={"models/some-gateway": "some-gateway-class"},
         request_timeout_classes=frozenset({"some-gateway-class"}),
+        policies=frozenset(render.policy_kinds()),
     )
+
+
+def annotations(manifest: Manifest) -> dict[str, Any]:
+    """Of one object."""
+    found: dict[str, Any] = manifest["metadata"].get("annotations", {})
+    return found
 
 
 def strings(value: Any) -> list[str]:
@@ -57,49 +73,99 @@ def strings(value: Any) -> list[str]:
     return [str(value)]
 
 
-def rendered(route: Route, **exposure: Any) -> Manifest:
+def rendered(route: Route, exposure: ExposureKind) -> tuple[Manifest, ...]:
     """What the route makes on its own kind of edge."""
-    return route.render(endpoint(route, **exposure), cluster(route))
+    return route.render(endpoint(exposure), cluster(route))
 
 
 @ALL_ROUTES
-def test_it_is_chosen_for_its_edge(route: Route) -> None:
+def test_it_is_chosen_for_its_edge(route: Route, exposure: ExposureKind) -> None:
     """Exposure and profile lead to the route, and to no other."""
-    assert routes.select(endpoint(route), cluster(route)) is route
+    assert routes.select(endpoint(exposure), cluster(route)) is route
 
 
 @ALL_ROUTES
-def test_it_makes_what_it_declares(route: Route) -> None:
-    """One object of its kind, of the endpoint's name: so it is watched, pruned and permitted."""
-    made = rendered(route)
+def test_it_makes_what_it_declares(route: Route, exposure: ExposureKind) -> None:
+    """The route first, then its policies, one object a kind, of the endpoint's name: so all are watched and pruned."""
+    made = rendered(route, exposure)
+    kinds = [(one["apiVersion"], one["kind"]) for one in made]
+    declared = [(kind.api_version, kind.kind) for kind in (KINDS[exposure], *route.policies)]
 
-    assert (route.child.api_version, route.child.kind) == (made["apiVersion"], made["kind"])
-    assert (made["metadata"]["namespace"], made["metadata"]["name"]) == ("models", "qwen")
-    assert route.child in render.CHILD_KINDS
+    assert kinds[0] == declared[0]
+    assert set(kinds) <= set(declared)
+    assert len(kinds) == len({kind for _, kind in kinds})
+    assert {(one["metadata"]["namespace"], one["metadata"]["name"]) for one in made} == {("models", "qwen")}
+    assert {KINDS[exposure], *route.policies} <= set(render.CHILD_KINDS)
 
 
 @ALL_ROUTES
-def test_it_serves_the_host_the_paths_and_the_service(route: Route) -> None:
+def test_every_object_is_owned_by_its_endpoint(route: Route, exposure: ExposureKind) -> None:
+    """The garbage collector deletes all of them without the operator."""
+    made = rendered(route, exposure)
+
+    assert [[owner["uid"] for owner in one["metadata"]["ownerReferences"]] for one in made] == [["1"]] * len(
+        made
+    )
+
+
+@ALL_ROUTES
+def test_its_policies_are_of_kinds_that_a_cluster_may_lack(route: Route, exposure: ExposureKind) -> None:
+    """They are CRDs of the edge's project: nothing waits for them, and nothing is written where they are missing."""
+    assert [kind.plural for kind in route.policies if not kind.optional] == []
+
+
+@ALL_ROUTES
+def test_without_the_right_to_its_policies_the_route_alone_is_written(
+    route: Route, exposure: ExposureKind
+) -> None:
+    """A policy whose CRD is missing, or which the administrator does not allow, is not rendered; the route stays."""
+    without = replace(cluster(route), policies=frozenset())
+    made = render.exposing(endpoint(exposure), without)
+
+    assert [(one["apiVersion"], one["kind"]) for one in made] == [
+        (KINDS[exposure].api_version, KINDS[exposure].kind)
+    ]
+
+
+@ALL_ROUTES
+def test_its_policies_name_its_route_alone(route: Route, exposure: ExposureKind) -> None:
+    """A policy on a Gateway or on a namespace would change the requests of others."""
+    targets = [
+        (target["kind"], target["name"])
+        for policy in rendered(route, exposure)[1:]
+        for target in policy["spec"]["targetRefs"]
+    ]
+
+    assert set(targets) <= {(KINDS[exposure].kind, "qwen"), ("Service", "qwen")}
+
+
+@ALL_ROUTES
+def test_it_serves_the_host_the_paths_and_the_service(route: Route, exposure: ExposureKind) -> None:
     """All that was asked for leaves the cluster, through the endpoint's own Service."""
-    values = strings(rendered(route)["spec"])
+    values = strings(rendered(route, exposure)[0]["spec"])
 
     assert {"qwen.example.com", "/v1", "/tokenize", "qwen", str(SERVICE_PORT)} <= set(values)
 
 
 @ALL_ROUTES
-def test_it_exposes_nothing_else(route: Route) -> None:
+def test_it_exposes_nothing_else(route: Route, exposure: ExposureKind) -> None:
     """/metrics and the like stay inside."""
-    paths = {text for text in strings(rendered(route)["spec"]) if text.startswith("/")}
+    paths = {
+        text for one in rendered(route, exposure) for text in strings(one["spec"]) if text.startswith("/")
+    }
 
     assert paths == {"/v1", "/tokenize"}
 
 
 @ALL_ROUTES
-def test_it_never_repeats_a_request(route: Route) -> None:
+def test_it_never_repeats_a_request(route: Route, exposure: ExposureKind) -> None:
     """A completion is not idempotent: no stanza or annotation that turns retries on."""
-    made = rendered(route)
+    made = rendered(route, exposure)
     retrying = {
-        key: value for key, value in made["metadata"].get("annotations", {}).items() if "next-upstream" in key
+        key: value
+        for one in made
+        for key, value in one["metadata"].get("annotations", {}).items()
+        if "next-upstream" in key
     }
 
     assert "retry" not in json.dumps(made)
@@ -107,34 +173,84 @@ def test_it_never_repeats_a_request(route: Route) -> None:
 
 
 @ALL_ROUTES
-def test_it_writes_no_snippet(route: Route) -> None:
+def test_it_writes_no_snippet(route: Route, exposure: ExposureKind) -> None:
     """No text of ours or of the user's becomes a proxy's configuration."""
-    assert [text for text in strings(rendered(route)) if "snippet" in text] == []
+    assert [text for one in rendered(route, exposure) for text in strings(one) if "snippet" in text] == []
 
 
 @ALL_ROUTES
-def test_it_is_pure(route: Route) -> None:
-    """The same endpoint and cluster give the same object, and neither is changed."""
-    assert rendered(route) == rendered(route)
+def test_it_is_pure(route: Route, exposure: ExposureKind) -> None:
+    """The same endpoint and cluster give the same objects, and neither is changed."""
+    assert rendered(route, exposure) == rendered(route, exposure)
 
 
 @ALL_ROUTES
-def test_annotations_are_texts(route: Route) -> None:
+def test_annotations_are_texts(route: Route, exposure: ExposureKind) -> None:
     """A number or a switch would be refused by the API server."""
-    values = rendered(route)["metadata"].get("annotations", {}).values()
+    values = [value for one in rendered(route, exposure) for value in annotations(one).values()]
 
     assert [value for value in values if not isinstance(value, str)] == []
 
 
 @ALL_ROUTES
-def test_a_class_that_does_not_exist_still_renders(route: Route) -> None:
-    """The object is written with its portable fields; the observer reports that the class is missing."""
+def test_what_it_sets_itself_no_user_may_set(route: Route, exposure: ExposureKind) -> None:
+    """Two answers for one annotation would be a quarrel; `proxy-body-size` is the user's and gives way."""
+    own = {key for key in annotations(rendered(route, exposure)[0]) if not key.endswith("/proxy-body-size")}
+
+    assert {key for key in own if route.allows(key, Edge(profile=route.profile))} == set()
+
+
+@ALL_ROUTES
+def test_a_class_that_does_not_exist_still_renders(route: Route, exposure: ExposureKind) -> None:
+    """The route is written with its portable fields; the observer reports that the class is missing."""
     nowhere = Capabilities(service_monitors=False, http_routes=True)
-    chosen = routes.select(endpoint(route), nowhere)
+    chosen = routes.select(endpoint(exposure), nowhere)
 
     assert chosen is not None
-    assert (route.exposure, "generic") == (chosen.exposure, chosen.profile)
-    assert chosen.render(endpoint(route), nowhere)["spec"]
+    assert chosen.profile == "generic"
+    assert [one["kind"] for one in chosen.render(endpoint(exposure), nowhere)] == [KINDS[exposure].kind]
+    assert routes.remark(endpoint(exposure), nowhere) is None
+
+
+@pytest.mark.parametrize("route", routes.registry().values(), ids=lambda route: route.name)
+def test_its_remedies_are_for_proxies_that_are_recognised(route: Route) -> None:
+    """A name that no response is given would choose no row; its scope is no other one's."""
+    others = {"engine", "any", "url", *Proxy} - {Proxy.INGRESS_NGINX}  # its own rows are nginx'
+
+    assert set(route.proxies) <= {"", *Proxy}
+    assert bool(route.remedies) == bool(route.proxies)
+    assert route.name not in others
+
+
+KNOWN = [route for route in routes.registry().values() if route.profile != routes.GENERIC]
+
+
+@pytest.mark.parametrize("route", KNOWN, ids=lambda route: route.name)
+def test_a_known_edge_has_its_page_and_its_golden_case(route: Route) -> None:
+    """What it does to a stream is written down, and what it renders is there to read."""
+    profiles = {
+        edge.profile
+        for case in golden.cases()
+        for edge in (
+            *case.capabilities().ingress_classes.values(),
+            *case.capabilities().gateway_classes.values(),
+        )
+    }
+
+    assert (DOCS / f"{route.profile}.md").is_file()
+    assert route.profile in profiles
+
+
+def test_each_controller_is_of_one_edge() -> None:
+    """Otherwise the order of the files decided."""
+    known = [
+        (exposure, value)
+        for route in routes.registry().values()
+        for exposure, values in route.controllers.items()
+        for value in values
+    ]
+
+    assert len(known) == len(set(known))
 
 
 def test_nothing_exposed_needs_no_route() -> None:

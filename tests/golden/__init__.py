@@ -49,6 +49,9 @@ class Case:
                 given[key] = {name: Edge(**edge) for name, edge in given[key].items()}
         if "request_timeout_classes" in given:
             given["request_timeout_classes"] = frozenset(given["request_timeout_classes"])
+        if "policies" in given:
+            kinds = {kind.kind: kind for kind in render.policy_kinds()}
+            given["policies"] = frozenset(kinds[name] for name in given["policies"])
         return replace(DEFAULT_CAPABILITIES, **given)
 
     def children(self) -> tuple[Manifest, ...]:

@@ -15,7 +15,7 @@ import pytest
 
 from streaming_operator import metrics
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.cluster.edge_addresses import EdgeAddresses
 from streaming_operator.controller import reconciler
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.schedule import Moment

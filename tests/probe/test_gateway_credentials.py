@@ -15,7 +15,7 @@ import pytest
 from streaming_operator import probe
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Hop, Verdict
-from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.cluster.edge_addresses import EdgeAddresses
 from streaming_operator.controller.planner import Planner
 from streaming_operator.probe.verification import verify
 from streaming_operator.settings import Settings

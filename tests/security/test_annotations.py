@@ -92,7 +92,7 @@ HARMLESS = (
     "haproxy.org/timeout-server",
     "note",
 )
-PROFILES = ("ingress-nginx", "generic")
+PROFILES = routes.profiles()
 
 
 def refused(annotations: dict[str, str], edge: Edge | None) -> tuple[str, ...]:

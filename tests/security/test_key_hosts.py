@@ -12,7 +12,7 @@ import pytest
 from streaming_operator import probe
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Hop, Reason
-from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.cluster.edge_addresses import EdgeAddresses
 from streaming_operator.controller.planner import Planner
 from streaming_operator.settings import PodPolicy, Settings
 from streaming_operator.values import Capabilities, Problem

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.gauges import _Scanner
 from streaming_operator.probe.http.http1 import Http1Codec
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.remedies import Names, remedy
 from streaming_operator.probe.judge.verdict import judge
 from streaming_operator.probe.stream import bounded_json

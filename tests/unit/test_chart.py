@@ -10,6 +10,8 @@ from unittest import mock
 import pytest
 import yaml
 
+from streaming_operator import routes
+from streaming_operator.routes.base import Route
 from streaming_operator.settings import PREFIX, EdgeSetting, HostRule, PodPolicy, Settings
 from tests.cluster import steps, tools
 from tests.cluster.programs import listed
@@ -77,6 +79,7 @@ def test_every_value_arrives(helm: Path) -> None:
     """Each value of the chart that is a setting reaches the operator as it was written."""
     values = {
         "edges": [EDGE, {"gatewayClass": "envoy", "profile": "generic"}],
+        "edgePolicies": ["envoy-gateway"],
         "hostPolicy": [{"namespaces": ["team-a", "*"], "hosts": ["*.team-a.example.com", "*"]}],
         "podPolicy": {
             "securityContext": "restricted",
@@ -113,8 +116,9 @@ def test_every_value_arrives(helm: Path) -> None:
                 annotations_prefix="edge.example.com",
                 allowed_annotations=("cert-manager.io/cluster-issuer", "edge.example.com/canary*"),
             ),
-            EdgeSetting(gateway_class="envoy"),
+            EdgeSetting(gateway_class="envoy", profile="generic"),
         ),
+        edge_policies=("envoy-gateway",),
         host_policy=(HostRule(namespaces=("team-a", "*"), hosts=("*.team-a.example.com", "*")),),
         pod_policy=PodPolicy(
             security_context="restricted", service_account_names=("a*",), host_access=True, labels=()
@@ -153,8 +157,8 @@ def test_chart_knows_every_setting(helm: Path) -> None:
     [
         ({"edges": [{"profile": "generic"}]}, "/edges/0"),
         ({"edges": [{"className": "a", "gatewayClass": "b", "profile": "generic"}]}, "/edges/0"),
-        ({"edges": [{"className": "nginx"}]}, "profile"),
-        ({"edges": [{"className": "nginx", "profile": "traefik"}]}, "/edges/0/profile"),
+        ({"edges": [{"className": "nginx", "profile": "caddy"}]}, "/edges/0/profile"),
+        ({"edgePolicies": ["ingress-nginx"]}, "/edgePolicies/0"),
         ({"edges": [{"className": "nginx", "profile": "generic", "service": "x"}]}, "/edges/0/service"),
         ({"edges": [{"className": "nginx", "profile": "generic", "httpPort": 0}]}, "/edges/0/httpPort"),
         ({"edges": [EDGE | {"allowedAnnotations": ["a b"]}]}, "/edges/0/allowedAnnotations/0"),
@@ -202,6 +206,31 @@ def test_secrets_can_be_taken_away(helm: Path) -> None:
         return [rule["verbs"] for rule in granted if "secrets" in rule["resources"]]
 
     assert (verbs({}), verbs({"rbac": {"readSecrets": False}})) == ([["get"]], [])
+
+
+EDGES_WITH_POLICIES = [route for route in routes.registry().values() if route.policies]
+
+
+@pytest.mark.parametrize("route", EDGES_WITH_POLICIES, ids=lambda route: route.name)
+def test_an_edges_own_kinds_are_granted_where_it_is_switched_on(helm: Path, route: Route) -> None:
+    """By default no right to any of them; with `edgePolicies` to those of the edge, and admission lets them through."""
+
+    def granted(values: dict[str, Any]) -> set[tuple[str, str, str]]:
+        return {
+            (group, resource, verb)
+            for rule in rules(documents(helm, values), "ClusterRole")
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+
+    kinds = {(kind.api_version.partition("/")[0], kind.plural) for kind in route.policies}
+    verbs = ("get", "list", "watch", "create", "patch", "delete")
+    on = {"edgePolicies": [route.profile], "admission": {"confineOperator": True}}
+    assert granted(on) - granted({}) == {(*kind, verb) for kind in kinds for verb in verbs}
+    policy = next(doc for doc in documents(helm, on) if doc["kind"] == "ValidatingAdmissionPolicy")
+    children = next(one for one in policy["spec"]["variables"] if one["name"] == "isChild")["expression"]
+    assert {kind for kind in kinds if f"'{'/'.join(kind)}'" not in children} == set()
 
 
 def test_no_wildcards_and_no_writes_to_spec(helm: Path) -> None:

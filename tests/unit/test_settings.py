@@ -89,7 +89,7 @@ def test_what_the_chart_leaves_empty_means_nothing() -> None:
         ("HOST_POLICY", '[{"namespaces": ["a"], "hosts": ["http://a"]}]', "HOST_POLICY[0].hosts[0]"),
         ("EDGES", '[{"className": "a", "gatewayClass": "b"}]', "exactly one of className, gatewayClass"),
         ("EDGES", '[{"className": "a", "colour": "red"}]', "EDGES[0].colour: unknown key"),
-        ("EDGES", '[{"className": "a", "profile": "envoy"}]', "'ingress-nginx' or 'generic'"),
+        ("EDGES", '[{"className": "a", "profile": "En voy"}]', "EDGES[0].profile"),
         ("EDGES", '[{"className": "a", "service": "controller"}]', "namespace/name"),
         ("EDGES", '[{"className": "a", "httpPort": 0}]', "EDGES[0].httpPort: Input should be greater"),
     ],

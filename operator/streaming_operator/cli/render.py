@@ -8,18 +8,19 @@ allow first is told beside it.
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import click
 import yaml
 
 from streaming_operator import render as renderer
+from streaming_operator import routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, InvalidEndpoint, StreamingEndpoint
 from streaming_operator.cluster import pod_policy
 from streaming_operator.foreign_text import readable
 from streaming_operator.render import documents
 from streaming_operator.settings import PodPolicy
-from streaming_operator.values import Capabilities, Edge, EdgeProfile, Manifest
+from streaming_operator.values import Capabilities, Edge, Manifest
 
 ASSUMED_CLASS = "assumed"
 
@@ -32,19 +33,22 @@ class AssumedCluster:
     service_monitors: bool = True
     http_routes: bool = True
     request_timeouts: bool = False
+    policies: bool = False
 
     def capabilities(self, endpoint: StreamingEndpoint) -> Capabilities:
         """The capabilities of a cluster with exactly the classes and Gateways that the endpoint names."""
         exposure = endpoint.spec.exposure
         ingress = exposure.ingress if exposure else None
         parents = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
+        takes = self.request_timeouts or routes.takes_request_timeout(self.edge)
         return Capabilities(
             service_monitors=self.service_monitors,
             http_routes=self.http_routes,
             ingress_classes={ingress.class_name: self.edge} if ingress else {},
-            gateway_classes={ASSUMED_CLASS: Edge(profile="generic")},
+            gateway_classes={ASSUMED_CLASS: self.edge},
             gateways={f"{ref.namespace or endpoint.namespace}/{ref.name}": ASSUMED_CLASS for ref in parents},
-            request_timeout_classes=frozenset({ASSUMED_CLASS} if self.request_timeouts else ()),
+            request_timeout_classes=frozenset({ASSUMED_CLASS} if takes else ()),
+            policies=frozenset(renderer.policy_kinds() if self.policies else ()),
         )
 
 
@@ -68,10 +72,10 @@ class InvalidFile(ValueError):
 @click.option("-n", "--namespace", help="Namespace of documents without one.")
 @click.option(
     "--edge-profile",
-    type=click.Choice(get_args(EdgeProfile)),
+    type=click.Choice(routes.profiles()),
     default="ingress-nginx",
     show_default=True,
-    help="Kind of edge behind the IngressClass.",
+    help="Kind of edge behind the IngressClass or Gateway.",
 )
 @click.option(
     "--annotations-prefix",
@@ -87,14 +91,21 @@ class InvalidFile(ValueError):
     show_default=True,
     help="The GatewayClass lists HTTPRouteRequestTimeout.",
 )
+@click.option(
+    "--edge-policy/--no-edge-policy",
+    default=False,
+    show_default=True,
+    help="The chart's edgePolicies names the profile, and its CRDs are installed.",
+)
 def render(
     file: str,
     namespace: str | None,
-    edge_profile: EdgeProfile,
+    edge_profile: str,
     annotations_prefix: str,
     no_service_monitor: bool,
     no_gateway_api: bool,
     request_timeout_feature: bool,
+    edge_policy: bool,
 ) -> None:
     """
     Print the objects that the operator would apply, as YAML.
@@ -108,6 +119,7 @@ def render(
         service_monitors=not no_service_monitor,
         http_routes=not no_gateway_api,
         request_timeouts=request_timeout_feature,
+        policies=edge_policy,
     )
     try:
         with click.open_file(file, "rb") as stream:

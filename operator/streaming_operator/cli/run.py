@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from streaming_operator import logs
+from streaming_operator.cluster import edges
 from streaming_operator.controller.operator import run as run_operator
 from streaming_operator.errors import OperatorError
 from streaming_operator.settings import Settings, WrongSetting
@@ -22,6 +23,7 @@ def run() -> None:
     """
     try:
         settings = Settings.from_environment()
+        edges.check(settings)
     except WrongSetting as error:
         raise click.UsageError(str(error)) from error
     logs.configure(settings.log_level, settings.log_format)

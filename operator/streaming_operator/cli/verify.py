@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 import click
 
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.cli import options
 from streaming_operator.cli.output import tool_version
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import Api, ApiKey, Request, Wording, models_path
-from streaming_operator.probe.judge.finding import Finding, Symptom
+from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.remedies import Names, remedy
 from streaming_operator.probe.model_list import models
 from streaming_operator.probe.stream.timeline import Timeline

@@ -1,41 +1,49 @@
 """
-What stands behind a class, and where it listens: the administrator's list first, then the class itself. Pure.
+What stands behind a class: the administrator's list first, then the controller that the class names. Pure.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from streaming_operator import routes
 from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source
-from streaming_operator.settings import EdgeSetting
+from streaming_operator.kinds import Kind
+from streaming_operator.routes.base import ExposureKind
+from streaming_operator.settings import PREFIX, EdgeSetting, Settings, WrongSetting
 from streaming_operator.values import Capabilities, Edge, Listener
 
-INGRESS_NGINX_CONTROLLER = "k8s.io/ingress-nginx"
-"""`IngressClass.spec.controller` of ingress-nginx; one installed under another value is not recognised."""
-TRAEFIK_CONTROLLER = "traefik.io/gateway-controller"
-"""
-`GatewayClass.spec.controllerName` of Traefik: a listener must have the port of an entry point, 8000 and 8443 in its
-chart, in front of which its Service has 80 and 443
-(https://doc.traefik.io/traefik/reference/install-configuration/providers/kubernetes/kubernetes-gateway/).
-"""
 REQUEST_TIMEOUT_FEATURE = "HTTPRouteRequestTimeout"
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeAddresses:
-    """Where the edge of one endpoint listens, as the operator reaches it."""
+def check(settings: Settings) -> None:
+    """Raise `WrongSetting` for a profile that no route serves, or a policy that its route does not have."""
+    known = routes.profiles()
+    for number, setting in enumerate(settings.edges):
+        if setting.profile is not None and setting.profile not in known:
+            place = f"{PREFIX}EDGES[{number}].profile"
+            raise WrongSetting(f"{place}: known are {', '.join(known)}, not {setting.profile!r}")
+    with_policies = routes.with_policies()
+    for profile in settings.edge_policies:
+        if profile not in with_policies:
+            names = ", ".join(with_policies) or "none"
+            raise WrongSetting(f"{PREFIX}EDGE_POLICIES: profiles with policies are {names}, not {profile!r}")
 
-    addresses: tuple[str, ...]
-    """IPs or host names, the best first; empty when nobody knows: resolve the user's host."""
-    http_port: int | None = None
-    """None: the port that users call."""
-    https_port: int | None = None
+
+def policies(settings: Settings) -> frozenset[Kind]:
+    """The kinds of edges' own that the administrator lets the operator write."""
+    return frozenset(
+        kind
+        for route in routes.registry().values()
+        if route.profile in settings.edge_policies
+        for kind in route.policies
+    )
 
 
-def edge_from_setting(setting: EdgeSetting) -> Edge:
-    """The edge that the administrator's setting describes."""
+def edge_from_setting(setting: EdgeSetting, recognised: str) -> Edge:
+    """The edge that the administrator's setting describes; of the profile of its class where it names none."""
     return Edge(
-        profile=setting.profile,
+        profile=setting.profile or recognised,
         service=setting.service,
         http_port=setting.http_port,
         https_port=setting.https_port,
@@ -44,53 +52,58 @@ def edge_from_setting(setting: EdgeSetting) -> Edge:
     )
 
 
-def capabilities(source: Source, settings: tuple[EdgeSetting, ...]) -> Capabilities:
-    """Which optional kinds and which classes there are now."""
+def capabilities(
+    source: Source, settings: tuple[EdgeSetting, ...], policies: Iterable[Kind] = ()
+) -> Capabilities:
+    """Which optional kinds and which classes there are now; of *policies* those that the cluster has."""
     classes = list(source.every(resources.GATEWAY_CLASSES))
+    by_class = gateway_classes(classes, settings)
     return Capabilities(
         service_monitors=source.has(resources.SERVICE_MONITORS),
         http_routes=source.has(resources.HTTP_ROUTES),
         ingress_classes=ingress_classes(source.every(resources.INGRESS_CLASSES), settings),
-        gateway_classes=gateway_classes(classes, settings),
+        gateway_classes=by_class,
         gateways={
             "/".join(gateway.key): gateway.body["spec"]["gatewayClassName"]
             for gateway in source.every(resources.GATEWAYS)
         },
         listeners={"/".join(gateway.key): listeners(gateway) for gateway in source.every(resources.GATEWAYS)},
         request_timeout_classes=frozenset(
-            stored.key[1] for stored in classes if REQUEST_TIMEOUT_FEATURE in stored.body["features"]
+            stored.key[1]
+            for stored in classes
+            if REQUEST_TIMEOUT_FEATURE in stored.body["features"]
+            or routes.takes_request_timeout(by_class[stored.key[1]])
         ),
+        policies=frozenset(kind for kind in policies if source.has(kind)),
     )
 
 
 def ingress_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
     """Every IngressClass of the cluster with what stands behind it."""
-    configured = {
-        setting.class_name: edge_from_setting(setting) for setting in settings if setting.class_name
-    }
+    configured = {setting.class_name: setting for setting in settings if setting.class_name}
     return {
-        stored.key[1]: configured.get(stored.key[1])
-        or Edge(
-            profile="ingress-nginx"
-            if stored.body["spec"]["controller"] == INGRESS_NGINX_CONTROLLER
-            else "generic"
-        )
+        stored.key[1]: _edge("ingress", stored.body["spec"]["controller"], configured.get(stored.key[1]))
         for stored in classes
     }
 
 
 def gateway_classes(classes: Iterable[Cached], settings: Iterable[EdgeSetting]) -> Mapping[str, Edge]:
     """Every GatewayClass of the cluster with what stands behind it."""
-    configured = {
-        setting.gateway_class: edge_from_setting(setting) for setting in settings if setting.gateway_class
-    }
+    configured = {setting.gateway_class: setting for setting in settings if setting.gateway_class}
     return {
-        stored.key[1]: replace(
-            configured.get(stored.key[1]) or Edge(profile="generic"),
-            ports_of_pods=stored.body["spec"]["controllerName"] == TRAEFIK_CONTROLLER,
+        stored.key[1]: _edge(
+            "httpRoute", stored.body["spec"]["controllerName"], configured.get(stored.key[1])
         )
         for stored in classes
     }
+
+
+def _edge(kind: ExposureKind, controller: str, setting: EdgeSetting | None) -> Edge:
+    """What the controller's value says, refined by the administrator's setting."""
+    route = routes.recognised(kind, controller)
+    profile = route.profile if route is not None else routes.GENERIC
+    edge = Edge(profile=profile) if setting is None else edge_from_setting(setting, profile)
+    return replace(edge, ports_of_pods=route is not None and route.ports_of_pods)
 
 
 def listeners(gateway: Cached) -> tuple[Listener, ...]:

@@ -68,7 +68,7 @@ class ExposurePolicy:
             canary_prefixes={
                 name: edge.annotations_prefix
                 for name, edge in capabilities.ingress_classes.items()
-                if edge.profile == "ingress-nginx"
+                if (served_by := routes.of_profile(edge.profile)) is not None and served_by.canaries
             },
             bound=any(covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace)),
         )

@@ -10,9 +10,18 @@ from typing import Any, Literal, Self
 from streaming_operator import metrics, routes
 from streaming_operator.api.endpoint import API_VERSION, KIND, StreamingEndpoint
 from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, hosts, objects, pod_policy, pod_version, resources, secrets
+from streaming_operator.cluster import (
+    edge_addresses,
+    edges,
+    hosts,
+    objects,
+    pod_policy,
+    pod_version,
+    resources,
+    secrets,
+)
 from streaming_operator.cluster.apply import Applied, Applier
-from streaming_operator.cluster.edges import EdgeAddresses
+from streaming_operator.cluster.edge_addresses import EdgeAddresses
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
@@ -30,6 +39,8 @@ from streaming_operator.values import Capabilities, Identity, Manifest, Observed
 
 OF_PODS = {"Deployment": resources.DEPLOYMENTS, "ConfigMap": resources.CONFIG_MAPS}
 """What is left as it is while the administrator's policy refuses the pods."""
+EXPOSING = {kind.kind: kind for kind in (*resources.ROUTES, *resources.POLICIES)}
+"""What is not written while the route is refused."""
 
 
 class Cluster:
@@ -38,7 +49,8 @@ class Cluster:
     def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
         self._settings = settings
-        self._caches = Caches(transport, settings.watch_namespaces)
+        self._policies = edges.policies(settings)
+        self._caches = Caches(transport, settings.watch_namespaces, self._policies)
         self._claims = Claims()
         self._policy = ExposurePolicy(settings.host_policy, self._caches, self._claims)
         self._applier = Applier(transport, self._caches)
@@ -93,7 +105,7 @@ class Cluster:
 
     def capabilities(self) -> Capabilities:
         """Which optional kinds and which classes there are now."""
-        return edges.capabilities(self._caches, self._settings.edges)
+        return edges.capabilities(self._caches, self._settings.edges, self._policies)
 
     def as_rendered(self, endpoint: StreamingEndpoint) -> StreamingEndpoint:
         """The endpoint with the version by which its pods are rendered: theirs, until the spec replaces them anyway."""
@@ -115,8 +127,8 @@ class Cluster:
         if refusal is None:
             self._claims.settle(endpoint.key)
         else:
-            written = tuple(child for child in written if child["kind"] not in hosts.ROUTES)
-            kept = frozenset(resources.ROUTES) if refusal.keeps else kept
+            written = tuple(child for child in written if child["kind"] not in EXPOSING)
+            kept = frozenset(EXPOSING.values()) if refusal.keeps else kept
         refused = pod_policy.refused(endpoint, children, self._settings.pod_policy)
         if refused:  # what runs goes on running, with the ConfigMap that it mounts
             written = tuple(child for child in written if child["kind"] not in OF_PODS)
@@ -214,33 +226,16 @@ class Cluster:
         await self._publisher.publish(endpoint, kind, reason, message)
 
     async def edge_addresses(self, endpoint: StreamingEndpoint) -> EdgeAddresses:
-        """
-        Where the endpoint's edge listens: the Service of the administrator's list, else the route's status, there at
-        the port that users call unless the list names another.
-
-        Empty when nobody knows. Addresses are not judged here: the probe refuses those it must never ask.
-        """
-        exposure = endpoint.spec.exposure
-        if exposure is None:
+        """Where the endpoint's edge listens; empty when nobody knows."""
+        if endpoint.spec.exposure is None:
             return EdgeAddresses(())
-        edge = routes.edge_of(endpoint, self.capabilities())
-        if edge is not None and edge.service is not None:
-            namespace, _, name = edge.service.partition("/")
-            body = await self._transport.get(
-                resources.SERVICES.path(namespace, name), f"read the edge's Service {edge.service}"
-            )
-            address = (body.get("spec") or {}).get("clusterIP")
-            service_addresses = (
-                (address,)
-                if address and address != "None"
-                else (f"{name}.{namespace}.svc.{self._settings.cluster_domain}",)
-            )
-            return EdgeAddresses(service_addresses, edge.http_port, edge.https_port)
-        addresses = self._observer.route_addresses(endpoint)
-        if edge is None:
-            return EdgeAddresses(addresses)
-        http_port = edge.http_port if edge.http_port != 80 else None
-        return EdgeAddresses(addresses, http_port, edge.https_port if edge.https_port != 443 else None)
+        return await edge_addresses.edge_addresses(
+            self._transport,
+            endpoint,
+            self.capabilities(),
+            self._observer.route_addresses(endpoint),
+            self._settings.cluster_domain,
+        )
 
 
 def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:

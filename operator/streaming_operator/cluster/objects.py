@@ -68,6 +68,12 @@ def own(source: Source, endpoint: StreamingEndpoint, kind: Kind) -> Cached | Non
     return next((stored for stored in candidates if stored.is_controlled_by(endpoint.uid)), None)
 
 
+def cluster_ip(service: Body) -> str | None:
+    """A Service's own address; headless ones have none."""
+    address = (service.get("spec") or {}).get("clusterIP")
+    return None if address in (None, "", "None") else str(address)
+
+
 def _endpoint_of(stored: Cached) -> Key | None:
     """Key of the endpoint that controls an object, or whose pod template it comes from."""
     owner = stored.controller

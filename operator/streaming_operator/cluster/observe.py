@@ -12,7 +12,7 @@ from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import resources, route_status, workload_status
 from streaming_operator.cluster.drift import digest
-from streaming_operator.cluster.objects import ENDED, Cached, Source, own
+from streaming_operator.cluster.objects import ENDED, Cached, Source, cluster_ip, own
 from streaming_operator.kinds import Key
 from streaming_operator.kube.objects import Body
 from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute, Problem
@@ -71,7 +71,7 @@ class Observer:
             route=self._route(endpoint, refused),
             route_hash=render.route_hash(children, url),
             service_monitor=own(self._caches, endpoint, resources.SERVICE_MONITORS) is not None,
-            service_address=_cluster_ip(service),
+            service_address=cluster_ip(service.body) if service else None,
         )
 
     def route_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
@@ -140,7 +140,16 @@ class Observer:
             problem=problem,
             addresses=self._gateway_addresses(endpoint),
             written_at=_written_at(stored),
+            remark=self._policy_remark(endpoint),
         )
+
+    def _policy_remark(self, endpoint: StreamingEndpoint) -> str | None:
+        """What an edge says against a policy of the endpoint."""
+        policies = ((kind, own(self._caches, endpoint, kind)) for kind in resources.POLICIES)
+        refused = (
+            route_status.policy_remark(kind.kind, stored) for kind, stored in policies if stored is not None
+        )
+        return next((said for said in refused if said is not None), None)
 
     def _gateway_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
         """Addresses from the status of the Gateways that carry the endpoint's HTTPRoute."""
@@ -217,12 +226,6 @@ def _observed_pod(pod: Cached, body: Body) -> ObservedPod:
         terminating=pod.deleting,
         started_at=datetime.fromisoformat(min(started)) if started else None,
     )
-
-
-def _cluster_ip(service: Cached | None) -> str | None:
-    """The Service's own address; headless ones have none."""
-    address = (service.body.get("spec") or {}).get("clusterIP") if service else None
-    return None if address in (None, "", "None") else str(address)
 
 
 def _written_at(stored: Cached | None) -> datetime | None:

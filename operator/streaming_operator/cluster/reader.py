@@ -15,6 +15,7 @@ from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import edges, resources, secrets, workload_status
 from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
+from streaming_operator.cluster.objects import own
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.snapshot import Snapshot
 from streaming_operator.errors import ClusterError, NotFound
@@ -72,7 +73,9 @@ class ClusterReader:
     async def view(self, endpoint: StreamingEndpoint) -> EndpointView:
         """Read the endpoint and its children once."""
         snapshot = await Snapshot.take(self._transport, endpoint)
-        capabilities = edges.capabilities(snapshot, ())
+        # Whether the operator writes an edge's policy is not to be seen; that it did, is.
+        written = [kind for kind in resources.POLICIES if own(snapshot, endpoint, kind) is not None]
+        capabilities = edges.capabilities(snapshot, (), written)
         observer = Observer(snapshot)
         children = render.children(endpoint, capabilities)
         refusal = ExposurePolicy((), snapshot, Claims()).refusal(endpoint, children, capabilities)

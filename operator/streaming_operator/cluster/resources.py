@@ -7,8 +7,7 @@ from streaming_operator.render.deployment import DEPLOYMENTS
 from streaming_operator.render.disruption import BUDGETS
 from streaming_operator.render.monitoring import SERVICE_MONITORS
 from streaming_operator.render.service import SERVICES
-from streaming_operator.routes.gateway_api import HTTP_ROUTES
-from streaming_operator.routes.ingress_generic import INGRESSES
+from streaming_operator.routes.base import HTTP_ROUTES, INGRESSES
 
 __all__ = [
     "BUDGETS",
@@ -25,6 +24,7 @@ __all__ = [
     "INGRESSES",
     "INGRESS_CLASSES",
     "PODS",
+    "POLICIES",
     "REPLICA_SETS",
     "ROUTES",
     "SECRETS",
@@ -37,6 +37,8 @@ ENDPOINTS = Kind("streamingendpoints.dev/v1alpha1", "StreamingEndpoint", "stream
 CHILDREN = render.CHILD_KINDS
 ROUTES = render.route_kinds()
 """Children that serve a host."""
+POLICIES = render.policy_kinds()
+"""Children that edges have of their own; followed and written where the administrator names the edge."""
 BY_NAME = {(kind.api_version, kind.kind): kind for kind in CHILDREN}
 
 PODS = Kind("v1", "Pod", "pods")

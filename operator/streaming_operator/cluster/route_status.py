@@ -108,3 +108,20 @@ def _parent_problem(
         if (conditions.get("Accepted") or {}).get("status") == "True":
             return None
     return Problem(Reason.ROUTE_PENDING, f"{title} has not taken the route yet")
+
+
+def policy_remark(kind: str, policy: Cached) -> str | None:
+    """
+    Why an edge does not follow its policy beside the route, by `status.ancestors` as the Gateway API's policies have it
+    (GEP-713); None while it does, or has not said. The stream itself decides whether that matters.
+    """
+    generation = int(policy.metadata.get("generation") or 1)
+    for ancestor in (policy.body.get("status") or {}).get("ancestors") or ():
+        for condition in ancestor.get("conditions") or ():
+            current = int(condition.get("observedGeneration") or generation) >= generation
+            if condition["type"] == "Accepted" and condition["status"] == "False" and current:
+                return (
+                    f"{kind} {policy.key[1]} is not followed by its edge ({condition['reason']}): "
+                    f"{condition.get('message', '')}"
+                )
+    return None

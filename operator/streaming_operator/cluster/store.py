@@ -7,7 +7,7 @@ installed later is noticed without following all CRDs.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
@@ -73,8 +73,14 @@ log = logging.getLogger(__name__)
 class Caches:
     """Every informer, and the indexes over them."""
 
-    def __init__(self, transport: Transport, namespaces: tuple[str, ...]) -> None:
+    def __init__(
+        self, transport: Transport, namespaces: tuple[str, ...], policies: Collection[Kind] = ()
+    ) -> None:
+        """*policies*: the kinds of edges' own that the operator may list; the others are not asked for."""
         self._transport = transport
+        self._discovered = tuple(
+            kind for kind in DISCOVERED if kind not in resources.POLICIES or kind in policies
+        )
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._informers: dict[Kind, tuple[Informer[Cached], ...]] = {}
         self._tasks: dict[Kind, tuple[asyncio.Task[None], ...]] = {}
@@ -207,14 +213,14 @@ class Caches:
     async def _discover(self) -> tuple[Kind, ...]:
         """Ask which optional kinds there are; raises what the transport raises."""
         served: dict[str, frozenset[str]] = {}
-        for kind in DISCOVERED:
+        for kind in self._discovered:
             if kind.group_path not in served:
                 try:
                     answer = await self._transport.get(kind.group_path, f"discover {kind.api_version}")
                 except KindMissing:
                     answer = {}
                 served[kind.group_path] = frozenset(entry["name"] for entry in answer.get("resources") or ())
-        return tuple(kind for kind in DISCOVERED if kind.plural in served[kind.group_path])
+        return tuple(kind for kind in self._discovered if kind.plural in served[kind.group_path])
 
     async def _rediscover(self) -> None:
         """Notice optional kinds that come and go."""
@@ -229,7 +235,7 @@ class Caches:
         """One round of discovery; wakes every endpoint when a kind came or went."""
         present = await self._discover()
         come = [kind for kind in present if kind not in self._informers]
-        gone = [kind for kind in DISCOVERED if kind in self._informers and kind not in present]
+        gone = [kind for kind in self._discovered if kind in self._informers and kind not in present]
         for kind in gone:
             log.info("the cluster no longer has the kind %s", kind.kind)
             self._unfollow(kind)

@@ -16,13 +16,14 @@ from functools import partial
 from itertools import pairwise
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe import gauges
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import ApiKey, CompletionParams, body, post
 from streaming_operator.probe.http.response import Codec, Ending
-from streaming_operator.probe.judge.finding import Finding, Symptom
+from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.served_model import another_model
 from streaming_operator.probe.model_list import listed
 from streaming_operator.probe.stream.recorder import Recorder

@@ -12,10 +12,11 @@ from functools import partial
 from typing import Any
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import ApiKey, Request, get, models_path
-from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
 from streaming_operator.probe.stream.error_shapes import error_in, parsed
 from streaming_operator.probe.stream.recorder import Recorder

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe import checks
 from streaming_operator.probe.attempts import Attempts
 from streaming_operator.probe.checks import CheckContext
@@ -19,7 +20,7 @@ from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.hop_results import hop_result
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import CompletionParams, Encoding
-from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.quotes import without_quotes
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.storing import Measured, measured

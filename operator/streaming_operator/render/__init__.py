@@ -12,7 +12,7 @@ from streaming_operator.render.config import CONFIG_MAPS, config_map, pod_versio
 from streaming_operator.render.deployment import DEPLOYMENTS, deployment
 from streaming_operator.render.disruption import BUDGETS, disruption_budget
 from streaming_operator.render.monitoring import SERVICE_MONITORS, service_monitor
-from streaming_operator.render.route import route, route_hash, route_kinds
+from streaming_operator.render.route import exposing, policy_kinds, route_hash, route_kinds
 from streaming_operator.render.service import SERVICES, service
 from streaming_operator.values import Capabilities, Manifest
 
@@ -20,8 +20,10 @@ __all__ = [
     "CHILD_KINDS",
     "children",
     "engine_note",
+    "exposing",
     "pod_template",
     "pod_version",
+    "policy_kinds",
     "route_hash",
     "route_kinds",
 ]
@@ -32,6 +34,7 @@ CHILD_KINDS: tuple[Kind, ...] = (
     BUDGETS,
     DEPLOYMENTS,
     *route_kinds(),
+    *policy_kinds(),
     SERVICE_MONITORS,
 )
 """Every kind ever rendered, in apply order: to watch, to prune, and for the operator's role."""
@@ -67,7 +70,7 @@ def children(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[M
         service(endpoint),
         disruption_budget(endpoint),
         deployment(endpoint, engine),
-        route(endpoint, capabilities),
+        *exposing(endpoint, capabilities),
         service_monitor(endpoint, engine, capabilities),
     )
     return tuple(manifest for manifest in rendered if manifest is not None)

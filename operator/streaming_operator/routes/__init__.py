@@ -7,10 +7,11 @@ from functools import cache
 from typing import Literal
 
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.kinds import Key
 from streaming_operator.registry import DuplicateMemberError, members
 from streaming_operator.routes.base import ExposureKind, Route
 from streaming_operator.routes.listeners import gateway_of, listener_of
-from streaming_operator.values import Capabilities, Edge
+from streaming_operator.values import Capabilities, Edge, GatewayServices
 
 GENERIC = "generic"
 
@@ -19,11 +20,53 @@ GENERIC = "generic"
 def registry() -> Mapping[str, Route]:
     """All routes by name; raises when two have the same name or the same edges."""
     routes = members(sys.modules[__name__], "ROUTE")
-    claims = [(route.exposure, route.profile) for route in routes.values()]
+    claims = [(kind, route.profile) for route in routes.values() for kind in route.controllers]
     for claim in claims:
         if claims.count(claim) > 1:
             raise DuplicateMemberError(f"two routes claim {claim[0]} with profile {claim[1]}")
     return routes
+
+
+def profiles() -> tuple[str, ...]:
+    """What `edges[].profile` may name, sorted."""
+    return tuple(sorted({route.profile for route in registry().values()}))
+
+
+def with_policies() -> tuple[str, ...]:
+    """What `edgePolicies` may name: the profiles whose edges have policies of their own, sorted."""
+    return tuple(sorted({route.profile for route in registry().values() if route.policies}))
+
+
+def of_profile(profile: str | None) -> Route | None:
+    """The route of a kind of edge; None for `generic`, and for edges that are not known."""
+    return next(
+        (route for route in registry().values() if route.profile == profile and profile != GENERIC), None
+    )
+
+
+def takes_request_timeout(edge: Edge) -> bool:
+    """Whether an edge is known to take `timeouts.request`, whatever its class lists."""
+    route = of_profile(edge.profile)
+    return route is not None and route.takes_request_timeout
+
+
+def recognised(kind: ExposureKind, controller: str) -> Route | None:
+    """The route of the edges whose class has this controller; None where it is not known."""
+    return next(
+        (route for route in registry().values() if controller in route.controllers.get(kind, ())), None
+    )
+
+
+def service_of(gateway: Key, edge: Edge) -> GatewayServices:
+    """How the Service of a Gateway is labelled, and where else than beside it the edge's controller deploys it."""
+    namespace, name = gateway
+    services = (of_profile(edge.profile) or _by_claim()["httpRoute", GENERIC]).gateway_services
+    labels = {key: text.format(name=name, namespace=namespace) for key, text in services.labels.items()}
+    return GatewayServices(labels, services.namespace)
+
+
+def _by_claim() -> Mapping[tuple[ExposureKind, str], Route]:
+    return {(kind, route.profile): route for route in registry().values() for kind in route.controllers}
 
 
 def exposure_kind(endpoint: StreamingEndpoint) -> ExposureKind | None:
@@ -51,9 +94,15 @@ def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | N
     if kind is None:
         return None
     edge = edge_of(endpoint, capabilities)
-    by_claim = {(route.exposure, route.profile): route for route in registry().values()}
+    by_claim = _by_claim()
     specific = by_claim.get((kind, edge.profile)) if edge is not None else None
     return specific or by_claim[(kind, GENERIC)]
+
+
+def remark(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
+    """What the endpoint's streams meet at its edge that no route can set; None where there is nothing to say."""
+    route = select(endpoint, capabilities)
+    return route.remark(endpoint, capabilities) if route is not None else None
 
 
 def refused_annotations(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[str, ...]:

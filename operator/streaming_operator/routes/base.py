@@ -1,33 +1,84 @@
 """
 The interface of a route: how one kind of edge is configured to carry streams.
 
-A route renders the one object of an endpoint that the edge reads. One file an edge (docs/adding-a-route.md); pure, it
+A route renders the objects of an endpoint that the edge reads: the Ingress or HTTPRoute, and the edge's own policy
+beside it. One file an edge (docs/adding-a-route.md), from which follows everything else that concerns it: the kinds
+that are watched, pruned and granted, which controllers are recognised, what users may set, remedies, docs. Pure: it
 decides from `Capabilities` alone.
 """
 
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from streaming_operator.api.endpoint import Exposure, StreamingEndpoint
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.kinds import Kind
-from streaming_operator.values import Capabilities, Edge, Manifest
+from streaming_operator.values import Capabilities, Edge, GatewayServices, Manifest
 
 SERVICE_PORT = 80
 """Port of the endpoint's Service, so that its URL inside the cluster needs none."""
 
 ExposureKind = Literal["ingress", "httpRoute"]
 
+INGRESSES = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
+HTTP_ROUTES = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", optional=True)
+KINDS: Mapping[ExposureKind, Kind] = {"ingress": INGRESSES, "httpRoute": HTTP_ROUTES}
+"""The kind that serves the host, by the member of `spec.exposure`."""
 
-class Route(Protocol):
+LABELLED_SERVICES = GatewayServices({"gateway.networking.k8s.io/gateway-name": "{name}"})
+"""What every implementation that deploys a Service for a Gateway labels it with (GEP-1762)."""
+
+
+ASK = "not settable per route: ask the administrator of {edge} "
+"""Begins a remedy that no user can follow."""
+
+
+class Route(ABC):
     """One kind of edge."""
 
-    name: str
-    """Key in the registry."""
-    exposure: ExposureKind
-    """The member of `spec.exposure` it serves."""
-    profile: str
-    """The profile of the edges it serves; `generic` serves every edge without a route of its own."""
-    child: Kind
-    """The kind of the one object it renders."""
+    name: ClassVar[str]
+    """Key in the registry, and how people call the edge in settings and docs."""
+    profile: ClassVar[str]
+    """The profile of the edges it serves: its name, or `generic` for every edge without a route of its own."""
+    title: ClassVar[str]
+    """The edge's name in sentences."""
+    controllers: ClassVar[Mapping[ExposureKind, tuple[str, ...]]]
+    """
+    The members of `spec.exposure` it serves, each with the values of `IngressClass.spec.controller` or
+    `GatewayClass.spec.controllerName` by which its edges are recognised.
+    """
+    policies: ClassVar[tuple[Kind, ...]] = ()
+    """
+    Kinds of the edge's own that it renders beside the route, at most one object each. They are CRDs, so optional, and
+    are written only where they are installed and the chart's `edgePolicies` names the profile.
+    """
+    owned: ClassVar[frozenset[str]] = frozenset()
+    """Annotations that it sets itself and a user must not, where `api.exposure` does not refuse them already."""
+    gateway_services: ClassVar[GatewayServices] = LABELLED_SERVICES
+    """Which Service belongs to a Gateway."""
+    takes_request_timeout: ClassVar[bool] = False
+    """Whether it takes `timeouts.request` of an HTTPRoute although its GatewayClass lists no features."""
+    ports_of_pods: ClassVar[bool] = False
+    """Whether listeners of its Gateways name the ports of the edge's pods; users call 80 or 443."""
+    canaries: ClassVar[bool] = False
+    """Whether an Ingress of another's host and path may be a canary by annotation (`places.is_canary`)."""
+    proxies: ClassVar[tuple[str, ...]] = ()
+    """Values of `probe.judge.fingerprint.Proxy` that responses of the edge show; "" stands for none."""
+    remedies: ClassVar[Mapping[Symptom, str]] = {}
+    """
+    What to set where the operator writes the route and the edge is at fault all the same. Names are inserted: {edge},
+    {host}, {prefix}, {workload}.
+    """
+
+    @abstractmethod
+    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Manifest, ...]:
+        """
+        Render the route, then the policies beside it; only fields that the operator owns.
+
+        A class that the cluster lacks is no error: the portable fields are rendered, and the status reports it. The
+        caller leaves out a policy that cannot be written.
+        """
 
     def allows(self, annotation: str, edge: Edge | None) -> bool:
         """
@@ -35,16 +86,17 @@ class Route(Protocol):
 
         Not one that may take the requests of others (canary, aliases, rewrites, priorities), name an object of another
         namespace, make the edge connect elsewhere, or ask another controller for something (certificates, DNS names).
+        An HTTPRoute gets no annotations of users at all.
         """
-        ...
+        return False
 
-    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
+    def remark(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
         """
-        Render the route object, only fields that the operator owns.
+        What this endpoint's streams meet at the edge that no field of a route can set, and who can; None if nothing.
 
-        A class that the cluster lacks is no error: the portable fields are rendered, and the status reports it.
+        It is said beforehand, in `Exposed`; the probe is the judge of everything else.
         """
-        ...
+        return None
 
 
 def exposure_of(endpoint: StreamingEndpoint) -> Exposure:

@@ -5,14 +5,12 @@ Routes of edges that are configured by annotations build on `portable_ingress`.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.kinds import Kind
-from streaming_operator.routes.base import SERVICE_PORT, ExposureKind, Route, exposure_of
+from streaming_operator.routes.base import INGRESSES, SERVICE_PORT, Route, exposure_of
 from streaming_operator.values import Capabilities, Edge, Manifest
-
-INGRESSES = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 
 SAFE: Mapping[str, frozenset[str]] = {
     "alb.ingress.kubernetes.io": frozenset(
@@ -97,21 +95,21 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
     return {"apiVersion": INGRESSES.api_version, "kind": INGRESSES.kind, "metadata": metadata, "spec": spec}
 
 
-class GenericIngress:
+class GenericIngress(Route):
     """Any Ingress controller, without specific annotations."""
 
     name = "ingress-generic"
-    exposure: ExposureKind = "ingress"
     profile = "generic"
-    child = INGRESSES
+    title = "the Ingress controller"
+    controllers: ClassVar = {"ingress": ()}
 
     def allows(self, annotation: str, edge: Edge | None) -> bool:
         """Those that are safe whichever controller reads them."""
         return is_safe(annotation)
 
-    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
+    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Manifest, ...]:
         """Portable fields and the user's annotations."""
-        return portable_ingress(endpoint, {})
+        return (portable_ingress(endpoint, {}),)
 
 
 ROUTE: Route = GenericIngress()

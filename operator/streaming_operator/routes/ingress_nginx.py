@@ -6,15 +6,57 @@ passes the controller's validators: a time with a unit or `Off` instead of `off`
 silently, so times are bare integers (seconds) and switches are lower case.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.routes.base import ExposureKind, Route, exposure_of
-from streaming_operator.routes.ingress_generic import INGRESSES, is_safe, portable_ingress
+from streaming_operator.api.symptoms import Symptom
+from streaming_operator.routes.base import ASK, Route, exposure_of
+from streaming_operator.routes.ingress_generic import is_safe, portable_ingress
 from streaming_operator.values import Capabilities, Edge, Manifest
 
 PREFIX = "nginx.ingress.kubernetes.io"
 """Of the annotations, unless the controller was started with another."""
 BODY_SIZE = "64m"
 """Large enough for prompts with images; nginx' own default is 1m. The user's annotation takes precedence."""
+
+_RAISE_IDLE = "raise exposure.timeouts.idleSeconds, or set engine.sseKeepAliveSeconds below it"
+_GZIP = (
+    f"{{prefix}}/proxy-buffering is off already; {ASK}for no text/event-stream in gzip-types (or use-gzip "
+    '"false") and no X-Accel-Buffering in hide-headers, in the ConfigMap of ingress-nginx'
+)
+REMEDIES: Mapping[Symptom, str] = {
+    Symptom.BLOCK: _GZIP,
+    Symptom.GZIP_BLOCK: _GZIP,
+    Symptom.SIZED_BURSTS: (
+        "look for a second proxy in front of ingress-nginx: {prefix}/proxy-buffering is off and "
+        "{prefix}/proxy-http-version 1.1 already"
+    ),
+    Symptom.CONTENT_LENGTH: (
+        "remove text/event-stream from SecResponseBodyMimeType if ModSecurity is on; else look for "
+        "a proxy in front of ingress-nginx that buffers whole responses"
+    ),
+    Symptom.IDLE_CUT: _RAISE_IDLE,
+    Symptom.GATEWAY_TIMEOUT: _RAISE_IDLE,
+    Symptom.CUT: (
+        "a reload of ingress-nginx cuts streams after worker-shutdown-timeout (240s); "
+        + ASK
+        + "to raise it in the ConfigMap of ingress-nginx"
+    ),
+    Symptom.TOO_BIG: (
+        "set the annotation {prefix}/proxy-body-size in exposure.ingress.annotations to the largest request"
+    ),
+    Symptom.LIMITED: "remove {prefix}/limit-connections and limit-rps from the Ingress, or raise them",
+    Symptom.UNAVAILABLE: (
+        "the controller has no ready endpoint of the Service, or refuses an annotation: check the endpoints and "
+        "the controller's log"
+    ),
+    Symptom.NO_ROUTE: (
+        "the controller does not serve this Ingress: check exposure.ingress.className, the host "
+        "{host} and the controller's log"
+    ),
+    Symptom.REDIRECT: "set exposure.ingress.tls, so that users and the probe use https",
+}
 
 
 def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
@@ -38,13 +80,16 @@ def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
     return {f"{prefix}/{key}": value for key, value in values.items()}
 
 
-class IngressNginx:
+class IngressNginx(Route):
     """The community's ingress-nginx controller."""
 
     name = "ingress-nginx"
-    exposure: ExposureKind = "ingress"
     profile = "ingress-nginx"
-    child = INGRESSES
+    title = "ingress-nginx"
+    controllers: ClassVar = {"ingress": ("k8s.io/ingress-nginx",)}
+    canaries = True
+    proxies = ("", "nginx")
+    remedies = REMEDIES
 
     def allows(self, annotation: str, edge: Edge | None) -> bool:
         """Those that are safe for any controller, also under the prefix of this one."""
@@ -52,12 +97,12 @@ class IngressNginx:
         own, slash, name = annotation.rpartition("/")
         return is_safe(f"{PREFIX}/{name}" if slash and own == prefix else annotation)
 
-    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
+    def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Manifest, ...]:
         """A portable Ingress with the annotations above."""
         ingress = exposure_of(endpoint).ingress
         edge = capabilities.ingress_classes.get(ingress.class_name) if ingress else None
         prefix = (edge or Edge(profile="ingress-nginx")).annotations_prefix
-        return portable_ingress(endpoint, annotations(endpoint, prefix))
+        return (portable_ingress(endpoint, annotations(endpoint, prefix)),)
 
 
 ROUTE: Route = IngressNginx()

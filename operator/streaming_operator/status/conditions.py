@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import OperatorError
@@ -102,7 +103,9 @@ def exposed(endpoint: StreamingEndpoint, world: World) -> Condition:
         return say("Unknown", Reason.ROUTE_PENDING, "The route has not been written yet")
     if not route.admitted:
         return say("Unknown", Reason.ROUTE_PENDING, "The edge has not accepted the route yet")
-    return say("True", Reason.ADMITTED, f"{exposure.host} is routed to the Service {endpoint.name}")
+    routed = f"{exposure.host} is routed to the Service {endpoint.name}"
+    remarks = (route.remark, routes.remark(endpoint, world.capabilities))
+    return say("True", Reason.ADMITTED, ". Remark: ".join((routed, *(said for said in remarks if said))))
 
 
 def streaming_verified(endpoint: StreamingEndpoint, world: World) -> Condition:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.connection import Limits
-from streaming_operator.probe.judge.finding import Symptom
 from tests.probe import proxies
 from tests.probe.proxies import Relay
 from tests.probe.zoo.running import Setup
 
 V, S = Verdict, Symptom
-Known = Literal["ours", "generic", "url"]
+Known = Literal["ours", "generic", "url", "envoy-gateway"]
 PATIENT = Limits(connect=20.0, first_token=20.0, stall=20.0, total=60.0)
 HASTY = Limits(connect=20.0, first_token=2.0, stall=2.0, total=60.0)
 
@@ -208,7 +208,12 @@ def ingress_nginx() -> tuple[Case, ...]:
         return Setup("nginx", INGRESS + route, f"{main} {HIDDEN} {http}", **more)
 
     def bad(
-        fault: str, edge: Setup, expected: Verdict, symptom: Symptom, scope: str = "ours", **more: object
+        fault: str,
+        edge: Setup,
+        expected: Verdict,
+        symptom: Symptom,
+        scope: str = "ingress-nginx",
+        **more: object,
     ) -> Case:
         return Case("ingress-nginx", fault, edge, expected, scope, symptom, known="ours", **more)  # type: ignore[arg-type]
 
@@ -362,6 +367,27 @@ def envoy() -> tuple[Case, ...]:
         bad("504, stream idle", setup(free | {"idle_timeout": "1s"}), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
         bad("301 to https", setup(free, {"virtual_host": {"require_tls": "ALL"}}), V.ROUTE_NOT_FOUND, S.REDIRECT, "any"),
         Case("Envoy", "unknown CA", setup(free, tls=True), V.TLS_ERROR, "any", S.CERTIFICATE, https=True, host="llm.example", trusted=False),
+    )  # fmt: skip
+
+
+def envoy_gateway() -> tuple[Case, ...]:
+    """Envoy with what Envoy Gateway makes of an HTTPRoute and a BackendTrafficPolicy; itself it is on the cluster."""
+
+    def setup(**route: str) -> Setup:
+        return Setup("envoy", json.dumps({"timeout": "0s", "idle_timeout": "3600s"} | route), "{}")
+
+    def bad(
+        fault: str, edge: Setup | proxies.Relay, expected: Verdict, symptom: Symptom, **more: object
+    ) -> Case:
+        known: dict[str, object] = {"known": "envoy-gateway", "fingerprint": "Envoy"}
+        return Case("Envoy Gateway", fault, edge, expected, "envoy-gateway", symptom, **(known | more))  # type: ignore[arg-type]
+
+    return (
+        fine("Envoy Gateway", "as our route and policy have it", setup(), known="envoy-gateway"),
+        bad("timeouts.request", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
+        bad("streamIdleTimeout", setup(idle_timeout="2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
+        bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
+        bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT, fingerprint=""),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ LATE = 0.05
 """Seconds after which a sleeping process that may run again is late."""
 NAMES = {
     "ours": Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example"),
+    "envoy-gateway": Names("llm", "llm-key", "envoy-gateway", "Gateway other", "llm.example"),
     "generic": Names("llm", "llm-key", "generic", "IngressClass other", "llm.example"),
     "url": Names(),
 }

@@ -6,7 +6,7 @@ here does, by small ones of ours.
 import json
 
 from streaming_operator.api.reasons import Hop, Verdict
-from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.api.symptoms import Symptom
 from tests.probe import proxies
 from tests.probe.zoo.cases import (
     FLOWS,
@@ -177,7 +177,7 @@ def of_strangers() -> tuple[Case, ...]:
     return (
         edge("stored and forwarded", proxies.store_and_forward, V.BUFFERED, S.BLOCK),
         edge("Content-Length", proxies.with_length, V.BUFFERED, S.CONTENT_LENGTH),
-        edge("Content-Length at ingress-nginx", proxies.with_length, V.BUFFERED, S.CONTENT_LENGTH, scope="ours", known="ours"),
+        edge("Content-Length at ingress-nginx", proxies.with_length, V.BUFFERED, S.CONTENT_LENGTH, scope="ingress-nginx", known="ours"),
         edge("a first token later than promised", ENVOY_WAITS, V.TTFT_EXCEEDED, S.LATE_FIRST, max_ttft=0.5),
         edge("a pause longer than promised", proxies.pause(3000, 1.2), V.CHUNK_GAP_EXCEEDED, S.LONG_GAP, max_gap=1.0),
         edge("one gzip block", proxies.zipped, V.BUFFERED, S.GZIP_BLOCK),

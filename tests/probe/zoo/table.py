@@ -1,6 +1,6 @@
 """The whole table, and the rows of remedies that nothing here can cause, each with its reason."""
 
-from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.judge.fingerprint import Proxy
 from streaming_operator.probe.judge.remedies import TABLE
 from tests.probe.zoo import cases, other_cases, url_cases
@@ -13,6 +13,7 @@ CASES: tuple[Case, ...] = (
     *cases.haproxy("haproxy-debian", "HAProxy 2.6"),
     *cases.haproxy("haproxy", "HAProxy 2.8"),
     *cases.envoy(),
+    *cases.envoy_gateway(),
     *cases.caddy(),
     *cases.traefik(),
     *cases.http2(),

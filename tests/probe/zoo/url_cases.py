@@ -4,7 +4,7 @@ import socket
 import threading
 
 from streaming_operator.api.reasons import Verdict
-from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.api.symptoms import Symptom
 from tests.probe import proxies
 from tests.probe.conftest import HASTY
 from tests.probe.zoo.cases import Case

@@ -17,6 +17,7 @@ PINS = [
     ("prometheus", "github.com/prometheus-operator/prometheus-operator", VERSIONS.prometheus_operator),
     ("prometheus-server", "github.com/prometheus/prometheus", f"v0.3{VERSIONS.prometheus.split('.')[1]}.0"),
     ("gateway-api", "sigs.k8s.io/gateway-api", VERSIONS.gateway_api),
+    ("envoy-gateway", "github.com/envoyproxy/gateway", VERSIONS.envoy_gateway),
 ]
 
 
@@ -40,7 +41,9 @@ def test_what_is_built_here_can_never_be_pulled_by_mistake() -> None:
     assert all(name.startswith("localhost/") for name in IMAGES["build"].values())
 
 
-@pytest.mark.parametrize("module", sorted({build.module for build in BUILDS.values()} | {"gateway-api"}))
+@pytest.mark.parametrize(
+    "module", sorted({build.module for build in BUILDS.values()} | {"gateway-api", "envoy-gateway"})
+)
 def test_checksums_are_committed_and_nothing_is_replaced(module: str) -> None:
     """A build takes exactly what was reviewed: no replace, no line that is not module, version, checksum."""
     # Traefik builds only with its own forks, which its go.mod names in the same way.

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from streaming_operator.api.reasons import Verdict
-from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.api.symptoms import Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.verdict import judge
 from tests.unit.probe.streams import DONE, LAST, Read, chunk, paced, record, token, usage
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.response import TLS_ENDED
-from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.verdict import judge
 from tests.unit.probe.streams import LAST, chunk, record
 

@@ -9,8 +9,8 @@ from streaming_operator import routes
 from streaming_operator.api import crd
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.api.reasons import EXPLAINED, Hop
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.cli.probe import probe
-from streaming_operator.probe.judge.finding import Symptom
 from streaming_operator.probe.judge.remedies import TABLE, Names, Row, remedy
 from streaming_operator.values import Capabilities, Edge
 

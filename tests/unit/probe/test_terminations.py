@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.remarks import Kind
 from streaming_operator.probe.judge.verdict import agree, is_certain, judge, same_fault
 from streaming_operator.probe.stream.timeline import Timeline

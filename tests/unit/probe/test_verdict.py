@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.response import Ending, NoResponse
-from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.verdict import agree, judge, same_fault, streams
 from streaming_operator.probe.stream.timeline import Timeline
 from tests.unit.probe.streams import (

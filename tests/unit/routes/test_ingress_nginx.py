@@ -22,7 +22,8 @@ def annotations(edge: Edge, given: dict[str, str] | None = None, **exposure: Any
     capabilities = Capabilities(False, False, {"nginx": edge})
     route = routes.select(endpoint, capabilities)
     assert route is not None
-    rendered: dict[str, str] = route.render(endpoint, capabilities)["metadata"].get("annotations", {})
+    (ingress_object,) = route.render(endpoint, capabilities)
+    rendered: dict[str, str] = ingress_object["metadata"].get("annotations", {})
     return rendered
 
 

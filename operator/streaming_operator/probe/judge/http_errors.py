@@ -8,9 +8,10 @@ import re
 from typing import Any
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.http1 import HTTP2_ONLY
 from streaming_operator.probe.http.response import TLS_ENDED, Ending, NoResponse, readable
-from streaming_operator.probe.judge.finding import Attempt, Finding, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.fingerprint import proxy_of
 from streaming_operator.probe.stream.error_shapes import error_in, object_of, parsed
 from streaming_operator.probe.stream.timeline import Timeline

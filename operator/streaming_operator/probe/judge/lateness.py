@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from streaming_operator.api.reasons import Verdict
-from streaming_operator.probe.judge.finding import Finding, Needs, Symptom
+from streaming_operator.api.symptoms import Symptom
+from streaming_operator.probe.judge.finding import Finding, Needs
 from streaming_operator.probe.stream.timeline import Arrival, Timeline
 
 IN_TIME = 0.1

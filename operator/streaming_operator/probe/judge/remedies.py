@@ -7,13 +7,15 @@ of the proxy in the fingerprint, and that before the row for any edge. Where no 
 ask the administrator for. Pure. tests/probe/zoo has a case for every row.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from streaming_operator import routes
 from streaming_operator.api.reasons import Hop
-from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.judge.fingerprint import Proxy
 from streaming_operator.probe.judge.url_advice import URL
-from streaming_operator.values import EdgeProfile
+from streaming_operator.routes.base import ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Names:
     """Name of the Deployment."""
     secret: str | None = None
     """Secret that holds the API key."""
-    profile: EdgeProfile | None = None
+    profile: str | None = None
     """None where a person probes a URL: nothing is known about the path."""
     edge: str = "the edge"
     """The name of the edge, e.g. `IngressClass nginx`."""
@@ -40,7 +42,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One remedy. `scope` is `engine`, `ours` (the Ingress written for ingress-nginx), a proxy, `any` or `url`."""
+    """One remedy. `scope` is `engine`, a route (what the operator writes itself), a proxy, `any` or `url`."""
 
     scope: str
     symptom: Symptom | None
@@ -63,12 +65,6 @@ class Row:
 
 
 _S = Symptom
-_ASK = "not settable per route: ask the administrator of {edge} "
-_RAISE_IDLE = "raise exposure.timeouts.idleSeconds, or set engine.sseKeepAliveSeconds below it"
-_GZIP = (
-    f"{{prefix}}/proxy-buffering is off already; {_ASK}for no text/event-stream in gzip-types (or use-gzip "
-    '"false") and no X-Accel-Buffering in hide-headers, in the ConfigMap of ingress-nginx'
-)
 _LOGS = "kubectl logs of the pods of deployment/{workload}"
 _CAPACITY = "the model server is at capacity: raise replicas or its queue limits"
 _TOKENS = "raise verification.request.maxTokens, or check the load of the node"
@@ -126,36 +122,6 @@ _ENGINE: dict[Symptom | None, str] = {
     _S.KEY_MISSING: "the model server requires a key: set engine.apiKeySecretRef to the Secret that holds it",
     None: "check the pods of deployment/{workload}: logs, injected sidecars, user middleware, engine.args",
 }
-_OURS: dict[Symptom | None, str] = {
-    _S.BLOCK: _GZIP,
-    _S.GZIP_BLOCK: _GZIP,
-    _S.SIZED_BURSTS: (
-        "look for a second proxy in front of ingress-nginx: {prefix}/proxy-buffering is off and "
-        "{prefix}/proxy-http-version 1.1 already"
-    ),
-    _S.CONTENT_LENGTH: (
-        "remove text/event-stream from SecResponseBodyMimeType if ModSecurity is on; else look for "
-        "a proxy in front of ingress-nginx that buffers whole responses"
-    ),
-    _S.IDLE_CUT: _RAISE_IDLE,
-    _S.GATEWAY_TIMEOUT: _RAISE_IDLE,
-    _S.CUT: (
-        "a reload of ingress-nginx cuts streams after worker-shutdown-timeout (240s); "
-        + _ASK
-        + "to raise it in the ConfigMap of ingress-nginx"
-    ),
-    _S.TOO_BIG: "set the annotation {prefix}/proxy-body-size in exposure.ingress.annotations to the largest request",
-    _S.LIMITED: "remove {prefix}/limit-connections and limit-rps from the Ingress, or raise them",
-    _S.UNAVAILABLE: (
-        "the controller has no ready endpoint of the Service, or refuses an annotation: check the endpoints and "
-        "the controller's log"
-    ),
-    _S.NO_ROUTE: (
-        "the controller does not serve this Ingress: check exposure.ingress.className, the host "
-        "{host} and the controller's log"
-    ),
-    _S.REDIRECT: "set exposure.ingress.tls, so that users and the probe use https",
-}
 _PROFILE = "which this operator sets where its edges[] give the class the profile ingress-nginx"
 _NGINX_OFF = (
     "set proxy_buffering off in nginx's location of this route (ingress-nginx: annotation "
@@ -177,7 +143,7 @@ _ENVOY_IDLE = (
     "timeoutPolicy.idle infinity; plain Envoy: stream_idle_timeout and the route's idle_timeout)"
 )
 _ALB_IDLE = (
-    _ASK + "to set idle_timeout.timeout_seconds=3600 in loadBalancerAttributes of its IngressClassParams"
+    ASK + "to set idle_timeout.timeout_seconds=3600 in loadBalancerAttributes of its IngressClassParams"
 )
 _KONG_READ = "set the annotation konghq.com/read-timeout=3600000 (ms) on the Service with kubectl annotate"
 _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
@@ -187,13 +153,13 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.SIZED_BURSTS: _NGINX_OFF + " and proxy_http_version 1.1",
         _S.IDLE_CUT: _NGINX_READ,
         _S.GATEWAY_TIMEOUT: _NGINX_READ,
-        _S.CUT: _ASK + "to raise worker_shutdown_timeout in nginx.conf above the longest stream: reloads cut",
+        _S.CUT: ASK + "to raise worker_shutdown_timeout in nginx.conf above the longest stream: reloads cut",
         _S.TOO_BIG: (
             "set client_max_body_size 64m in nginx's location of this route (ingress-nginx: annotation "
             '{prefix}/proxy-body-size "64m")'
         ),
         _S.BAD_GATEWAY: "check the address in proxy_pass: nginx's error log names the upstream that it cannot reach",
-        _S.LIMITED: _ASK + "to raise limit_req and limit_conn in nginx.conf, or to exempt this route",
+        _S.LIMITED: ASK + "to raise limit_req and limit_conn in nginx.conf, or to exempt this route",
     },
     Proxy.HAPROXY: {
         _S.GATEWAY_TIMEOUT: (
@@ -204,8 +170,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.BAD_GATEWAY: (
             "the server behind HAProxy closed the connection or did not speak HTTP: see its log and HAProxy's"
         ),
-        _S.LIMITED: _ASK
-        + "to raise the rate limit (http-request deny deny_status 429) in HAProxy's frontend",
+        _S.LIMITED: ASK + "to raise the rate limit (http-request deny deny_status 429) in HAProxy's frontend",
     },
     Proxy.ENVOY: {
         _S.TOTAL_CUT: _ENVOY_TOTAL,
@@ -221,7 +186,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.LIMITED: "raise rateLimit in the BackendTrafficPolicy of this route, or remove it",
         _S.TOO_BIG: "raise clientRequestBody or the buffer filter's max_request_bytes in {edge}",
         _S.CONTENT_LENGTH: (
-            _ASK
+            ASK
             + "to let no filter read the whole body (Lua body(), ext_proc with response body mode BUFFERED) "
             "in Envoy's filter chain"
         ),
@@ -230,13 +195,13 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.HELD_HEAD: "remove response_buffers from Caddy's reverse_proxy, or set flush_interval -1 and no buffer",
         _S.BLOCK: "remove response_buffers from Caddy's reverse_proxy: it holds that many bytes back",
         _S.IDLE_CUT: "remove read_timeout from the http transport of Caddy's reverse_proxy, or set it to 1h",
-        _S.TOTAL_CUT: _ASK + "to remove timeouts.write from the servers options of the Caddyfile",
+        _S.TOTAL_CUT: ASK + "to remove timeouts.write from the servers options of the Caddyfile",
         _S.GATEWAY_TIMEOUT: "raise response_header_timeout in the http transport of Caddy's reverse_proxy",
         _S.BAD_GATEWAY: "check the upstream address of Caddy's reverse_proxy",
         _S.TOO_BIG: "raise max_size of request_body in the Caddyfile",
     },
     Proxy.TRAEFIK: {
-        _S.GATEWAY_TIMEOUT: _ASK
+        _S.GATEWAY_TIMEOUT: ASK
         + "to set forwardingTimeouts.responseHeaderTimeout of its ServersTransport to 0s",
         _S.BAD_GATEWAY: "Traefik cannot reach its backend: check the endpoints of the Service that the route names",
         _S.UNAVAILABLE: "Traefik has no server for this route: check the endpoints of the Service that it names",
@@ -253,8 +218,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         ),
     },
     Proxy.AZURE: {
-        _S.BLOCK: _ASK
-        + "to set globalConfiguration.enableResponseBuffering false in the Application Gateway",
+        _S.BLOCK: ASK + "to set globalConfiguration.enableResponseBuffering false in the Application Gateway",
         _S.GATEWAY_TIMEOUT: 'set the annotation appgw.ingress.kubernetes.io/request-timeout to "3600"',
     },
     Proxy.KONG: {
@@ -263,7 +227,7 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.GATEWAY_TIMEOUT: _KONG_READ,
     },
     Proxy.CLOUDFLARE: {
-        _S.BLOCK: _ASK + "to switch Response Buffering off in Cloudflare's zone",
+        _S.BLOCK: ASK + "to switch Response Buffering off in Cloudflare's zone",
         _S.GATEWAY_TIMEOUT: (
             "let headers or a keep-alive comment come within 100 s, which is as long as Cloudflare waits for a byte "
             "(engine.sseKeepAliveSeconds)"
@@ -272,43 +236,43 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
 }
 _ANY: dict[Symptom | None, str] = {
     _S.BLOCK: (
-        _ASK + "to turn response buffering and gzip of text/event-stream off in its proxy (Traefik: remove "
+        ASK + "to turn response buffering and gzip of text/event-stream off in its proxy (Traefik: remove "
         "the buffering Middleware from this route)"
     ),
-    _S.GZIP_BLOCK: _ASK + "to turn gzip of text/event-stream off, or response buffering, in its proxy",
-    _S.SIZED_BURSTS: _ASK
+    _S.GZIP_BLOCK: ASK + "to turn gzip of text/event-stream off, or response buffering, in its proxy",
+    _S.SIZED_BURSTS: ASK
     + "to turn response buffering off in its proxy (a buffer fills before anything is sent)",
-    _S.CONTENT_LENGTH: (_ASK + "to turn whole-response buffering off for text/event-stream in its proxy"),
-    _S.NOT_A_STREAM: _ASK
+    _S.CONTENT_LENGTH: (ASK + "to turn whole-response buffering off for text/event-stream in its proxy"),
+    _S.NOT_A_STREAM: ASK
     + 'to pass the request\'s "stream": true and the response through unchanged, in its gateway',
-    _S.TIMED_BURSTS: _ASK
+    _S.TIMED_BURSTS: ASK
     + "to send small writes without delay in its proxy (HAProxy: option http-no-delay in its backends, by "
     "config-defaults or backend-config-snippet in the ConfigMap of its controller)",
     _S.BURSTS: "the pod could not be asked for comparison: see its log, then verify again",
-    _S.ONE_EVENT: _ASK
+    _S.ONE_EVENT: ASK
     + "to pass events on as they come instead of one event with the whole text, in its gateway",
-    _S.HELD_HEAD: _ASK
+    _S.HELD_HEAD: ASK
     + "to turn the buffer before the first bytes off in its proxy (Caddy: response_buffers)",
     _S.IDLE_CUT: (
-        _ASK + "to raise the idle or read timeout in its proxy (HAProxy: timeout server), or lower "
+        ASK + "to raise the idle or read timeout in its proxy (HAProxy: timeout server), or lower "
         "engine.sseKeepAliveSeconds below it"
     ),
-    _S.CUT: _ASK
+    _S.CUT: ASK
     + "to look for reloads and restarts at that time in its proxy's log (HAProxy: hard-stop-after)",
     _S.TOTAL_CUT: (
         "set timeouts.request in the HTTPRoute's rule to 0s; where the proxy ignores it, not settable per route: ask "
         "the administrator of {edge} to raise the limit for a whole request in its proxy (Traefik: the entry point's "
         "respondingTimeouts.writeTimeout)"
     ),
-    _S.HANGS: _ASK + "to check whether something on its path drops connections silently (NAT, load balancer)",
-    _S.GATEWAY_TIMEOUT: _ASK
+    _S.HANGS: ASK + "to check whether something on its path drops connections silently (NAT, load balancer)",
+    _S.GATEWAY_TIMEOUT: ASK
     + "to raise the timeout of the first byte in its proxy, or set engine.sseKeepAliveSeconds",
     _S.UNAVAILABLE: (
         "the edge has no healthy backend: check the endpoints of the Service and the log of {edge}"
     ),
     _S.BAD_GATEWAY: "{edge} cannot reach the Service: check its endpoints, the port's name and network policies",
-    _S.LIMITED: _ASK + "to raise its rate limit for {host}",
-    _S.TOO_BIG: _ASK + "to raise the largest request body in its proxy",
+    _S.LIMITED: ASK + "to raise its rate limit for {host}",
+    _S.TOO_BIG: ASK + "to raise the largest request body in its proxy",
     _S.LATE_FIRST: "the pod responds in time: look for a queue or an authentication request in {edge}",
     _S.LONG_GAP: "the pod has no such pause: check the load of {edge} and the network in front of it",
     _S.NO_ROUTE: "{edge} does not serve {host}: check class, host and path prefixes",
@@ -326,7 +290,7 @@ _ANY: dict[Symptom | None, str] = {
         "(settings.allowedAddresses); a key goes to a public address over https only"
     ),
     _S.OPEN: "something on the path adds a key to requests that have none: remove it from {edge}",
-    _S.LEFT_RUNNING: _ASK
+    _S.LEFT_RUNNING: ASK
     + "to close its upstream when the client disconnects (nginx: no proxy_store, no proxy_cache)",
     _S.NO_CONNECTION: "check that the edge runs and that a NetworkPolicy lets the operator reach it",
     _S.KEY_BROKEN: _BROKEN_KEY,
@@ -345,20 +309,20 @@ _ANY: dict[Symptom | None, str] = {
     _S.KEPT_WAITING: "the connection is kept alive, the request waits: check the queues of the other replicas",
     _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
     _S.NO_TOKEN: "the edge accepts requests that never get a first token: check its log and its timeouts",
-    _S.NO_DONE: _ASK + "to pass streams through to their end in its proxy",
+    _S.NO_DONE: ASK + "to pass streams through to their end in its proxy",
     _S.UNCLEAR: _TOKENS,
     _S.TOO_LARGE: "{edge} sends far more than the pod that was probed: check what its proxy adds to responses",
 }
 
 
 def _table() -> dict[tuple[str, Symptom | None], Row]:
-    scopes: dict[str, dict[Symptom | None, str]] = {
+    scopes: dict[str, Mapping[Symptom | None, str] | Mapping[Symptom, str]] = {
         "engine": _ENGINE,
-        "ours": _OURS,
         "any": _ANY,
         "url": URL,
     }
     scopes |= {proxy.value: rows for proxy, rows in _PROXIES.items()}
+    scopes |= {route.name: route.remedies for route in routes.registry().values()}
     return {
         (scope, symptom): Row(scope, symptom, advice)
         for scope, rows in scopes.items()
@@ -395,5 +359,5 @@ def _scopes(hop: Hop, names: Names, fingerprint: str) -> tuple[str, ...]:
         return ("engine",)
     if hop is Hop.SERVICE:
         return (proxy, "engine")
-    ours = hop is Hop.EXPOSURE and names.profile == "ingress-nginx" and proxy in ("", Proxy.NGINX)
-    return ("ours", proxy, "any") if ours else (proxy, "any")
+    route = routes.of_profile(names.profile) if hop is Hop.EXPOSURE else None
+    return (route.name, proxy, "any") if route is not None and proxy in route.proxies else (proxy, "any")

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.judge.finding import Cut, Finding, Symptom
+from streaming_operator.probe.judge.finding import Cut, Finding
 from streaming_operator.probe.judge.fingerprint import DELAYED_CLOSE, EARLY, REQUEST_TIMEOUTS, ProxyMatch
 from streaming_operator.probe.stream.timeline import Timeline
 

@@ -2,7 +2,7 @@
 What to do about each symptom for a person who knows nothing of the path but the URL: rows of `remedies`. Pure.
 """
 
-from streaming_operator.probe.judge.finding import Symptom
+from streaming_operator.api.symptoms import Symptom
 
 _S = Symptom
 URL: dict[Symptom | None, str] = {

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streaming_operator.api.reasons import STREAMS, Hop, Verdict
-from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.api.symptoms import Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.fingerprint import ProxyMatch, proxy_of
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
 from streaming_operator.probe.judge.lateness import in_doubt, is_in_time, lateness, spread_out
