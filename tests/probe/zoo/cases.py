@@ -384,7 +384,7 @@ def envoy_gateway() -> tuple[Case, ...]:
 
     return (
         fine("Envoy Gateway", "as our route and policy have it", setup(), known="envoy-gateway"),
-        bad("timeouts.request", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
+        bad("timeouts.request", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG, fingerprint=""),
         bad("streamIdleTimeout", setup(idle_timeout="2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
         bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
         bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT, fingerprint=""),
