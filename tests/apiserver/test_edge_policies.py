@@ -121,20 +121,16 @@ async def test_a_policy_goes_with_a_route_that_is_refused(
 ) -> None:
     """Somebody else serves the host: neither the route nor its policy is written."""
     a_gateway(control_plane, namespace)
-    first = behind_it(control_plane, namespace)
-    second = an_endpoint(
-        control_plane,
-        namespace,
-        "second",
-        exposure={"host": f"a.{namespace}.example.com", "httpRoute": {"parentRefs": [{"name": "public"}]}},
-    )
+    exposure = {"host": f"a.{namespace}.example.com", "httpRoute": {"parentRefs": [{"name": "public"}]}}
+    both = [an_endpoint(control_plane, namespace, name, exposure=exposure) for name in ("one", "two")]
+    first, second = sorted(both, key=lambda endpoint: (endpoint.created, endpoint.uid))
     async with connected(control_plane.kubeconfig, monkeypatch, SWITCHED_ON) as here:
         await recognised(here, namespace)
         await here.cluster.apply(first, here.children(first))
         applied = await here.cluster.apply(second, here.children(second))
 
         assert [one for one in applied.written if one.startswith(("HTTPRoute/", POLICY))] == []
-        assert stored(control_plane, namespace, "second") is None
+        assert stored(control_plane, namespace, second.name) is None
 
 
 async def test_what_the_edge_says_against_a_policy_is_a_remark(
