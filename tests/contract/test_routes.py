@@ -27,7 +27,7 @@ ALL_ROUTES = pytest.mark.parametrize(
 )
 
 
-def endpoint(exposure: ExposureKind) -> StreamingEndpoint:
+def endpoint(exposure: ExposureKind, **changes: Any) -> StreamingEndpoint:
     """An endpoint exposed in one of the ways."""
     return StreamingEndpoint.from_body(
         {
@@ -37,7 +37,7 @@ def endpoint(exposure: ExposureKind) -> StreamingEndpoint:
                 "exposure": {
                     "host": "qwen.example.com",
                     "pathPrefixes": ["/v1", "/tokenize"],
-                    **EXPOSURES[exposure],
+                    **(EXPOSURES[exposure] | changes),
                 },
             },
         }
@@ -193,11 +193,14 @@ def test_annotations_are_texts(route: Route, exposure: ExposureKind) -> None:
 
 
 @ALL_ROUTES
-def test_what_it_sets_itself_no_user_may_set(route: Route, exposure: ExposureKind) -> None:
-    """Two answers for one annotation would be a quarrel; `proxy-body-size` is the user's and gives way."""
-    own = {key for key in annotations(rendered(route, exposure)[0]) if not key.endswith("/proxy-body-size")}
+def test_what_it_sets_itself_is_refused_of_users_or_theirs_wins(route: Route, exposure: ExposureKind) -> None:
+    """Two answers for one annotation would be a quarrel; nothing that a user may set is replaced silently."""
+    own = annotations(rendered(route, exposure)[0])
+    users = {key: "of the user" for key in own if route.allows(key, Edge(profile=route.profile))}
+    given = {"ingress": {"className": "some-class", "annotations": users}} if users else {}
+    made = annotations(route.render(endpoint(exposure, **given), cluster(route))[0])
 
-    assert {key for key in own if route.allows(key, Edge(profile=route.profile))} == set()
+    assert {key: made[key] for key in users} == users
 
 
 @ALL_ROUTES

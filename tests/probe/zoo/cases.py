@@ -16,7 +16,7 @@ from tests.probe.proxies import Relay
 from tests.probe.zoo.running import Setup
 
 V, S = Verdict, Symptom
-Known = Literal["ours", "generic", "url", "envoy-gateway"]
+Known = Literal["ours", "generic", "url", "envoy-gateway", "contour", "istio", "haproxy-ingress"]
 PATIENT = Limits(connect=20.0, first_token=20.0, stall=20.0, total=60.0)
 HASTY = Limits(connect=20.0, first_token=2.0, stall=2.0, total=60.0)
 
@@ -388,6 +388,65 @@ def envoy_gateway() -> tuple[Case, ...]:
         bad("streamIdleTimeout", setup(idle_timeout="2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
         bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
         bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT, fingerprint=""),
+    )  # fmt: skip
+
+
+def contour() -> tuple[Case, ...]:
+    """Envoy with what Contour makes of our HTTPRoute or Ingress, and its idle limit, which is the connection manager's."""
+
+    def setup(**route: str) -> Setup:
+        return Setup("envoy", json.dumps({"timeout": "0s"} | route), "{}")
+
+    def bad(fault: str, edge: Setup, expected: Verdict, symptom: Symptom, **more: object) -> Case:
+        return Case("Contour", fault, edge, expected, "contour", symptom, known="contour", **more)  # type: ignore[arg-type]
+
+    return (
+        fine("Contour", "as our route has it", setup(), known="contour"),
+        bad("response-timeout", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
+        bad("stream-idle-timeout", setup(idle_timeout="2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
+        bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
+    )  # fmt: skip
+
+
+def istio() -> tuple[Case, ...]:
+    """Envoy without any limit, as Istio configures it."""
+
+    def bad(
+        fault: str, edge: Setup | proxies.Relay | None, expected: Verdict, symptom: Symptom, **more: object
+    ) -> Case:
+        return Case("Istio", fault, edge, expected, "istio", symptom, known="istio", **more)  # type: ignore[arg-type]
+
+    return (
+        fine("Istio", "as our route has it", Setup("envoy", json.dumps({"timeout": "0s"}), "{}"), known="istio"),
+        bad("timeouts.request", Setup("envoy", json.dumps({"timeout": "2s"}), "{}"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
+        bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT),
+        bad("Envoy refused the listener", None, V.UNREACHABLE, S.NO_CONNECTION),
+    )  # fmt: skip
+
+
+def haproxy_ingress() -> tuple[Case, ...]:
+    """HAProxy 2.8 with the directives that our annotations become."""
+
+    def setup(route: str) -> Setup:
+        return Setup("haproxy", route, "")
+
+    def bad(fault: str, edge: Setup, expected: Verdict, symptom: Symptom, **more: object) -> Case:
+        return Case(
+            "haproxy-ingress",
+            fault,
+            edge,
+            expected,
+            "haproxy-ingress",
+            symptom,
+            known="haproxy-ingress",
+            **more,
+        )  # type: ignore[arg-type]
+
+    return (
+        fine("haproxy-ingress", "as our Ingress has it", setup(FLOWS + "timeout server 3600s"), known="haproxy-ingress"),
+        bad("config-backend is refused", setup("timeout server 3600s"), V.COALESCED, S.TIMED_BURSTS),
+        bad("timeout-server", setup(FLOWS + "timeout server 2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
+        bad("504", setup(FLOWS + "timeout server 1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
     )  # fmt: skip
 
 

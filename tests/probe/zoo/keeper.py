@@ -33,6 +33,9 @@ LATE = 0.05
 NAMES = {
     "ours": Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example"),
     "envoy-gateway": Names("llm", "llm-key", "envoy-gateway", "Gateway other", "llm.example"),
+    "contour": Names("llm", "llm-key", "contour", "IngressClass other", "llm.example"),
+    "istio": Names("llm", "llm-key", "istio", "Gateway other", "llm.example"),
+    "haproxy-ingress": Names("llm", "llm-key", "haproxy-ingress", "IngressClass other", "llm.example"),
     "generic": Names("llm", "llm-key", "generic", "IngressClass other", "llm.example"),
     "url": Names(),
 }

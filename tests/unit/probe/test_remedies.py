@@ -19,6 +19,7 @@ OTHER = Names("llm", "llm-key", "generic", "IngressClass other", "llm.example")
 ANNOTATION = re.compile(r"(?<![\w./-])[a-z0-9-]+(?:\.[a-z0-9-]+)+/[a-z][a-z0-9-]+")
 FIELD = re.compile(r"(?<![\w.])(?:engine|exposure|model|rollout|startup|verification)(?:\.[a-z][A-Za-z]+)+")
 SAID_ELSEWHERE = {
+    "proxy.istio.io/config": "infrastructure.annotations of the Gateway",
     "konghq.com/read-timeout": "on the Service",
     "nginx.ingress.kubernetes.io/proxy-buffering": "which this operator sets",
     "nginx.ingress.kubernetes.io/proxy-read-timeout": "which this operator sets",
