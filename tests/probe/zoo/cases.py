@@ -371,7 +371,7 @@ def envoy() -> tuple[Case, ...]:
 
 
 def envoy_gateway() -> tuple[Case, ...]:
-    """Envoy with what Envoy Gateway makes of an HTTPRoute and a BackendTrafficPolicy; itself it is on the cluster."""
+    """Envoy with what Envoy Gateway makes of our HTTPRoute and BackendTrafficPolicy; the gateway itself is in no test."""
 
     def setup(**route: str) -> Setup:
         return Setup("envoy", json.dumps({"timeout": "0s", "idle_timeout": "3600s"} | route), "{}")
