@@ -123,6 +123,16 @@ def test_a_route_that_may_not_be_written_says_why() -> None:
     assert said(status_of(a_world(observed=observed(route=route))), "Exposed") == ("False", "HostConflict")
 
 
+def test_what_the_edge_says_against_a_policy_stands_in_exposed() -> None:
+    """As a remark: the route is there, and the stream decides whether it matters."""
+    route = ObservedRoute(exists=True, admitted=True, remark="BackendTrafficPolicy qwen is not followed")
+    status = status_of(a_world(observed=observed(route=route)))
+    exposed = next(one for one in status["conditions"] if one["type"] == "Exposed")
+
+    assert said(status, "Exposed") == ("True", "Admitted")
+    assert exposed["message"].endswith(". Remark: BackendTrafficPolicy qwen is not followed")
+
+
 def test_missing_optional_kinds_are_named() -> None:
     """Monitoring without its CRD is reported and does not keep Ready from True; a route without its CRD does."""
     bare = Capabilities(service_monitors=False, http_routes=False)
