@@ -20,7 +20,7 @@ LONGEST_TEXT = 32_768
 """Characters; as long as the value of an environment variable in the spec."""
 MOST_ITEMS = 256
 """Of a list and of a map. The longest that people write are lists of node names."""
-LONGEST_DESCRIPTION = 300
+LONGEST_DESCRIPTION = 200
 """Characters; more than one sentence is kept only within them."""
 
 _CORE = "io.k8s.api.core.v1."

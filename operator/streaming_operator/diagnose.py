@@ -27,6 +27,7 @@ from streaming_operator.probe import (
     identity_of,
     plan_for,
 )
+from streaming_operator.probe.endpoint_plan import inside
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import PATHS
 from streaming_operator.probe.http.response import NoResponse
@@ -219,7 +220,7 @@ async def _inner_hops(
             except ClusterError as error:
                 unavailable[hop] = str(error)
                 continue
-            targets.append(connection.Target(hop, "127.0.0.1", local))
+            targets.append(inside(endpoint, connection.Target(hop, "127.0.0.1", local)))
             forwarded[hop] = f"pod/{pod}:{port}"
         yield tuple(targets), forwarded, unavailable
 

@@ -153,6 +153,26 @@ class PodPolicy:
         "scheduling.volcano.sh/*",
         "sidecar.istio.io/inject",
     )
+    service_annotations: tuple[str, ...] = (
+        "alb.ingress.kubernetes.io/healthcheck-*",
+        "alb.ingress.kubernetes.io/target-group-attributes",
+        "cloud.google.com/app-protocols",
+        "cloud.google.com/backend-config",
+        "cloud.google.com/neg",
+        "konghq.com/connect-timeout",
+        "konghq.com/protocol",
+        "konghq.com/read-timeout",
+        "konghq.com/write-timeout",
+        "projectcontour.io/max-*",
+        "projectcontour.io/upstream-protocol.*",
+        "prometheus.io/*",
+        "service.kubernetes.io/topology-mode",
+        "traefik.ingress.kubernetes.io/service.nativelb",
+        "traefik.ingress.kubernetes.io/service.passhostheader",
+        "traefik.ingress.kubernetes.io/service.serversscheme",
+        "traefik.ingress.kubernetes.io/service.sticky.*",
+    )
+    """Annotations of Services: time limits, protocols and health checks of edges that read them there."""
 
 
 def covers(pattern: str, host: str) -> bool:

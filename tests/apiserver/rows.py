@@ -186,6 +186,26 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         {"spec.workloadMetadata.annotations": {"reloader.stakater.com/auto": "true"}},
         {"spec.workloadMetadata.annotations": {"streamingendpoints.dev/applied-hash": "0"}},
     ),
+    "spec.service.labels keys": (
+        "ingress",
+        {"spec.service.labels": {"kueue.x-k8s.io/queue-name": "gpu"}},
+        {"spec.service.labels": _LONG_KEY},
+    ),
+    "spec.service.labels streamingendpoints.dev/*": (
+        "ingress",
+        {"spec.service.labels": {"app.kubernetes.io/part-of": "search"}},
+        {"spec.service.labels": _OUR_LABEL},
+    ),
+    "spec.service.annotations keys": (
+        "ingress",
+        {"spec.service.annotations": {"example.com/a": "b"}},
+        {"spec.service.annotations": {"Example.com/a": "b"}},
+    ),
+    "spec.service.annotations streamingendpoints.dev/*": (
+        "ingress",
+        {"spec.service.annotations": {"konghq.com/read-timeout": "3600000"}},
+        {"spec.service.annotations": {"streamingendpoints.dev/applied-hash": "0"}},
+    ),
     "spec.engine.volumeMounts /dev/shm": (
         "ingress",
         {"spec.engine.volumeMounts": [{"name": "templates", "mountPath": "/etc/streaming-operator-2"}]},
@@ -241,11 +261,11 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
     "spec.engine.args these flags have fields": (
         "ingress",
         {"spec.engine.args": ["--portable", "--model-impl=auto", "--max-num-seqs=8", "--middleware", "m.M"]},
-        {"spec.engine.args": ["--api_key=oops"]},
+        {"spec.engine.args": ["--ssl-certfile=/tls/tls.crt"]},
     ),
     "spec.engine.args --host": (
         "ingress",
-        {"spec.engine.args": ["--hf-overrides={}"]},
+        {"spec.engine.args": ["--hf-overrides={}", "--ssl-ciphers=HIGH"]},
         {"spec.engine.args": ["--headless"]},
     ),
     "spec.engine.args a flag and its value": (

@@ -9,7 +9,7 @@ from typing import Any
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.engines.base import DRAIN_OVER_FILE, FILES_PATH
+from streaming_operator.engines.base import DRAIN_OVER_FILE, FILES_PATH, TLS_PATH
 from streaming_operator.values import Capabilities, Manifest
 from tests.cluster.programs import listed
 from tests.engines.running import Kind, RunningEngine, free_port
@@ -25,13 +25,19 @@ class Pod:
         *more: str,
         wait: bool = True,
         exposure: Mapping[str, Any] | None = None,
+        engine: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.port = folder, free_port()
         body = {
             "metadata": {"name": "tiny"},
             "spec": {
                 "model": {"source": {"local": {"path": "/opt/model"}}},
-                "engine": {"version": "0.32.0", "port": self.port, "sseKeepAliveSeconds": 1},
+                "engine": {
+                    "version": "0.32.0",
+                    "port": self.port,
+                    "sseKeepAliveSeconds": 1,
+                    **(engine or {}),
+                },
                 "gpu": {"count": 0},
                 **({"exposure": exposure} if exposure else {}),
             },
@@ -45,14 +51,14 @@ class Pod:
         self.env = {
             name: text for name, text in given.items() if name.startswith(("PYTHONPATH", "STREAMING_"))
         }
-        args = [*self.container["args"][1:], "--host", "127.0.0.1", *more]
+        args = [*map(self.mounted, self.container["args"][1:]), "--host", "127.0.0.1", *more]
         self.engine = RunningEngine(kind, args, self.env, wait=wait, port=self.port)
 
     def mounted(self, text: str) -> str:
         """The same path, where the files lie on this machine."""
-        return text.replace(FILES_PATH, str(self.folder)).replace(
-            str(Path(DRAIN_OVER_FILE).parent), str(self.folder)
-        )
+        for path in (FILES_PATH, TLS_PATH, str(Path(DRAIN_OVER_FILE).parent)):
+            text = text.replace(path, str(self.folder))
+        return text
 
     def pre_stop(self, drain_seconds: int) -> subprocess.Popen[str]:
         """What the kubelet runs first; PID 1 is the server's process here."""

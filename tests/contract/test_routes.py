@@ -10,7 +10,7 @@ import pytest
 from streaming_operator import render, routes
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.probe.judge.fingerprint import Proxy
-from streaming_operator.routes.base import KINDS, SERVICE_PORT, ExposureKind, Route
+from streaming_operator.routes.base import KINDS, ExposureKind, Route, service_port
 from streaming_operator.values import Capabilities, Edge, Manifest
 from tests import golden
 
@@ -143,8 +143,9 @@ def test_its_policies_name_its_route_alone(route: Route, exposure: ExposureKind)
 def test_it_serves_the_host_the_paths_and_the_service(route: Route, exposure: ExposureKind) -> None:
     """All that was asked for leaves the cluster, through the endpoint's own Service."""
     values = strings(rendered(route, exposure)[0]["spec"])
+    port = str(service_port(endpoint(exposure)).number)
 
-    assert {"qwen.example.com", "/v1", "/tokenize", "qwen", str(SERVICE_PORT)} <= set(values)
+    assert {"qwen.example.com", "/v1", "/tokenize", "qwen", port} <= set(values)
 
 
 @ALL_ROUTES

@@ -72,3 +72,49 @@ async def test_a_server_without_a_list_is_believed(answer: Answer) -> None:
     with Server(streaming, answer) as pod:
         result = await verified(pod, pod)
     assert result.verdict is Verdict.STREAMING, result.message
+
+
+ADAPTERS = {"sql": "org/sql-lora", "fin": "/adapters/1"}
+
+
+def with_adapters(client: Client, asked: Asked) -> None:
+    """The list of a vLLM with the model and its adapters."""
+    entries = [{"id": "chat", "owned_by": "vllm", "root": REPO, "parent": None}]
+    entries += [
+        {"id": name, "owned_by": "vllm", "root": path, "parent": "chat"} for name, path in ADAPTERS.items()
+    ]
+    client.plain("200 OK", {"object": "list", "data": entries})
+
+
+async def test_each_adapter_is_asked_once_by_its_own_name() -> None:
+    """At the users' address, after the model has streamed."""
+    with Server(streaming, with_adapters) as pod, Server(streaming) as edge:
+        result = await verified(edge, pod, adapters=ADAPTERS, ask_adapters=True)
+    assert result.verdict is Verdict.STREAMING, result.message
+    # One stream at least each: a busy machine may ask again.
+    assert [*dict.fromkeys(asked.body["model"] for asked in edge.completions())] == ["chat", "sql", "fin"]
+
+
+async def test_an_adapter_that_does_not_answer_is_named() -> None:
+    """A healthy model does not hide it."""
+
+    def without_fin(client: Client, asked: Asked) -> None:
+        if asked.body["model"] == "fin":
+            error = {"message": "The model `fin` does not exist.", "type": "NotFoundError", "code": 404}
+            return client.plain("404 Not Found", {"error": error})
+        return streaming(client, asked)
+
+    with Server(without_fin, with_adapters) as pod:
+        result = await verified(pod, pod, adapters=ADAPTERS, ask_adapters=True)
+    assert result.verdict is Verdict.UPSTREAM_ERROR, result.message
+    assert result.message.startswith("adapter fin: HTTP 404")
+    assert "model.adapters" in result.message
+
+
+async def test_routine_asks_no_adapter_but_looks_for_it_in_the_list() -> None:
+    """A server that lost an adapter has lost it in its list."""
+    with Server(streaming, root(REPO)) as pod:
+        result = await verified(pod, pod, adapters=ADAPTERS)
+    assert (result.verdict, result.hop) == (Verdict.WRONG_MODEL, Hop.POD), result.message
+    assert "lists chat, not sql, fin" in result.message
+    assert {asked.body["model"] for asked in pod.completions()} == {"chat"}

@@ -22,6 +22,7 @@ OPEN = PodPolicy(
     host_access=True,
     labels=("*",),
     annotations=("*",),
+    service_annotations=("*",),
 )
 """What the chart's values can open."""
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
@@ -115,6 +116,11 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         {"workloadMetadata": {"annotations": {"wave.pusher.com/update-on-config-change": "true"}}},
         "annotations",
     ),
+    "DNS name by a Service's annotation": (
+        {"service": {"annotations": {"external-dns.alpha.kubernetes.io/hostname": "www.example.com"}}},
+        "serviceAnnotations",
+    ),
+    "label of another tool on the Service": ({"service": {"labels": {"k8s-app": "kube-dns"}}}, "labels"),
     "Secret by a volume": ({"volumes": [{"name": "s", "secret": {"secretName": "db"}}]}, "envSecretNames"),
     "Secret by a projected volume": (
         {"volumes": [{"name": "s", "projected": {"sources": [{"secret": {"name": "db"}}]}}]},
@@ -186,6 +192,10 @@ FIT: dict[str, dict[str, Any]] = {
             "annotations": {"karpenter.sh/do-not-disrupt": "true", "prometheus.io/scrape": "true"},
         }
     },
+    "time limits of an edge at the Service": {
+        "service": {"annotations": {"konghq.com/read-timeout": "3600000", "cloud.google.com/neg": "{}"}}
+    },
+    "certificate of the pods": {"engine": {"tls": {"secretName": "qwen-tls"}}},
     "queues of Deployments": {
         "workloadMetadata": {
             "labels": {"kueue.x-k8s.io/queue-name": "gpu"},
@@ -231,6 +241,7 @@ def test_what_model_servers_need_is_allowed(spec: dict[str, Any]) -> None:
         (PodPolicy(security_context="restricted"), {"securityContext": {"allowPrivilegeEscalation": True}}),
         (PodPolicy(runtime_class_names=("gvisor",)), {"runtimeClassName": "kata"}),
         (PodPolicy(credential_secret_names=("llm-*",)), {"engine": {"apiKeySecretRef": {"name": "db"}}}),
+        (PodPolicy(credential_secret_names=("llm-*",)), {"engine": {"tls": {"secretName": "db"}}}),
     ],
 )
 def test_more_can_be_closed(policy: PodPolicy, spec: dict[str, Any]) -> None:

@@ -360,5 +360,14 @@ def test_pod_is_locked_down(helm: Path) -> None:
     assert pod["enableServiceLinks"] is False
 
 
+@pytest.mark.parametrize("given", [{}, {"runAsNonRoot": True, "runAsUser": 1001}])
+def test_security_contexts_are_values_that_replace_the_charts_own(helm: Path, given: dict[str, Any]) -> None:
+    """Nothing of the chart's own stays beside them, and {} stays {}: OpenShift's restricted-v2 assigns the uid."""
+    values = {"podSecurityContext": given, "securityContext": given}
+    deployment = next(doc for doc in documents(helm, values) if doc["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert (pod["securityContext"], pod["containers"][0]["securityContext"]) == (given, given)
+
+
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -56,6 +56,7 @@ from streaming_operator.api.workload import (
     PodMetadata,
     Resources,
     Rollout,
+    ServiceMetadata,
     Startup,
     WorkloadMetadata,
 )
@@ -108,7 +109,7 @@ DEEPEST = 32
 
 
 MOST_PROBLEMS = 50
-LONGEST_PROBLEM = 300
+LONGEST_PROBLEM = 400
 """Characters: paths have keys in them that the author chose."""
 
 
@@ -154,6 +155,8 @@ class EndpointSpec(Model):
     """Labels and annotations of the pods."""
     workload_metadata: WorkloadMetadata = Field(default_factory=WorkloadMetadata)
     """Labels and annotations of the Deployment."""
+    service: ServiceMetadata = Field(default_factory=ServiceMetadata)
+    """Labels and annotations of the Service."""
     pod_security_context: PodSecurityContext | None = None
     """Replaces the pod's security context (uid 2000, gid 0), for images that need root; {} leaves it to the cluster."""
     security_context: SecurityContext | None = None
@@ -281,6 +284,8 @@ class StreamingEndpoint(Model):
     spec: EndpointSpec
     pod_version: int = POD_VERSION
     """By which version its pods are rendered: that of those that run, until the spec changes them anyway."""
+    first_alone: bool = False
+    """Whether one pod is to run for now, whatever `replicas` says: it fills the cache that all share."""
     deleting: bool = False
     previous_status: dict[str, Any] = Field(default_factory=dict)
 

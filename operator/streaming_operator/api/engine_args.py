@@ -14,11 +14,13 @@ from streaming_operator.api.cel import CEL
 FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "--model": "model.source",
-        "--served-model-name": "model.servedName or servedNames",
+        "--served-model-name": "model.servedNames",
         "--port": "engine.port",
         "--api-key": "engine.apiKeySecretRef",
         "--hf-token": "model.source.huggingFace.tokenSecretRef",
         "--shutdown-timeout": "rollout.drainSeconds",
+        "--ssl-certfile": "engine.tls",
+        "--ssl-keyfile": "engine.tls",
     }
 )
 """Flags that have a field, which the operator renders."""
@@ -31,9 +33,13 @@ IMPOSSIBLE = (
     "--disable-log-stats",
     "--headless",
     "--grpc",
+    "--ssl-ca-certs",
+    "--ssl-cert-reqs",
 )
-"""Flags without which there is HTTP on the port, with metrics: health, drain, metrics and probe need all of that."""
-IMPOSSIBLE_PREFIX = "--ssl-"
+"""
+Flags without which everybody gets HTTP on the port, with metrics: health, drain, metrics and probe need all of that,
+and kubelets have no client certificate.
+"""
 
 RESERVED_ENV = ("VLLM_API_KEY", "VLLM_PORT", "VLLM_DEBUG_LOG_API_SERVER_RESPONSE")
 SECRET_ENV = (
@@ -59,21 +65,13 @@ def _names(args: tuple[str, ...]) -> list[str]:
     return [name for name in names if name.startswith("--") and name != "--"]
 
 
-def _flags_rule(flags: tuple[str, ...], prefix: str | None, message: str) -> CEL:
-    """No argument is one of the flags, not abbreviated either, nor begins with the prefix."""
-    known = (*flags, prefix) if prefix else flags
-    begins = f"name.startsWith('{prefix}') || " if prefix else ""
+def _flags_rule(flags: tuple[str, ...], message: str) -> CEL:
+    """No argument is one of the flags, not abbreviated either."""
     return CEL(
         "!has(self.args) || !self.args.map(arg, arg.split('=')[0].replace('_', '-')).exists(name, "
-        f"name.startsWith('--') && name != '--' && ({begins}"
-        f"[{', '.join(map(repr, known))}].exists(flag, flag.startsWith(name))))",
-        lambda engine: (
-            not any(
-                (prefix is not None and name.startswith(prefix))
-                or any(flag.startswith(name) for flag in known)
-                for name in _names(engine.args)
-            )
-        ),
+        "name.startsWith('--') && name != '--' && "
+        f"[{', '.join(map(repr, flags))}].exists(flag, flag.startsWith(name)))",
+        lambda engine: not any(flag.startswith(name) for flag in flags for name in _names(engine.args)),
         message,
         ".args",
         "FieldValueForbidden",
@@ -102,14 +100,12 @@ def _one_word_each(engine: Any) -> bool:
 RULES = (
     _flags_rule(
         tuple(FIELDS),
-        None,
-        "these flags have fields: " + ", ".join(f"{flag} is {field}" for flag, field in FIELDS.items()),
+        "these flags have fields: " + ", ".join(f"{flag} {field}" for flag, field in FIELDS.items()),
     ),
     _flags_rule(
         IMPOSSIBLE,
-        IMPOSSIBLE_PREFIX,
-        f"{' '.join(IMPOSSIBLE)} {IMPOSSIBLE_PREFIX}* are not possible: health, drain, metrics and verification "
-        "need plain HTTP on engine.port of every address",
+        f"{' '.join(IMPOSSIBLE)} are not possible: health, drain, metrics and verification "
+        "need HTTP, or HTTPS by engine.tls, on engine.port of every address",
     ),
     CEL(
         f"!has(self.args) || !self.args.exists(arg, arg.matches('{_SEVERAL_WORDS}'))".replace("\\s", "\\\\s"),

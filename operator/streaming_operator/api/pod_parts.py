@@ -12,11 +12,11 @@ from streaming_operator.api.cel import CEL
 
 ENGINE = "engine"
 """Name of the model server's container."""
-OWN_VOLUMES = ("files", "cache", "model", "shm", "scratch")
+OWN_VOLUMES = ("files", "cache", "model", "shm", "scratch", "engine-tls")
 OWN_VOLUME_PREFIX = "adapter-"
 SHARED_VOLUMES = ("cache",)
 """The operator's volumes that other containers may mount: weights can be put there before the server starts."""
-OWN_PATHS = ("/dev/shm", "/home/vllm/.cache")
+OWN_PATHS = ("/dev/shm", "/home/vllm/.cache", "/etc/streaming-tls")
 OWN_FOLDER = "/etc/streaming-operator"
 MODEL_FOLDER = "/models"
 

@@ -59,6 +59,13 @@ class EnvVar(Model):
     cel: ClassVar = (at_most_one("value", "valueFrom"),)
 
 
+class EngineTls(Model):
+    """TLS up to the pod. ingress-nginx is told to speak it; a Gateway needs a BackendTLSPolicy of yours."""
+
+    secret_name: DnsName
+    """Secret of type kubernetes.io/tls with the server's certificate; kubelets and the probe do not check its name."""
+
+
 class Engine(Model):
     """The model server: vLLM, configured to stream and to drain."""
 
@@ -102,6 +109,8 @@ class Engine(Model):
     """
     api_key_secret_ref: ApiKeySecretRef | None = None
     """API key that clients must send; read when the server starts."""
+    tls: EngineTls | None = None
+    """Serve HTTPS in the pod, and on port 443 of the Service."""
 
     cel: ClassVar = (*engine_args.RULES, *pod_parts.MOUNT_RULES)
 
@@ -161,6 +170,13 @@ METADATA_RULES = (
 )
 """Rules on labels and annotations that a spec adds."""
 
+OWN_ANNOTATIONS = keys_without(
+    "annotations",
+    r"^(streamingendpoints\.dev|deployment\.kubernetes\.io)/",
+    "streamingendpoints.dev/* and deployment.kubernetes.io/* are the operator's and the controller's",
+)
+"""On annotations of children that the operator annotates itself."""
+
 
 class PodMetadata(Model):
     """Labels and annotations added to the pods."""
@@ -173,6 +189,17 @@ class PodMetadata(Model):
     cel: ClassVar = METADATA_RULES
 
 
+class ServiceMetadata(Model):
+    """Labels and annotations added to the Service, where some edges look for time limits and protocols."""
+
+    labels: Labels = Field(default_factory=dict)
+    """Labels of the Service besides those of the operator."""
+    annotations: Annotations = Field(default_factory=dict)
+    """Annotations of the Service."""
+
+    cel: ClassVar = (*METADATA_RULES, OWN_ANNOTATIONS)
+
+
 class WorkloadMetadata(Model):
     """Labels and annotations added to the Deployment, for queues and tools that watch workloads."""
 
@@ -181,14 +208,7 @@ class WorkloadMetadata(Model):
     annotations: Annotations = Field(default_factory=dict)
     """Annotations of the Deployment."""
 
-    cel: ClassVar = (
-        *METADATA_RULES,
-        keys_without(
-            "annotations",
-            r"^(streamingendpoints\.dev|deployment\.kubernetes\.io)/",
-            "streamingendpoints.dev/* and deployment.kubernetes.io/* are the operator's and the controller's",
-        ),
-    )
+    cel: ClassVar = (*METADATA_RULES, OWN_ANNOTATIONS)
 
 
 class ClaimCache(Model):
@@ -220,7 +240,7 @@ class Cache(Model):
     """Where downloaded weights and compiled graphs are kept; at most one of the members."""
 
     persistent_volume_claim: ClaimCache | None = None
-    """Keep the cache on a claim: a restart neither downloads nor compiles again."""
+    """Keep the cache on a claim: no restart downloads or compiles again. Of several pods the first starts alone."""
     empty_dir: EmptyDirCache | None = None
     """Keep the cache as long as the pod lives; the default."""
     ephemeral: EphemeralCache | None = None

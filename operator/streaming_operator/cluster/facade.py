@@ -19,6 +19,7 @@ from streaming_operator.cluster import (
     pod_version,
     resources,
     secrets,
+    shared_cache,
 )
 from streaming_operator.cluster.apply import Applied, Applier
 from streaming_operator.cluster.edge_addresses import EdgeAddresses
@@ -108,8 +109,13 @@ class Cluster:
         return edges.capabilities(self._caches, self._settings.edges, self._policies)
 
     def as_rendered(self, endpoint: StreamingEndpoint) -> StreamingEndpoint:
-        """The endpoint with the version by which its pods are rendered: theirs, until the spec replaces them anyway."""
-        return pod_version.as_rendered(self._caches, endpoint)
+        """
+        The endpoint with the version by which its pods are rendered: theirs, until the spec replaces them anyway; and
+        with its first pod alone while that fills a cache that all share.
+        """
+        rendered = pod_version.as_rendered(self._caches, endpoint)
+        alone = shared_cache.starts_alone(self._caches, rendered)
+        return rendered.model_copy(update={"first_alone": True}) if alone else rendered
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
         """
@@ -131,8 +137,11 @@ class Cluster:
             kept = frozenset(EXPOSING.values()) if refusal.keeps else kept
         refused = pod_policy.refused(endpoint, children, self._settings.pod_policy)
         if refused:  # what runs goes on running, with the ConfigMap that it mounts
-            written = tuple(child for child in written if child["kind"] not in OF_PODS)
-            kept |= frozenset(OF_PODS.values())
+            held = OF_PODS | (
+                {"Service": resources.SERVICES} if pod_policy.concern_the_service(refused) else {}
+            )
+            written = tuple(child for child in written if child["kind"] not in held)
+            kept |= frozenset(held.values())
         applied = await self._applier.apply(endpoint, written, kept)
         if refused:
             raise PodNotAllowed(pod_policy.message(refused))

@@ -105,7 +105,7 @@ class Observer:
         if deployment is None:
             return None
         template = digest(body["spec"]["template"])
-        if _is_status_current(body):
+        if is_status_current(body):
             revision = (deployment.metadata.get("annotations") or {}).get(REVISION)
             for replica_set in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS):
                 if replica_set.is_controlled_by(deployment.uid) and replica_set.body["revision"] == revision:
@@ -190,7 +190,7 @@ def _wanted(children: tuple[Manifest, ...], kind: str) -> Manifest | None:
     return next((child for child in children if child["kind"] == kind), None)
 
 
-def _is_status_current(deployment: dict[str, Any]) -> bool:
+def is_status_current(deployment: dict[str, Any]) -> bool:
     """Whether the controller observed this generation of the Deployment."""
     status = deployment.get("status") or {}
     return int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 1)
@@ -198,7 +198,7 @@ def _is_status_current(deployment: dict[str, Any]) -> bool:
 
 def _rolled_out(deployment: dict[str, Any]) -> bool:
     """Whether every replica is of the newest template and no older one is left."""
-    if not deployment or not _is_status_current(deployment):
+    if not deployment or not is_status_current(deployment):
         return False
     status = deployment.get("status") or {}
     wanted = int((deployment.get("spec") or {}).get("replicas") or 0)

@@ -110,6 +110,11 @@ def refused(
     )
 
 
+def concern_the_service(refused: Iterable[Refused]) -> bool:
+    """Whether the policy refuses something of the Service, which is not written then either."""
+    return any(one.field.startswith("spec.service.") for one in refused)
+
+
 def refused_credentials(endpoint: StreamingEndpoint, policy: PodPolicy) -> tuple[Refused, ...]:
     """
     Secrets that a probe would send although they are not listed. Asked before each probe: pods of an earlier spec go on
@@ -169,6 +174,9 @@ def _secrets(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
     ):
         if key is not None and not _allowed(key.name, policy.credential_secret_names):
             yield Refused(f"spec.{field}", f"Secret {key.name} is not listed", "credentialSecretNames")
+    tls = spec.engine.tls
+    if tls is not None and not _allowed(tls.secret_name, policy.credential_secret_names):
+        yield Refused("spec.engine.tls", f"Secret {tls.secret_name} is not listed", "credentialSecretNames")
 
 
 def _by_env(spec: EndpointSpec) -> Iterator[tuple[str, str]]:
@@ -265,17 +273,21 @@ def _has_text(value: Any, text: str) -> bool:
 
 def _metadata(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:
     """
-    Labels, by which a pod joins other Services and policies and a Deployment another tool's objects, and annotations,
-    by which other controllers change either.
+    Labels, by which a pod joins other Services and policies and a Deployment or Service another tool's objects, and
+    annotations, by which other controllers change them or act for them.
     """
-    for field, metadata in (("podMetadata", spec.pod_metadata), ("workloadMetadata", spec.workload_metadata)):
-        for kind, given, patterns in (
-            ("labels", metadata.labels, policy.labels),
-            ("annotations", metadata.annotations, policy.annotations),
-        ):
-            for key in given:
-                if not _allowed(key, patterns):
-                    yield Refused(f"spec.{field}.{kind}", f"{key} is not listed", kind)
+    pods, workload, service = spec.pod_metadata, spec.workload_metadata, spec.service
+    for field, given, patterns, setting in (
+        ("podMetadata.labels", pods.labels, policy.labels, "labels"),
+        ("podMetadata.annotations", pods.annotations, policy.annotations, "annotations"),
+        ("workloadMetadata.labels", workload.labels, policy.labels, "labels"),
+        ("workloadMetadata.annotations", workload.annotations, policy.annotations, "annotations"),
+        ("service.labels", service.labels, policy.labels, "labels"),
+        ("service.annotations", service.annotations, policy.service_annotations, "serviceAnnotations"),
+    ):
+        for key in given:
+            if not _allowed(key, patterns):
+                yield Refused(f"spec.{field}", f"{key} is not listed", setting)
 
 
 def _security(spec: EndpointSpec, policy: PodPolicy) -> Iterator[Refused]:

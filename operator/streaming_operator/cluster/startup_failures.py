@@ -59,6 +59,22 @@ FAILURES = (
         "spec.engine.env, or load from a claim (spec.model.source.persistentVolumeClaim)",
     ),
     _failure(
+        r"lora rank (?P<rank>\d+) is greater than max_lora_rank",
+        "an adapter has rank {rank}: set --max-lora-rank={rank} or more in spec.engine.args",
+    ),
+    _failure(
+        r"no adapter found for (?P<path>\S+)",
+        "there is no adapter at {path}: correct its source in spec.model.adapters",
+    ),
+    _failure(
+        r"lora adapter '(?P<name>[^']+)' conflicts with a served base model",
+        "the adapter {name} has a name of the model: give it another in spec.model.adapters",
+    ),
+    _failure(
+        r"does not support lora|expected target modules in .{0,4000}but received",
+        "the adapters are not for this model: correct spec.model.adapters or spec.model.source",
+    ),
+    _failure(
         r"hfvalidationerror.*'(?P<path>/[^']*)'|no such file or directory: '(?P<file>/models[^']*)'",
         "there is no model at that path: correct spec.model.source",
     ),

@@ -5,6 +5,7 @@ An engine only knows its configuration; the objects that hold it are made in `re
 (docs/adding-an-engine.md), pure: nothing here talks to anything.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from streaming_operator.api.endpoint import StreamingEndpoint
@@ -20,6 +21,8 @@ ADAPTERS_PATH = "/adapters"
 """Below it each volume of an adapter is mounted, by the adapter's number."""
 FILES_PATH = "/etc/streaming-operator"
 """Where the operator's own files (drain script, middleware) are mounted, read-only."""
+TLS_PATH = "/etc/streaming-tls"
+"""Where the Secret of `engine.tls` is mounted."""
 DRAIN_OVER_FILE = "/dev/shm/streaming-operator-drain-over"
 """Touched by the drain script for the middleware; there the container may write even with a read-only root."""
 
@@ -44,6 +47,10 @@ class Engine(Protocol):
 
     def source(self, endpoint: StreamingEndpoint) -> str:
         """What it is told to load, as its list of models names it (`root`): `WrongModel` where it names another."""
+        ...
+
+    def adapters(self, endpoint: StreamingEndpoint) -> Mapping[str, str]:
+        """What each LoRA adapter is loaded from, by its name, as its list of models has both."""
         ...
 
     def args(self, endpoint: StreamingEndpoint) -> list[str]:

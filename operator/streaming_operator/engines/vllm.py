@@ -16,22 +16,25 @@ from streaming_operator.engines.base import (
     DRAIN_OVER_FILE,
     FILES_PATH,
     HOME,
+    TLS_PATH,
     Engine,
     adapter_paths,
     home_on_cache,
     model_path,
 )
+from streaming_operator.engines.lora_modules import lora_modules
 from streaming_operator.engines.ranks import DATA, PIPELINE, TENSOR, Ranks, ranks
 from streaming_operator.values import Manifest
 
 SHUTDOWN_TIMEOUT = "--shutdown-timeout"
 PER_REQUEST_METRICS = "--enable-per-request-metrics"
 KEEP_ALIVE = "--sse-keep-alive-interval"
+SSL_REFRESH = "--enable-ssl-refresh"
 
 OPTIONAL_FLAGS: Mapping[tuple[int, int], frozenset[str]] = MappingProxyType(
     {
-        (0, 32): frozenset({SHUTDOWN_TIMEOUT, PER_REQUEST_METRICS, KEEP_ALIVE}),
-        (0, 33): frozenset({SHUTDOWN_TIMEOUT, PER_REQUEST_METRICS, KEEP_ALIVE}),
+        (0, 32): frozenset({SHUTDOWN_TIMEOUT, PER_REQUEST_METRICS, KEEP_ALIVE, SSL_REFRESH}),
+        (0, 33): frozenset({SHUTDOWN_TIMEOUT, PER_REQUEST_METRICS, KEEP_ALIVE, SSL_REFRESH}),
     }
 )
 """Flags by minor version, read in the sources of 0.32.0 and 0.33.0."""
@@ -138,6 +141,8 @@ class Vllm:
             "--served-model-name",
             *endpoint.served_names,
         ]
+        if engine.tls is not None:
+            args += ["--ssl-certfile", f"{TLS_PATH}/tls.crt", "--ssl-keyfile", f"{TLS_PATH}/tls.key"]
         if source.uri and not any(arg.startswith(_LOAD_FORMAT) for arg in engine.args):
             args += [_LOAD_FORMAT, "runai_streamer"]
         if engine.max_model_len is not None:
@@ -162,6 +167,10 @@ class Vllm:
         hub = source.hugging_face or source.model_scope
         return hub.repo if hub else source.uri or str(model_path(endpoint))
 
+    def adapters(self, endpoint: StreamingEndpoint) -> dict[str, str]:
+        """Those of `model.adapters`, or those that the arguments name: never both, by a rule of the API."""
+        return adapter_paths(endpoint) or lora_modules(endpoint.spec.engine.args)
+
     def env(self, endpoint: StreamingEndpoint) -> list[Manifest]:
         """Our defaults, then the user's variables, which win over them where they are not reserved."""
         own = _own_env(endpoint)
@@ -175,7 +184,7 @@ class Vllm:
         rollout = endpoint.spec.rollout
         return [
             "python3",
-            f"{FILES_PATH}/drain.py",
+            f"{FILES_PATH}/{'drain_tls.py' if endpoint.spec.engine.tls else 'drain.py'}",
             f"--port={endpoint.spec.engine.port}",
             f"--pre-stop-seconds={rollout.pre_stop_seconds}",
             f"--drain-seconds={rollout.drain_seconds}",
@@ -211,6 +220,8 @@ def _optional_args(endpoint: StreamingEndpoint) -> list[str]:
         args += [SHUTDOWN_TIMEOUT, "0"]
     if PER_REQUEST_METRICS in known:
         args += [PER_REQUEST_METRICS]
+    if SSL_REFRESH in known and endpoint.spec.engine.tls is not None:
+        args += [SSL_REFRESH]  # a renewed certificate restarts no GPU
     if KEEP_ALIVE in known and keep_alive > 0:
         args += [KEEP_ALIVE, str(keep_alive)]
     return args

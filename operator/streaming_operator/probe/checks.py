@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
+from typing import Self
 
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.api.symptoms import Symptom
@@ -21,11 +22,12 @@ from streaming_operator.probe import gauges
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import ApiKey, CompletionParams, body, post
+from streaming_operator.probe.http.request import ApiKey, CompletionParams, Wording, body, post
 from streaming_operator.probe.http.response import Codec, Ending
 from streaming_operator.probe.judge.finding import Finding
 from streaming_operator.probe.judge.served_model import another_model
 from streaming_operator.probe.model_list import listed
+from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
 
@@ -70,10 +72,28 @@ class CheckContext:
     key: ApiKey | None = None
     pods: tuple[connection.Target, ...] = ()
     gauges: Gauges | None = None
-    source: str | None = None
-    """What the engine was told to load."""
+    served: Mapping[str, str] = field(default_factory=dict)
+    """What the engine was told to load, by the names that it is served as."""
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    """What its adapters were loaded from, by their names."""
     quotes: bool = True
     """Whether evidence may hold what a server said."""
+
+    @classmethod
+    def of(cls, plan: Plan, wording: Wording, tokens: int) -> Self:
+        """What the checks of this plan need, with what the server accepted and tokens for one stream."""
+        return cls(
+            CompletionParams(plan.model, plan.prompt, tokens, plan.encodings[0], plan.api, wording),
+            plan.nonce,
+            plan.limits,
+            plan.guard,
+            plan.key,
+            tuple(replica.target for replica in plan.replicas),
+            plan.gauges,
+            dict.fromkeys((plan.model, *plan.other_names), plan.source or ""),
+            plan.adapters,
+            plan.quotes,
+        )
 
 
 Check = Callable[[CheckContext, connection.Target], Awaitable[CheckResult]]
@@ -116,10 +136,10 @@ async def auth(context: CheckContext, target: connection.Target) -> CheckResult:
 
 
 async def served_model(context: CheckContext, target: connection.Target) -> CheckResult:
-    """The model server lists the served name with the source of the spec; one that does not say so passes."""
+    """The model server lists every served name and adapter with the spec's source; one that does not say so passes."""
     limits = replace(context.limits, first_token=LIST_SECONDS, total=LIST_SECONDS)
     models = await listed(target, context.key, context.guard, limits)
-    evidence = another_model(models, context.params.model, context.source or "", quotes=context.quotes)
+    evidence = another_model(models, context.served, context.adapters, quotes=context.quotes)
     if evidence is None:
         return PASSED
     return CheckResult(Finding(Verdict.WRONG_MODEL, Symptom.WRONG_MODEL, evidence))

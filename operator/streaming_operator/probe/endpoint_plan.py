@@ -6,7 +6,7 @@ else the Service.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from streaming_operator.probe.http.request import PATHS, Api
 from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.plan import Plan, Replica
 from streaming_operator.routes import UsersAddress, edge_of, users_address
+from streaming_operator.routes.base import service_port
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
 
 _API: dict[ProbedApi, Api] = {"Chat": "chat", "Completions": "completions", "Responses": "responses"}
@@ -99,6 +100,9 @@ def plan_for(
         max_gap=_seconds(thresholds.max_gap_milliseconds),
         quotes=quotes,
         keep_alive=float(engine.keep_alive_seconds(endpoint)),
+        other_names=endpoint.served_names[1:],
+        adapters=engine.adapters(endpoint),
+        ask_adapters=not trigger.routine,
         clock=clock,
     )
 
@@ -107,11 +111,26 @@ def _seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
+def inside(endpoint: StreamingEndpoint, target: Target, ca: str | None = None) -> Target:
+    """
+    A hop before the edge, by HTTPS where the pods speak it. Their certificate is not checked, as kubelets do: they are
+    asked by addresses. Where the Service is the users' own address and has a *ca*, it is, for the Service's name.
+    """
+    if endpoint.spec.engine.tls is None:
+        return target
+    users = endpoint.spec.exposure is None and endpoint.spec.verification.public_url is None
+    if ca is None or not users or target.hop is not Hop.SERVICE:
+        return replace(target, scheme="https", insecure=True)
+    return replace(target, scheme="https", ca=ca, host=f"{endpoint.name}.{endpoint.namespace}.svc")
+
+
 def _replicas(endpoint: StreamingEndpoint, observed: Observed, path: str) -> tuple[Replica, ...]:
     """Every ready pod of the newest template."""
+    port = endpoint.spec.engine.port
     return tuple(
         Replica(
-            pod.name, Target(Hop.POD, pod.ip, endpoint.spec.engine.port, path=path, named_by_cluster=True)
+            pod.name,
+            inside(endpoint, Target(Hop.POD, pod.ip, port, path=path, named_by_cluster=True)),
         )
         for pod in observed.pods
         if pod.ready and not pod.terminating and pod.ip and pod.template_hash == observed.pod_template_hash
@@ -130,16 +149,18 @@ def _targets(
     """One target a hop, from the engine outwards; a hop without an address is left out."""
     targets = [replica.target for replica in replicas[:1]]
     if observed.service_address is not None:
-        targets.append(Target(Hop.SERVICE, observed.service_address, 80, path=path, named_by_cluster=True))
+        address, port = observed.service_address, service_port(endpoint).number
+        service = Target(Hop.SERVICE, address, port, path=path, named_by_cluster=True)
+        targets.append(inside(endpoint, service, credentials.ca))
     public = endpoint.spec.verification.public_url
     if users is not None:
-        address = edge or EdgeAddress(users.host)
-        port = address.https_port if users.scheme == "https" else address.http_port
+        listening = edge or EdgeAddress(users.host)
+        known_port = listening.https_port if users.scheme == "https" else listening.http_port
         targets.append(
             Target(
                 Hop.EXPOSURE,
-                address.address,
-                port or users.port,
+                listening.address,
+                known_port or users.port,
                 scheme=users.scheme,
                 host=users.authority,
                 path=path,

@@ -45,6 +45,12 @@ def with_pods(replicas: tuple[Replica, ...], of: int, outcome: Outcome) -> Outco
     return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
 
 
+def of_adapter(name: str, outcome: Outcome) -> Outcome:
+    """The outcome with the adapter's name in its evidence."""
+    evidence = f"adapter {name}: {outcome.finding.evidence}"
+    return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
+
+
 def ended_by_itself(attempt: Attempt, tokens: int) -> bool:
     """Whether the model stopped before the limit: it would give no more tokens under a higher one."""
     t = attempt.timeline

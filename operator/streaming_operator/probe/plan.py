@@ -4,7 +4,7 @@ The plan of one verification: a value with everything that it needs. `endpoint_p
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -94,6 +94,12 @@ class Plan:
     """
     every_hop: bool = False
     """Ask the inner hops also when the outermost streams, so that a person can compare them."""
+    other_names: tuple[str, ...] = ()
+    """Further names of the model, which the engine's list of models must have."""
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    """What each adapter was loaded from, by its name; the engine's list of models must have them."""
+    ask_adapters: bool = False
+    """Ask each adapter by its own name for a stream, besides the model."""
 
     @property
     def secrets(self) -> tuple[ApiKey, ...]:
@@ -107,13 +113,14 @@ class Plan:
         Seconds after which the whole verification ends with what it has learnt.
 
         The first token may be late once, for what is compiled then. After it every stream may be as slow as a stream
-        may be: one an encoding, one to confirm or to ask for more tokens, one a round of `checks.perReplica`, and
-        with `every_hop` one an inner hop. By default 300 + 3 * 300 s. A healthy endpoint at the limit of its own
-        time-outs is done by then; faults at that pace are reported without being confirmed. A person's limit is one for
-        each whole stream, its first token included.
+        may be: one an encoding, one to confirm or to ask for more tokens, one a round of `checks.perReplica`, one an
+        adapter that is asked, and with `every_hop` one an inner hop. By default 300 + 3 * 300 s. A healthy endpoint at
+        the limit of its own time-outs is done by then; faults at that pace are reported without being confirmed. A
+        person's limit is one for each whole stream, its first token included.
         """
         limits = self.limits
         rounds = len(self.encodings) + 1 + (len(self.targets) - 1 if self.every_hop else 0)
+        rounds += len(self.adapters) if self.ask_adapters else 0
         if self.checks.per_replica:
             rounds += math.ceil(len(self.replicas) / REPLICA_CONCURRENCY)
         each = limits.total - limits.first_token if limits.total > limits.first_token else limits.total

@@ -19,7 +19,7 @@ from streaming_operator.probe.checks import CheckContext
 from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.hop_results import hop_result
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.http.request import CompletionParams, Encoding
+from streaming_operator.probe.http.request import Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.quotes import without_quotes
 from streaming_operator.probe.judge.remedies import remedy
@@ -38,6 +38,7 @@ from streaming_operator.probe.outcome import (
     ended_by_itself,
     is_doubtful,
     is_limited,
+    of_adapter,
     remarked,
     with_pods,
 )
@@ -183,7 +184,7 @@ class _Verification:
         if plan.checks.cancel:
             enabled.append((checks.cancel, min(CANCEL_TOKENS, self._cap), path))
         for check, tokens, asked in enabled:
-            context = self._check_context(tokens)
+            context = CheckContext.of(plan, self._attempts.wording, tokens)
             target, result = await checks.check_path(check, context, asked, self._attempts.pin)
             if result.finding is not None:
                 failed = Outcome(result.finding, None, target)
@@ -191,23 +192,20 @@ class _Verification:
                 return failed
             if result.note:
                 self._notes.append(result.note)
-        return outcome
+        return (await self._bad_adapter() if plan.ask_adapters else None) or outcome
 
-    def _check_context(self, tokens: int) -> CheckContext:
-        plan = self._plan
-        return CheckContext(
-            CompletionParams(
-                plan.model, plan.prompt, tokens, plan.encodings[0], plan.api, self._attempts.wording
-            ),
-            plan.nonce,
-            plan.limits,
-            plan.guard,
-            plan.key,
-            tuple(replica.target for replica in plan.replicas),
-            plan.gauges,
-            plan.source,
-            plan.quotes,
-        )
+    async def _bad_adapter(self) -> Outcome | None:
+        """Ask each adapter by its own name, where users ask for it: the outcome of the first that does not stream."""
+        for name in self._plan.adapters:
+            alone = replace(self._plan, model=name, wording=self._attempts.wording)
+            verification = _Verification(alone, [self._outermost])
+            verification._queues_full = self._queues_full
+            outcome = of_adapter(name, await verification._settled(self._outermost, alone.encodings[0]))
+            if outcome.finding.verdict is Verdict.INCONCLUSIVE or is_limited(outcome):
+                self._notes.append(outcome.finding.evidence)
+            elif not streams(outcome.finding.verdict):
+                return outcome
+        return None
 
     async def _bad_replica(self) -> Outcome | None:
         """Ask every ready pod: the outcome of the first that does not stream, with the names of all such pods."""

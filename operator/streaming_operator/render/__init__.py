@@ -41,9 +41,19 @@ CHILD_KINDS: tuple[Kind, ...] = (
 
 
 def engine_note(endpoint: StreamingEndpoint) -> str | None:
-    """What the operator cannot enable for the engine's image, and what pods of an older version lack; else None."""
-    notes = (engines.select(endpoint).note(endpoint), _older_pods(endpoint))
+    """What cannot be enabled for the engine's image, what older pods lack, and why one pod starts alone; else None."""
+    notes = (engines.select(endpoint).note(endpoint), _older_pods(endpoint), _first_alone(endpoint))
     return ". ".join(note for note in notes if note) or None
+
+
+def _first_alone(endpoint: StreamingEndpoint) -> str | None:
+    if not endpoint.first_alone:
+        return None
+    claim = endpoint.spec.cache.persistent_volume_claim
+    return (
+        f"One pod starts alone and downloads into the claim {claim.claim_name if claim else 'of the cache'}, which all "
+        f"share: the other {endpoint.spec.replicas - 1} start when it is ready"
+    )
 
 
 def _older_pods(endpoint: StreamingEndpoint) -> str | None:

@@ -27,29 +27,35 @@ FILES: Mapping[int, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The files of each version; see `api.endpoint.POD_VERSION`."""
+TLS_FILES = ("drain_tls.py",)
+"""Further files where the server speaks TLS."""
 
 
-def files(version: int) -> dict[str, str]:
+def files(version: int, tls: bool = False) -> dict[str, str]:
     """The files of a version by name."""
-    return {name: documents.packaged(name) for name in FILES[version]}
+    return {name: documents.packaged(name) for name in (*FILES[version], *(TLS_FILES if tls else ()))}
 
 
 @cache
-def content_hash(version: int) -> str:
+def content_hash(version: int, tls: bool = False) -> str:
     """8 hex digits of a version's files, and from 3 on of its number: versions may have the same files."""
-    content = files(version) | ({"version": str(version)} if version >= 3 else {})
+    content = files(version, tls) | ({"version": str(version)} if version >= 3 else {})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def pod_version(config_maps: Iterable[str]) -> int | None:
     """The version of the files in one of these ConfigMaps, by its name; None if there are none of ours."""
-    by_hash = {content_hash(version): version for version in FILES}
+    by_hash = {content_hash(version, tls): version for version in FILES for tls in (False, True)}
     return next((by_hash[end] for name in config_maps if (end := name[-8:]) in by_hash), None)
 
 
 def config_map_name(endpoint: StreamingEndpoint) -> str:
     """`<name>-engine-<hash>`."""
-    return naming.child_name(endpoint, f"engine-{content_hash(endpoint.pod_version)}")
+    return naming.child_name(endpoint, _suffix(endpoint))
+
+
+def _suffix(endpoint: StreamingEndpoint) -> str:
+    return f"engine-{content_hash(endpoint.pod_version, endpoint.spec.engine.tls is not None)}"
 
 
 def config_map(endpoint: StreamingEndpoint) -> Manifest:
@@ -57,7 +63,7 @@ def config_map(endpoint: StreamingEndpoint) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": naming.metadata(endpoint, f"engine-{content_hash(endpoint.pod_version)}"),
+        "metadata": naming.metadata(endpoint, _suffix(endpoint)),
         "immutable": True,
-        "data": files(endpoint.pod_version),
+        "data": files(endpoint.pod_version, endpoint.spec.engine.tls is not None),
     }

@@ -34,7 +34,7 @@ def deployment(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
         "kind": "Deployment",
         "metadata": _workload_metadata(endpoint),
         "spec": {
-            "replicas": spec.replicas,
+            "replicas": min(spec.replicas, 1) if endpoint.first_alone else spec.replicas,
             "revisionHistoryLimit": 3,
             "progressDeadlineSeconds": grace_seconds(endpoint) + start + PROGRESS_MARGIN_SECONDS,
             "strategy": _strategy(endpoint),
@@ -184,7 +184,9 @@ def _probes(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
 
     Liveness is slow on purpose: a saturated engine answers late, and a kill cuts its streams.
     """
-    get = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}}
+    get: Manifest = {"httpGet": {"path": engine.health_path, "port": PORT_NAME}}
+    if endpoint.spec.engine.tls is not None:
+        get["httpGet"]["scheme"] = "HTTPS"
     budget = math.ceil(endpoint.spec.startup.timeout_seconds / STARTUP_PERIOD_SECONDS)
     startup = {"periodSeconds": STARTUP_PERIOD_SECONDS, "timeoutSeconds": 5, "failureThreshold": budget}
     return {

@@ -4,7 +4,7 @@ from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.engines.base import Engine
 from streaming_operator.kinds import Kind
-from streaming_operator.render.deployment import PORT_NAME
+from streaming_operator.routes.base import service_port
 from streaming_operator.values import Capabilities, Manifest
 
 SERVICE_MONITORS = Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True)
@@ -19,6 +19,11 @@ def service_monitor(
         return None
     metadata = naming.metadata(endpoint)
     metadata["labels"] = wanted.labels | metadata["labels"]
+    # Prometheus asks pods by their addresses, which no certificate names.
+    tls = endpoint.spec.engine.tls is not None
+    scheme: Manifest = (
+        {"scheme": "https", "tlsConfig": {"insecureSkipVerify": True}} if tls else {"scheme": "http"}
+    )
     return {
         "apiVersion": SERVICE_MONITORS.api_version,
         "kind": SERVICE_MONITORS.kind,
@@ -30,9 +35,9 @@ def service_monitor(
             "jobLabel": naming.INSTANCE_LABEL,
             "endpoints": [
                 {
-                    "port": PORT_NAME,
+                    "port": service_port(endpoint).name,
                     "path": engine.metrics_path,
-                    "scheme": "http",
+                    **scheme,
                     "interval": f"{wanted.interval_seconds}s",
                 }
             ],

@@ -1,10 +1,10 @@
-"""The Service: port 80 inside the cluster, so that its URL needs no port, to the engine's named port."""
+"""The Service: port 80 inside the cluster, or 443 with TLS, so that its URL needs none, to the engine's named port."""
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.kinds import Kind
 from streaming_operator.render.deployment import PORT_NAME
-from streaming_operator.routes.base import SERVICE_PORT
+from streaming_operator.routes.base import service_port
 from streaming_operator.values import Manifest
 
 SERVICES = Kind("v1", "Service", "services")
@@ -12,13 +12,34 @@ SERVICES = Kind("v1", "Service", "services")
 
 def service(endpoint: StreamingEndpoint) -> Manifest:
     """A ClusterIP Service over the endpoint's pods; its address is assigned by the API server."""
+    port = service_port(endpoint)
+    # For edges and meshes that ask the Service how to speak to the pods.
+    protocol = {"appProtocol": "https"} if endpoint.spec.engine.tls else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": naming.metadata(endpoint),
+        "metadata": _metadata(endpoint),
         "spec": {
             "type": "ClusterIP",
             "selector": naming.selector(endpoint),
-            "ports": [{"name": PORT_NAME, "port": SERVICE_PORT, "targetPort": PORT_NAME, "protocol": "TCP"}],
+            "ports": [
+                {
+                    "name": port.name,
+                    "port": port.number,
+                    "targetPort": PORT_NAME,
+                    "protocol": "TCP",
+                    **protocol,
+                }
+            ],
         },
     }
+
+
+def _metadata(endpoint: StreamingEndpoint) -> Manifest:
+    """Our metadata, the user's labels below ours, and the user's annotations."""
+    given = endpoint.spec.service
+    metadata = naming.metadata(endpoint)
+    metadata["labels"] = given.labels | metadata["labels"]
+    if given.annotations:
+        metadata["annotations"] = dict(given.annotations)
+    return metadata

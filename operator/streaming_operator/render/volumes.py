@@ -10,6 +10,7 @@ from streaming_operator.engines.base import (
     CACHE_PATH,
     FILES_PATH,
     MODEL_PATH,
+    TLS_PATH,
     read_only_root,
 )
 from streaming_operator.engines.ranks import ranks
@@ -56,6 +57,11 @@ def _mounted(endpoint: StreamingEndpoint) -> Iterator[Mounted]:
     claim = endpoint.spec.cache.persistent_volume_claim
     yield Mounted("files", {"configMap": {"name": config_map_name(endpoint)}}, FILES_PATH, read_only=True)
     yield Mounted("cache", _cache(endpoint), CACHE_PATH, sub_path=claim.sub_path if claim else None)
+    if (tls := endpoint.spec.engine.tls) is not None:
+        # By name, so that it is no way to another Secret's content.
+        items = [{"key": key, "path": key} for key in ("tls.crt", "tls.key")]
+        secret = {"secretName": tls.secret_name, "items": items}
+        yield Mounted("engine-tls", {"secret": secret}, TLS_PATH, read_only=True)
     yield from _weights("model", model.source, MODEL_PATH)
     for number, adapter in enumerate(model.adapters):
         yield from _weights(f"adapter-{number}", adapter.source, f"{ADAPTERS_PATH}/{number}")

@@ -9,15 +9,25 @@ decides from `Capabilities` alone.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from streaming_operator.api.endpoint import Exposure, StreamingEndpoint
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.kinds import Kind
 from streaming_operator.values import Capabilities, Edge, GatewayServices, Manifest
 
-SERVICE_PORT = 80
-"""Port of the endpoint's Service, so that its URL inside the cluster needs none."""
+
+class ServicePort(NamedTuple):
+    """The port of the endpoint's Service, so that its URL inside the cluster needs none."""
+
+    name: str
+    number: int
+
+
+def service_port(endpoint: StreamingEndpoint) -> ServicePort:
+    """80, or 443 where the pods speak TLS."""
+    return ServicePort("https", 443) if endpoint.spec.engine.tls else ServicePort("http", 80)
+
 
 ExposureKind = Literal["ingress", "httpRoute"]
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import ParentRef, StreamingEndpoint
-from streaming_operator.routes.base import HTTP_ROUTES, SERVICE_PORT, Route, exposure_of
+from streaming_operator.routes.base import HTTP_ROUTES, Route, exposure_of, service_port
 from streaming_operator.values import Capabilities, Manifest
 
 
@@ -41,7 +41,7 @@ def http_route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manif
         raise ValueError(f"{endpoint.namespace}/{endpoint.name} is not exposed by an HTTPRoute")
     rule: Manifest = {
         "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in exposure.path_prefixes],
-        "backendRefs": [{"name": naming.child_name(endpoint), "port": SERVICE_PORT}],
+        "backendRefs": [{"name": naming.child_name(endpoint), "port": service_port(endpoint).number}],
     }
     if takes_request_timeout(endpoint, capabilities):
         rule["timeouts"] = {"request": f"{exposure.timeouts.request_seconds}s"}

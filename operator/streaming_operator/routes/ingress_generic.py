@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.routes.base import INGRESSES, SERVICE_PORT, Route, exposure_of
+from streaming_operator.routes.base import INGRESSES, Route, exposure_of, service_port
 from streaming_operator.values import Capabilities, Edge, Manifest
 
 SAFE: Mapping[str, frozenset[str]] = {
@@ -79,7 +79,9 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
     ingress = exposure.ingress
     if ingress is None:
         raise ValueError(f"{endpoint.namespace}/{endpoint.name} is not exposed by an Ingress")
-    backend = {"service": {"name": naming.child_name(endpoint), "port": {"number": SERVICE_PORT}}}
+    backend = {
+        "service": {"name": naming.child_name(endpoint), "port": {"number": service_port(endpoint).number}}
+    }
     paths = [{"path": prefix, "pathType": "Prefix", "backend": backend} for prefix in exposure.path_prefixes]
     metadata = naming.metadata(endpoint)
     merged = ingress.annotations | annotations

@@ -74,6 +74,8 @@ def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
         # Only off overrides an administrator's `retry-non-idempotent`, which sends a POST to the next pod.
         "proxy-next-upstream": "off",
     }
+    if endpoint.spec.engine.tls is not None:
+        values["backend-protocol"] = "HTTPS"
     given = exposure.ingress.annotations if exposure.ingress else {}
     if f"{prefix}/proxy-body-size" not in given:
         values["proxy-body-size"] = BODY_SIZE

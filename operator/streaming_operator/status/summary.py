@@ -41,6 +41,7 @@ def summarize(
     stalled = _stalled(endpoint, world, ready, overdue=wait is not None and wait.seconds_left(now) <= 0)
     reconciling = _reconciling(endpoint, world, ready, stalled)
     observed = world.observed
+    scheme = "https" if endpoint.spec.engine.tls else "http"
     status: Status = {
         "observedGeneration": endpoint.generation,
         "conditions": conditions.stamped(
@@ -50,7 +51,7 @@ def summarize(
             now,
         ),
         "url": users_url(endpoint, world.capabilities),
-        "internalURL": f"http://{endpoint.name}.{endpoint.namespace}.svc",
+        "internalURL": f"{scheme}://{endpoint.name}.{endpoint.namespace}.svc",
         "modelName": endpoint.served_name,
         "replicas": observed.replicas if observed else 0,
         "readyReplicas": observed.ready_replicas if observed else 0,

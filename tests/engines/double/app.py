@@ -77,7 +77,8 @@ class Double:
     async def _models(self, request: Request) -> Response:
         s = self._settings
         now, permission = int(time.time()), secrets.token_hex(8)
-        return answer_json(wire.model_list(s.served_names, s.model, s.max_model_len, now, permission))
+        listed = wire.model_list(s.served_names, s.model, s.max_model_len, now, permission, s.adapters)
+        return answer_json(listed)
 
     async def _tokenize(self, request: Request) -> Response:
         self._refuse_when_draining()

@@ -14,7 +14,7 @@ from pathlib import Path
 from .knobs import FIELDS, Knobs, from_environment
 
 VERSION = "0.32.0"
-REFUSED = ("--uds", "--grpc", "--headless", "--ssl-keyfile", "--ssl-certfile", "--config")
+REFUSED = ("--uds", "--grpc", "--headless", "--config")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Settings:
     access_log: bool
     startup_duration: float
     knobs: Knobs
+    adapters: dict[str, str]
+    ssl_certfile: str | None
+    ssl_keyfile: str | None
 
 
 def parse(argv: Sequence[str]) -> Settings:
@@ -87,7 +90,21 @@ def _settings(given: argparse.Namespace) -> Settings:
         access_log=not given.disable_uvicorn_access_log,
         startup_duration=float(given.startup_duration),
         knobs=knobs,
+        adapters=dict(_adapter(value) for value in given.lora_modules or ()),
+        ssl_certfile=given.ssl_certfile,
+        ssl_keyfile=given.ssl_keyfile,
     )
+
+
+def _adapter(value: str) -> tuple[str, str]:
+    """`name=path`, or an object with both."""
+    if value.startswith("{"):
+        fields = json.loads(value)
+        return str(fields["name"]), str(fields["path"])
+    name, equals, path = value.partition("=")
+    if not equals:
+        raise ValueError(f"argument --lora-modules: {value} is no name=path")
+    return name, path
 
 
 def human_readable(text: str) -> int:

@@ -121,7 +121,7 @@ def _object(raw: bytes) -> Json | Refusal:
 
 def _unknown_model(body: Json, settings: Settings) -> Refusal | None:
     name = body.get("model")
-    if not name or name in settings.served_names:
+    if not name or name in settings.served_names or name in settings.adapters:
         return None
     aliases = ", ".join(settings.served_names)
     message = f"The model `{name}` does not exist. Valid aliases: {aliases}."

@@ -76,6 +76,8 @@ def _config(settings: Settings, double: Double) -> uvicorn.Config:
         log_level=settings.log_level,
         access_log=settings.access_log,
         timeout_keep_alive=int(os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5")),
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
     )
 
 

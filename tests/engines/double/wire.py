@@ -4,6 +4,7 @@ Compact JSON throughout, but for the error event, which the real server writes w
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -114,7 +115,9 @@ def error_event(message: str) -> bytes:
     return b"data: " + json.dumps(error_body(message, "InternalServerError", 500)).encode() + b"\n\n"
 
 
-def model_list(names: tuple[str, ...], root: str, limit: int, now: int, permission: str) -> Json:
+def model_list(
+    names: tuple[str, ...], root: str, limit: int, now: int, permission: str, adapters: Mapping[str, str]
+) -> Json:
     """The body of GET /v1/models; `permission` is the random part of the permission's id."""
     rights = {
         "id": "modelperm-" + permission,
@@ -130,6 +133,10 @@ def model_list(names: tuple[str, ...], root: str, limit: int, now: int, permissi
         "group": None,
         "is_blocking": False,
     }
-    shared = {"object": "model", "created": now, "owned_by": "vllm", "root": root, "parent": None}
-    limits = {"max_model_len": limit, "permission": [rights]}
-    return {"object": "list", "data": [{"id": name} | shared | limits for name in names]}
+    shared = {"object": "model", "created": now, "owned_by": "vllm"}
+    entries = [(name, {"root": root, "parent": None, "max_model_len": limit}) for name in names]
+    entries += [
+        (name, {"root": path, "parent": names[0], "max_model_len": None}) for name, path in adapters.items()
+    ]
+    data = [{"id": name} | shared | fields | {"permission": [rights]} for name, fields in entries]
+    return {"object": "list", "data": data}

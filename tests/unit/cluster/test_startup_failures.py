@@ -38,6 +38,27 @@ ENDED = {
         "'/models/none'. Use `repo_type` argument if needed.",
         "no model at that path: correct spec.model.source",
     ),
+    "rank of an adapter": (
+        "ValueError: LoRA rank 64 is greater than max_lora_rank 16.",
+        "set --max-lora-rank=64 or more in spec.engine.args",
+    ),
+    "missing adapter": (
+        "ValueError: Loading lora fin failed: No adapter found for /adapters/1/fin",
+        "no adapter at /adapters/1/fin: correct its source in spec.model.adapters",
+    ),
+    "adapter of the model's name": (
+        "ValueError: The lora adapter 'chat' conflicts with a served base model.",
+        "the adapter chat has a name of the model",
+    ),
+    "model without adapters": (
+        "ValueError: TinyForCausalLM does not support LoRA yet.",
+        "the adapters are not for this model",
+    ),
+    "adapter of another model": (
+        "ValueError: While loading /adapters/0, expected target modules in {'qkv_proj', 'o_proj'} but received "
+        "['model.layers.0.conv']. Please verify that the loaded LoRA module is correct",
+        "the adapters are not for this model",
+    ),
     "full cache": (
         "OSError: [Errno 28] No space left on device",
         "raise spec.cache.emptyDir.sizeLimit",

@@ -121,6 +121,41 @@ def test_what_the_engine_was_told_to_load_is_checked() -> None:
     )
 
 
+def test_every_name_and_every_adapter_is_checked() -> None:
+    """By the engine's list each time, and by a stream of each adapter unless it is routine."""
+    model = {
+        "source": {"huggingFace": {"repo": "Qwen/Qwen3-8B"}},
+        "servedNames": ["chat", "gpt-4"],
+        "adapters": [
+            {"name": "sql", "source": {"huggingFace": {"repo": "org/sql"}}},
+            {"name": "fin", "source": {"persistentVolumeClaim": {"claimName": "adapters", "path": "fin"}}},
+        ],
+    }
+    routine, first = planned(model=model), planned(model=model, trigger=probe.Trigger())
+    assert (routine.model, routine.other_names) == ("chat", ("gpt-4",))
+    assert routine.adapters == {"sql": "org/sql", "fin": "/adapters/1/fin"}
+    assert (routine.ask_adapters, first.ask_adapters) == (False, True)
+    # Two encodings, one more, and one stream an adapter, each of 300 s after the first token.
+    assert first.longest == 300 + (3 + 2) * 300
+    assert planned(engine={"args": ["--lora-modules", "sql=org/sql"]}).adapters == {"sql": "org/sql"}
+
+
+def test_pods_with_tls_are_asked_over_it() -> None:
+    """By the kubelets' trust where an address is asked; the users' own address, when it is the Service, by its CA."""
+    tls, ca = {"tls": {"secretName": "qwen-tls"}}, probe.Credentials(ca="PEM")
+    exposed = planned(engine=tls, credentials=ca)
+    inside = planned(engine=tls, credentials=ca, edge=None, exposure=None)
+    assert [(str(target), target.insecure) for target in exposed.targets] == [
+        ("https://10.0.0.7:8000", True),
+        ("https://10.96.0.9:443", True),
+        ("http://10.0.0.1:80", False),
+    ]
+    service = inside.targets[-1]
+    assert (service.hop, service.insecure, service.ca) == (Hop.SERVICE, False, "PEM")
+    assert (service.server_name, service.host_header) == ("qwen.chat.svc", "qwen.chat.svc")
+    assert [replica.target.scheme for replica in exposed.replicas] == ["https"]
+
+
 def test_headers_and_the_client_certificate_go_to_the_users_address_alone() -> None:
     """To the edge and the public URL, the certificate where there is TLS; the key goes to every hop."""
     headers = (ExtraHeader("X-Gateway-Key", probe.ApiKey("g4teway-secret")),)

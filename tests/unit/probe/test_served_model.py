@@ -35,7 +35,7 @@ def vllm(name: str, root: str | None, **more: object) -> dict[str, Any]:
 )
 def test_the_model_of_the_spec(entries: list[dict[str, Any]], source: str) -> None:
     """It is listed by its served name, and its root is the source, or does not contradict it."""
-    assert another_model({"object": "list", "data": entries}, "chat", source) is None
+    assert another_model({"object": "list", "data": entries}, {"chat": source}) is None
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,33 @@ def test_the_model_of_the_spec(entries: list[dict[str, Any]], source: str) -> No
 )
 def test_another_model(entries: list[dict[str, Any]], source: str, expected: str) -> None:
     """Both names, safe to show."""
-    assert another_model({"data": entries}, "chat", source) == expected
+    assert another_model({"data": entries}, {"chat": source}) == expected
+
+
+SEVERAL = [vllm("chat", REPO), vllm("gpt-4", REPO), vllm("sql", "org/sql-lora", parent="chat")]
+NAMES, ADAPTERS = {"chat": REPO, "gpt-4": REPO}, {"sql": "org/sql-lora"}
+
+
+@pytest.mark.parametrize(
+    ("names", "adapters", "expected"),
+    [
+        pytest.param(NAMES, ADAPTERS, None, id="all of them"),
+        pytest.param(NAMES, {"sql": "/sql"}, "serves org/sql-lora as sql, the spec names /sql", id="root"),
+        pytest.param(
+            NAMES, {**ADAPTERS, "fin": "/adapters/1"}, "lists chat, gpt-4, sql, not fin", id="an adapter"
+        ),
+        pytest.param({**NAMES, "large": REPO}, ADAPTERS, "lists chat, gpt-4, sql, not large", id="a name"),
+        pytest.param(
+            NAMES, {"gpt-4": "org/lora"}, f"serves {REPO} as gpt-4, the spec names org/lora", id="no adapter"
+        ),
+    ],
+)
+def test_every_name_and_every_adapter(
+    names: dict[str, str], adapters: dict[str, str], expected: str | None
+) -> None:
+    """Each is in the list, and an adapter's root is what the spec names."""
+    evidence = another_model({"data": SEVERAL}, names, adapters)
+    assert evidence == (expected and f"the model server {expected}")
 
 
 @pytest.mark.parametrize(
@@ -90,4 +116,4 @@ def test_another_model(entries: list[dict[str, Any]], source: str, expected: str
 )
 def test_a_list_without_the_mark_of_vllm_says_nothing(models: object) -> None:
     """No alarm where nothing is known."""
-    assert another_model(models, "chat", REPO) is None
+    assert another_model(models, {"chat": REPO}) is None

@@ -45,6 +45,7 @@ def test_the_files_of_the_engine_are_frozen() -> None:
         2: "037b9db3",
         3: "5337d5b3",
     }
+    assert config.content_hash(POD_VERSION, tls=True) == "0e2bb08d"
     assert max(config.FILES) == POD_VERSION
 
 

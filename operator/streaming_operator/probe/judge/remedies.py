@@ -98,9 +98,9 @@ _ENGINE: dict[Symptom | None, str] = {
     _S.LONG_GAP: "the engine pauses between tokens: check its load, raise replicas or lower --max-num-seqs",
     _S.WRONG_MODEL: (
         "the image's entrypoint ignores the model that it is given (vLLM before `vllm serve` was its entrypoint), or a "
-        "wrapper or engine.args names another: compare engine.image and model.source"
+        "wrapper or engine.args names another: compare engine.image, model.source and model.adapters"
     ),
-    _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName and engine.args",
+    _S.UNKNOWN_MODEL: "the engine serves another name: check model.servedName, model.adapters and engine.args",
     _S.BUSY: _CAPACITY,
     _S.UNCLEAR: _TOKENS,
     _S.TOO_LARGE: "the model server sends far more than a short stream takes: check user middleware and sidecars",
@@ -298,7 +298,7 @@ _ANY: dict[Symptom | None, str] = {
     _S.KEY_REFUSED: "{edge} refuses the key that the model server accepts: check its own authentication",
     _S.UNKNOWN_MODEL: (
         "the route leads to a server that does not serve this model: check host conflicts and "
-        "model.servedName"
+        "model.servedName or model.adapters"
     ),
     _S.BUSY: _CAPACITY,
     _S.IN_STREAM: _REPLICA,
