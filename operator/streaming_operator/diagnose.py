@@ -268,6 +268,7 @@ async def _plan(
         plan,
         replicas=(),
         gauges=None,
+        further=(),  # their addresses would have to be resolved once and judged as well
         checks=checks,
         targets=(*(replace(target, path=PATHS[plan.api]) for target in inner), *outer),
         limits=limits,

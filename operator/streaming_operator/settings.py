@@ -93,8 +93,6 @@ class EdgeSetting:
     def _has_one_class(self) -> Self:
         if (self.class_name is None) == (self.gateway_class is None):
             raise ValueError("each edge has exactly one of className, gatewayClass")
-        if self.gateway_class is not None and self.allowed_annotations:
-            raise ValueError("allowedAnnotations belongs to a className: an HTTPRoute has none")
         return self
 
 

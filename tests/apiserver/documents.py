@@ -122,6 +122,8 @@ _ROLLOUT: Document = {
 }
 _TIMEOUTS: Document = {"idleSeconds": 3600, "requestSeconds": 0, "connectSeconds": 10}
 _PATHS = ["/v1", "/health"]
+_HEADERS = [{"name": "X-Served-By", "value": "qwen"}]
+_AUTHENTICATION = {"group": "gateway.example.com", "kind": "Auth", "name": "keys"}
 
 BASES: dict[str, Document] = {
     "ingress": _COMMON
@@ -140,6 +142,9 @@ BASES: dict[str, Document] = {
         "rollout": _ROLLOUT | {"podDisruptionBudget": {"minAvailable": 1}},
         "exposure": {
             "host": "qwen.example.com",
+            "hosts": ["qwen.example.org"],
+            "stripPrefix": "/qwen",
+            "canary": {"of": "stable", "weight": 10, "header": "X-Canary"},
             "pathPrefixes": _PATHS,
             "ingress": {"className": "nginx", "annotations": {"note": "hello"}, "tls": {"secretName": "tls"}},
             "timeouts": _TIMEOUTS,
@@ -167,13 +172,34 @@ BASES: dict[str, Document] = {
             "host": "qwen.example.com",
             "pathPrefixes": _PATHS,
             "httpRoute": {
-                "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
+                "parentRefs": [
+                    {"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443}
+                ],
+                "annotations": {"note": "hello"},
+                "filters": [
+                    {
+                        "requestHeaderModifier": {
+                            "set": [{"name": "X-Tenant", "value": "a"}],
+                            "add": [{"name": "X-Trace", "value": "on"}],
+                            "remove": ["X-Debug"],
+                        }
+                    },
+                ],
             },
             "timeouts": _TIMEOUTS,
         },
     },
     "image": _COMMON
     | {
+        "exposure": {
+            "host": "qwen.example.com",
+            "httpRoute": {
+                "parentRefs": [{"name": "public"}],
+                "filters": [
+                    {"responseHeaderModifier": {"set": _HEADERS, "add": _HEADERS, "remove": ["Server"]}}
+                ],
+            },
+        },
         "model": {
             "adapters": [
                 {
@@ -212,6 +238,13 @@ BASES: dict[str, Document] = {
     },
     "uri": _COMMON
     | {
+        "exposure": {
+            "host": "qwen.example.com",
+            "httpRoute": {
+                "parentRefs": [{"name": "public"}],
+                "filters": [{"extensionRef": _AUTHENTICATION}],
+            },
+        },
         "model": {
             "servedNames": ["llama", "llama-3"],
             "source": {"uri": "s3://models/llama"},

@@ -71,12 +71,30 @@ PATTERNS = {
     r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
     r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": Example("https://a.example:8443/llm", "ftp://a.example"),
     r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": Example("/v2", "/v1/../metrics"),
+    r"^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": Example("/llama", "/"),
+    r"^[Xx]-[-a-zA-Z0-9]+$": Example("X-Version", "Host"),
+    r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$": Example("X-Tenant", "X Tenant"),
 }
+
+
+def _header(number: int) -> dict[str, str]:
+    return {"name": f"X-{number}", "value": "a"}
+
 
 ITEMS: dict[str, Callable[[int], Any]] = {
     "spec.engine.env.[]": lambda number: {"name": f"A{number}"},
     "spec.exposure.pathPrefixes.[]": lambda number: f"/v1/{number}" if number else "/v1",
     "spec.exposure.httpRoute.parentRefs.[]": lambda number: {"name": f"gateway-{number}"},
+    "spec.exposure.hosts.[]": lambda number: f"host-{number}.example.com",
+    "spec.exposure.httpRoute.filters.[]": lambda number: {
+        "requestHeaderModifier": {"remove": [f"X-{number}"]}
+    },
+    "spec.exposure.httpRoute.filters.[].requestHeaderModifier.set.[]": _header,
+    "spec.exposure.httpRoute.filters.[].requestHeaderModifier.add.[]": _header,
+    "spec.exposure.httpRoute.filters.[].requestHeaderModifier.remove.[]": lambda number: f"X-{number}",
+    "spec.exposure.httpRoute.filters.[].responseHeaderModifier.set.[]": _header,
+    "spec.exposure.httpRoute.filters.[].responseHeaderModifier.add.[]": _header,
+    "spec.exposure.httpRoute.filters.[].responseHeaderModifier.remove.[]": lambda number: f"X-{number}",
     "spec.imagePullSecrets.[]": lambda number: f"secret-{number}",
     "spec.engine.args.[]": lambda number: f"--flag-{number}",
     "spec.model.adapters.[]": lambda number: {
@@ -363,6 +381,31 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         {"spec.rollout": {"strategy": "RollingUpdate", "maxSurge": 0}},
     ),
     "spec.exposure set exactly one": ("gateway", {}, {"spec.exposure.ingress.className": "nginx"}),
+    "spec.exposure.hosts names further": (
+        "gateway",
+        {"spec.exposure.hosts": ["qwen.example.net", "10.example"]},
+        {"spec.exposure.hosts": ["qwen.example.com"]},
+    ),
+    "spec.exposure.canary.weight needs ingress": (
+        "gateway",
+        {"spec.exposure.canary": {"of": "stable", "header": "X-New"}},
+        {"spec.exposure.canary": {"of": "stable", "weight": 1}},
+    ),
+    "spec.exposure.httpRoute.annotations keys": (
+        "gateway",
+        {"spec.exposure.httpRoute.annotations": {"konghq.com/plugins": "keys"}},
+        {"spec.exposure.httpRoute.annotations": {"a b": "c"}},
+    ),
+    "spec.exposure.httpRoute.annotations snippets": (
+        "gateway",
+        {"spec.exposure.httpRoute.annotations": {"example.com/a": "b"}},
+        {"spec.exposure.httpRoute.annotations": {"nginx.org/location-snippets": "return 200;"}},
+    ),
+    "spec.exposure.httpRoute.filters.[] set exactly one": (
+        "gateway",
+        {"spec.exposure.httpRoute.filters": [{"requestHeaderModifier": {"remove": ["X-Debug"]}}]},
+        {"spec.exposure.httpRoute.filters": [{}]},
+    ),
     "spec.exposure.host must be a host name": (
         "ingress",
         {"spec.exposure.host": "10.example"},

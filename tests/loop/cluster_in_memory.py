@@ -88,6 +88,9 @@ class ClusterInMemory:
     def capabilities(self) -> Capabilities:
         return Capabilities(False, False, ingress_classes={"nginx": Edge(profile="ingress-nginx")})
 
+    def canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
+        return frozenset()
+
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> None:
         self.remembered.add(endpoint.key)
         await self.during_apply()

@@ -5,7 +5,7 @@ import pytest
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.judge.remedies import Names
-from streaming_operator.probe.plan import Replica
+from streaming_operator.probe.plan import Further, Replica
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
 from tests.probe.conftest import plan
@@ -86,10 +86,16 @@ def with_adapters(client: Client, asked: Asked) -> None:
     client.plain("200 OK", {"object": "list", "data": entries})
 
 
+def asked_at(server: Server) -> tuple[Further, ...]:
+    """Each adapter by its own name."""
+    target = Target(Hop.EXPOSURE, "127.0.0.1", server.port)
+    return tuple(Further(f"adapter {name}", name, target) for name in ADAPTERS)
+
+
 async def test_each_adapter_is_asked_once_by_its_own_name() -> None:
     """At the users' address, after the model has streamed."""
     with Server(streaming, with_adapters) as pod, Server(streaming) as edge:
-        result = await verified(edge, pod, adapters=ADAPTERS, ask_adapters=True)
+        result = await verified(edge, pod, adapters=ADAPTERS, further=asked_at(edge))
     assert result.verdict is Verdict.STREAMING, result.message
     # One stream at least each: a busy machine may ask again.
     assert [*dict.fromkeys(asked.body["model"] for asked in edge.completions())] == ["chat", "sql", "fin"]
@@ -105,7 +111,7 @@ async def test_an_adapter_that_does_not_answer_is_named() -> None:
         return streaming(client, asked)
 
     with Server(without_fin, with_adapters) as pod:
-        result = await verified(pod, pod, adapters=ADAPTERS, ask_adapters=True)
+        result = await verified(pod, pod, adapters=ADAPTERS, further=asked_at(pod))
     assert result.verdict is Verdict.UPSTREAM_ERROR, result.message
     assert result.message.startswith("adapter fin: HTTP 404")
     assert "model.adapters" in result.message

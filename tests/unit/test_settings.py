@@ -82,7 +82,6 @@ def test_what_the_chart_leaves_empty_means_nothing() -> None:
         ("FORBIDDEN_ADDRESSES", "everything", "IPv4 or IPv6 network"),
         ("COLOUR", "red", "unknown; known are"),
         ("EDGES", "[{", "JSON"),
-        ("EDGES", '[{"gatewayClass": "a", "allowedAnnotations": ["x"]}]', "belongs to a className"),
         ("EDGES", '[{"className": "a", "allowedAnnotations": ["*"]}]', "EDGES[0].allowedAnnotations[0]"),
         ("HOST_POLICY", "[{", "JSON"),
         ("HOST_POLICY", '[{"namespaces": ["a"], "hosts": []}]', "HOST_POLICY[0].hosts"),

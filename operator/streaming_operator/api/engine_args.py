@@ -19,6 +19,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "--api-key": "engine.apiKeySecretRef",
         "--hf-token": "model.source.huggingFace.tokenSecretRef",
         "--shutdown-timeout": "rollout.drainSeconds",
+        "--root-path": "exposure.stripPrefix",
         "--ssl-certfile": "engine.tls",
         "--ssl-keyfile": "engine.tls",
     }
@@ -29,7 +30,6 @@ IMPOSSIBLE = (
     "--host",
     "--uds",
     "--config",
-    "--root-path",
     "--disable-log-stats",
     "--headless",
     "--grpc",

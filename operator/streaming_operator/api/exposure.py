@@ -13,6 +13,7 @@ from streaming_operator.api.types import (
     DnsLabel,
     DnsName,
     Labels,
+    Unique,
 )
 from streaming_operator.api.workload import RESERVED_LABELS, RESERVED_LABELS_RULE
 
@@ -40,6 +41,22 @@ PROBED_PATHS: dict[ProbedApi, str] = {
 """What the probe asks for."""
 
 
+RouteAnnotations = Annotated[
+    # One line: text with line breaks is how directives get into a proxy's configuration.
+    dict[str, Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]],
+    Field(max_length=32),
+]
+ANNOTATION_RULES = (
+    keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+    keys_without(
+        "annotations",
+        "snippet|/config-(backend|frontend|global|defaults|proxy|sections|tcp)",
+        "snippets of proxy configuration are refused: the administrator sets such options for the whole controller",
+    ),
+)
+"""Rules on the annotations of an Ingress or HTTPRoute."""
+
+
 class Tls(Model):
     """TLS at the edge."""
 
@@ -52,22 +69,13 @@ class Ingress(Model):
 
     class_name: DnsName
     """Name of the IngressClass."""
-    annotations: Annotated[
-        # One line: text with line breaks is how directives get into a proxy's configuration.
-        dict[str, Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]],
-        Field(max_length=32),
-    ] = Field(default_factory=dict)
+    annotations: RouteAnnotations = Field(default_factory=dict)
     """Further annotations, e.g. `proxy-body-size`; snippets and what the operator sets itself are refused."""
     tls: Tls | None = None
     """Serve HTTPS for the host; {} with the edge's default certificate."""
 
     cel: ClassVar = (
-        keys_match("annotations", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
-        keys_without(
-            "annotations",
-            "snippet|/config-(backend|frontend|global|defaults|proxy|sections|tcp)",
-            "snippets of proxy configuration are refused; ask for a field instead",
-        ),
+        *ANNOTATION_RULES,
         keys_without(
             "annotations",
             r"^kubernetes\.io/ingress\.class$",
@@ -92,6 +100,55 @@ class ParentRef(Model):
     """Namespace of the Gateway; the endpoint's own if unset."""
     section_name: DnsName | None = None
     """Listener of the Gateway; every matching one if unset."""
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Port of the listeners; every one if unset."""
+
+
+HeaderName = Annotated[str, Field(max_length=256, pattern=r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")]
+
+
+class Header(Model):
+    """One header."""
+
+    name: HeaderName
+    """Name of the header."""
+    value: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    """Its value."""
+
+
+class HeaderModifier(Model):
+    """Changes of headers, as in the Gateway API."""
+
+    set: Annotated[tuple[Header, ...], Field(max_length=16), Unique("name")] = ()
+    """Headers that replace those of their names."""
+    add: Annotated[tuple[Header, ...], Field(max_length=16), Unique("name")] = ()
+    """Headers that are added."""
+    remove: Annotated[tuple[HeaderName, ...], Field(max_length=16), Unique()] = ()
+    """Names of headers that are taken away."""
+
+
+class ExtensionRef(Model):
+    """A filter of the Gateway's own kind in the endpoint's namespace, such as one that authenticates."""
+
+    group: DnsName
+    """API group of the filter."""
+    kind: Annotated[str, Field(max_length=63, pattern=r"^[a-zA-Z0-9][-._a-zA-Z0-9]*$")]
+    """Kind of the filter."""
+    name: DnsName
+    """Name of the filter."""
+
+
+class RouteFilter(Model):
+    """One filter of an HTTPRoute, as in the Gateway API; exactly one of the members."""
+
+    request_header_modifier: HeaderModifier | None = None
+    """Changes headers of requests."""
+    response_header_modifier: HeaderModifier | None = None
+    """Changes headers of responses."""
+    extension_ref: ExtensionRef | None = None
+    """A filter of the Gateway's own."""
+
+    cel: ClassVar = (exactly_one("requestHeaderModifier", "responseHeaderModifier", "extensionRef"),)
 
 
 class HttpRoute(Model):
@@ -99,6 +156,12 @@ class HttpRoute(Model):
 
     parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
     """Gateways that carry the route."""
+    annotations: RouteAnnotations = Field(default_factory=dict)
+    """Annotations of the HTTPRoute; the administrator allows those beyond a short list."""
+    filters: Annotated[tuple[RouteFilter, ...], Field(max_length=8)] = ()
+    """Filters of every rule, in this order: headers, and the Gateway's own."""
+
+    cel: ClassVar = ANNOTATION_RULES
 
 
 class Timeouts(Model):
@@ -115,11 +178,31 @@ class Timeouts(Model):
 PathPrefix = Annotated[str, Field(max_length=256, pattern=r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$")]
 
 
+StrippedPrefix = Annotated[str, Field(max_length=256, pattern=r"^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$")]
+
+
+class Canary(Model):
+    """A canary of another endpoint's host and paths, for a share of its requests or for those with a header."""
+
+    of: DnsLabel
+    """Name of the endpoint in the same namespace that keeps the rest; host and class or Gateways are the same."""
+    weight: Annotated[int, Field(ge=0, le=100)] = 0
+    """Percent of the requests; needs ingress."""
+    header: Annotated[str, Field(max_length=64, pattern=r"^[Xx]-[-a-zA-Z0-9]+$")] = "X-Canary"
+    """Requests with this header at `always` go to the canary, those with `never` do not; by it the probe asks it."""
+
+
 class Exposure(Model):
     """The address that users call; without it the endpoint is reachable inside the cluster only."""
 
     host: DnsName
     """Host name that users call."""
+    hosts: Annotated[tuple[DnsName, ...], Field(max_length=16), Unique()] = ()
+    """Further host names; each is verified once after a change. status.url has `host`."""
+    strip_prefix: StrippedPrefix | None = None
+    """Path before pathPrefixes that users call and the edge takes away, such as /llama: several models on a host."""
+    canary: Canary | None = None
+    """Serve a part of another endpoint's requests."""
     path_prefixes: Annotated[tuple[PathPrefix, ...], Field(min_length=1, max_length=16)] = ("/v1",)
     """
     Paths that leave the cluster. `/` opens users' APIs only: /tokenize, /metrics and other paths outside of /v1, /v2
@@ -153,7 +236,28 @@ class Exposure(Model):
             "an Ingress knows no limit on the whole request; 0, or expose by httpRoute",
             ".timeouts.requestSeconds",
         ),
+        CEL(
+            "!has(self.hosts) || self.hosts.all(h, h != self.host && !h.matches('^[.0-9]+$'))",
+            lambda exposure: all(
+                host != exposure.host and not re.fullmatch("[.0-9]+", host) for host in exposure.hosts
+            ),
+            "names further hosts, without host itself, and no IP addresses",
+            ".hosts",
+        ),
+        CEL(
+            "!has(self.canary) || has(self.ingress) || self.canary.weight == 0",
+            lambda exposure: (
+                exposure.canary is None or exposure.ingress is not None or exposure.canary.weight == 0
+            ),
+            "needs ingress: of two HTTPRoutes, only one that asks for a header gets requests of the other",
+            ".canary.weight",
+        ),
     )
+
+    @property
+    def all_hosts(self) -> tuple[str, ...]:
+        """Every host name, the first one in `status.url`."""
+        return (self.host, *self.hosts)
 
 
 class ServiceMonitor(Model):

@@ -100,6 +100,7 @@ class Reason(StrEnum):
     CLASS_NOT_FOUND = "ClassNotFound"
     HOST_CONFLICT = "HostConflict"
     HOST_NOT_ALLOWED = "HostNotAllowed"
+    NOT_SUPPORTED = "NotSupported"
     ANNOTATION_NOT_ALLOWED = "AnnotationNotAllowed"
     KIND_MISSING = "KindMissing"
     ROUTE_PENDING = "RoutePending"
@@ -214,6 +215,10 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Reason.HOST_CONFLICT: Explained(
         "Another endpoint, Ingress or HTTPRoute already serves this host, with this path or one above or below it.",
         "Change one of the two hosts; whose host it is, the administrator can say in the chart's value `hostPolicy`.",
+    ),
+    Reason.NOT_SUPPORTED: Explained(
+        "The endpoint's Ingress controller has no known means for a field of `exposure`, so that no route is written.",
+        "Name a class of ingress-nginx, expose by `httpRoute`, or leave out the field that the message names.",
     ),
     Reason.HOST_NOT_ALLOWED: Explained(
         "The administrator gave this host to other namespaces, or none to this one (the chart's value `hostPolicy`): "

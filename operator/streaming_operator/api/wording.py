@@ -37,6 +37,9 @@ ALLOWED: Mapping[str, str] = MappingProxyType(
         r"^[^\x00-\x1f\x7f]*$": "one line without control characters",
         r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
         r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": "a URL: http:// or https://, a host name, and no query",
+        r"^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": "a path below '/' without '..' or '//'",
+        r"^[Xx]-[-a-zA-Z0-9]+$": "a header's name that begins with X-",
+        r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$": "a header's name",
         r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": "a path that begins with '/' and has no '..' or '//'",
     }
 )

@@ -38,11 +38,16 @@ class ExposurePolicy:
         self._rules, self._source, self._claims = rules, source, claims
 
     def may_use_host(self, endpoint: StreamingEndpoint) -> bool:
-        """Whether the endpoint's namespace may have its host; always, while the administrator has set no rule."""
-        exposure = endpoint.spec.exposure
-        if exposure is None or not self._rules:
-            return True
-        return any(covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace, EVERY))
+        """Whether the endpoint's namespace may have its hosts; always, while the administrator has set no rule."""
+        return self._not_its_own(endpoint) is None
+
+    def _not_its_own(self, endpoint: StreamingEndpoint) -> str | None:
+        """The first host that the endpoint's namespace may not have."""
+        if endpoint.spec.exposure is None or not self._rules:
+            return None
+        patterns = self._hosts(endpoint.namespace, EVERY)
+        hosts_of_it = endpoint.spec.exposure.all_hosts
+        return next((host for host in hosts_of_it if not any(covers(one, host) for one in patterns)), None)
 
     def refusal(
         self, endpoint: StreamingEndpoint, children: Iterable[Manifest], capabilities: Capabilities
@@ -52,10 +57,10 @@ class ExposurePolicy:
         route = next((child for child in children if child["kind"] in hosts.ROUTES), None)
         if exposure is None or route is None:
             return None
-        if not self.may_use_host(endpoint):
-            return Refusal(
-                Problem(Reason.HOST_NOT_ALLOWED, self._not_allowed(endpoint.namespace, exposure.host))
-            )
+        if (host := self._not_its_own(endpoint)) is not None:
+            return Refusal(Problem(Reason.HOST_NOT_ALLOWED, self._not_allowed(endpoint.namespace, host)))
+        if (field := routes.not_supported(endpoint, capabilities)) is not None:
+            return Refusal(Problem(Reason.NOT_SUPPORTED, _without_means(endpoint, field)))
         served = hosts.held(endpoint, self._source)
         unchanged = served == places_of(route, endpoint.namespace)
         conflict = hosts.conflict(
@@ -70,7 +75,10 @@ class ExposurePolicy:
                 for name, edge in capabilities.ingress_classes.items()
                 if (served_by := routes.of_profile(edge.profile)) is not None and served_by.canaries
             },
-            bound=any(covers(pattern, exposure.host) for pattern in self._hosts(endpoint.namespace)),
+            bound=all(
+                any(covers(pattern, host) for pattern in self._hosts(endpoint.namespace))
+                for host in exposure.all_hosts
+            ),
         )
         if conflict is not None:
             problem = Problem(Reason.HOST_CONFLICT, conflict.message)
@@ -92,7 +100,7 @@ class ExposurePolicy:
         allowed = ", ".join(self._hosts(namespace, EVERY)) or "no host at all"
         return (
             f"The administrator's hostPolicy lets namespace {namespace} use {allowed}, and not {host}: change "
-            "spec.exposure.host, or add it to hostPolicy in the values of the operator's chart"
+            "spec.exposure, or add it to hostPolicy in the values of the operator's chart"
         )
 
     def _controllers(self) -> dict[str, str]:
@@ -103,9 +111,31 @@ class ExposurePolicy:
         }
 
 
+FIELDS = {
+    "canary": "exposure.canary",
+    "rewrite-target": "exposure.stripPrefix",
+    "use-regex": "exposure.stripPrefix",
+    "server-alias": "exposure.hosts",
+    "backend-protocol": "engine.tls",
+}
+"""What begins the name of an annotation -> the field that does the same for this endpoint alone."""
+
+
 def _not_listed(refused: tuple[str, ...]) -> str:
+    names = [key.rpartition("/")[2] for key in refused]
+    fields = sorted({field for start, field in FIELDS.items() for name in names if name.startswith(start)})
+    instead = f"use spec.{' and spec.'.join(fields)} instead" if fields else "remove it"
     return (
-        f"spec.exposure.ingress.annotations: {', '.join(refused)} may affect requests or objects of others, and the "
-        "edge's list does not allow it, so that the Ingress is not written: remove it, or let the administrator add it "
-        "to edges[].allowedAnnotations in the values of the operator's chart"
+        f"Annotations of spec.exposure: {', '.join(refused)} may affect requests or objects of others, and the edge's "
+        f"list does not allow it, so that the route is not written: {instead}, or let the administrator add it to "
+        "edges[].allowedAnnotations in the values of the operator's chart"
+    )
+
+
+def _without_means(endpoint: StreamingEndpoint, field: str) -> str:
+    exposure = endpoint.spec.exposure
+    name = exposure.ingress.class_name if exposure is not None and exposure.ingress is not None else ""
+    return (
+        f"spec.exposure.{field}: the controller of IngressClass {name} is not known to have a means for it, so that "
+        "the Ingress is not written: name a class of ingress-nginx, expose by httpRoute, or leave the field out"
     )

@@ -108,6 +108,10 @@ class Cluster:
         """Which optional kinds and which classes there are now."""
         return edges.capabilities(self._caches, self._settings.edges, self._policies)
 
+    def canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
+        """The headers by which canaries of the endpoint are asked."""
+        return self._claims.canary_headers(endpoint.key)
+
     def as_rendered(self, endpoint: StreamingEndpoint) -> StreamingEndpoint:
         """
         The endpoint with the version by which its pods are rendered: theirs, until the spec replaces them anyway; and
@@ -257,4 +261,5 @@ def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:
     else:
         refs = exposure.http_route.parent_refs if exposure.http_route else ()
         wanted = {(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name)) for ref in refs}
-    return frozenset(wanted | {("host", host) for host in covering(exposure.host)})
+    hosts = {name for host in exposure.all_hosts for name in covering(host)}
+    return frozenset(wanted | {("host", name) for name in hosts})

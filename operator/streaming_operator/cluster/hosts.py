@@ -6,7 +6,7 @@ deleted, with the users' requests and API keys. So whoever loses has no route at
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import resources
@@ -30,6 +30,10 @@ class Claim:
     places: frozenset[Place]
     settled: bool = True
     """Whether it has wanted this host from its creation on, or was given it; False after a move to another host."""
+    canary_of: Key | None = None
+    """The endpoint whose host it shares by intent."""
+    canary_header: str = ""
+    """By which a request is for the canary."""
 
     @property
     def rank(self) -> tuple[bool, str, str]:
@@ -65,7 +69,7 @@ class Claims:
         """Note that an endpoint was given what it wants: it keeps that against everybody who comes later."""
         claim = self._claims[key]
         if not claim.settled:
-            self._claims[key] = Claim(claim.endpoint, claim.created, claim.uid, claim.places)
+            self._claims[key] = replace(claim, settled=True)
 
     def forget(self, key: Key) -> frozenset[Key]:
         """Drop the claim of an endpoint; returns the others that wanted one of its hosts."""
@@ -82,10 +86,18 @@ class Claims:
         """The claim of an endpoint."""
         return self._claims.get(key)
 
+    def canary_headers(self, key: Key) -> frozenset[str]:
+        """The headers by which canaries of an endpoint are asked."""
+        claim = self._claims.get(key)
+        others = (self._claims[other] for other in self._sharing(claim)) if claim is not None else ()
+        return frozenset(other.canary_header for other in others if other.canary_of == key)
+
     def before(self, claim: Claim, controllers: Mapping[str, str]) -> tuple[Claim, Place] | None:
         """The first endpoint that may serve one of the same places before this one, and the place."""
         others = sorted((self._claims[key] for key in self._sharing(claim)), key=lambda other: other.rank)
         for other in others:
+            if other.endpoint == claim.canary_of or other.canary_of == claim.endpoint:
+                continue
             near = Neighbours(controllers, trusted=other.endpoint[0] == claim.endpoint[0])
             if other.rank < claim.rank and (place := near.shared(claim.places, other.places)):
                 return other, place
@@ -107,7 +119,11 @@ class Claims:
             and _sites(places) <= _sites(old.places)
         )
         settled = kept or endpoint.generation == 1 or _exposed(endpoint) or _sites(places) <= _sites(held)
-        return Claim(endpoint.key, endpoint.created, endpoint.uid, places, settled)
+        claim = Claim(endpoint.key, endpoint.created, endpoint.uid, places, settled)
+        canary = endpoint.spec.exposure.canary if endpoint.spec.exposure is not None else None
+        if canary is None:
+            return claim
+        return replace(claim, canary_of=(endpoint.namespace, canary.of), canary_header=canary.header)
 
     def _sharing(self, claim: Claim) -> frozenset[Key]:
         keys = {key for host in _hosts(claim.places) for key in self._by_host.get(host, ())}
@@ -159,6 +175,8 @@ def conflict(
         same = other.key[0] == endpoint.namespace
         if same and is_canary(other.body, canary_prefixes or {}):
             continue
+        if claim.canary_of is not None and other.endpoint == claim.canary_of:
+            continue  # that endpoint is not known yet, as after a restart
         for trusted in (True, False) if not (same or bound) else (True,):
             near = Neighbours(known, trusted=trusted)
             place = near.shared(claim.places, theirs)

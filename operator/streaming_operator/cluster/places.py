@@ -56,8 +56,14 @@ def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Plac
 def is_canary(ingress: Manifest, prefixes: Mapping[str, str]) -> bool:
     """
     Whether the controller of an Ingress' class takes it as a canary: it gets a share of the requests of another
-    Ingress, and none without that one. *prefixes*: a class of ingress-nginx -> its controller's annotation prefix.
+    Ingress, and none without that one. *prefixes*: a class of ingress-nginx -> its controller's annotation prefix. An
+    HTTPRoute is one that gets only requests with a header.
     """
+    rules = (ingress.get("spec") or {}).get("rules") or ()
+    if rules and all(
+        rule.get("matches") and all(m.get("headers") for m in rule["matches"]) for rule in rules
+    ):
+        return True
     prefix = prefixes.get(_class_of(ingress))
     annotations = (ingress.get("metadata") or {}).get("annotations") or {}
     return prefix is not None and annotations.get(f"{prefix}{CANARY}") == "true"

@@ -63,6 +63,7 @@ class Planner:
             guard=self._guard,
             clock=self._clock,
             quotes=self._quotes,
+            canaries=self._cluster.canary_headers(endpoint),
         )
 
     async def _edge(self, endpoint: StreamingEndpoint) -> EdgeAddress | Problem | None:
@@ -110,14 +111,15 @@ class Planner:
         if not fields:
             return None
         public = urlsplit(spec.verification.public_url or "").hostname
-        exposed = spec.exposure.host if spec.exposure is not None and edge is None else None
-        for field, host in (("verification.publicURL", public), ("exposure.host", exposed)):
+        exposed = spec.exposure.all_hosts if spec.exposure is not None and edge is None else ()
+        named = [("verification.publicURL", public), *(("exposure", host) for host in exposed)]
+        for field, host in named:
             if host and not any(covers(pattern, host) for pattern in self._key_hosts):
                 return Problem(
                     Reason.KEY_NOT_SENT,
                     f"Only DNS says where {host} (spec.{field}) is, and the administrator allows nothing of "
                     f"{', '.join(fields)} there: add it to settings.keyHosts in the values of the operator's chart"
-                    + (", or the edge to edges[]" if host == exposed else ""),
+                    + (", or the edge to edges[]" if host in exposed else ""),
                 )
         return None
 

@@ -169,7 +169,8 @@ class Attempts:
         self, target: connection.Target, encoding: Encoding, tokens: int, wording: Wording
     ) -> Attempt:
         plan = self._plan
-        with_key = plan.key is not None or bool(target.headers)  # gateways have headers of their own for keys
+        # Gateways have headers of their own for keys.
+        with_key = plan.key is not None or any(not header.routes for header in target.headers)
         try:
             pinned = await self.pin(target)
             params = CompletionParams(plan.model, plan.prompt, tokens, encoding, plan.api, wording)

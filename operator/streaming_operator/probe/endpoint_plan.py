@@ -5,7 +5,7 @@ The outermost hop decides the verdict: the public URL if the spec has one, else 
 else the Service.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -18,9 +18,9 @@ from streaming_operator.probe.credentials import Credentials
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import PATHS, Api
+from streaming_operator.probe.http.request import PATHS, Api, ApiKey, ExtraHeader
 from streaming_operator.probe.judge.remedies import Names
-from streaming_operator.probe.plan import Plan, Replica
+from streaming_operator.probe.plan import Further, Plan, Replica
 from streaming_operator.routes import UsersAddress, edge_of, users_address
 from streaming_operator.routes.base import service_port
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
@@ -59,11 +59,13 @@ def plan_for(
     guard: Guard,
     clock: Callable[[], datetime],
     quotes: bool = True,
+    canaries: Collection[str] = (),
 ) -> Plan:
     """
     The targets of the verification, the request, and what the result refers to.
 
     *edge* is None when the address of the edge is not known in the cluster: then the host is resolved by DNS.
+    *canaries* are the headers by which canaries of this endpoint are asked: its own probe does not mean them.
     """
     verification, engine = endpoint.spec.verification, engines.select(endpoint)
     api = _API[verification.request.api]
@@ -74,10 +76,12 @@ def plan_for(
         first_token = min(first_token, ROUTINE_FIRST_TOKEN)
     thresholds = verification.thresholds
     replicas = _replicas(endpoint, observed, PATHS[api])
+    routing = _routing(endpoint, canaries)
+    credentials = replace(credentials, headers=(*credentials.headers, *routing))
+    inner = _inner(endpoint, observed, replicas, credentials.ca, PATHS[api])
+    outer = _outer(endpoint, capabilities, edge, credentials, PATHS[api])
     return Plan(
-        targets=_targets(
-            endpoint, observed, replicas, users_address(endpoint, capabilities), edge, credentials, PATHS[api]
-        ),
+        targets=(*inner, *outer),
         api=api,
         model=endpoint.served_name,
         source=engine.source(endpoint),
@@ -102,7 +106,9 @@ def plan_for(
         keep_alive=float(engine.keep_alive_seconds(endpoint)),
         other_names=endpoint.served_names[1:],
         adapters=engine.adapters(endpoint),
-        ask_adapters=not trigger.routine,
+        further=()
+        if trigger.routine
+        else _further(endpoint, capabilities, (*inner, *outer), edge, credentials, PATHS[api]),
         clock=clock,
     )
 
@@ -137,40 +143,79 @@ def _replicas(endpoint: StreamingEndpoint, observed: Observed, path: str) -> tup
     )
 
 
-def _targets(
+def _routing(endpoint: StreamingEndpoint, canaries: Collection[str]) -> tuple[ExtraHeader, ...]:
+    """The headers that lead to this endpoint and to no canary of it, where edges divide the requests of its host."""
+    exposure = endpoint.spec.exposure
+    own = {exposure.canary.header: "always"} if exposure is not None and exposure.canary is not None else {}
+    values = dict.fromkeys(sorted(canaries), "never") | own
+    return tuple(ExtraHeader(name, ApiKey(value), routes=True) for name, value in values.items())
+
+
+def _inner(
     endpoint: StreamingEndpoint,
     observed: Observed,
     replicas: tuple[Replica, ...],
-    users: UsersAddress | None,
-    edge: EdgeAddress | None,
-    credentials: Credentials,
+    ca: str | None,
     path: str,
 ) -> tuple[Target, ...]:
-    """One target a hop, from the engine outwards; a hop without an address is left out."""
+    """A pod and the Service; one without an address is left out."""
     targets = [replica.target for replica in replicas[:1]]
     if observed.service_address is not None:
         address, port = observed.service_address, service_port(endpoint).number
         service = Target(Hop.SERVICE, address, port, path=path, named_by_cluster=True)
-        targets.append(inside(endpoint, service, credentials.ca))
-    public = endpoint.spec.verification.public_url
-    if users is not None:
-        listening = edge or EdgeAddress(users.host)
-        known_port = listening.https_port if users.scheme == "https" else listening.http_port
-        targets.append(
-            Target(
-                Hop.EXPOSURE,
-                listening.address,
-                known_port or users.port,
-                scheme=users.scheme,
-                host=users.authority,
-                path=path,
-                ca=credentials.ca,
-                named_by_cluster=edge is not None,
-                headers=credentials.headers,
-                identity=credentials.identity if users.scheme == "https" else None,
-            )
-        )
-    return (*targets, *([_public(public, credentials, path)] if public else []))
+        targets.append(inside(endpoint, service, ca))
+    return tuple(targets)
+
+
+def _outer(
+    endpoint: StreamingEndpoint,
+    capabilities: Capabilities,
+    edge: EdgeAddress | None,
+    credentials: Credentials,
+    path: str,
+) -> tuple[Target, ...]:
+    """The edge, then the public URL; what the spec does not have is left out."""
+    public, users = endpoint.spec.verification.public_url, users_address(endpoint, capabilities)
+    exposed = [_exposed(users, edge, credentials, path)] if users is not None else []
+    return (*exposed, *([_public(public, credentials, path)] if public else []))
+
+
+def _exposed(users: UsersAddress, edge: EdgeAddress | None, credentials: Credentials, path: str) -> Target:
+    """The edge at its own address, as users of that host call it."""
+    listening = edge or EdgeAddress(users.host)
+    port = listening.https_port if users.scheme == "https" else listening.http_port
+    return Target(
+        Hop.EXPOSURE,
+        listening.address,
+        port or users.port,
+        scheme=users.scheme,
+        host=users.authority,
+        path=f"{users.prefix}{path}",
+        ca=credentials.ca,
+        named_by_cluster=edge is not None,
+        headers=credentials.headers,
+        identity=credentials.identity if users.scheme == "https" else None,
+    )
+
+
+def _further(
+    endpoint: StreamingEndpoint,
+    capabilities: Capabilities,
+    targets: tuple[Target, ...],
+    edge: EdgeAddress | None,
+    credentials: Credentials,
+    path: str,
+) -> tuple[Further, ...]:
+    """Every adapter by its own name where users ask for it, and the model at each further host."""
+    adapters = engines.select(endpoint).adapters(endpoint) if targets else ()
+    asked = [Further(f"adapter {name}", name, targets[-1]) for name in adapters]
+    hosts = endpoint.spec.exposure.hosts if endpoint.spec.exposure is not None else ()
+    for host in hosts:
+        users = users_address(endpoint, capabilities, host)
+        if users is not None:
+            target = _exposed(users, edge, credentials, path)
+            asked.append(Further(f"host {host}", endpoint.served_name, target))
+    return tuple(asked)
 
 
 def _public(url: str, credentials: Credentials, path: str) -> Target:

@@ -45,9 +45,9 @@ def with_pods(replicas: tuple[Replica, ...], of: int, outcome: Outcome) -> Outco
     return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
 
 
-def of_adapter(name: str, outcome: Outcome) -> Outcome:
-    """The outcome with the adapter's name in its evidence."""
-    evidence = f"adapter {name}: {outcome.finding.evidence}"
+def labelled(label: str, outcome: Outcome) -> Outcome:
+    """The outcome with what was asked in its evidence."""
+    evidence = f"{label}: {outcome.finding.evidence}"
     return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
 
 

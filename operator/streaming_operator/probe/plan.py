@@ -39,6 +39,16 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
+class Further:
+    """What users may ask for besides the model at its first host: an adapter by its name, another host."""
+
+    label: str
+    """What it is, for evidence: `adapter sql`."""
+    model: str
+    target: connection.Target
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to verify, and what the result will refer to."""
 
@@ -98,8 +108,8 @@ class Plan:
     """Further names of the model, which the engine's list of models must have."""
     adapters: Mapping[str, str] = field(default_factory=dict)
     """What each adapter was loaded from, by its name; the engine's list of models must have them."""
-    ask_adapters: bool = False
-    """Ask each adapter by its own name for a stream, besides the model."""
+    further: tuple["Further", ...] = ()
+    """Asked for a stream each, after the outermost hop has streamed."""
 
     @property
     def secrets(self) -> tuple[ApiKey, ...]:
@@ -114,13 +124,13 @@ class Plan:
 
         The first token may be late once, for what is compiled then. After it every stream may be as slow as a stream
         may be: one an encoding, one to confirm or to ask for more tokens, one a round of `checks.perReplica`, one an
-        adapter that is asked, and with `every_hop` one an inner hop. By default 300 + 3 * 300 s. A healthy endpoint at
-        the limit of its own time-outs is done by then; faults at that pace are reported without being confirmed. A
-        person's limit is one for each whole stream, its first token included.
+        adapter or host that is asked too, and with `every_hop` one an inner hop. By default 300 + 3 * 300 s. A healthy
+        endpoint at the limit of its own time-outs is done by then; faults at that pace are reported without being
+        confirmed. A person's limit is one for each whole stream, its first token included.
         """
         limits = self.limits
         rounds = len(self.encodings) + 1 + (len(self.targets) - 1 if self.every_hop else 0)
-        rounds += len(self.adapters) if self.ask_adapters else 0
+        rounds += len(self.further)
         if self.checks.per_replica:
             rounds += math.ceil(len(self.replicas) / REPLICA_CONCURRENCY)
         each = limits.total - limits.first_token if limits.total > limits.first_token else limits.total

@@ -38,7 +38,7 @@ from streaming_operator.probe.outcome import (
     ended_by_itself,
     is_doubtful,
     is_limited,
-    of_adapter,
+    labelled,
     remarked,
     with_pods,
 )
@@ -192,15 +192,16 @@ class _Verification:
                 return failed
             if result.note:
                 self._notes.append(result.note)
-        return (await self._bad_adapter() if plan.ask_adapters else None) or outcome
+        return await self._bad_further() or outcome
 
-    async def _bad_adapter(self) -> Outcome | None:
-        """Ask each adapter by its own name, where users ask for it: the outcome of the first that does not stream."""
-        for name in self._plan.adapters:
-            alone = replace(self._plan, model=name, wording=self._attempts.wording)
-            verification = _Verification(alone, [self._outermost])
+    async def _bad_further(self) -> Outcome | None:
+        """Ask what users may ask for besides: the outcome of the first that does not stream."""
+        for further in self._plan.further:
+            alone = replace(self._plan, model=further.model, wording=self._attempts.wording)
+            verification = _Verification(alone, [further.target])
             verification._queues_full = self._queues_full
-            outcome = of_adapter(name, await verification._settled(self._outermost, alone.encodings[0]))
+            settled = await verification._settled(further.target, alone.encodings[0])
+            outcome = labelled(further.label, settled)
             if outcome.finding.verdict is Verdict.INCONCLUSIVE or is_limited(outcome):
                 self._notes.append(outcome.finding.evidence)
             elif not streams(outcome.finding.verdict):

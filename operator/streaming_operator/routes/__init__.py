@@ -109,17 +109,28 @@ def refused_annotations(endpoint: StreamingEndpoint, capabilities: Capabilities)
     """Annotations of the endpoint that neither its route nor the administrator allows, sorted."""
     exposure = endpoint.spec.exposure
     route = select(endpoint, capabilities)
-    if exposure is None or exposure.ingress is None or route is None:
+    exposed = None if exposure is None else exposure.ingress or exposure.http_route
+    if exposed is None or route is None:
         return ()
     edge = edge_of(endpoint, capabilities)
     added = edge.allowed_annotations if edge is not None else ()
     return tuple(
         sorted(
             key
-            for key in exposure.ingress.annotations
+            for key in exposed.annotations
             if not route.allows(key, edge) and not any(_matches(pattern, key) for pattern in added)
         )
     )
+
+
+def not_supported(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
+    """Which field of the exposure the endpoint's Ingress controller is not known to have a means for; None if none."""
+    exposure, route = endpoint.spec.exposure, select(endpoint, capabilities)
+    if exposure is None or exposure.ingress is None or route is None:
+        return None
+    if exposure.strip_prefix is not None and not route.rewrites:
+        return "stripPrefix"
+    return "canary" if exposure.canary is not None and not route.canaries else None
 
 
 def _matches(pattern: str, key: str) -> bool:
@@ -134,6 +145,8 @@ class UsersAddress:
     scheme: Literal["http", "https"]
     host: str
     port: int
+    prefix: str = ""
+    """Path before those of the API, which the edge takes away."""
 
     @property
     def authority(self) -> str:
@@ -142,16 +155,18 @@ class UsersAddress:
 
     @property
     def url(self) -> str:
-        """`scheme://host`, with the port unless it is the scheme's own."""
-        return f"{self.scheme}://{self.authority}"
+        """`scheme://host`, with the port unless it is the scheme's own, and with the prefix."""
+        return f"{self.scheme}://{self.authority}{self.prefix}"
 
 
 _PORTS: Mapping[Literal["http", "https"], int] = {"http": 80, "https": 443}
 
 
-def users_address(endpoint: StreamingEndpoint, capabilities: Capabilities) -> UsersAddress | None:
+def users_address(
+    endpoint: StreamingEndpoint, capabilities: Capabilities, host: str | None = None
+) -> UsersAddress | None:
     """
-    Where users reach the edge; None when nothing is exposed.
+    Where users reach the edge by *host*, the first one if it is None; None when nothing is exposed.
 
     An Ingress says itself whether it has TLS. An HTTPRoute has the scheme and port of the listener that it attaches to;
     http and 80 while no such listener is known.
@@ -159,11 +174,13 @@ def users_address(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Us
     exposure = endpoint.spec.exposure
     if exposure is None:
         return None
-    listener, edge = listener_of(endpoint, capabilities), edge_of(endpoint, capabilities)
+    host = host or exposure.host
+    listener, edge = listener_of(endpoint, capabilities, host), edge_of(endpoint, capabilities)
     with_tls = exposure.ingress is not None and exposure.ingress.tls is not None
     scheme: Literal["http", "https"] = "https" if with_tls or (listener and listener.tls) else "http"
     known = listener is not None and not (edge is not None and edge.ports_of_pods)
-    return UsersAddress(scheme, exposure.host, listener.port if listener and known else _PORTS[scheme])
+    port = listener.port if listener and known else _PORTS[scheme]
+    return UsersAddress(scheme, host, port, exposure.strip_prefix or "")
 
 
 def users_url(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
@@ -180,4 +197,5 @@ def url_beside_the_route(endpoint: StreamingEndpoint, capabilities: Capabilities
     if public is not None or exposure is None or exposure.http_route is None:
         return public
     url = users_url(endpoint, capabilities)
-    return url if url != f"http://{exposure.host}" else None  # as it was hashed before listeners were read
+    plain = f"http://{exposure.host}{exposure.strip_prefix or ''}"
+    return url if url != plain else None  # as it was hashed before listeners were read

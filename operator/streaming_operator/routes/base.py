@@ -71,6 +71,8 @@ class Route(ABC):
     """Whether it takes `timeouts.request` of an HTTPRoute although its GatewayClass lists no features."""
     ports_of_pods: ClassVar[bool] = False
     """Whether listeners of its Gateways name the ports of the edge's pods; users call 80 or 443."""
+    rewrites: ClassVar[bool] = False
+    """Whether an Ingress of it can take a prefix away (`exposure.stripPrefix`); every HTTPRoute can."""
     canaries: ClassVar[bool] = False
     """Whether an Ingress of another's host and path may be a canary by annotation (`places.is_canary`)."""
     proxies: ClassVar[tuple[str, ...]] = ()
@@ -96,9 +98,9 @@ class Route(ABC):
 
         Not one that may take the requests of others (canary, aliases, rewrites, priorities), name an object of another
         namespace, make the edge connect elsewhere, or ask another controller for something (certificates, DNS names).
-        An HTTPRoute gets no annotations of users at all.
+        One without a prefix is private to its author by convention.
         """
-        return False
+        return "/" not in annotation
 
     def remark(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
         """

@@ -9,19 +9,58 @@ retries on.
 from typing import ClassVar
 
 from streaming_operator.api import naming
-from streaming_operator.api.endpoint import ParentRef, StreamingEndpoint
+from streaming_operator.api.endpoint import Exposure, HttpRoute, ParentRef, StreamingEndpoint
+from streaming_operator.api.exposure import RouteFilter
 from streaming_operator.routes.base import HTTP_ROUTES, Route, exposure_of, service_port
 from streaming_operator.values import Capabilities, Manifest
 
 
 def _parent(reference: ParentRef) -> Manifest:
     """One parentRef, without the fields that the user left to their defaults."""
-    parent = {"name": reference.name}
+    parent: Manifest = {"name": reference.name}
     if reference.namespace is not None:
         parent["namespace"] = reference.namespace
     if reference.section_name is not None:
         parent["sectionName"] = reference.section_name
+    if reference.port is not None:
+        parent["port"] = reference.port
     return parent
+
+
+def _filter(wanted: RouteFilter) -> Manifest:
+    """One filter, with the type that the Gateway API wants beside its member."""
+    given = wanted.model_dump(by_alias=True, exclude_none=True, mode="json")
+    ((member, content),) = given.items()
+    # The API server drops empty lists, and what it drops would look like drift for ever.
+    content = {key: value for key, value in content.items() if value}
+    return {"type": member[0].upper() + member[1:], member: content}
+
+
+def _rules(endpoint: StreamingEndpoint, exposure: Exposure, route: HttpRoute) -> list[Manifest]:
+    """One rule; with a prefix that is taken away one a path, since each is rewritten to its own."""
+    canary, strip = exposure.canary, exposure.strip_prefix
+    header = {"headers": [{"type": "Exact", "name": canary.header, "value": "always"}]} if canary else {}
+    filters = [_filter(wanted) for wanted in route.filters]
+    backend = {"backendRefs": [{"name": naming.child_name(endpoint), "port": service_port(endpoint).number}]}
+    if strip is None:
+        matches = [
+            {"path": {"type": "PathPrefix", "value": path}, **header} for path in exposure.path_prefixes
+        ]
+        return [{"matches": matches, **({"filters": filters} if filters else {}), **backend}]
+    return [
+        {
+            "matches": [{"path": {"type": "PathPrefix", "value": f"{strip}{path.rstrip('/')}"}, **header}],
+            "filters": [
+                *filters,
+                {
+                    "type": "URLRewrite",
+                    "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": path}},
+                },
+            ],
+            **backend,
+        }
+        for path in exposure.path_prefixes
+    ]
 
 
 def takes_request_timeout(endpoint: StreamingEndpoint, capabilities: Capabilities) -> bool:
@@ -39,20 +78,20 @@ def http_route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manif
     route = exposure.http_route
     if route is None:
         raise ValueError(f"{endpoint.namespace}/{endpoint.name} is not exposed by an HTTPRoute")
-    rule: Manifest = {
-        "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in exposure.path_prefixes],
-        "backendRefs": [{"name": naming.child_name(endpoint), "port": service_port(endpoint).number}],
-    }
+    rules = _rules(endpoint, exposure, route)
     if takes_request_timeout(endpoint, capabilities):
-        rule["timeouts"] = {"request": f"{exposure.timeouts.request_seconds}s"}
+        rules = [{**rule, "timeouts": {"request": f"{exposure.timeouts.request_seconds}s"}} for rule in rules]
+    metadata = naming.metadata(endpoint)
+    if route.annotations:
+        metadata["annotations"] = dict(route.annotations)
     return {
         "apiVersion": HTTP_ROUTES.api_version,
         "kind": HTTP_ROUTES.kind,
-        "metadata": naming.metadata(endpoint),
+        "metadata": metadata,
         "spec": {
             "parentRefs": [_parent(reference) for reference in route.parent_refs],
-            "hostnames": [exposure.host],
-            "rules": [rule],
+            "hostnames": list(exposure.all_hosts),
+            "rules": rules,
         },
     }
 

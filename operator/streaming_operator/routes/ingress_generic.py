@@ -73,8 +73,13 @@ def is_safe(annotation: str) -> bool:
     return not slash or name in SAFE.get(prefix, ())
 
 
-def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -> Manifest:
-    """Class, host, paths and TLS; `annotations` take precedence over the user's."""
+def portable_ingress(
+    endpoint: StreamingEndpoint, annotations: dict[str, str], patterns: tuple[str, ...] = ()
+) -> Manifest:
+    """
+    Class, hosts, paths and TLS; `annotations` take precedence over the user's, `patterns` over the prefixes where the
+    controller reads them.
+    """
     exposure = exposure_of(endpoint)
     ingress = exposure.ingress
     if ingress is None:
@@ -82,18 +87,21 @@ def portable_ingress(endpoint: StreamingEndpoint, annotations: dict[str, str]) -
     backend = {
         "service": {"name": naming.child_name(endpoint), "port": {"number": service_port(endpoint).number}}
     }
-    paths = [{"path": prefix, "pathType": "Prefix", "backend": backend} for prefix in exposure.path_prefixes]
+    kind = "ImplementationSpecific" if patterns else "Prefix"
+    paths = [
+        {"path": path, "pathType": kind, "backend": backend} for path in patterns or exposure.path_prefixes
+    ]
     metadata = naming.metadata(endpoint)
     merged = ingress.annotations | annotations
     if merged:
         metadata["annotations"] = merged
     spec: Manifest = {
         "ingressClassName": ingress.class_name,
-        "rules": [{"host": exposure.host, "http": {"paths": paths}}],
+        "rules": [{"host": host, "http": {"paths": paths}} for host in exposure.all_hosts],
     }
     if ingress.tls is not None:
         secret = {"secretName": ingress.tls.secret_name} if ingress.tls.secret_name is not None else {}
-        spec["tls"] = [{"hosts": [exposure.host], **secret}]
+        spec["tls"] = [{"hosts": list(exposure.all_hosts), **secret}]
     return {"apiVersion": INGRESSES.api_version, "kind": INGRESSES.kind, "metadata": metadata, "spec": spec}
 
 

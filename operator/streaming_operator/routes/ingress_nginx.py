@@ -76,10 +76,34 @@ def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
     }
     if endpoint.spec.engine.tls is not None:
         values["backend-protocol"] = "HTTPS"
+    if exposure.strip_prefix is not None:
+        values |= {"use-regex": "true", "rewrite-target": "$1"}
+    if (canary := exposure.canary) is not None:
+        values |= {
+            "canary": "true",
+            "canary-by-header": canary.header,  # at `always` and `never`, which no value replaces
+            "canary-weight": str(canary.weight),
+        }
     given = exposure.ingress.annotations if exposure.ingress else {}
     if f"{prefix}/proxy-body-size" not in given:
         values["proxy-body-size"] = BODY_SIZE
     return {f"{prefix}/{key}": value for key, value in values.items()}
+
+
+def patterns(endpoint: StreamingEndpoint) -> tuple[str, ...]:
+    """
+    The paths of users where a prefix is taken away, each with what is kept of it as its first group.
+
+    Without `?` and `|`, by which `cluster.places` could not tell where a pattern begins.
+    """
+    exposure = exposure_of(endpoint)
+    strip = exposure.strip_prefix
+    if strip is None:
+        return ()
+    prefix, *kept = [path.rstrip("/").replace(".", r"\.") for path in (strip, *exposure.path_prefixes)]
+    return tuple(
+        text for path in kept for text in (*([f"{prefix}({path})$"] if path else []), f"{prefix}({path}/.*)")
+    )
 
 
 class IngressNginx(Route):
@@ -89,6 +113,7 @@ class IngressNginx(Route):
     profile = "ingress-nginx"
     title = "ingress-nginx"
     controllers: ClassVar = {"ingress": ("k8s.io/ingress-nginx",)}
+    rewrites = True
     canaries = True
     proxies = ("", "nginx")
     remedies = REMEDIES
@@ -104,7 +129,7 @@ class IngressNginx(Route):
         ingress = exposure_of(endpoint).ingress
         edge = capabilities.ingress_classes.get(ingress.class_name) if ingress else None
         prefix = (edge or Edge(profile="ingress-nginx")).annotations_prefix
-        return (portable_ingress(endpoint, annotations(endpoint, prefix)),)
+        return (portable_ingress(endpoint, annotations(endpoint, prefix), patterns(endpoint)),)
 
 
 ROUTE: Route = IngressNginx()

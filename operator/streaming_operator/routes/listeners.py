@@ -12,24 +12,26 @@ def gateway_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str |
     return next((name for name, _ in _parents(endpoint) if name in capabilities.gateways), None)
 
 
-def listener_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Listener | None:
+def listener_of(endpoint: StreamingEndpoint, capabilities: Capabilities, host: str) -> Listener | None:
     """
-    The listener of that Gateway that users' requests for the host reach; None when none takes the route.
+    The listener of that Gateway that users' requests for *host* reach; None when none takes the route.
 
     A route without a section attaches to every listener that matches; requests then go to the one of the most specific
     hostname, and of two with the same hostname users are given the one with TLS.
     """
-    exposure, gateway = endpoint.spec.exposure, gateway_of(endpoint, capabilities)
-    if exposure is None or gateway is None:
+    gateway = gateway_of(endpoint, capabilities)
+    if gateway is None:
         return None
-    sections = {ref.section_name for name, ref in _parents(endpoint) if name == gateway}
+    refs = [ref for name, ref in _parents(endpoint) if name == gateway]
     same_namespace = gateway.partition("/")[0] == endpoint.namespace
     attached = [
         listener
         for listener in capabilities.listeners.get(gateway, ())
-        if (listener.name in sections or None in sections)
+        if any(
+            ref.section_name in (None, listener.name) and ref.port in (None, listener.port) for ref in refs
+        )
         and (same_namespace or not listener.same_namespace)
-        and _matches(listener.hostname, exposure.host)
+        and _matches(listener.hostname, host)
     ]
     return max(attached, key=lambda listener: (_specificity(listener.hostname), listener.tls), default=None)
 

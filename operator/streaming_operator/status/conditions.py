@@ -103,7 +103,7 @@ def exposed(endpoint: StreamingEndpoint, world: World) -> Condition:
         return say("Unknown", Reason.ROUTE_PENDING, "The route has not been written yet")
     if not route.admitted:
         return say("Unknown", Reason.ROUTE_PENDING, "The edge has not accepted the route yet")
-    routed = f"{exposure.host} is routed to the Service {endpoint.name}"
+    routed = f"{', '.join(exposure.all_hosts)} is routed to the Service {endpoint.name}"
     remarks = (route.remark, routes.remark(endpoint, world.capabilities))
     return say("True", Reason.ADMITTED, ". Remark: ".join((routed, *(said for said in remarks if said))))
 

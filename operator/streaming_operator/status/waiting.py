@@ -20,6 +20,7 @@ GRACE_SECONDS: dict[Reason, float] = {
     # Only a person changes these; a minute covers an apply in which the cause goes a moment later.
     Reason.HOST_CONFLICT: 60,
     Reason.HOST_NOT_ALLOWED: 60,
+    Reason.NOT_SUPPORTED: 60,
     Reason.ANNOTATION_NOT_ALLOWED: 60,
     Reason.ROUTE_REJECTED: 60,
     Reason.KEY_NOT_SENT: 60,

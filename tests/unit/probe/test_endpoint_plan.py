@@ -134,7 +134,12 @@ def test_every_name_and_every_adapter_is_checked() -> None:
     routine, first = planned(model=model), planned(model=model, trigger=probe.Trigger())
     assert (routine.model, routine.other_names) == ("chat", ("gpt-4",))
     assert routine.adapters == {"sql": "org/sql", "fin": "/adapters/1/fin"}
-    assert (routine.ask_adapters, first.ask_adapters) == (False, True)
+    assert routine.further == ()
+    assert [(further.label, further.model) for further in first.further] == [
+        ("adapter sql", "sql"),
+        ("adapter fin", "fin"),
+    ]
+    assert {further.target for further in first.further} == {first.targets[-1]}
     # Two encodings, one more, and one stream an adapter, each of 300 s after the first token.
     assert first.longest == 300 + (3 + 2) * 300
     assert planned(engine={"args": ["--lora-modules", "sql=org/sql"]}).adapters == {"sql": "org/sql"}

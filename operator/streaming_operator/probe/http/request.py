@@ -80,6 +80,8 @@ class ExtraHeader:
 
     name: str
     value: ApiKey
+    routes: bool = False
+    """It only says where the request goes: its value is no secret."""
 
 
 MOST_HEADERS = 16

@@ -49,7 +49,11 @@ class Target:
 
     def secrets(self, key: ApiKey | None) -> tuple[ApiKey, ...]:
         """Every text that is sent there and shown nowhere; `true` or `1` as a header's value is in any text."""
-        values = tuple(header.value for header in self.headers if len(header.value.secret) >= SHORTEST_SECRET)
+        values = tuple(
+            header.value
+            for header in self.headers
+            if len(header.value.secret) >= SHORTEST_SECRET and not header.routes
+        )
         given = (*values, self.proxy.authorization if self.proxy else None)
         return tuple(secret for secret in (key, *given) if secret is not None)
 
