@@ -401,6 +401,15 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         {"spec.exposure.httpRoute.annotations": {"example.com/a": "b"}},
         {"spec.exposure.httpRoute.annotations": {"nginx.org/location-snippets": "return 200;"}},
     ),
+    "spec.exposure.httpRoute.filters.[].extensionRef.kind snippets": (
+        "uri",
+        {},
+        {
+            "spec.exposure.httpRoute.filters": [
+                {"extensionRef": {"group": "gateway.nginx.org", "kind": "SnippetsFilter", "name": "a"}}
+            ]
+        },
+    ),
     "spec.exposure.httpRoute.filters.[] set exactly one": (
         "gateway",
         {"spec.exposure.httpRoute.filters": [{"requestHeaderModifier": {"remove": ["X-Debug"]}}]},

@@ -137,6 +137,15 @@ class ExtensionRef(Model):
     name: DnsName
     """Name of the filter."""
 
+    cel: ClassVar = (
+        CEL(
+            "!self.kind.contains('Snippet')",
+            lambda ref: "Snippet" not in ref.kind,
+            "snippets of proxy configuration are refused",
+            ".kind",
+        ),
+    )
+
 
 class RouteFilter(Model):
     """One filter of an HTTPRoute, as in the Gateway API; exactly one of the members."""

@@ -16,10 +16,14 @@ from streaming_operator.values import Manifest
 HOST = "chat.example.com"
 
 
-def an_endpoint(name: str, created: str, namespace: str = "demo") -> StreamingEndpoint:
+def an_endpoint(
+    name: str, created: str, namespace: str = "demo", canary: dict[str, Any] | None = None
+) -> StreamingEndpoint:
     """An endpoint of that age."""
     metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "creationTimestamp": created}
-    spec = {"model": {"source": {"huggingFace": {"repo": "org/model"}}}}
+    spec: dict[str, Any] = {"model": {"source": {"huggingFace": {"repo": "org/model"}}}}
+    if canary is not None:
+        spec["exposure"] = {"host": HOST, "canary": canary, "ingress": {"className": "nginx"}}
     return StreamingEndpoint.from_body({"metadata": metadata, "spec": spec})
 
 
@@ -219,3 +223,40 @@ def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
     assert claims.claim(ELDER, [a_route()]) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "created", ["2025-12-31T00:00:00Z", "2026-01-03T00:00:00Z"], ids=["elder", "younger"]
+)
+def test_a_canary_shares_the_host_of_its_endpoint(created: str) -> None:
+    """Whichever of the two is the elder, also while one of them is not known yet; and its header is known."""
+    canary = an_endpoint("canary", created, canary={"of": "elder", "header": "X-New"})
+    claims = Claims()
+    assert conflict_of(canary, a_route(), claims, [stored("elder", ELDER.created, ELDER)]) is None
+
+    claims.claim(ELDER, [a_route()])
+    claims.claim(canary, [a_route()])
+
+    assert (conflict_of(ELDER, a_route(), claims), conflict_of(canary, a_route(), claims)) == (None, None)
+    assert (claims.canary_headers(ELDER.key), claims.canary_headers(canary.key)) == ({"X-New"}, frozenset())
+
+
+def test_a_canary_of_another_endpoint_is_a_conflict() -> None:
+    """It shares the host with the endpoint that it names, and with no other."""
+    canary = an_endpoint("canary", "2026-01-03T00:00:00Z", canary={"of": "stable"})
+    claims = Claims()
+    claims.claim(ELDER, [a_route()])
+    claims.claim(canary, [a_route()])
+
+    assert "elder, which comes first" in (conflict_of(canary, a_route(), claims) or "")
+    assert claims.canary_headers(ELDER.key) == frozenset()
+
+
+def test_a_route_by_a_header_is_a_canary_of_its_namespace() -> None:
+    """A Gateway sends it only what asks for it."""
+    other = stored("other", "2025-01-01T00:00:00Z")
+    route = an_http_route("public")
+    route["spec"]["rules"][0]["matches"][0]["headers"] = [{"name": "X-New", "value": "always"}]
+    by_header = Cached({"metadata": other.metadata, "spec": route["spec"]})
+
+    assert conflict_of(ELDER, an_http_route("public"), ingresses=[by_header]) is None

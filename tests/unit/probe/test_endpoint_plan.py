@@ -1,5 +1,6 @@
 """From an endpoint and what is observed of it to a question: whom, how patiently, and what is judged."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ def planned(
     world: Any = None,
     verification: dict[str, Any] | None = None,
     credentials: probe.Credentials | None = None,
+    canaries: Collection[str] = (),
     **spec: Any,
 ) -> probe.Plan:
     """The plan for the four-line resource, with parts replaced."""
@@ -33,6 +35,7 @@ def planned(
         trigger=trigger,
         guard=probe.Guard(),
         clock=lambda: NOON,
+        canaries=canaries,
     )
 
 
@@ -159,6 +162,19 @@ def test_pods_with_tls_are_asked_over_it() -> None:
     assert (service.hop, service.insecure, service.ca) == (Hop.SERVICE, False, "PEM")
     assert (service.server_name, service.host_header) == ("qwen.chat.svc", "qwen.chat.svc")
     assert [replica.target.scheme for replica in exposed.replicas] == ["https"]
+
+
+def test_a_canary_asks_for_itself_and_its_endpoint_never_does() -> None:
+    """By the canary's header at the users' address; it only routes, so that its value is hidden nowhere."""
+    exposure = {"host": "qwen.example.com", "ingress": {"className": "nginx"}}
+    canary = planned(exposure=exposure | {"canary": {"of": "stable", "header": "X-New"}})
+    stable = planned(canaries=["X-New"])
+    headers = [
+        [(header.name, header.value.secret) for header in plan.targets[-1].headers]
+        for plan in (canary, stable, planned())
+    ]
+    assert headers == [[("X-New", "always")], [("X-New", "never")], []]
+    assert (canary.secrets, canary.targets[0].headers) == ((), ())
 
 
 def test_headers_and_the_client_certificate_go_to_the_users_address_alone() -> None:

@@ -191,3 +191,48 @@ def test_the_public_url_comes_before_the_gateways() -> None:
 def test_a_verdict_is_about_the_listener_too(given: dict[str, Any], url: str | None) -> None:
     """Another scheme or port asks for a new verification; plain HTTP has the hash that it always had."""
     assert routes.url_beside_the_route(an_endpoint(), a_cluster(given)) == url
+
+
+def test_a_port_of_the_parent_chooses_the_listener() -> None:
+    """As the Gateway attaches the route: to the listeners of that port."""
+    on_8443 = a_listener("other", 8443)
+    endpoint = an_endpoint({"name": "gw", "namespace": "infra", "port": 8443})
+
+    assert routes.users_url(endpoint, a_cluster(HTTP, HTTPS, on_8443)) == f"https://{HOST}:8443"
+
+
+def test_each_host_has_the_listener_that_serves_it() -> None:
+    """With its own scheme and port; the URL in the status has the first one, with the prefix that is taken away."""
+    cluster = a_cluster(
+        HTTPS | {"hostname": HOST}, a_listener("plain", 8080, "HTTP", hostname="llm.example.org")
+    )
+    body = {"host": HOST, "hosts": ["llm.example.org"], "stripPrefix": "/qwen"}
+    refs = [{"name": "gw", "namespace": "infra"}]
+    endpoint = StreamingEndpoint.from_body(
+        {
+            "metadata": {"name": "llm", "namespace": "chat", "uid": "u"},
+            "spec": {
+                "model": {"source": {"local": {"path": "/m"}}},
+                "exposure": {**body, "httpRoute": {"parentRefs": refs}},
+            },
+        }
+    )
+
+    plan = probe.plan_for(
+        endpoint,
+        observed(),
+        capabilities=cluster,
+        edge=EdgeAddress("10.0.0.1"),
+        credentials=Credentials(),
+        trigger=probe.Trigger(),
+        guard=probe.Guard(),
+        clock=lambda: NOON,
+    )
+    asked = [plan.targets[-1], *(further.target for further in plan.further)]
+
+    assert routes.users_url(endpoint, cluster) == f"https://{HOST}/qwen"
+    assert [(str(target), target.host_header, target.path) for target in asked] == [
+        ("https://10.0.0.1:443", HOST, "/qwen/v1/chat/completions"),
+        ("http://10.0.0.1:8080", "llm.example.org:8080", "/qwen/v1/chat/completions"),
+    ]
+    assert [further.label for further in plan.further] == ["host llm.example.org"]
