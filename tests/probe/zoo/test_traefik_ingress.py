@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from streaming_operator import render, values
+from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
@@ -68,14 +70,7 @@ def _manifests(
             "metadata": meta,
             "spec": {"ports": [{"name": "http", "port": 80, "targetPort": engine}]},
         },
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": meta | {"labels": {"kubernetes.io/service-name": name}},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [edge.address], "conditions": {"ready": True}}],
-            "ports": [{"name": "http", "port": engine, "protocol": "TCP"}],
-        },
+        _endpoints(edge, name, engine),
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "Ingress",
@@ -84,6 +79,19 @@ def _manifests(
             "spec": {"ingressClassName": CLASS, "rules": [{"host": host, "http": {"paths": [path]}}]},
         },
     )
+
+
+def _endpoints(edge: Edge, name: str, engine: int) -> dict[str, object]:
+    """What stands behind a Service in place of pods."""
+    meta = {"name": name, "namespace": edge.namespace, "labels": {"kubernetes.io/service-name": name}}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": meta,
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [edge.address], "conditions": {"ready": True}}],
+        "ports": [{"name": "http", "port": engine, "protocol": "TCP"}],
+    }
 
 
 @pytest.fixture
@@ -170,3 +178,56 @@ async def test_proxy_read_timeout_cuts_a_pause(edge: Edge) -> None:
     """A pause longer than the annotation's seconds."""
     result = await probed(edge, "timeout", PAUSES, OURS | {"proxy-read-timeout": "2"})
     assert (result.verdict, result.hop) == (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE), result.message
+
+
+def exposed(edge: Edge, name: str, engine: int, **exposure: object) -> None:
+    """Service and Ingress as the operator renders them, with a server of this machine behind them."""
+    exposure = {
+        "host": "chat.example",
+        "stripPrefix": "/my.model",
+        "ingress": {"className": CLASS},
+        **exposure,
+    }
+    spec = {"model": {"source": {"local": {"path": "/m"}}}, "exposure": exposure}
+    body = {"metadata": {"name": name, "namespace": edge.namespace}, "spec": spec}
+    profile = values.Edge(profile="ingress-nginx")
+    children = render.children(
+        StreamingEndpoint.from_body(body), values.Capabilities(False, False, {CLASS: profile})
+    )
+    for child in children:
+        if child["kind"] == "Service":
+            child["spec"].pop("selector")
+        if child["kind"] in ("Service", "Ingress"):
+            edge.plane.create(child)
+    edge.plane.create(_endpoints(edge, name, engine))
+
+
+def served(edge: Edge, path: str, **headers: str) -> tuple[int, str]:
+    """The status and the body of a GET at the users' host."""
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=5)
+    connection.request("GET", path, headers={"Host": "chat.example", **headers})
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+@pytest.mark.apiserver
+@pytest.mark.programs("traefik")
+def test_a_prefix_is_taken_away_and_a_canary_answers_what_asks_for_it(edge: Edge) -> None:
+    """The server gets the path without the prefix; the header of the canary's probe decides which one answers."""
+    with (
+        RunningEngine("double", ("--host", "0.0.0.0", "--served-model-name", "stable")) as stable,
+        RunningEngine("double", ("--host", "0.0.0.0", "--served-model-name", "new")) as new,
+    ):
+        exposed(edge, "chat", stable.port)
+        exposed(edge, "chat-canary", new.port, canary={"of": "chat"})
+        deadline = time.monotonic() + ROUTE_SECONDS
+        answers = ""
+        while '"new"' not in answers and time.monotonic() < deadline:
+            time.sleep(0.1)
+            answers = served(edge, "/my.model/v1/models", **{"X-Canary": "always"})[1]
+
+        assert '"new"' in answers
+        for headers in ({"X-Canary": "never"}, {}):
+            status, body = served(edge, "/my.model/v1/models", **headers)
+            assert (status, '"stable"' in body) == (200, True)
+        assert served(edge, "/v1/models")[0] == 404
