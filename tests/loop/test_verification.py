@@ -58,6 +58,9 @@ class World:
     def capabilities(self) -> Capabilities:
         return Capabilities(False, False, ingress_classes={"nginx": Edge(profile="ingress-nginx")})
 
+    def canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
+        return frozenset()
+
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> None:
         """Everything is as it should be."""
 

@@ -34,6 +34,9 @@ class ACluster:
     def capabilities(self) -> Capabilities:
         return Capabilities(service_monitors=False, http_routes=False)
 
+    def canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
+        return frozenset()
+
     async def edge_addresses(self, endpoint: StreamingEndpoint) -> EdgeAddresses:
         return EdgeAddresses(self.addresses)
 

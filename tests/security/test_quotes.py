@@ -99,7 +99,7 @@ def test_no_condition_quotes_the_last_line_of_a_container(moment: str) -> None:
 def test_no_name_of_a_servers_list_is_quoted(model: dict[str, str]) -> None:
     """`WrongModel` names what the spec says, and not what the server lists."""
     listed = {"data": [{**model, "owned_by": "vllm"}]}
-    assert SAID in (another_model(listed, "chat", "org/model") or "")
-    plain = another_model(listed, "chat", "org/model", quotes=False)
+    assert SAID in (another_model(listed, {"chat": "org/model"}) or "")
+    plain = another_model(listed, {"chat": "org/model"}, quotes=False)
     assert plain is not None
     assert SAID not in plain

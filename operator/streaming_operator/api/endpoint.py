@@ -31,14 +31,13 @@ from streaming_operator.api.exposure import (
     CREDENTIAL_RULES,
     PROBED_PATHS,
     Exposure,
-    HttpRoute,
     Ingress,
     Monitoring,
-    ParentRef,
     ServiceMonitor,
     Timeouts,
     Verification,
 )
+from streaming_operator.api.http_route import HttpRoute, ParentRef
 from streaming_operator.api.model import ServedModel
 from streaming_operator.api.types import (
     QUALIFIED_KEY,

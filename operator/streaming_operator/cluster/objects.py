@@ -206,7 +206,8 @@ def pod(body: Body) -> Body:
                 v["persistentVolumeClaim"]["claimName"]
                 for v in spec.get("volumes") or ()
                 if "persistentVolumeClaim" in v
-            ],
+            ]
+            + [f"Secret {v['secret'].get('secretName')}" for v in spec.get("volumes") or () if "secret" in v],
             "images": {
                 c["name"]: c["image"] for c in (*spec.get("initContainers", ()), *spec.get("containers", ()))
             },

@@ -102,7 +102,20 @@ def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | N
 def remark(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
     """What the endpoint's streams meet at its edge that no route can set; None where there is nothing to say."""
     route = select(endpoint, capabilities)
-    return route.remark(endpoint, capabilities) if route is not None else None
+    if route is None:
+        return None
+    said = (route.remark(endpoint, capabilities), _of_tls(endpoint, route))
+    return ". Remark: ".join(one for one in said if one) or None
+
+
+def _of_tls(endpoint: StreamingEndpoint, route: Route) -> str | None:
+    """What speaks TLS to the pods where no field of the route says it."""
+    if endpoint.spec.engine.tls is None or route.speaks_tls:
+        return None
+    service = f"Service {endpoint.name}"
+    if exposure_kind(endpoint) == "httpRoute":
+        return f"the pods speak TLS (engine.tls): the Gateway needs a BackendTLSPolicy for {service}"
+    return f"the pods speak TLS (engine.tls): the controller must speak it to the port https of {service}"
 
 
 def refused_annotations(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[str, ...]:

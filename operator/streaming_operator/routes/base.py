@@ -71,6 +71,8 @@ class Route(ABC):
     """Whether it takes `timeouts.request` of an HTTPRoute although its GatewayClass lists no features."""
     ports_of_pods: ClassVar[bool] = False
     """Whether listeners of its Gateways name the ports of the edge's pods; users call 80 or 443."""
+    speaks_tls: ClassVar[bool] = False
+    """Whether its Ingress says that the pods speak TLS (`engine.tls`)."""
     rewrites: ClassVar[bool] = False
     """Whether an Ingress of it can take a prefix away (`exposure.stripPrefix`); every HTTPRoute can."""
     canaries: ClassVar[bool] = False

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import Exposure, HttpRoute, ParentRef, StreamingEndpoint
-from streaming_operator.api.exposure import RouteFilter
+from streaming_operator.api.http_route import RouteFilter
 from streaming_operator.routes.base import HTTP_ROUTES, Route, exposure_of, service_port
 from streaming_operator.values import Capabilities, Manifest
 

@@ -113,6 +113,7 @@ class IngressNginx(Route):
     profile = "ingress-nginx"
     title = "ingress-nginx"
     controllers: ClassVar = {"ingress": ("k8s.io/ingress-nginx",)}
+    speaks_tls = True
     rewrites = True
     canaries = True
     proxies = ("", "nginx")

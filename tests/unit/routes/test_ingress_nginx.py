@@ -7,6 +7,7 @@ import pytest
 
 from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.workload import EngineTls
 from streaming_operator.values import Capabilities, Edge, Manifest
 
 PREFIX = "nginx.ingress.kubernetes.io"
@@ -135,3 +136,18 @@ def test_what_an_edge_cannot_do_is_known_beforehand(exposure: dict[str, Any], fi
     )
 
     assert (routes.not_supported(endpoint, unknown), routes.not_supported(endpoint, nginx)) == (field, None)
+
+
+def test_who_speaks_tls_to_the_pods_is_said() -> None:
+    """ingress-nginx by its annotation; of an edge that only its administrator can tell, in a remark."""
+    endpoint = an_endpoint()
+    spec = endpoint.spec
+    tls = spec.engine.model_copy(update={"tls": EngineTls(secret_name="qwen-tls")})
+    secured = endpoint.model_copy(update={"spec": spec.model_copy(update={"engine": tls})})
+    unknown, nginx = (
+        Capabilities(False, False, {"nginx": Edge(one)}) for one in ("generic", "ingress-nginx")
+    )
+
+    assert [routes.remark(one, nginx) for one in (endpoint, secured)] == [None, None]
+    assert "must speak it to the port https of Service qwen" in (routes.remark(secured, unknown) or "")
+    assert routes.remark(endpoint, unknown) is None
