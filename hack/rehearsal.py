@@ -80,6 +80,7 @@ PARTS = {
             "python3 -m tests.cluster.vllm_image",
             "CI=1 .venv/bin/python -m pytest -q tests/contract/test_engine_wire.py"
             " -k 'flags_are_the_real or (loading_refuses and vllm)'",
+            "CI=1 .venv/bin/python -m pytest -q tests/probe/zoo/test_real_engines.py -k off",
         ),
         (
             *_SCRIPTS,

@@ -1,7 +1,8 @@
-"""Installs Debian packages on this machine, for the programs that they bring."""
+"""Installs Debian packages on this machine, for the programs and shared libraries that they bring."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 
@@ -30,13 +31,32 @@ def require(*names: str, about: str, with_packages: tuple[str, ...] = ()) -> Non
             )
 
 
+def require_libraries(*names: str, about: str) -> None:
+    """
+    Leave with these shared libraries of `programs.LIBRARIES` installed; Failure where they cannot be.
+
+    What is linked to a library that is missing may start all the same, and fail much later with other words.
+    """
+    missing = [name for name in names if not _loads(name)]
+    if missing:
+        install(tuple(programs.LIBRARIES[name] for name in missing), about)
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 def install(packages: tuple[str, ...], about: str) -> None:
-    """Install Debian packages on this machine."""
+    """Install Debian packages on this machine, one call at a time: apt-get fails where another one runs."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise steps.Failure(
             f"{about} is missing and this is not root on Debian", remedy=f"install {', '.join(packages)}"
         )
-    with steps.step(f"install {about} from Debian ({' '.join(packages)})"):
+    with cache.lock("apt"), steps.step(f"install {about} from Debian ({' '.join(packages)})"):
         log = cache.log(f"apt-{packages[0].split()[0]}")
         env = {"DEBIAN_FRONTEND": "noninteractive"}
         steps.run(

@@ -88,6 +88,13 @@ PROGRAMS: dict[str, Source] = {
     ),
 }
 
+LIBRARIES: dict[str, str] = {"libgomp.so.1": "libgomp1", "libnuma.so.1": "libnuma1"}
+"""
+Shared libraries that wheels from PyPI expect of the machine, and the Debian package that has each.
+
+A bare Debian has neither; what else wheels are linked to, each of them brings or every Debian has.
+"""
+
 
 class Unlisted(Exception):
     """A program that nobody brings; a mistake in this repository."""

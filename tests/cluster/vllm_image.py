@@ -45,6 +45,7 @@ def image() -> archive.Image:
 
 
 def _fill_server(root: Path) -> None:
+    packages.require("strip", about="what makes libraries smaller")
     installed = _made("install vLLM for CPU (about 30 s, once)", VERSIONS.python)
     with steps.step("pack vLLM (about 20 s, once)"):
         for name in ("bin", "site", "stub"):
@@ -66,8 +67,6 @@ def _fill_model(root: Path) -> None:
 
 def _made(about: str, what: str) -> Path:
     """The folder that tests/engines/vllm makes: the server for a version of Python, or the model; shared with tests."""
-    # torch's CUDA build is given empty libraries to link against.
-    packages.require("gcc", "readelf", "nm", "strip", about="a compiler", with_packages=("libc6-dev",))
     python = REPO / ".venv" / "bin" / "python"  # it has uv, which installs a gigabyte in seconds
     installed = [python if python.exists() else sys.executable, "-m", "tests.engines.vllm.installed"]
     with steps.step(about):

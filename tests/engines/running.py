@@ -20,6 +20,7 @@ from typing import IO, Literal, Self
 
 import pytest
 
+from tests.cluster import cache
 from tests.cluster.programs import listed
 
 Kind = Literal["double", "vllm", "llama"]
@@ -88,7 +89,10 @@ class RunningEngine:
         while not self.listens():
             if self._running().poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise EngineError(f"{self.kind} does not listen on {self.port}:\n{self.log()[-4000:]}")
+                raise EngineError(
+                    f"{self.kind} does not listen on {self.port} (its whole log: {self._kept_log()}):\n"
+                    f"{self.log()[-4000:]}"
+                )
             time.sleep(0.05)
 
     def listens(self) -> bool:
@@ -120,6 +124,12 @@ class RunningEngine:
         ) as again:  # a second offset on the same file
             return again.read().decode(errors="replace")
 
+    def _kept_log(self) -> Path:
+        """A copy that stays: the end of a log seldom has the cause, which another process wrote before."""
+        kept = cache.log(f"engine-{self.kind}")
+        kept.write_text(self.log())
+        return kept
+
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "not started"
         return self._process
@@ -131,11 +141,11 @@ class RunningEngine:
             launch = [sys.executable, "-m", "tests.engines.double", "serve", self.model]
             return [*launch, *bind, *named, *self._args], os.environ | self._env
         if self.kind == "llama":
-            from tests.probe.packages import wheels
+            from tests.probe.packages import llama
 
             launch = [sys.executable, "-m", "tests.engines.llama"]
             return [*launch, *bind, *named, *self._args], os.environ | {
-                "PYTHONPATH": str(wheels())
+                "PYTHONPATH": str(llama())
             } | self._env
         from tests.engines.vllm.installed import launch as launch_vllm
 

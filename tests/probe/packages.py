@@ -23,8 +23,7 @@ class Missing(Exception):
 def debian(name: str) -> Path:
     """nginx or HAProxy as Debian has it, installed if need be."""
     try:
-        with cache.lock("apt"):
-            packages.require(name, about=f"{name} for the probe's tests")
+        packages.require(name, about=f"{name} for the probe's tests")
     except steps.Failure as failure:
         raise Missing(str(failure)) from failure
     path = shutil.which(name, path=packages.PLACES)
@@ -50,6 +49,16 @@ def wheels() -> Path:
         return cache.folder("tools", "proxies", cache.key(LOCK, f"{sys.version_info[:2]}"), build)
     except steps.Failure as failure:
         raise Missing(str(failure)) from failure
+
+
+def llama() -> Path:
+    """The folder with the unpacked wheels, for llama.cpp, and what it is linked to installed."""
+    folder = wheels()
+    try:
+        packages.require_libraries("libgomp.so.1", about="what llama.cpp is linked to")
+    except steps.Failure as failure:
+        raise Missing(str(failure)) from failure
+    return folder
 
 
 def traefik() -> Path:

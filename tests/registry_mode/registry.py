@@ -50,7 +50,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 def _program() -> Path:
     def build(draft: Path) -> None:
-        with steps.step("fetch docker-registry from Debian"):
+        with cache.lock("apt"), steps.step("fetch docker-registry from Debian"):
             log = cache.log("docker-registry")
             steps.run(["apt-get", "update"], log, remedy="the Debian mirror must be reachable")
             steps.run(["apt-get", "download", "docker-registry"], log, cwd=draft)

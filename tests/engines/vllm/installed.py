@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.cluster import packages, steps
+
 from .install import HERE, HOST, InstallError, install
 
 INGREDIENTS = ("requirements.lock", "install.py", "stubs.py", "launch.sh")
@@ -37,9 +39,26 @@ def ensure(python: str = HOST) -> Path:
     """
     target = directory(python)
     with _alone():
+        _require_what_it_is_linked_to(python)
         if not target.exists():
             install(target, python)
     return target
+
+
+def _require_what_it_is_linked_to(python: str) -> None:
+    """
+    What the package index does not have: on this machine, a library; to install it at all, a compiler.
+
+    Without libnuma vLLM says so in a warning, and its engine fails half a minute later for another reason.
+    """
+    try:
+        if python == HOST:
+            packages.require_libraries("libnuma.so.1", about="what vLLM is linked to")
+        if not directory(python).exists():
+            # torch's CUDA build is given empty libraries to link against.
+            packages.require("gcc", "readelf", "nm", about="a compiler", with_packages=("libc6-dev",))
+    except steps.Failure as failure:
+        raise InstallError(str(failure)) from failure
 
 
 def model() -> Path:

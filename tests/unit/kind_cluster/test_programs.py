@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import programs, steps, tools
+from tests.cluster import packages, programs, steps, tools
 from tests.cluster.programs import listed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -135,6 +135,15 @@ def test_a_missing_program_is_reported_with_its_package(monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(steps.Failure, match="install binutils"):
         steps.output(["readelf", "--version"])
+
+
+def test_a_missing_library_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be installed the failure names the package; a library that loads needs none."""
+    monkeypatch.setattr(programs, "LIBRARIES", {"libc.so.6": "libc6", "libnowhere.so.7": "libnowhere7"})
+    monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
+    packages.require_libraries("libc.so.6", about="a test")
+    with pytest.raises(steps.Failure, match="install libnowhere7"):
+        packages.require_libraries("libc.so.6", "libnowhere.so.7", about="a test")
 
 
 def test_programs_built_here_are_in_the_builds() -> None:
