@@ -9,15 +9,18 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from . import steps
 
 ROOT = Path(os.environ.get("STREAMING_CACHE") or Path.home() / ".cache" / "streaming-operator")
 STATE = ROOT / "state"  # what belongs to the running engine and cluster, not to a build
 LOGS = ROOT / "logs"
+_POLL = 0.2  # seconds between two looks at a lock that another process holds
 
 
 def key(*parts: str | Path) -> str:
@@ -76,8 +79,25 @@ def lock(name: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             steps.say(f"    waiting: another process is at work on {name}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _await(handle)
         yield
+
+
+def _await(handle: IO[str]) -> None:
+    """Until the other process lets go, with signs of life."""
+    start = time.monotonic()
+    reported = 0.0
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL)
+        else:
+            return
+        waited = time.monotonic() - start
+        if waited - reported >= steps.HEARTBEAT:
+            steps.say(f"    ... {waited:.0f} s")
+            reported = waited
 
 
 def remove(path: Path) -> None:

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from . import cache, command, helm_release, images, kind, lifecycle, mirror, modes, steps, tour
+from . import ahead, cache, command, helm_release, images, kind, lifecycle, mirror, modes, steps, tour
 from .programs import listed
+from .versions import Mode
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "streaming-operator"
@@ -47,17 +48,28 @@ def main() -> int:
 
 def _run() -> None:
     start = time.monotonic()
-    _cluster()
-    _operator()
+    with ExitStack() as prepared:
+        _cluster(prepared)
+        _operator()
     _endpoint()
     _show()
     _stream()
     _farewell(time.monotonic() - start)
 
 
-def _cluster() -> None:
-    """Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node."""
-    lifecycle.up(demo=True, chosen=lambda mode: steps.say(tour.opening(mode)))
+def _cluster(prepared: ExitStack) -> None:
+    """
+    Leave with kind and ingress-nginx running, and the operator's and the engine's image in the node.
+
+    What is built here is prepared beside the first steps, until the stack is closed.
+    """
+
+    def begin(mode: Mode) -> None:
+        steps.say(tour.opening(mode))
+        if mode == "build":
+            prepared.enter_context(ahead.beside())
+
+    lifecycle.up(demo=True, chosen=begin)
     images.load("vllm", modes.current())
 
 

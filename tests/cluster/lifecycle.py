@@ -155,9 +155,8 @@ def status() -> list[str]:
         f"engine      {_runs(docker.running())}{' (ours)' if docker.PID_FILE.exists() else ''}",
         f"cluster     {_runs(kind.running())}",
     ]
-    for name, build in tools.BUILDS.items():
-        built = (cache.ROOT / "tools" / f"{name}-{build.digest}").is_dir()
-        lines.append(f"tools       {name}: {'built' if built else 'not built'}")
+    for name in tools.BUILDS:
+        lines.append(f"tools       {name}: {'built' if tools.is_built(name) else 'not built'}")
     if kind.running():
         lines.append(f"kubeconfig  {kind.KUBECONFIG}")
         lines.append(f"node        {kind.address()}")

@@ -43,7 +43,7 @@ def image() -> archive.Image:
     built = build(
         IMAGES["build"]["operator"],
         builder=_imported("python", python_images.base()),
-        base=_imported("operator-base", _base()),
+        base=_imported("operator-base", base()),
     )
     return taken_over(IMAGES["build"]["operator"], built)
 
@@ -98,12 +98,12 @@ def _pack(target: Path, machine: str) -> None:
             context.add(path, name)
 
 
-def _base() -> archive.Layer:
+def base() -> archive.Layer:
     """Debian's Python with its libraries and the trusted certificates."""
 
     def fill(root: Path) -> None:
-        base = rootfs.debian("operator-base", PACKAGES, variant="extract", updates=VERSIONS.debian_updates)
-        rootfs.unpack(base, root)
+        debian = rootfs.debian("operator-base", PACKAGES, variant="extract", updates=VERSIONS.debian_updates)
+        rootfs.unpack(debian, root)
         rootfs.prune(root, (*rootfs.PRUNED, *_UNUSED))
         whole = image_python.debian()
         steps.output(["tar", "-C", root, "-xpf", whole, *_TRUST])

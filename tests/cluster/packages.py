@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 
@@ -43,6 +42,8 @@ def require_libraries(*names: str, about: str) -> None:
 
 
 def _loads(library: str) -> bool:
+    import ctypes  # a Python that was built without libffi has none, and makes .venv all the same
+
     try:
         ctypes.CDLL(library)
     except OSError:

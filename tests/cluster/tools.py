@@ -157,6 +157,11 @@ def build(name: str) -> dict[str, Path]:
     return programs
 
 
+def is_built(name: str) -> bool:
+    """Whether the programs of a build are in the cache."""
+    return (cache.ROOT / "tools" / f"{name}-{BUILDS[name].digest}").is_dir()
+
+
 def _compile(name: str, made: Build, draft: Path) -> None:
     if not shutil.which("go"):
         raise steps.Failure("Go is not installed", remedy="install Go 1.26 or newer and put `go` on PATH")

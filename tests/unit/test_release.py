@@ -38,9 +38,9 @@ def test_a_tag_of_another_version_is_no_release(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_published_chart_names_the_registry_of_its_image() -> None:
-    """Only there: the chart in the tree names none."""
+    """Only there: the chart in the tree names none. Names of images have no capitals."""
     values = (ROOT / "charts" / "streaming-operator" / "values.yaml").read_text()
-    published = yaml.safe_load(release.published(values, "ghcr.io/somebody"))
+    published = yaml.safe_load(release.published(values, "ghcr.io/Somebody"))
     assert published["image"]["repository"] == "ghcr.io/somebody/streaming-operator"
     assert release.published(values, "") == values
     assert published | {"image": yaml.safe_load(values)["image"]} == yaml.safe_load(values)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import tools
+from tests.cluster import ahead, steps, tools
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = """
@@ -252,3 +252,31 @@ def test_an_unforeseen_error_is_a_sentence_with_its_log(folder: Path) -> None:
         "    what to do: try again; if it comes back, report it with this file\n"
     )
     assert "Traceback" in log.read_text()
+
+
+BESIDE = "exec('with ahead.beside(): tools.build(\\'node\\')', {'ahead': ahead, 'tools': ahead.tools})"
+
+
+def test_what_is_made_beside_a_build_ends_with_it(folder: Path) -> None:
+    """Ctrl-C in the build ends both, with the programs that each of them waited for."""
+    place(folder, "go", WAITS)
+    place(folder, "mmdebstrap", WAITS)
+    place(folder, "apt-get", WAITS)
+    process = started(folder, "ahead", BESIDE)
+    eventually(lambda: len(pids(folder)) > 1 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)
+    _, text = process.communicate(timeout=SECONDS)
+    assert (process.returncode, text.splitlines()[-1]) == (130, "interrupted")
+    eventually(lambda: not any(alive(pid) for pid in pids(folder)))
+
+
+def test_a_piece_that_fails_beside_a_build_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever needs it tries again, and reports it; the others are there when they are needed."""
+    made = []
+
+    def fails() -> None:
+        raise steps.Failure("no mirror answers")
+
+    ahead.make([fails, lambda: made.append("helm")])
+    assert made == ["helm"]
+    assert capsys.readouterr().err == "left to who needs it: no mirror answers\n"
