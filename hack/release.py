@@ -14,7 +14,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from tests.cluster import cache, operator_image, steps, tools
+from tests.cluster import cache, command, operator_image, steps, tools
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
@@ -46,13 +46,17 @@ def package() -> list[Path]:
 
 
 def published(values: str, registry: str) -> str:
-    """The chart's values with the image that a release pushes to a registry; as they are where none is named."""
+    """
+    The chart's values with the image that a release pushes to a registry; as they are where none is named.
+
+    Names of images have no capitals, those of owners may.
+    """
     if not registry:
         return values
     image = "\n  repository: streaming-operator\n"
     if image not in values:
         raise steps.Failure("the chart's values.yaml does not say image.repository: streaming-operator")
-    return values.replace(image, image.replace(": ", f": {registry}/"), 1)
+    return values.replace(image, image.replace(": ", f": {registry.lower()}/"), 1)
 
 
 def checksums() -> Path:
@@ -169,14 +173,7 @@ def main() -> int:
     verifying = commands.add_parser("verify", help="does everything name the version of this tag?")
     verifying.add_argument("tag")
     given = parser.parse_args()
-    try:
-        _run(given)
-    except steps.Failure as failure:
-        steps.say(f"error: {failure}")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return command.run(lambda: _run(given), failed="error", interrupted="interrupted; call it again")
 
 
 def _run(given: argparse.Namespace) -> None:
