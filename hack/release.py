@@ -121,7 +121,9 @@ def _wheel_for_docker() -> None:
 
 
 def revision() -> str:
-    """The commit, with `-dirty` where files differ from it."""
+    """The commit, with `-dirty` where files differ from it; empty in a source archive, which has no history."""
+    if not steps.succeeds(["git", "-C", ROOT, "rev-parse", "--quiet", "--verify", "HEAD"]):
+        return ""
     return steps.output(
         ["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     ).strip()

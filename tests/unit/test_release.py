@@ -37,6 +37,14 @@ def test_a_tag_of_another_version_is_no_release(monkeypatch: pytest.MonkeyPatch)
     release.verify(f"v{release.version()}")  # so the chart agrees
 
 
+def test_an_image_of_a_source_archive_has_no_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no history that git could be asked for, and `make image` works all the same."""
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    assert release.revision() == ""
+
+
 def test_a_published_chart_names_the_registry_of_its_image() -> None:
     """Only there: the chart in the tree names none. Names of images have no capitals."""
     values = (ROOT / "charts" / "streaming-operator" / "values.yaml").read_text()
