@@ -24,7 +24,7 @@ def test_fresh(name: str) -> None:
 
 def test_one_crd_everywhere() -> None:
     """The plain manifests carry the CRD of crds/, and keep it when the chart goes."""
-    expected: dict[str, Any] = yaml.safe_load(crd.crd_yaml())
+    expected: dict[str, Any] = yaml.load(crd.crd_yaml(), Loader=yaml.CSafeLoader)
     definitions = [doc for doc in _install() if doc["kind"] == "CustomResourceDefinition"]
     assert len(definitions) == 1
     assert definitions[0]["metadata"]["annotations"].pop("helm.sh/resource-policy") == "keep"
@@ -41,5 +41,6 @@ def test_plain_manifests_install_everything() -> None:
 
 
 def _install() -> list[dict[str, Any]]:
-    documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
+    text = (ROOT / "manifests" / "install.yaml").read_text()
+    documents = yaml.load_all(text, Loader=yaml.CSafeLoader)
     return [document for document in documents if document]

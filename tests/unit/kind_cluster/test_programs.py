@@ -3,7 +3,8 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 
@@ -26,17 +27,24 @@ NAMED = {"listed", "run", "output", "succeeds", "which", "require", "_tool"}
 """Functions that take a command, or the names of programs."""
 
 
-def past_the_table(tree: ast.AST) -> Iterator[ast.Call | ast.ImportFrom]:
+def past_the_table(nodes: Iterable[ast.AST]) -> Iterator[ast.Call | ast.ImportFrom]:
     """Calls that start a program, except this Python itself, without asking `programs.listed`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call):
             for function, command in zip_longest([node.func, *node.args], node.args):
-                if ast.unparse(function) in STARTS and not (_is_listed(command) or _is_this_python(command)):
+                if _dotted(function) in STARTS and not (_is_listed(command) or _is_this_python(command)):
                     yield node
         elif isinstance(node, ast.ImportFrom) and STARTS & {
             f"{node.module}.{name.name}" for name in node.names
         }:
             yield node
+
+
+def _dotted(node: ast.expr | None) -> str:
+    """`module.name`, as STARTS has them; empty for anything else."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return ""
 
 
 def _is_listed(node: ast.expr | None) -> bool:
@@ -47,9 +55,9 @@ def _is_this_python(node: ast.expr | None) -> bool:
     return isinstance(node, ast.List) and bool(node.elts) and ast.unparse(node.elts[0]) == "sys.executable"
 
 
-def written_out(tree: ast.AST) -> Iterator[str]:
+def written_out(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Names of programs that the source writes out where it calls or looks up one."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -70,13 +78,20 @@ def sources() -> list[Path]:
     return [path for folder in ("operator", "hack", "tests") for path in (ROOT / folder).rglob("*.py")]
 
 
+@cache
+def calls(path: Path) -> tuple[ast.Call | ast.ImportFrom, ...]:
+    """What could start or name a program in a file."""
+    tree = ast.parse(path.read_text())
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call | ast.ImportFrom))
+
+
 def test_nothing_is_started_past_the_table() -> None:
     """Every program is started through `listed`, so that a name in nobody's list fails in a test or at once."""
     unlisted = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources()
         if path != STEPS
-        for node in past_the_table(ast.parse(path.read_text()))
+        for node in past_the_table(calls(path))
     ]
     assert unlisted == []
 
@@ -94,12 +109,12 @@ def test_nothing_is_started_past_the_table() -> None:
 )
 def test_a_start_past_the_table_is_seen(source: str) -> None:
     """The search sees a call, a function passed on, and one imported by its name."""
-    assert len(list(past_the_table(ast.parse(source)))) == 1
+    assert len(list(past_the_table(ast.walk(ast.parse(source))))) == 1
 
 
 def test_every_program_that_is_called_has_somebody_who_brings_it() -> None:
     """A program in nobody's list fails here, not on the machine of whoever follows the README."""
-    called = {name: path for path in sources() for name in written_out(ast.parse(path.read_text()))}
+    called = {name: path for path in sources() for name in written_out(calls(path))}
     assert {"go", "docker", "mmdebstrap", "uv"} <= set(called)  # the search does find calls
     unlisted = {
         name: str(path.relative_to(ROOT))

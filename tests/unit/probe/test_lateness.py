@@ -17,6 +17,7 @@ from streaming_operator.probe.judge.lateness import lateness, spread_out
 from streaming_operator.probe.judge.verdict import can_compare, judge
 from streaming_operator.probe.stream.recorder import Recorder
 from streaming_operator.probe.stream.timeline import Timeline
+from tests.draws import examples
 from tests.unit.probe.streams import DONE, HEAD, LAST, chunk, held, paced, token, usage
 
 TICK = 0.02
@@ -55,7 +56,7 @@ def verdict(t: Timeline, **options: Any) -> Verdict:
     return judge(Attempt(t), capped=True, **options).verdict
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     pace=st.floats(0.002, 0.1),
     longest=st.floats(0.05, 2.0),

@@ -13,6 +13,7 @@ from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.storing import Measured, block_seconds, measured
 from streaming_operator.probe.judge.verdict import agree, judge
 from streaming_operator.probe.stream.timeline import Timeline
+from tests.draws import examples
 from tests.unit.probe.streams import healthy, paced
 
 PAD = "x" * 130
@@ -82,7 +83,7 @@ def test_a_block_takes_its_time(size: int, least: float, most: float) -> None:
     assert least <= block_seconds(size) <= most
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @example(pace=0.0625, round_trip=0.297, megabits=5.0, timing=False, smooth=True)
 @given(
     pace=st.floats(0.002, 0.1),
@@ -99,7 +100,7 @@ def test_a_stored_stream_never_passes(
     assert finding.verdict not in STREAMS, finding.evidence
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(pace=st.floats(0.0005, 0.2), timing=st.booleans(), seed=st.integers(0, 2**32))
 def test_a_healthy_stream_passes_at_any_pace(pace: float, timing: bool, seed: int) -> None:
     """2,000 tokens a second too, whose bytes could have been stored by their arrivals alone."""

@@ -13,6 +13,7 @@ from streaming_operator.probe.http.response import Ending, NoResponse
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.verdict import agree, judge, same_fault, streams
 from streaming_operator.probe.stream.timeline import Timeline
+from tests.draws import examples
 from tests.unit.probe.streams import (
     DONE,
     HEAD,
@@ -165,7 +166,7 @@ def test_same_bursts_without_the_proxy_are_the_engine() -> None:
     assert verdict(bursty, control=bursty) is Verdict.ENGINE_BATCHED
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     gap=st.sampled_from([0.0002, 0.001, 0.005, 0.02, 0.2]),
@@ -196,7 +197,7 @@ def test_jitter_alone_never_raises_an_alarm(
     assert finding.verdict in (Verdict.STREAMING, Verdict.ENGINE_BATCHED, Verdict.INCONCLUSIVE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     gap=st.floats(0.005, 0.2),
     jitter=st.floats(0.0, 2.0),
@@ -208,7 +209,7 @@ def test_stored_and_forwarded_is_always_found(gap: float, jitter: float, count: 
     assert verdict(t, jitter=jitter) is Verdict.BUFFERED
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     shift=st.floats(0.0, 500.0),
     gap=st.sampled_from([0.005, 0.02, 0.2]),
