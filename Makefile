@@ -19,7 +19,7 @@ export IMAGES ?= auto
 PYTEST ?=
 # Processes of pytest side by side. Most tests wait most of the time: two cores keep up with four.
 LANES ?= 4
-# 1: the thousand healthy streams instead of a smaller draw, on a machine that does nothing else and on a busy one.
+# 1: the thousand healthy streams and every example of the properties instead of smaller draws; takes the machine for itself.
 export FULL ?=
 REHEARSAL ?=
 

@@ -14,7 +14,7 @@ HEAD = """# Tests
 
 `make unit` runs what needs no cluster, no root and no build; `make test` runs everything.
 `make test PYTEST='-k test_sse' LANES=0` runs what you choose in one process, and builds or starts only what that needs.
-`make test FULL=1` takes the whole draw of healthy streams.
+`make test FULL=1` takes every healthy stream and every example of the properties; otherwise a run takes a part.
 
 Tests run in `LANES` processes side by side (four, unless told otherwise): most of them wait most of the time. What a
 test needs is prepared before the first test that asks for it, with a line for each step on the terminal. A machine that
