@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import steps
+from tests.cluster import packages, steps
 from tests.cluster.programs import LIBRARIES
 from tests.engines.vllm.installed import ensure
+from tests.lanes import preparation
 from tests.probe.packages import wheels
 
 OF_EVERY_DEBIAN = {
@@ -20,6 +21,10 @@ OF_EVERY_DEBIAN = {
 
 def linked_to(files: Iterable[Path]) -> set[str]:
     """The names of the libraries that the loader looks for before these programs and modules run."""
+    try:
+        packages.require("readelf", about="what reads programs")
+    except steps.Failure as failure:
+        preparation.unavailable(str(failure))
     elf = [path for path in files if path.is_file() and path.open("rb").read(4) == b"\x7fELF"]
     return set(re.findall(r"\(NEEDED\).*\[([^\]]+)\]", steps.output(["readelf", "--dynamic", *elf])))
 
