@@ -75,6 +75,27 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         thread.join()
 
 
+class Clock:
+    """Stands in for the script's `time`: only its own sleeping passes, however slow the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The script's time."""
+    clock = Clock()
+    monkeypatch.setattr(drain, "time", clock)
+    return clock
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, so that a test of many looks is short."""
@@ -93,11 +114,12 @@ def test_the_drain_ends_only_after_two_idle_looks_in_a_row(engine: Engine) -> No
 
 
 @pytest.mark.parametrize("engine", [[metrics(1)], [metrics(0, 1)], [None], ["up 1\n"]], indirect=True)
-def test_the_drain_ends_when_its_time_is_over(engine: Engine) -> None:
+def test_the_drain_ends_when_its_time_is_over(engine: Engine, clock: Clock) -> None:
     """A stream that does not fit, a queue, and gauges that cannot be read all use the whole drain time up."""
     drain.main([*engine.arguments, "--pre-stop-seconds=0", "--drain-seconds=0.2"])
 
     assert engine.asked.count("/metrics") > 2
+    assert clock.now == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("engine", [[IDLE]], indirect=True)
@@ -176,7 +198,9 @@ def test_a_server_that_loads_is_asked_until_it_leaves() -> None:
         server.stdout.close()
 
 
-def test_a_server_that_does_not_leave_is_left_to_the_kubelet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_leave_is_left_to_the_kubelet(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
     """The hook does not ask for ever: its time is over before the pod's grace."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(drain.os, "kill", lambda pid, number: sent.append((pid, number)))
@@ -184,6 +208,7 @@ def test_a_server_that_does_not_leave_is_left_to_the_kubelet(monkeypatch: pytest
     drain.dismiss(1, seconds=0.05)
 
     assert len(sent) > 1
+    assert clock.now >= 0.05
     assert {(1, signal.SIGTERM)} == set(sent)
 
 
