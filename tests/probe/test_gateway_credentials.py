@@ -47,6 +47,9 @@ class Namespace:
     secrets: dict[str, dict[str, str]]
     server: str = "https://192.0.2.1:6443"
 
+    def canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
+        return frozenset()
+
     def capabilities(self) -> Capabilities:
         return Capabilities(False, False, ingress_classes={"nginx": Edge(profile="ingress-nginx")})
 
