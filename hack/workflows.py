@@ -1,4 +1,4 @@
-"""Reads .github/workflows with actionlint, which is built from its Go module once (half a minute)."""
+"""Reads our workflows and the users' example with actionlint, built from its Go module once (half a minute)."""
 
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ def main() -> int:
     """Print what is wrong with the workflows; 1 when something is."""
     try:
         lint(ROOT / ".github" / "workflows")
+        lint(ROOT / "manifests" / "gitops" / "pipelines" / "github")
     except steps.Failure as failure:
         steps.say(f"error: {failure}")
         return 1

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from streaming_operator import metrics
+from streaming_operator.api.endpoint import VERIFY_ANNOTATION
 from streaming_operator.api.reasons import Reason, Verdict
+from streaming_operator.cluster.objects import identity
 from streaming_operator.controller.workqueue import Retry
 from streaming_operator.errors import (
     EndpointGone,
@@ -521,5 +523,75 @@ def test_an_invalid_spec_is_not_ready_in_the_metrics_either(cluster: ClusterInMe
         assert (ready(), cluster.condition("Ready")) == (0, ("False", "InvalidSpec"))
         driver.reconciler.remove(Identity(*KEY, "u1"))
         assert series() == set()
+
+    run(main())
+
+
+# ---- a verification that somebody asks for -------------------------------------------------------------------
+
+
+def annotated(cluster: ClusterInMemory, value: str) -> None:
+    """Somebody sets the annotation."""
+    cluster.store(cluster.body.get("status") or {})
+    metadata = {**cluster.body["metadata"], "annotations": {VERIFY_ANNOTATION: value}}
+    cluster.body = {**cluster.body, "metadata": metadata}
+
+
+def test_a_request_is_verified_now_and_answered_in_the_status(cluster: ClusterInMemory, path: Path) -> None:
+    """The annotation of a healthy endpoint costs one verification and one write, and is told with its verdict."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        assert "requestedVerification" not in cluster.body["status"]
+        probes = path.probes
+        annotated(cluster, "2026-11-26T12:00:00Z")
+        writes = cluster.writes
+        again = Driver(cluster)
+        await again.work(30)
+        assert cluster.body["status"]["requestedVerification"] == {
+            "request": "2026-11-26T12:00:00Z",
+            "verdict": "Streaming",
+            "hop": "Exposure",
+            "message": "saw Streaming",
+        }
+        assert (path.probes - probes, cluster.writes - writes) == (1, 1)
+        restarted = Driver(cluster)
+        await restarted.work(20)
+        assert path.probes - probes == 1  # answered requests are not asked again
+
+    run(main())
+
+
+def test_a_request_for_a_broken_path_is_answered_after_as_many_tries_as_an_outage_takes(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The verdict that a pipeline gets is the one that conditions report."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        path.verdict = Verdict.BUFFERED
+        probes = path.probes
+        annotated(cluster, "r")
+        again = Driver(cluster)
+        await again.work(60)
+        assert cluster.body["status"]["requestedVerification"]["verdict"] == "Buffered"
+        assert cluster.condition("StreamingVerified") == ("False", "Buffered")
+        assert path.probes - probes >= 3
+
+    run(main())
+
+
+def test_what_else_is_annotated_asks_for_nothing(cluster: ClusterInMemory, path: Path) -> None:
+    """kubectl, Argo CD and others annotate what they like."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        shown = {**cluster.body, "metadata": identity(cluster.body)}
+        assert not driver.reconciler.update(KEY, shown)
+        noisy = {**cluster.body["metadata"], "annotations": {"example.com/note": "x"}}
+        assert not driver.reconciler.update(KEY, {**cluster.body, "metadata": identity({"metadata": noisy})})
 
     run(main())

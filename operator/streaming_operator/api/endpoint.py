@@ -16,6 +16,7 @@ import orjson
 from pydantic import Field, ValidationError
 from pydantic_core import InitErrorDetails
 
+from streaming_operator import foreign_text
 from streaming_operator.api import pod_parts, wording
 from streaming_operator.api.cel import CEL, Model, keys_match
 from streaming_operator.api.core_v1 import (
@@ -249,6 +250,12 @@ class EndpointSpec(Model):
     )
 
 
+VERIFY_ANNOTATION = f"{GROUP}/verify-requested-at"
+"""Of the endpoint's own metadata: each new value asks for one verification now. Any text; a time by habit."""
+
+LONGEST_REQUEST = 64
+"""Characters of that value that count."""
+
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 NAME_MAX_LENGTH = 45
 NAME_RULE = "lower case letters, digits and '-', beginning with a letter"
@@ -287,6 +294,8 @@ class StreamingEndpoint(Model):
     """Whether one pod is to run for now, whatever `replicas` says: it fills the cache that all share."""
     deleting: bool = False
     previous_status: dict[str, Any] = Field(default_factory=dict)
+    verification_request: str = ""
+    """The verification that somebody asked for last, by the value of `VERIFY_ANNOTATION`; "" for none."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -316,6 +325,7 @@ class StreamingEndpoint(Model):
             spec=spec,
             deleting="deletionTimestamp" in metadata,
             previous_status=dict(body.get("status") or {}),
+            verification_request=verification_request(metadata),
         )
 
     @property
@@ -333,6 +343,12 @@ class StreamingEndpoint(Model):
         """All names of the model, the first one in responses and metrics."""
         model = self.spec.model
         return model.served_names or (model.served_name or self.name,)
+
+
+def verification_request(metadata: Mapping[str, Any]) -> str:
+    """The value of `VERIFY_ANNOTATION`, as it is written into the status; "" for none."""
+    value = (metadata.get("annotations") or {}).get(VERIFY_ANNOTATION)
+    return foreign_text.readable(value, LONGEST_REQUEST) if isinstance(value, str) else ""
 
 
 def _parse(spec: Any) -> EndpointSpec:

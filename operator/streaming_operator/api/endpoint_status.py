@@ -84,6 +84,19 @@ class VerificationStatus(Model):
     """The result of every hop, from the outside in."""
 
 
+class RequestedVerificationStatus(Model):
+    """The answer to the annotation verify-requested-at."""
+
+    request: str
+    """Its value."""
+    verdict: str
+    """The verdict on the users' stream."""
+    hop: str | None = None
+    """As in verification."""
+    message: str | None = None
+    """As in verification."""
+
+
 class WaitingStatus(Model):
     """A trouble that may still end by itself; Stalled becomes true when its grace time is over."""
 
@@ -118,3 +131,5 @@ class EndpointStatus(Model):
     """The last verification."""
     last_verified_ttft_milliseconds: Annotated[int | None, Field(alias="lastVerifiedTTFTMilliseconds")] = None
     """Time to the first token in the last verification."""
+    requested_verification: RequestedVerificationStatus | None = None
+    """The verification that was asked for last."""

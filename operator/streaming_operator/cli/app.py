@@ -1,8 +1,9 @@
 """
-`streamctl`: the operator itself (`run`), and tools for people and pipelines (`probe`, `diagnose`, `render`, `crd`).
+`streamctl`: the operator itself (`run`), and tools for people and pipelines (`probe`, `diagnose`, `verify`, `diff`,
+`render`, `crd`).
 
-Exit codes: 0 done, 1 the input or the endpoint is at fault, 2 wrong usage; `probe` and `diagnose` have two more (see
-their help), and 130 is a Ctrl-C. As a kubectl plugin it is called `kubectl streaming`.
+Exit codes: 0 done, 1 the input or the endpoint is at fault, 2 wrong usage; `probe`, `diagnose`, `verify` and `diff`
+have more (see their help), and 130 is a Ctrl-C. As a kubectl plugin it is called `kubectl streaming`.
 """
 
 from importlib import import_module
@@ -18,9 +19,17 @@ COMMANDS = {
         f"{_CLI}.diagnose:diagnose",
         "Say whether the StreamingEndpoint NAME streams, and if not, which hop is at fault and what to set.",
     ),
+    "diff": (
+        f"{_CLI}.diff:diff",
+        "Say what applying FILE will change, and what users' streams will notice of it.",
+    ),
     "probe": (f"{_CLI}.probe:probe", "Say whether a completion streams from URL, and if not, why."),
     "render": (f"{_CLI}.render:render", "Print the objects that the operator would apply, as YAML."),
     "run": (f"{_CLI}.run:run", "Run the operator, in the cluster or with a kubeconfig."),
+    "verify": (
+        f"{_CLI}.verify_now:verify",
+        "Ask the operator to verify the StreamingEndpoint NAME now, and wait for the verdict.",
+    ),
 }
 """Module and name of each command, and the first sentence of its help: the list of commands imports none of them."""
 

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from streaming_operator.api.endpoint import GROUP, KIND, UNREADABLE, StreamingEndpoint
+from streaming_operator.api.endpoint import (
+    GROUP,
+    KIND,
+    UNREADABLE,
+    VERIFY_ANNOTATION,
+    StreamingEndpoint,
+    verification_request,
+)
 from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
 from streaming_operator.cluster.places import says_where
 from streaming_operator.kinds import Key, Kind
@@ -105,7 +112,10 @@ _ENDPOINT_METADATA = (
     "creationTimestamp",
     "deletionTimestamp",
 )
-"""The rest of an endpoint's metadata (annotations, managedFields) means nothing to a pass, and may be of any size."""
+"""
+The rest of an endpoint's metadata means nothing to a pass, and may be of any size; of its annotations, only the one by
+which a verification is asked for is kept.
+"""
 
 
 def endpoint(body: Body) -> Body:
@@ -125,7 +135,10 @@ def identity(body: Body) -> Body:
     """Metadata of an endpoint as far as a pass reads it; raises `KeyError` for what is no object."""
     metadata = body["metadata"]
     named = {"name": metadata["name"], "uid": metadata["uid"]}
-    return named | {name: metadata[name] for name in _ENDPOINT_METADATA if name in metadata}
+    kept = named | {name: metadata[name] for name in _ENDPOINT_METADATA if name in metadata}
+    if request := verification_request(metadata):
+        kept["annotations"] = {VERIFY_ANNOTATION: request}
+    return kept
 
 
 def of_an_endpoint(stored: Cached) -> bool:

@@ -17,6 +17,11 @@ def as_rendered(source: Source, endpoint: StreamingEndpoint) -> StreamingEndpoin
     config_maps = [stored.key[1] for stored in source.of_endpoint(endpoint.key, resources.CONFIG_MAPS)]
     if all(render.pod_version((name,)) in (None, POD_VERSION) for name in config_maps):
         return endpoint
+    return as_deployed(source, endpoint)
+
+
+def as_deployed(source: Source, endpoint: StreamingEndpoint) -> StreamingEndpoint:
+    """The same, from the Deployment alone, which costs more than a look at the names of ConfigMaps."""
     stored = own(source, endpoint, resources.DEPLOYMENTS)
     if stored is None:
         return endpoint

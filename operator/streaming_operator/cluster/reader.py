@@ -1,18 +1,19 @@
 """
 The cluster as one command of a person reads it: once, with the rights of their kubeconfig.
 
-It writes nothing and follows nothing. What it reads goes through the same `Observer` as the operator's passes.
+It follows nothing, and writes nothing but the request for a verification. What it reads goes through the same
+`Observer` as the operator's passes.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from streaming_operator import render, routes
-from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.api.naming import FIELD_MANAGER
-from streaming_operator.cluster import edges, resources, secrets, workload_status
+from streaming_operator.api.endpoint import VERIFY_ANNOTATION, StreamingEndpoint
+from streaming_operator.cluster import edges, edits, resources, secrets, workload_status
+from streaming_operator.cluster.edits import Edit
 from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.objects import own
@@ -23,6 +24,9 @@ from streaming_operator.kube.client import Transport
 from streaming_operator.kube.credentials import Credentials
 from streaming_operator.kube.port_forward import tunnel
 from streaming_operator.values import Capabilities, Observed, Problem
+
+FIELD_MANAGER = "streamctl"
+"""How the API server calls the author of what a person's command writes; its User-Agent, too."""
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
@@ -59,6 +63,16 @@ class ClusterReader:
         except NotFound:
             return None
         return dict(body)
+
+    async def request_verification(self, namespace: str, name: str, request: str) -> None:
+        """Ask the operator for a verification now, by an annotation of the endpoint; raises `NotFound`."""
+        change = {"metadata": {"annotations": {VERIFY_ANNOTATION: request}}}
+        doing = f"ask for a verification of {namespace}/{name}"
+        await self._transport.merge(resources.ENDPOINTS.path(namespace, name), change, doing)
+
+    async def edit(self, document: Mapping[str, Any]) -> Edit:
+        """What applying *document* would make of the endpoint and its children; nothing is stored."""
+        return await edits.edit(self._transport, dict(document))
 
     async def names(self, namespace: str) -> tuple[str, ...]:
         """Which endpoints there are instead; empty where they may not be listed."""

@@ -24,7 +24,8 @@ from streaming_operator.kube.objects import Body
 from streaming_operator.kube.paging import pages
 
 OURS = (resources.DEPLOYMENTS, resources.SERVICES, resources.PODS, resources.REPLICA_SETS)
-EVERYBODYS = (resources.INGRESSES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS)
+CLASSES = (resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS)
+EVERYBODYS = (resources.INGRESSES, *CLASSES)
 
 
 class Snapshot:
@@ -36,8 +37,15 @@ class Snapshot:
         """Plurals of the kinds that may not be listed."""
 
     @classmethod
-    async def take(cls, transport: Transport, endpoint: StreamingEndpoint) -> Self:
-        """List what the endpoint's state is read from; raises `Forbidden` where its own namespace is closed."""
+    async def take(
+        cls, transport: Transport, endpoint: StreamingEndpoint, *, as_rendered: bool = False
+    ) -> Self:
+        """
+        List what the endpoint's state is read from; raises `Forbidden` where its own namespace is closed.
+
+        With *as_rendered* only what decides how its children are rendered: a pipeline may see less than a person. Kinds
+        that may not be listed count as installed then.
+        """
         listed: dict[Kind, list[Cached]] = {}
         hidden: list[str] = []
 
@@ -47,8 +55,11 @@ class Snapshot:
         async def optional(kind: Kind) -> None:
             try:
                 await ours(kind)
-            except (KindMissing, Forbidden):
-                return  # not installed, or as good as that for somebody who may not see it
+            except KindMissing:
+                return
+            except Forbidden:  # as good as not installed for somebody who looks at what there is
+                if as_rendered:
+                    listed[kind] = []
 
         async def everybodys(kind: Kind) -> None:
             try:
@@ -60,9 +71,9 @@ class Snapshot:
                 listed[kind] = await _substitutes(transport, kind, endpoint)
 
         await asyncio.gather(
-            *(ours(kind) for kind in OURS),
+            *(ours(kind) for kind in ((resources.DEPLOYMENTS,) if as_rendered else OURS)),
             *(optional(kind) for kind in resources.CHILDREN if kind.optional),
-            *(everybodys(kind) for kind in EVERYBODYS),
+            *(everybodys(kind) for kind in (CLASSES if as_rendered else EVERYBODYS)),
         )
         return cls(listed, tuple(sorted(hidden)))
 

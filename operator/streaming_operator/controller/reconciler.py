@@ -43,8 +43,8 @@ SHORTEST_PAUSE = 0.5
 BEING_DELETED = (EndpointGone, NamespaceGone)
 """Errors that mean the end of the endpoint; any other 404 is reported and retried."""
 
-ASKS_FOR_A_PASS = ("uid", "generation", "deletionTimestamp")
-"""Fields of an endpoint's metadata; labels and annotations mean nothing to us."""
+ASKS_FOR_A_PASS = ("uid", "generation", "deletionTimestamp", "annotations")
+"""Fields of an endpoint's metadata; of its annotations only the request for a verification is shown to us."""
 
 
 def moment() -> Moment:
@@ -182,6 +182,7 @@ class Reconciler:
             verification_problem=problem,
             error=failure,
             note=note,
+            answer=memory.schedule.answer,
         )
 
     # ---- verification, beside the passes -------------------------------------------------------------------

@@ -17,7 +17,7 @@ from streaming_operator import status
 from streaming_operator.api.endpoint import StreamingEndpoint, Verification
 from streaming_operator.api.reasons import STREAMS, Verdict
 from streaming_operator.probe import Trigger
-from streaming_operator.status import VerificationState
+from streaming_operator.status import Answer, VerificationState
 from streaming_operator.values import Observed, ProbeResult, Problem
 
 FAILING_PAUSE = 10.0
@@ -79,6 +79,12 @@ class Schedule:
     edge: tuple[frozenset[str], datetime | None] | None = None
     """What the edge had to load last: the ready pods, and when the route was written."""
     edge_changed_at: float = 0.0
+    request: str = ""
+    """The verification that somebody asks for; "" when nobody does."""
+    started_for: str = ""
+    """The request when the last verification began: an answer to a later one must begin later."""
+    answer: Answer | None = None
+    """The result of the request that was answered last."""
 
     @classmethod
     def recall(
@@ -91,9 +97,10 @@ class Schedule:
         turn: float = 0.0,
     ) -> "Schedule":
         """The schedule that a status describes, as after a restart."""
-        return cls(jitter=jitter, turn=turn, recalled_at=now.seconds)._taking(
-            status.recall(written), settings, now
+        recalled = cls(
+            jitter=jitter, turn=turn, recalled_at=now.seconds, answer=status.recall_answer(written)
         )
+        return recalled._taking(status.recall(written), settings, now)
 
     def merged(
         self, written: Mapping[str, Any], settings: Verification, observed: Observed, now: Moment
@@ -109,11 +116,12 @@ class Schedule:
             return self
         if (theirs.last_time - now.wall).total_seconds() > settings.interval_seconds:
             return self
-        return self._taking(theirs, settings, now)
+        answer = status.recall_answer(written) or self.answer
+        return replace(self._taking(theirs, settings, now), answer=answer)
 
     def observing(self, endpoint: StreamingEndpoint, observed: Observed, now: Moment) -> "Schedule":
-        """Note a changed spec, which ends the wait after a problem, and what the edge has to load."""
-        current = self
+        """Note a request, a changed spec, which ends the wait after a problem, and what the edge has to load."""
+        current = replace(self, request=endpoint.verification_request)
         if endpoint.generation != self.generation:
             current = replace(current, generation=endpoint.generation, attempts=0, problem=None)
         edge = (observed.ready_pods, observed.route.written_at if observed.route else None)
@@ -124,7 +132,12 @@ class Schedule:
     def started(self, settings: Verification, now: Moment) -> "Schedule":
         """A verification was started."""
         return replace(
-            self, settings=settings, attempts=self.attempts + 1, attempted_at=now.seconds, problem=None
+            self,
+            settings=settings,
+            attempts=self.attempts + 1,
+            attempted_at=now.seconds,
+            problem=None,
+            started_for=self.request,
         )
 
     def blocked(self, problem: Problem, now: Moment) -> "Schedule":
@@ -151,9 +164,11 @@ class Schedule:
             return replace(current, skipped=self.skipped + 1, answered_at=now.seconds)
         before = self.state if self.state.is_about(observed) else VerificationState()
         settling = result.verdict in UNSETTLED and now.seconds - self.edge_changed_at < EDGE_SETTLES
+        state = _folded(before, result, settings.failure_threshold, settling=settling)
         return replace(
             current,
-            state=_folded(before, result, settings.failure_threshold, settling=settling),
+            state=state,
+            answer=self._answered_by(result, state) or self.answer,
             answered_at=now.seconds,
             without_stream=0 if result.verdict in STREAMS else self.without_stream + 1,
             skipped=0,
@@ -162,7 +177,8 @@ class Schedule:
 
     def until_due(self, settings: Verification, observed: Observed, now: Moment) -> float:
         """
-        Seconds until the next verification; zero or less means now, as after each edit of `spec.verification`.
+        Seconds until the next verification; zero or less means now, as after each edit of `spec.verification`. One
+        that somebody asks for comes `FAILING_PAUSE` after the one before.
 
         A verdict that was read back is as old as its last write, since good news is not written every time: a
         restarted operator would find thousands due at once, so each waits for its turn within one interval.
@@ -171,8 +187,9 @@ class Schedule:
         due = now.seconds
         edited = self.settings is not None and self.settings != settings
         if not edited and self.answered_at is not None and self.state.is_about(observed):
-            due = self.answered_at + self._pause(observed, interval)
-            if self.recalled_at is not None and self.state.streams:
+            pause = self._pause(observed, interval)
+            due = self.answered_at + (min(pause, FAILING_PAUSE) if self.is_asked else pause)
+            if self.recalled_at is not None and self.state.streams and not self.is_asked:
                 due = max(due, self.recalled_at + interval * self.turn)
         if self.attempts:
             longest = min(BLOCKED_PAUSE_MAX, interval) if self.problem else interval
@@ -181,10 +198,28 @@ class Schedule:
 
     def trigger(self, observed: Observed) -> Trigger:
         """Why the next verification is made: routine only when the clock alone asks, or a doubt about a stream."""
-        routine = self._is_routine(observed)
+        routine = self._is_routine(observed) and not self.is_asked
         warm = routine and self.verified_pods in (None, observed.ready_pods)
         may_skip = warm and self.state.failures == 0 and self.skipped < MAX_SKIPPED
         return Trigger(routine=routine, warm=warm, may_skip=may_skip)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody asks for a verification and has no answer yet."""
+        return self.request != "" and (self.answer is None or self.answer.request != self.request)
+
+    def _answered_by(self, result: ProbeResult, state: VerificationState) -> Answer | None:
+        """
+        What *result* answers to the request for which it was made; None where *state* is still in doubt.
+
+        A pipeline acts on it: a first failure after a stream decides nothing, nor an edge that has not loaded a route.
+        """
+        if not self.started_for or self.started_for != self.request or state.settling:
+            return None
+        inconclusive = result.verdict is Verdict.INCONCLUSIVE
+        if state.streams and state.failures and not inconclusive:
+            return None
+        return Answer(self.request, result.verdict, result.hop, result.message_with_remarks)
 
     def _taking(self, state: VerificationState, settings: Verification, now: Moment) -> "Schedule":
         """Take over a state that was written at some wall time."""

@@ -37,6 +37,7 @@ LARGEST_PAGE = 4 << 20
 """Bytes of one page of several objects that are held."""
 
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 APPLY_QUERY = {"force": "true", "fieldValidation": "Strict"}
@@ -109,8 +110,23 @@ class Transport:
     async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
         """JSON merge patch: lists are replaced as a whole."""
         query = {"fieldManager": self._field_manager}
-        content = "application/merge-patch+json"
-        await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=content)
+        await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=MERGE)
+
+    async def preview(
+        self, path: str, change: Mapping[str, Any], doing: str, *, manager: str | None
+    ) -> dict[str, Any]:
+        """
+        The object as a change would leave it; nothing is stored. The change is a server-side apply by *manager*, or a
+        JSON merge patch where that is None.
+        """
+        query = {"dryRun": "All", "fieldValidation": "Strict", "fieldManager": manager or self._field_manager}
+        if manager is not None:
+            query["force"] = "true"
+        content = APPLY if manager is not None else MERGE
+        answer = await self._call(
+            "PATCH", path, doing, query=query, body=orjson.dumps(change), content=content
+        )
+        return dict(answer)
 
     async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Create one object; used for events only."""

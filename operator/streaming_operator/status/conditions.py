@@ -16,7 +16,7 @@ from streaming_operator.api.reasons import ConditionType, Hop, Reason, Verdict
 from streaming_operator.errors import OperatorError
 from streaming_operator.foreign_text import readable
 from streaming_operator.status.times import timestamp
-from streaming_operator.status.verification import VerificationState
+from streaming_operator.status.verification import Answer, VerificationState
 from streaming_operator.values import Capabilities, Observed, Problem
 
 Truth = Literal["True", "False", "Unknown"]
@@ -54,6 +54,8 @@ class World:
     """What stopped this pass."""
     note: str | None = None
     """A remark on the engine that belongs beside its availability."""
+    answer: Answer | None = None
+    """The result of the verification that somebody asked for last."""
 
 
 def workload_available(endpoint: StreamingEndpoint, world: World) -> Condition:

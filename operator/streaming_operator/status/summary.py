@@ -65,6 +65,8 @@ def summarize(
         ttft = state.hops[0].ttft_milliseconds if state.hops else None
         if ttft is not None:
             status["lastVerifiedTTFTMilliseconds"] = ttft
+    if world.answer is not None:
+        status["requestedVerification"] = world.answer.written()
     written_status: Status = readable_all({key: value for key, value in status.items() if value is not None})
     return written_status
 

@@ -48,6 +48,37 @@ class VerificationState:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a verification that somebody asked for."""
+
+    request: str
+    """What was asked, as `api.endpoint.verification_request` reads it."""
+    verdict: Verdict
+    hop: Hop
+    message: str
+
+    def written(self) -> dict[str, Any]:
+        """`status.requestedVerification`."""
+        return {
+            "request": self.request,
+            "verdict": str(self.verdict),
+            "hop": str(self.hop),
+            "message": self.message,
+        }
+
+
+def recall_answer(status: Mapping[str, Any]) -> Answer | None:
+    """Read the answer back from a status; None where there is none that can be understood."""
+    noted = status.get("requestedVerification") or {}
+    try:
+        return Answer(
+            noted["request"], Verdict(noted["verdict"]), Hop(noted["hop"]), noted.get("message", "")
+        )
+    except (KeyError, ValueError):
+        return None
+
+
 def written(state: VerificationState, threshold: int) -> dict[str, Any]:
     """
     `status.verification` of a state.

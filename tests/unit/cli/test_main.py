@@ -180,7 +180,7 @@ def test_completion_scripts(shell: str) -> None:
         (["probe", "--outp"], ["--output", ":4"]),
         (["probe", "--output", "j"], ["json", "junit", ":4"]),
         (["probe", "http://x", "--ca", ""], [":0"]),
-        ([], ["completion", "crd", "diagnose", "probe", "render", "run", ":4"]),
+        ([], ["completion", "crd", "diagnose", "diff", "probe", "render", "run", "verify", ":4"]),
     ],
 )
 def test_completion_for_kubectl(words: list[str], expected: list[str]) -> None:

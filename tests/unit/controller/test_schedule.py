@@ -311,3 +311,94 @@ def test_a_new_pod_is_not_warm() -> None:
 
     assert (known.routine, known.warm) == (True, True)
     assert (new.routine, new.warm) == (True, False)
+
+
+# ---- a verification that somebody asks for -----------------------------------------------------------------
+
+
+def asked(schedule: Schedule, request: str = "r-1", seconds: float = 60) -> Schedule:
+    """The schedule of an endpoint whose annotation has this value."""
+    endpoint = an_endpoint().model_copy(update={"verification_request": request})
+    return schedule.observing(endpoint, observed(), at(seconds))
+
+
+def verified(schedule: Schedule, verdict: Verdict, seconds: float = 60) -> Schedule:
+    """One more verification, from its start to its result."""
+    started = schedule.started(SETTINGS, at(seconds))
+    return started.answered(a_result(verdict, at=at(seconds).wall), SETTINGS, observed(), at(seconds + 1))
+
+
+def test_a_request_is_due_at_once_and_its_answer_ends_it() -> None:
+    """Neither the interval nor the engine's queue keeps it; the next one comes by the interval again."""
+    waiting = asked(STREAMING)
+    assert due_in(STREAMING, 60) > 200
+    assert due_in(waiting, 60) <= 0
+    assert (waiting.trigger(observed()).routine, waiting.trigger(observed()).may_skip) == (False, False)
+
+    done = verified(waiting, Verdict.STREAMING)
+    assert done.answer is not None
+    assert (done.answer.request, done.answer.verdict) == ("r-1", Verdict.STREAMING)
+    assert due_in(done, 61) > 200
+    assert due_in(asked(done, "r-2"), 75) <= 0
+
+
+def test_requests_that_come_again_and_again_are_ten_seconds_apart() -> None:
+    """Who may annotate an endpoint cannot make it a load test."""
+    done = verified(asked(STREAMING), Verdict.STREAMING)
+    assert 8 < due_in(asked(done, "r-2"), 62) <= 10
+
+
+def test_a_request_is_answered_by_a_verification_that_began_after_it() -> None:
+    """The result of one that was under way says nothing of what a pipeline has just changed."""
+    under_way = asked(STREAMING.started(SETTINGS, at(59)))
+    result = a_result(Verdict.STREAMING, at=at(60).wall)
+    assert under_way.answered(result, SETTINGS, observed(), at(61)).answer is None
+
+
+def test_a_request_that_took_the_place_of_another_needs_a_verification_of_its_own() -> None:
+    """Both pipelines wait for the later one's answer."""
+    replaced = asked(asked(STREAMING).started(SETTINGS, at(60)), "r-2")
+    result = a_result(Verdict.STREAMING, at=at(61).wall)
+    after = replaced.answered(result, SETTINGS, observed(), at(62))
+    assert after.answer is None
+    assert after.is_asked
+
+
+def test_a_request_is_answered_when_the_verdict_is_beyond_doubt() -> None:
+    """A first failure after a stream fails no pipeline; the last one that failureThreshold asks for does."""
+    once = verified(asked(STREAMING), Verdict.BUFFERED)
+    twice = verified(asked(once), Verdict.BUFFERED, 80)
+    assert (once.answer, twice.answer) == (None, None)
+    assert due_in(twice, 95) <= 0
+
+    third = verified(asked(twice), Verdict.BUFFERED, 100)
+    assert third.answer is not None
+    assert third.answer.verdict is Verdict.BUFFERED
+    again = verified(asked(once), Verdict.STREAMING, 80)
+    assert again.answer is not None
+    assert again.answer.verdict is Verdict.STREAMING
+
+
+def test_inconclusive_is_an_answer_although_it_replaces_no_verdict() -> None:
+    """A pipeline is told that nothing was proven."""
+    done = verified(asked(STREAMING), Verdict.INCONCLUSIVE)
+    assert done.state.verdict is Verdict.STREAMING
+    assert done.answer is not None
+    assert done.answer.verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_edge_that_has_not_loaded_the_route_answers_no_request() -> None:
+    """Its 404 is asked again."""
+    fresh = asked(edge_loaded_at(60), seconds=60)
+    assert verified(fresh, Verdict.ROUTE_NOT_FOUND).answer is None
+
+
+def test_an_answer_outlives_a_restart() -> None:
+    """The annotation stays; what was answered before is not asked again."""
+    done = verified(asked(STREAMING), Verdict.STREAMING)
+    world = replace(a_world(), verification=done.state, answer=done.answer)
+    status = summarize(an_endpoint(), world, {}, NOON)
+    restarted = Schedule.recall(status, SETTINGS, at(70))
+    assert restarted.answer == done.answer
+    assert not asked(restarted).is_asked
+    assert asked(restarted, "r-2").is_asked
