@@ -14,6 +14,7 @@ from tests.e2e.endpoints import Endpoint
 
 LONGEST = 300
 """Seconds for one command; a few are usual."""
+RUN = {"name": "RUN", "value": "2"}
 
 
 def streamctl(*words: str) -> tuple[int, dict[str, Any]]:
@@ -27,11 +28,11 @@ def streamctl(*words: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_a_pipeline_sees_what_it_changes_and_ends_with_a_verdict(endpoint: Endpoint, tmp_path: Path) -> None:
-    """A new flag replaces the pods, and is said to; once applied, nothing differs and the new pods are verified."""
+    """A new variable replaces the pods, and is said to; once applied, nothing differs and the new pods are verified."""
     endpoint.apply(endpoint.double())
     endpoint.await_ready()
     file = tmp_path / "endpoint.yaml"
-    file.write_text(yaml.safe_dump(endpoint.double(podMetadata={"annotations": {"example.com/run": "2"}})))
+    file.write_text(yaml.safe_dump(endpoint.double(engine={"env": [RUN]})))
     code, report = streamctl("diff", "-f", str(file))
     assert (code, report["effect"]) == (11, "pods"), report
 
@@ -42,9 +43,18 @@ def test_a_pipeline_sees_what_it_changes_and_ends_with_a_verdict(endpoint: Endpo
     assert report["url"] == f"http://{endpoint.host}"
     status = endpoint.body()["status"]
     assert status["requestedVerification"]["request"] == report["request"]
-    replaced = [
-        pod["metadata"]["labels"]["pod-template-hash"]
-        for pod in endpoint.pods()
-        if pod["metadata"].get("annotations", {}).get("example.com/run") == "2"
-    ]
-    assert replaced == [status["verification"]["podTemplateHash"]]
+    pod = endpoint.pod()
+    assert RUN in pod["spec"]["containers"][0]["env"]
+    assert status["verification"]["podTemplateHash"] == pod["metadata"]["labels"]["pod-template-hash"]
+
+
+def test_a_pipeline_whose_edit_is_refused_does_not_end_with_the_old_pods_stream(
+    endpoint: Endpoint,
+) -> None:
+    """The administrator's policy refuses an annotation: the pods that run stream on, and the pipeline fails."""
+    endpoint.apply(endpoint.double())
+    endpoint.await_ready()
+    endpoint.change(podMetadata={"annotations": {"example.com/run": "2"}})
+    endpoint.await_condition("Stalled", "True", "PodNotAllowed")
+    code, report = streamctl("verify", endpoint.name, "-n", endpoint.namespace)
+    assert (code, report["verdict"]) == (1, "PodNotAllowed"), report

@@ -17,6 +17,7 @@ from streaming_operator.errors import (
     Forbidden,
     KindMissing,
     NotFound,
+    PodNotAllowed,
     Rejected,
     Unreachable,
 )
@@ -579,6 +580,28 @@ def test_a_request_for_a_broken_path_is_answered_after_as_many_tries_as_an_outag
         assert cluster.body["status"]["requestedVerification"]["verdict"] == "Buffered"
         assert cluster.condition("StreamingVerified") == ("False", "Buffered")
         assert path.probes - probes >= 3
+
+    run(main())
+
+
+def test_a_request_is_not_answered_by_what_ran_before_while_the_new_spec_is_refused(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """The old pods stream on, and are no answer to the pipeline whose edit is not allowed."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        cluster.refusals["apply"] = PodNotAllowed("podPolicy does not allow spec.podMetadata")
+        annotated(cluster, "r")
+        refused = Driver(cluster)
+        await refused.work(60)
+        assert cluster.condition("Stalled") == ("True", "PodNotAllowed")
+        assert "requestedVerification" not in cluster.body["status"]
+        cluster.refusals.clear()
+        allowed = Driver(cluster)
+        await allowed.work(30)
+        assert cluster.body["status"]["requestedVerification"]["verdict"] == "Streaming"
 
     run(main())
 
