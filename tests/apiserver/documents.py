@@ -94,7 +94,7 @@ _COMMON: Document = {
     "replicas": 2,
     "startup": {"timeoutSeconds": 1800},
     "monitoring": {
-        "serviceMonitor": {"enabled": True, "intervalSeconds": 15, "labels": {"release": "prometheus"}}
+        "serviceMonitor": {"enabled": True, "intervalSeconds": 15, "labels": {"release": "prometheus"}},
     },
     "verification": {
         "mode": "Required",
@@ -287,6 +287,12 @@ STATUS: Document = {
     "selector": "streamingendpoints.dev/endpoint=qwen",
     "lastVerifiedTTFTMilliseconds": 85,
     "waiting": {"reason": "ImageNotPulled", "since": "2026-01-01T00:00:00Z"},
+    "requestedVerification": {
+        "request": "2026-01-01T00:00:00Z",
+        "verdict": "Streaming",
+        "hop": "Exposure",
+        "message": "64 tokens in 64 reads",
+    },
     "verification": {
         "verdict": "Streaming",
         "hop": "Exposure",
