@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.cluster.apply import Applier
 from streaming_operator.cluster.drift import APPLIED_HASH
+from streaming_operator.cluster.objects import Cached
+from streaming_operator.cluster.write import Child
 from streaming_operator.errors import Conflict, EndpointGone, Forbidden, NotOurs, Rejected
 from streaming_operator.values import Manifest
 from tests.apiserver.control_plane import ControlPlane
@@ -285,6 +288,56 @@ async def test_an_update_does_not_restore_an_object_that_was_deleted_meanwhile(
             )
 
         assert not exists(control_plane, service)
+
+
+MADE_MEANWHILE: dict[str, dict[str, Any]] = {
+    "Deployment": {
+        "selector": {"matchLabels": {"app": "theirs"}},
+        "template": {
+            "metadata": {"labels": {"app": "theirs"}},
+            "spec": {"containers": [{"name": "theirs", "image": "theirs"}]},
+        },
+    },
+    "Service": {"selector": {"app": "theirs"}, "ports": [{"port": 1234}]},
+    "Ingress": {
+        "defaultBackend": {"service": {"name": "theirs", "port": {"number": 80}}},
+        "ingressClassName": "theirs",
+    },
+}
+"""Specs of objects of others, by kind."""
+
+
+@pytest.mark.parametrize("kind", MADE_MEANWHILE)
+async def test_an_object_that_others_make_between_look_and_write_stays_theirs(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Nothing of its name was there a moment ago: the API server refuses the write, and their object is as it was."""
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        ours = of_kind(children, kind)
+        name = {"name": ours["metadata"]["name"], "namespace": namespace}
+        theirs = {
+            "apiVersion": ours["apiVersion"],
+            "kind": kind,
+            "metadata": name,
+            "spec": MADE_MEANWHILE[kind],
+        }
+        find = Applier._find
+        made: list[Any] = []
+
+        async def look(applier: Applier, looking_for: StreamingEndpoint, child: Child) -> Cached | None:
+            found = await find(applier, looking_for, child)
+            if child.kind.kind == kind and not made:
+                made.append(control_plane.create(theirs))
+            return found
+
+        monkeypatch.setattr(Applier, "_find", look)
+        with pytest.raises(Conflict):
+            await here.cluster.apply(endpoint, children)
+
+    stored = control_plane.get(theirs)
+    assert (stored["metadata"].get("ownerReferences"), stored["spec"]) == (None, made[0]["spec"])
 
 
 @pytest.mark.parametrize("made_again", [False, True], ids=["gone", "another of its name"])

@@ -338,8 +338,10 @@ async def test_an_edit_between_our_write_and_its_response_is_undone(
         child = of_kind(children, kind.kind)
         real = Transport.apply
 
-        async def slow(self: Transport, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
-            response = await real(self, path, manifest, doing)
+        async def slow(
+            self: Transport, path: str, manifest: Mapping[str, Any], doing: str, **options: Any
+        ) -> dict[str, Any]:
+            response = await real(self, path, manifest, doing, **options)
             if manifest["kind"] == kind.kind:
                 edited = control_plane.patch(child, EDIT)["metadata"]["resourceVersion"]
                 await here.until(lambda: version_of(here, kind, endpoint.key) == edited, "the edit is seen")

@@ -155,7 +155,9 @@ class Writer:
         return True
 
     async def _send(self, child: Child, manifest: Manifest) -> Body:
-        return await self._transport.apply(child.path, manifest, self._doing("write", child))
+        """Take fields from others in an object that is ours; not in one that was made since none was found."""
+        force = child.stored is not None
+        return await self._transport.apply(child.path, manifest, self._doing("write", child), force=force)
 
     async def _read(self, child: Child) -> Body:
         body: Body = await self._transport.get(child.path, self._doing("read", child))

@@ -40,7 +40,7 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-APPLY_QUERY = {"force": "true", "fieldValidation": "Strict"}
+APPLY_QUERY = {"fieldValidation": "Strict"}
 
 _NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -95,13 +95,19 @@ class Transport:
         )
         return page
 
-    async def apply(self, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
-        """Server-side apply with our field manager; returns the object as it is now."""
+    async def apply(
+        self, path: str, manifest: Mapping[str, Any], doing: str, *, force: bool = True
+    ) -> dict[str, Any]:
+        """
+        Server-side apply with our field manager; returns the object as it is now.
+
+        Without *force* it raises `Conflict` where another manager owns a field of another value.
+        """
         answer = await self._call(
             "PATCH",
             path,
             doing,
-            query={"fieldManager": self._field_manager, **APPLY_QUERY},
+            query={"fieldManager": self._field_manager, "force": str(force).lower(), **APPLY_QUERY},
             body=orjson.dumps(manifest),
             content=APPLY,
         )
