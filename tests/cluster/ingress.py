@@ -38,7 +38,9 @@ _WRITABLE = (
 def image() -> archive.Image:
     """The controller's image."""
     build = tools.BUILDS["ingress-nginx"]
-    digest = cache.key(build.digest, _FILES / "lua", HERE / "ingress.py", *PACKAGES, *rootfs.PRUNED)
+    digest = cache.key(
+        build.digest, _FILES / "lua", HERE / "ingress.py", rootfs.key(PACKAGES), *rootfs.PRUNED
+    )
     return archive.Image(
         IMAGES["build"]["ingress-nginx"],
         (rootfs.layer("ingress-nginx", digest, _fill, keep_owners=True),),

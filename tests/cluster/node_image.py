@@ -22,6 +22,7 @@ PACKAGES = (
     "libseccomp2", "bash", "ca-certificates", "jq", "procps", "e2fsprogs", "runc", "containerd",
     "containernetworking-plugins", "busybox-static",
 )  # fmt: skip
+_VARIANT = "apt"
 _FILES = HERE / "files" / "node"
 _CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap", "ptp")
 _PRUNED = (*rootfs.PRUNED, "usr/lib/cni", "usr/sbin/criu", "usr/bin/busybox")
@@ -39,7 +40,7 @@ def digest() -> str:
     """What decides the image."""
     builds = [tools.BUILDS[name].digest for name in ("apiserver", "node")]
     scripts = [HERE / name for name in ("node_image.py", "control_plane.py")]
-    return cache.key(*builds, *scripts, _FILES, *PACKAGES)
+    return cache.key(*builds, *scripts, _FILES, rootfs.key(PACKAGES, variant=_VARIANT))
 
 
 def reference() -> str:
@@ -75,7 +76,7 @@ def _forget_older(name: str) -> None:
 def archive_path() -> Path:
     """The root file system of the node as a tar file, made if need be."""
     programs = tools.build("apiserver") | tools.build("node")
-    base = rootfs.debian("node", PACKAGES, variant="apt")
+    base = rootfs.debian("node", PACKAGES, variant=_VARIANT)
 
     def build(draft: Path) -> None:
         with steps.step("make the kind node image (about 40 s, once)"):

@@ -29,6 +29,7 @@ PROJECT = (
 )
 """What the wheel is made of."""
 PACKAGES = ("netbase", "python3")
+_VARIANT = "extract"
 _TRUST = ("./etc/ssl", "./usr/share/ca-certificates")
 """Made by a package's script, which runs in a whole Debian only."""
 _UNUSED = (
@@ -102,18 +103,19 @@ def base() -> archive.Layer:
     """Debian's Python with its libraries and the trusted certificates."""
 
     def fill(root: Path) -> None:
-        debian = rootfs.debian("operator-base", PACKAGES, variant="extract", updates=VERSIONS.debian_updates)
+        debian = rootfs.debian("operator-base", PACKAGES, variant=_VARIANT)
         rootfs.unpack(debian, root)
         rootfs.prune(root, (*rootfs.PRUNED, *_UNUSED))
         whole = image_python.debian()
         steps.output(["tar", "-C", root, "-xpf", whole, *_TRUST])
 
-    return rootfs.layer(
-        "operator-base",
-        cache.key(VERSIONS.debian, VERSIONS.debian_updates, *PACKAGES, *rootfs.PRUNED, *_UNUSED, "1"),
-        fill,
-        keep_owners=True,
-    )
+    return rootfs.layer("operator-base", _base_key(), fill, keep_owners=True)
+
+
+def _base_key() -> str:
+    """What decides the base: its own packages, and the Debian whose certificates it has."""
+    bases = (rootfs.key(PACKAGES, variant=_VARIANT), rootfs.key(image_python.PACKAGES))
+    return cache.key(*bases, *rootfs.PRUNED, *_UNUSED, "1")
 
 
 def _imported(name: str, layer: archive.Layer) -> str:

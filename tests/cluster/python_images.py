@@ -44,7 +44,7 @@ def base() -> archive.Layer:
 
     return rootfs.layer(
         "python",
-        cache.key(VERSIONS.debian, _USERS, *image_python.PACKAGES, *rootfs.PRUNED),
+        cache.key(_USERS, rootfs.key(image_python.PACKAGES), *rootfs.PRUNED),
         fill,
         keep_owners=True,
     )

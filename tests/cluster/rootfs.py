@@ -29,20 +29,20 @@ _KEPT_OPTIONS = (
 )
 
 
-def debian(
-    name: str,
-    include: tuple[str, ...],
-    *,
-    variant: str = "essential",
-    release: str = VERSIONS.debian,
-    updates: str = "",
-) -> Path:
+def key(include: tuple[str, ...], *, variant: str = "essential", release: str = VERSIONS.debian) -> str:
     """
-    The tar file of a Debian root file system with these packages, made by mmdebstrap if need be.
+    What decides a Debian root file system with these packages; it belongs into the key of all that is made from one.
 
-    *updates* is a date, another of which makes it anew, with the mirror's packages of today.
+    Another `debian_updates` in versions.toml makes all of them anew, with the mirror's packages of that day.
     """
-    digest = cache.key(release, variant, *sorted(include), *filter(None, (updates,)))
+    return cache.key(release, VERSIONS.debian_updates, variant, *sorted(include))
+
+
+def debian(
+    name: str, include: tuple[str, ...], *, variant: str = "essential", release: str = VERSIONS.debian
+) -> Path:
+    """The tar file of a Debian root file system with these packages, made by mmdebstrap if need be."""
+    digest = key(include, variant=variant, release=release)
 
     def build(draft: Path) -> None:
         packages.require("mmdebstrap", about="mmdebstrap")
