@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -136,10 +136,11 @@ def _running(program: Path, flags: list[str], folder: Path) -> Iterator[subproce
     try:
         yield process
     finally:
-        process.terminate()
         try:
-            process.wait(STOPPED_WITHIN)
-        except subprocess.TimeoutExpired:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOPPED_WITHIN)
+        finally:  # also when a second Ctrl-C ends the wait
             process.kill()
             process.wait()
 

@@ -1,16 +1,20 @@
 """`python -m tests.bench [reconcile|accuracy|memory|stored|tools]`: one part, or the first two without a name."""
 
 import argparse
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
 
 from tests.bench import accuracy, memory, reconcile, side_by_side, stored
+from tests.cluster import command
 
 AT_ONCE = 25
 """Streams at a time where the field's clients are compared."""
 
 
-def main() -> None:
-    """Parse the flags and run."""
+def main() -> int:
+    """Parse the flags and run; the exit code. What was started ends with it, by a signal too."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "memory", "stored", "tools"))
     parser.add_argument("--endpoints", type=int, default=1000, help="reconcile: created at once")
@@ -27,6 +31,23 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="stored: of the links")
     chosen = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts its background jobs with it ignored
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _as_ctrl_c)
+    return command.run(
+        lambda: measure(chosen), failed="bench", interrupted="bench: interrupted, what it started has ended"
+    )
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Only on Ctrl-C does Python leave by every `finally`, where the programs that were started are ended."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def measure(chosen: argparse.Namespace) -> None:
+    """The parts that were asked for."""
     if chosen.part in (None, "accuracy"):
         levels = {chosen.at_once: chosen.streams} if chosen.at_once else accuracy.LEVELS
         accuracy.run(levels, chosen.keep)
@@ -41,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

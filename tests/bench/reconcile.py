@@ -100,9 +100,12 @@ class Operator:
 
     def stop(self) -> None:
         """End it as a pod is ended."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        self._log.close()
+        try:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+            self._log.close()
 
 
 def _metric(text: str, name: str) -> float:
