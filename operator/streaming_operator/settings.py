@@ -88,11 +88,17 @@ class EdgeSetting:
     annotations_prefix: str = "nginx.ingress.kubernetes.io"
     allowed_annotations: tuple[AnnotationKey, ...] = ()
     """Annotations of an Ingress that are allowed besides those of the profile; `*` at the end: any rest."""
+    controller: str = ""
+    """Of the class, where the operator may not read it: `spec.controller`, of a GatewayClass `spec.controllerName`."""
+    supported_features: tuple[str, ...] = ()
+    """Likewise `status.supportedFeatures` of a GatewayClass."""
 
     @model_validator(mode="after")
     def _has_one_class(self) -> Self:
         if (self.class_name is None) == (self.gateway_class is None):
             raise ValueError("each edge has exactly one of className, gatewayClass")
+        if self.class_name is not None and self.supported_features:
+            raise ValueError("supportedFeatures belongs to a gatewayClass: an IngressClass has none")
         return self
 
 
@@ -196,6 +202,10 @@ class Settings(BaseSettings):
     """Hosts that a probe may send what Secrets hold to although only DNS says where they are."""
     watch_namespaces: Names = ()
     """Empty: the whole cluster."""
+    gateway_namespaces: Names = ()
+    """Where Gateways are read besides `watch_namespaces`, if only there."""
+    cluster_roles: bool = True
+    """Whether the service account has rights outside namespaces: to read classes and every Gateway."""
     read_secrets: bool = True
     """Whether the service account may read the Secrets that a probe sends something of."""
     cluster_domain: Annotated[str, Field(min_length=1)] = "cluster.local"

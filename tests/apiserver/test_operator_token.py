@@ -1,6 +1,8 @@
 """On a real API server: what the chart's policies let the operator's service account do, and who has its token."""
 
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,13 @@ from typing import Any
 import pytest
 
 from streaming_operator import render
-from streaming_operator.settings import Settings
+from streaming_operator.api.reasons import Reason
+from streaming_operator.settings import EdgeSetting, Settings
 from streaming_operator.values import Capabilities
 from tests.apiserver.client import ApiClient, ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, connected, exists, of_kind, write_kubeconfig
+from tests.apiserver.test_process import operator
 from tests.unit.test_chart import documents, helm  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.apiserver
@@ -291,38 +295,161 @@ def test_only_who_may_create_pods_creates_endpoints(
     assert not exists(control_plane, endpoint)
 
 
-async def test_the_operator_works_with_roles_in_its_namespaces_only(
+@pytest.fixture
+def in_its_namespaces(
     control_plane: ControlPlane,
     namespace: str,
     helm: Path,  # noqa: F811
     tmp_path: Path,
+) -> Iterator[tuple[str, Path]]:
+    """A token and a kubeconfig with what the chart grants for one namespace: Roles alone."""
+    system = f"{namespace}-operator"
+    for name in (system, f"{namespace}-infra"):
+        control_plane.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    values = {"watchNamespaces": [namespace], "gatewayNamespaces": [f"{namespace}-infra"]}
+    docs = [_moved(doc, system) for doc in documents(helm, values) if doc["kind"] in CHART]
+    assert {doc["kind"] for doc in docs} == {"ServiceAccount", "Role", "RoleBinding"}
+    installed = install(control_plane, docs, CHART)
+    token = token_of(control_plane, system, ACCOUNT)
+    yield token, write_kubeconfig(tmp_path / "operator", control_plane.server, token, control_plane.ca)
+    for document in installed:
+        control_plane.delete(document)
+
+
+def with_roles_only(namespace: str, *edges: EdgeSetting) -> Settings:
+    """The operator's settings in this namespace, without rights outside it."""
+    return Settings(
+        watch_namespaces=(namespace,),
+        gateway_namespaces=(f"{namespace}-infra",),
+        cluster_roles=False,
+        edges=edges,
+    )
+
+
+async def test_the_operator_works_with_roles_in_its_namespaces_only(
+    control_plane: ControlPlane,
+    namespace: str,
+    in_its_namespaces: tuple[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`watchNamespaces`: Roles there; of the cluster only classes and Gateways. Elsewhere its token reads nothing."""
-    system = f"{namespace}-operator"
-    control_plane.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}})
-    docs = [
-        _moved(document, system)
-        for document in documents(helm, {"watchNamespaces": [namespace]})
-        if document["kind"] in CHART
-    ]
-    installed = install(control_plane, docs, CHART)
-    try:
-        token = token_of(control_plane, system, ACCOUNT)
-        kubeconfig = write_kubeconfig(tmp_path / "operator", control_plane.server, token, control_plane.ca)
-        endpoint = an_endpoint(control_plane, namespace)
-        settings = Settings(watch_namespaces=(namespace,))
-        async with connected(kubeconfig, monkeypatch, settings) as here:
+    """`watchNamespaces`: Roles there, and the classes of `edges[]`. Elsewhere its token reads nothing."""
+    token, kubeconfig = in_its_namespaces
+    endpoint = an_endpoint(control_plane, namespace)
+    settings = with_roles_only(namespace, EdgeSetting(class_name="nginx", profile="ingress-nginx"))
+    async with connected(kubeconfig, monkeypatch, settings) as here:
+        children = here.children(endpoint)
+        assert len((await here.cluster.apply(endpoint, children)).written) == len(children)
+        observed = here.cluster.observe(endpoint, children)
+    assert observed.desired_replicas == 1
+    assert observed.route is not None
+    assert observed.route.admitted
+    annotations = of_kind(children, "Ingress")["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-buffering"] == "off"
+    other = ApiClient(control_plane.server, token, control_plane.ca)
+    for path in ("secrets", "configmaps", "services", "pods"):
+        assert refusal(lambda path=path: other.request("GET", f"/api/v1/namespaces/default/{path}/x"))
+        assert refusal(lambda path=path: other.request("GET", f"/api/v1/{path}"))
+    assert refusal(lambda: other.request("GET", "/apis/networking.k8s.io/v1/ingressclasses"))
+
+
+async def test_a_class_that_roles_do_not_show_is_asked_for_and_its_route_stays(
+    control_plane: ControlPlane,
+    namespace: str,
+    in_its_namespaces: tuple[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without an entry in `edges[]` the condition names it; an Ingress that was made before is not touched."""
+    _, kubeconfig = in_its_namespaces
+    listed = EdgeSetting(class_name="nginx", profile="ingress-nginx")
+    old, new = (an_endpoint(control_plane, namespace, name) for name in ("old", "new"))
+    async with connected(kubeconfig, monkeypatch, with_roles_only(namespace, listed)) as here:
+        await here.cluster.apply(old, here.children(old))
+        ingress = of_kind(here.children(old), "Ingress")
+    before = control_plane.get(ingress)
+    async with connected(kubeconfig, monkeypatch, with_roles_only(namespace)) as here:
+        for endpoint in (old, new):
             children = here.children(endpoint)
-            assert len((await here.cluster.apply(endpoint, children)).written) == len(children)
-            assert here.cluster.observe(endpoint, children).desired_replicas == 1
-        other = ApiClient(control_plane.server, token, control_plane.ca)
-        for path in ("secrets", "configmaps", "services", "pods"):
-            assert refusal(lambda path=path: other.request("GET", f"/api/v1/namespaces/default/{path}/x"))
-            assert refusal(lambda path=path: other.request("GET", f"/api/v1/{path}"))
-    finally:
-        for document in installed:
-            control_plane.delete(document)
+            await here.cluster.apply(endpoint, children)
+            route = here.cluster.observe(endpoint, children).route
+            assert route is not None
+            assert route.problem is not None
+            assert route.problem.reason is Reason.EDGE_NOT_LISTED
+            assert "edges[]" in route.problem.message
+            assert "className nginx" in route.problem.message
+        assert not exists(control_plane, of_kind(children, "Ingress"))
+    assert control_plane.get(ingress) == before
+
+
+@pytest.mark.parametrize(
+    ("at", "edges", "missing"),
+    [
+        ("infra", (EdgeSetting(gateway_class="public"),), ""),
+        ("infra", (), "gatewayClass public"),
+        ("other", (EdgeSetting(gateway_class="public"),), "gatewayNamespaces"),
+    ],
+    ids=["listed", "class not listed", "namespace not listed"],
+)
+async def test_gateways_are_read_in_the_namespaces_that_are_listed(
+    control_plane: ControlPlane,
+    namespace: str,
+    in_its_namespaces: tuple[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+    edges: tuple[EdgeSetting, ...],
+    missing: str,
+) -> None:
+    """An HTTPRoute is written for a Gateway there; of any other the condition names the setting."""
+    _, kubeconfig = in_its_namespaces
+    gateway = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "public", "namespace": f"{namespace}-infra"},
+        "spec": {
+            "gatewayClassName": "public",
+            "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+        },
+    }
+    control_plane.create(gateway)
+    refs = [{"name": "public", "namespace": f"{namespace}-{at}"}]
+    exposure = {"host": f"chat.{namespace}.example.com", "httpRoute": {"parentRefs": refs}}
+    endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+    async with connected(kubeconfig, monkeypatch, with_roles_only(namespace, *edges)) as here:
+        children = here.children(endpoint)
+        applied = await here.cluster.apply(endpoint, children)
+        route = here.cluster.observe(endpoint, children).route
+    assert route is not None
+    assert route.problem is not None
+    assert ("HTTPRoute/chat" in applied.written) == (not missing)
+    expected = Reason.EDGE_NOT_LISTED if missing else Reason.ROUTE_PENDING
+    assert (route.problem.reason, missing in route.problem.message) == (expected, True)
+
+
+def test_the_whole_operator_runs_with_roles_only(
+    control_plane: ControlPlane, namespace: str, in_its_namespaces: tuple[str, Path], tmp_path: Path
+) -> None:
+    """An endpoint gets its status, nothing that it asks for is forbidden, and /metrics says why it is closed."""
+    _, kubeconfig = in_its_namespaces
+    edges = '[{"className": "nginx", "profile": "ingress-nginx"}]'
+    settings = {"WATCH_NAMESPACES": namespace, "CLUSTER_ROLES": "false", "EDGES": edges}
+    with operator(kubeconfig, tmp_path, **settings) as running:
+        running.until("/readyz", 200)
+        endpoint = an_endpoint(control_plane, namespace)
+        body = {
+            "apiVersion": "streamingendpoints.dev/v1alpha1",
+            "kind": "StreamingEndpoint",
+            "metadata": {"name": endpoint.name, "namespace": namespace},
+        }
+        control_plane.until(body, lambda stored: "conditions" in (stored.get("status") or {}), "a status")
+        conditions = control_plane.get(body)["status"]["conditions"]
+        assert {c["reason"] for c in conditions if c["type"] == "Exposed"} == {"Admitted"}
+        assert "forbidden" not in running.log().lower()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{running.port}/metrics", headers={"Authorization": "Bearer x"}
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=5)
+        assert refused.value.code == 503
+        assert "rbac.clusterRoles=true" in refused.value.read().decode()
 
 
 def _moved(document: Object, namespace: str) -> Object:

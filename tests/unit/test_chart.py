@@ -83,7 +83,15 @@ def test_default_values_are_the_default_settings(helm: Path) -> None:
 def test_every_value_arrives(helm: Path) -> None:
     """Each value of the chart that is a setting reaches the operator as it was written."""
     values = {
-        "edges": [EDGE, {"gatewayClass": "envoy", "profile": "generic"}],
+        "edges": [
+            EDGE,
+            {
+                "gatewayClass": "envoy",
+                "profile": "generic",
+                "controller": "gateway.envoyproxy.io/gatewayclass-controller",
+                "supportedFeatures": ["HTTPRouteRequestTimeout"],
+            },
+        ],
         "edgePolicies": ["envoy-gateway"],
         "hostPolicy": [{"namespaces": ["team-a", "*"], "hosts": ["*.team-a.example.com", "*"]}],
         "podPolicy": {
@@ -94,6 +102,7 @@ def test_every_value_arrives(helm: Path) -> None:
         },
         "status": {"quoteServers": False},
         "watchNamespaces": ["team-a", "team-b"],
+        "gatewayNamespaces": ["infra"],
         "clusterDomain": "k8s.example.com",
         "rbac": {"readSecrets": False},
         "log": {"level": "DEBUG", "format": "text"},
@@ -121,7 +130,12 @@ def test_every_value_arrives(helm: Path) -> None:
                 annotations_prefix="edge.example.com",
                 allowed_annotations=("cert-manager.io/cluster-issuer", "edge.example.com/canary*"),
             ),
-            EdgeSetting(gateway_class="envoy", profile="generic"),
+            EdgeSetting(
+                gateway_class="envoy",
+                profile="generic",
+                controller="gateway.envoyproxy.io/gatewayclass-controller",
+                supported_features=("HTTPRouteRequestTimeout",),
+            ),
         ),
         edge_policies=("envoy-gateway",),
         host_policy=(HostRule(namespaces=("team-a", "*"), hosts=("*.team-a.example.com", "*")),),
@@ -130,6 +144,8 @@ def test_every_value_arrives(helm: Path) -> None:
         ),
         quote_servers=False,
         watch_namespaces=("team-a", "team-b"),
+        gateway_namespaces=("infra",),
+        cluster_roles=False,
         cluster_domain="k8s.example.com",
         read_secrets=False,
         log_level="DEBUG",
@@ -247,9 +263,25 @@ def test_no_wildcards_and_no_writes_to_spec(helm: Path) -> None:
 
 
 def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
-    """With watchNamespaces, access is granted there only; cluster-wide stays what is no tenant's."""
-    docs = documents(helm, {"watchNamespaces": ["team-a", "team-b"]})
-    assert [doc["metadata"]["namespace"] for doc in docs if doc["kind"] == "Role"] == ["team-a", "team-b"]
+    """With watchNamespaces, access is granted there only: Roles, and Gateways in the namespaces that are named."""
+    values = {"watchNamespaces": ["team-a", "team-b"], "gatewayNamespaces": ["team-a", "infra"]}
+    docs = documents(helm, values)
+    granted = [
+        (doc["metadata"]["namespace"], doc["roleRef"]["name"]) for doc in docs if doc["kind"] == "RoleBinding"
+    ]
+    assert granted == [
+        ("team-a", "streaming-operator"),
+        ("team-b", "streaming-operator"),
+        ("infra", "streaming-operator-gateways"),
+    ]
+    assert not [doc for doc in docs if doc["kind"].startswith("ClusterRole")]
+
+
+def test_cluster_roles_beside_listed_namespaces_are_asked_for(helm: Path) -> None:
+    """They read what lies in no namespace and ask for reviews; everything else stays in the Roles."""
+    docs = documents(helm, {"watchNamespaces": ["team-a"], "rbac": {"clusterRoles": True}})
+    bound = {doc["roleRef"]["name"] for doc in docs if doc["kind"] == "ClusterRoleBinding"}
+    assert bound == {"streaming-operator", "streaming-operator-metrics-auth"}
     cluster_wide = {resource for rule in rules(docs, "ClusterRole") for resource in rule["resources"]}
     assert cluster_wide == {"ingressclasses", "gatewayclasses", "gateways"}
 

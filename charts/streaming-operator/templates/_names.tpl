@@ -19,6 +19,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* Whether the operator may have rights that lie in no namespace; empty is no. */}}
+{{- define "streaming-operator.cluster-roles" -}}
+{{- if or (not .Values.watchNamespaces) .Values.rbac.clusterRoles }}true{{ end }}
+{{- end }}
+
 {{/* The operator's image; `image.registry` stands before the repository. */}}
 {{- define "streaming-operator.image" -}}
 {{- with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}

@@ -102,6 +102,7 @@ class Reason(StrEnum):
     HOST_NOT_ALLOWED = "HostNotAllowed"
     NOT_SUPPORTED = "NotSupported"
     ANNOTATION_NOT_ALLOWED = "AnnotationNotAllowed"
+    EDGE_NOT_LISTED = "EdgeNotListed"
     KIND_MISSING = "KindMissing"
     ROUTE_PENDING = "RoutePending"
     ROUTE_REJECTED = "RouteRejected"
@@ -229,6 +230,12 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "An annotation that may take over others' requests, or reach into other namespaces, is not on the edge's "
         "list: the route is not written. One that is there already stays as it is.",
         "Remove the annotation, or let the administrator add it to the chart's value `edges[].allowedAnnotations`.",
+    ),
+    Reason.EDGE_NOT_LISTED: Explained(
+        "The operator may not read the class or Gateway, since `watchNamespaces` gives it Roles only, and the chart's "
+        "values do not say what stands behind it; a route that is there already stays as it is.",
+        "The administrator adds what the message names to `edges[]` or `gatewayNamespaces`, or sets "
+        "`rbac.clusterRoles`.",
     ),
     Reason.KIND_MISSING: Explained(
         "The cluster lacks a kind that the endpoint needs; the message names it.", "Install its CRDs."

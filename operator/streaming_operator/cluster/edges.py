@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from streaming_operator import routes
-from streaming_operator.cluster import resources
+from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached, Source
 from streaming_operator.kinds import Kind
 from streaming_operator.routes.base import ExposureKind
@@ -50,6 +50,26 @@ def edge_from_setting(setting: EdgeSetting, recognised: str) -> Edge:
         annotations_prefix=setting.annotations_prefix,
         allowed_annotations=setting.allowed_annotations,
     )
+
+
+def assumed_classes(settings: Iterable[EdgeSetting]) -> Mapping[Kind, tuple[Cached, ...]]:
+    """The classes of the administrator's list as if they had been read, where the operator may read none."""
+    classes: dict[Kind, list[Cached]] = {resources.INGRESS_CLASSES: [], resources.GATEWAY_CLASSES: []}
+    for setting in settings:
+        name = setting.class_name or setting.gateway_class
+        body = {"metadata": {"name": name, "uid": "", "resourceVersion": ""}}
+        if setting.class_name is not None:
+            spec = {"controller": setting.controller}
+            stored = objects.cache({**body, "spec": spec}, objects.ingress_class)
+            classes[resources.INGRESS_CLASSES].append(stored)
+        else:
+            spec, status = (
+                {"controllerName": setting.controller},
+                {"supportedFeatures": [*setting.supported_features]},
+            )
+            stored = objects.cache({**body, "spec": spec, "status": status}, objects.gateway_class)
+            classes[resources.GATEWAY_CLASSES].append(stored)
+    return {kind: tuple(stored) for kind, stored in classes.items()}
 
 
 def capabilities(

@@ -34,8 +34,16 @@ class Refusal:
 class ExposurePolicy:
     """What the administrator allows, against what is in the cluster."""
 
-    def __init__(self, rules: tuple[HostRule, ...], source: Source, claims: Claims) -> None:
+    def __init__(
+        self,
+        rules: tuple[HostRule, ...],
+        source: Source,
+        claims: Claims,
+        gateway_namespaces: frozenset[str] | None = None,
+    ) -> None:
+        """*gateway_namespaces*: where Gateways can be read, if the operator may read neither others nor classes."""
         self._rules, self._source, self._claims = rules, source, claims
+        self._gateway_namespaces = gateway_namespaces
 
     def may_use_host(self, endpoint: StreamingEndpoint) -> bool:
         """Whether the endpoint's namespace may have its hosts; always, while the administrator has set no rule."""
@@ -83,6 +91,8 @@ class ExposurePolicy:
         if conflict is not None:
             problem = Problem(Reason.HOST_CONFLICT, conflict.message)
             return Refusal(problem, keeps=conflict.below and unchanged)
+        if unknown := self._unknown_edge(endpoint, capabilities):
+            return Refusal(Problem(Reason.EDGE_NOT_LISTED, unknown), keeps=unchanged)
         if refused := routes.refused_annotations(endpoint, capabilities):
             return Refusal(Problem(Reason.ANNOTATION_NOT_ALLOWED, _not_listed(refused)), keeps=unchanged)
         return None
@@ -103,6 +113,27 @@ class ExposurePolicy:
             "spec.exposure, or add it to hostPolicy in the values of the operator's chart"
         )
 
+    def _unknown_edge(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> str:
+        """What the operator may not read of the edge, and what to set; empty where it may, or need not."""
+        exposure, readable = endpoint.spec.exposure, self._gateway_namespaces
+        if exposure is None or readable is None:
+            return ""
+        if exposure.ingress is not None:
+            name = exposure.ingress.class_name
+            return "" if name in capabilities.ingress_classes else _not_readable("className", name)
+        refs = exposure.http_route.parent_refs if exposure.http_route is not None else ()
+        for ref in refs:
+            namespace = ref.namespace or endpoint.namespace
+            if namespace not in readable:
+                return (
+                    f"The operator may not read Gateway {namespace}/{ref.name}: add {namespace} to gatewayNamespaces "
+                    "in the values of the operator's chart, or set rbac.clusterRoles=true there"
+                )
+            of = capabilities.gateways.get(f"{namespace}/{ref.name}")
+            if of is not None and of not in capabilities.gateway_classes:
+                return _not_readable("gatewayClass", of)
+        return ""
+
     def _controllers(self) -> dict[str, str]:
         """Name of every IngressClass -> its controller."""
         return {
@@ -119,6 +150,14 @@ FIELDS = {
     "backend-protocol": "engine.tls",
 }
 """What begins the name of an annotation -> the field that does the same for this endpoint alone."""
+
+
+def _not_readable(field: str, name: str) -> str:
+    return (
+        f"The operator has rights in its namespaces only, and may not read what stands behind class {name}: add an "
+        f"entry with {field} {name} to edges[] in the values of the operator's chart, or set rbac.clusterRoles=true "
+        "there"
+    )
 
 
 def _not_listed(refused: tuple[str, ...]) -> str:

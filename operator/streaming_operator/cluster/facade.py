@@ -51,9 +51,21 @@ class Cluster:
         self._transport = transport
         self._settings = settings
         self._policies = edges.policies(settings)
-        self._caches = Caches(transport, settings.watch_namespaces, self._policies)
+        readable = settings.cluster_roles
+        self._caches = Caches(
+            transport,
+            settings.watch_namespaces,
+            self._policies,
+            settings.gateway_namespaces,
+            None if readable else edges.assumed_classes(settings.edges),
+        )
         self._claims = Claims()
-        self._policy = ExposurePolicy(settings.host_policy, self._caches, self._claims)
+        self._policy = ExposurePolicy(
+            settings.host_policy,
+            self._caches,
+            self._claims,
+            None if readable else frozenset((*settings.watch_namespaces, *settings.gateway_namespaces)),
+        )
         self._applier = Applier(transport, self._caches)
         self._observer = Observer(self._caches, settings.quote_servers)
         self._publisher = Publisher(transport)

@@ -30,6 +30,8 @@ def gateway_addresses(gateways: Iterable[Cached]) -> tuple[str, ...]:
 
 def ingress_problem(class_name: str, classes: Collection[str], refused: Problem | None) -> Problem | None:
     """A class that does not exist, or what keeps the route from being written."""
+    if refused is not None and refused.reason is Reason.EDGE_NOT_LISTED:  # whether it exists is not known
+        return refused
     if class_name not in classes:
         known = ", ".join(sorted(classes)) or "none"
         return Problem(
@@ -56,6 +58,8 @@ def http_route_problem(
             "the cluster has no kind HTTPRoute: install the CRDs of the Gateway API, "
             "or set spec.exposure.ingress instead",
         )
+    if refused is not None and refused.reason is Reason.EDGE_NOT_LISTED:
+        return refused
     for ref in refs:
         name = f"{ref.namespace or endpoint.namespace}/{ref.name}"
         if name not in gateways:

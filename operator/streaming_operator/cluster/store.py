@@ -7,7 +7,7 @@ installed later is noticed without following all CRDs.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
@@ -59,7 +59,6 @@ FOLLOWED = (
     resources.GATEWAYS,
     resources.GATEWAY_CLASSES,
 )
-ALWAYS = tuple(kind for kind in FOLLOWED if not kind.optional)
 DISCOVERED = tuple(kind for kind in FOLLOWED if kind.optional)
 
 UNFILTERED = frozenset(
@@ -74,14 +73,37 @@ class Caches:
     """Every informer, and the indexes over them."""
 
     def __init__(
-        self, transport: Transport, namespaces: tuple[str, ...], policies: Collection[Kind] = ()
+        self,
+        transport: Transport,
+        namespaces: tuple[str, ...],
+        policies: Collection[Kind] = (),
+        gateway_namespaces: tuple[str, ...] = (),
+        assumed: Mapping[Kind, tuple[Cached, ...]] | None = None,
     ) -> None:
-        """*policies*: the kinds of edges' own that the operator may list; the others are not asked for."""
+        """
+        Follow objects in *namespaces*, or in all of them.
+
+        *policies* are the kinds of edges' own that the operator may list; the others are not asked for. *assumed* are
+        the objects of kinds that may not be read, for lack of rights outside namespaces; Gateways are then followed in
+        *namespaces* and *gateway_namespaces* alone.
+        """
         self._transport = transport
         self._discovered = tuple(
             kind for kind in DISCOVERED if kind not in resources.POLICIES or kind in policies
         )
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._assumed = assumed or {}
+        gateways = dict.fromkeys((*namespaces, *gateway_namespaces)) if self._assumed else (None,)
+        self._namespaces_of: dict[Kind, tuple[str | None, ...]] = {
+            kind: tuple(gateways)
+            if kind is resources.GATEWAYS
+            else self._namespaces
+            if kind.namespaced
+            else (None,)
+            for kind in FOLLOWED
+            if kind not in self._assumed
+        }
+        self._always = tuple(kind for kind in self._namespaces_of if not kind.optional)
         self._informers: dict[Kind, tuple[Informer[Cached], ...]] = {}
         self._tasks: dict[Kind, tuple[asyncio.Task[None], ...]] = {}
         self._rounds: asyncio.Task[None] | None = None
@@ -99,9 +121,9 @@ class Caches:
         """
         self._wake = wake
         present = await self._discover()
-        for kind in (*ALWAYS, *present):
+        for kind in (*self._always, *present):
             self._follow(kind)
-        for kind in ALWAYS:
+        for kind in self._always:
             for informer in self._informers[kind]:
                 await informer.synced.wait()
         await asyncio.gather(*(self._until_synced(kind) for kind in present))
@@ -123,6 +145,7 @@ class Caches:
 
     def every(self, kind: Kind) -> Iterator[Cached]:
         """All objects of a kind."""
+        yield from self._assumed.get(kind, ())
         for informer in self._informers.get(kind, ()):
             yield from informer
 
@@ -160,7 +183,7 @@ class Caches:
         Seconds since the quietest kind was last heard of; an optional one says nothing about the process.
         """
         return max(
-            (informer.age for kind in ALWAYS for informer in self._informers.get(kind, ())),
+            (informer.age for kind in self._always for informer in self._informers.get(kind, ())),
             default=float("inf"),
         )
 
@@ -194,9 +217,7 @@ class Caches:
                 same=objects.still_carries,
                 metadata_only=kind is resources.REPLICA_SETS,
             )
-            for namespace in (
-                self._namespaces if kind.namespaced and kind is not resources.GATEWAYS else (None,)
-            )
+            for namespace in self._namespaces_of[kind]
         )
         self._tasks[kind] = tuple(
             asyncio.create_task(informer.run(), name=f"informer {kind.plural}")
@@ -220,7 +241,11 @@ class Caches:
                 except KindMissing:
                     answer = {}
                 served[kind.group_path] = frozenset(entry["name"] for entry in answer.get("resources") or ())
-        return tuple(kind for kind in self._discovered if kind.plural in served[kind.group_path])
+        return tuple(
+            kind
+            for kind in self._discovered
+            if kind.plural in served[kind.group_path] and kind in self._namespaces_of
+        )
 
     async def _rediscover(self) -> None:
         """Notice optional kinds that come and go."""

@@ -33,7 +33,7 @@ REFUSALS = {
     Access.FORBIDDEN: "the bearer may not get the nonResourceURL /metrics: list the service account in "
     "metrics.readers of the operator's chart",
     Access.UNDECIDED: "the API server has not decided: try again; the operator needs create on tokenreviews and "
-    "subjectaccessreviews",
+    "subjectaccessreviews (with watchNamespaces: rbac.clusterRoles=true in its chart, or metrics.authentication=false)",
 }
 
 

@@ -22,6 +22,7 @@ GRACE_SECONDS: dict[Reason, float] = {
     Reason.HOST_NOT_ALLOWED: 60,
     Reason.NOT_SUPPORTED: 60,
     Reason.ANNOTATION_NOT_ALLOWED: 60,
+    Reason.EDGE_NOT_LISTED: 60,
     Reason.ROUTE_REJECTED: 60,
     Reason.KEY_NOT_SENT: 60,
     # Other controllers of the same sync may bring these: an edge, CRDs, external secrets.
