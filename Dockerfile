@@ -40,6 +40,8 @@ LABEL org.opencontainers.image.title="streaming-operator" \
 COPY --from=dependencies /opt/site /opt/site
 COPY --from=code /opt/code /opt/code
 ENV PYTHONPATH=/opt/code:/opt/site PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+# glibc's allocator: what is large and short-lived, as pages of lists are, goes back at once and leaves no holes.
+ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=131072
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["python3", "-m", "streaming_operator"]

@@ -9,6 +9,7 @@ work on the machine moves them, the ratio less than the rest.
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import statistics
@@ -32,6 +33,7 @@ from tests.bench import load, meter
 from tests.cluster import apiserver_binaries
 from tests.cluster.programs import listed
 
+DOCKERFILE = Path(__file__).resolve().parents[2] / "Dockerfile"
 PATIENCE = 900.0
 QUIET_SECONDS = 1.0
 LONGEST_LIST = 5000
@@ -57,6 +59,7 @@ class Operator:
             self.port = held.getsockname()[1]
         environment = {
             **os.environ,
+            **allocator(),
             "KUBECONFIG": str(plane.kubeconfig),
             "STREAMING_OPERATOR_HTTP_PORT": str(self.port),
             "STREAMING_OPERATOR_METRICS_AUTHENTICATION": "false",
@@ -106,6 +109,11 @@ class Operator:
         finally:
             self.process.kill()
             self._log.close()
+
+
+def allocator() -> dict[str, str]:
+    """What the operator's image sets for the allocator of memory."""
+    return dict(re.findall(r"(MALLOC_\w+)=(\d+)", DOCKERFILE.read_text()))
 
 
 def _metric(text: str, name: str) -> float:

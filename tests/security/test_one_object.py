@@ -24,6 +24,7 @@ from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube import decode
 from streaming_operator.kube.client import LARGEST_PAGE, Transport
 from streaming_operator.kube.informer import Informer
+from streaming_operator.kube.packing import Packer
 from streaming_operator.kube.paging import pages
 from tests.loop.scripted_api import COLLECTION, ScriptedApi, body, serving
 
@@ -206,11 +207,11 @@ def test_any_spec_is_an_endpoint_or_an_invalid_one(spec: dict[str, Any], inside:
 @pytest.mark.parametrize("kind", [*CHILDREN, PODS, REPLICA_SETS], ids=lambda kind: kind.plural)
 def test_a_foreign_object_costs_only_itself(kind: Kind, what: str) -> None:
     """An object with our label and anything inside leaves the others of its kind in the cache, by list and by watch."""
-    trim = TRIMS.get(kind, objects.whole)
+    trim, packer = TRIMS.get(kind, objects.whole), Packer() if kind in PACKED else None
     informer: Informer[Cached] = Informer(
         None,  # type: ignore[arg-type]
         kind,
-        lambda given: objects.cache(given, trim, packed=kind in PACKED),
+        lambda given: objects.cache(given, trim, packer),
         lambda *change: None,
     )
     hostile = poison(HOSTILE[what])

@@ -228,17 +228,13 @@ class Applier:
 def check_owner(endpoint: StreamingEndpoint, child: Child, stored: Cached) -> None:
     """Refuse an object that this endpoint does not control."""
     owner = stored.controller
-    if owner is not None and owner["uid"] == endpoint.uid:
+    if owner is not None and owner.uid == endpoint.uid:
         return
-    if owner is not None and stored.endpoint == endpoint.key and owner["kind"] == resources.ENDPOINTS.kind:
+    if owner is not None and stored.endpoint == endpoint.key and owner.kind == resources.ENDPOINTS.kind:
         raise Conflict(
             f"{child.title} still belongs to an earlier endpoint of this name and is being deleted"
         )
-    held = (
-        f"is controlled by {owner['kind']}/{owner['name']}"
-        if owner is not None
-        else "is controlled by nobody"
-    )
+    held = f"is controlled by {owner.kind}/{owner.name}" if owner is not None else "is controlled by nobody"
     raise NotOurs(
         f"{child.title} in namespace {endpoint.namespace} exists and {held}: "
         "delete or rename it, or give this endpoint another name"

@@ -19,6 +19,7 @@ from streaming_operator.api.naming import ENDPOINT_LABEL, FIELD_MANAGER
 from streaming_operator.cluster.places import says_where
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.objects import Body, StoredObject, as_json
+from streaming_operator.kube.packing import Packer
 
 Trim = Callable[[Body], Body]
 
@@ -40,13 +41,13 @@ class Cached(StoredObject):
 
     __slots__ = ("carries", "endpoint", "written_at")
 
-    def __init__(self, body: Body, written_at: datetime | None = None, *, packed: bool = False) -> None:
+    def __init__(self, body: Body, written_at: datetime | None = None, packer: Packer | None = None) -> None:
         """*written_at* is when our field manager last changed it."""
-        super().__init__(body, packed=packed)
+        super().__init__(body, packer)
         self.written_at = written_at
         self.carries: str | None = None
         """The applied hash that this very version was found (or written) to carry in full."""
-        self.endpoint: Key | None = _endpoint_of(self)
+        self.endpoint: Key | None = _endpoint_of(self, body)
         """Key of the endpoint that controls it, or whose pod template it comes from; worked out once, for indexes."""
 
 
@@ -81,18 +82,18 @@ def cluster_ip(service: Body) -> str | None:
     return None if address in (None, "", "None") else str(address)
 
 
-def _endpoint_of(stored: Cached) -> Key | None:
+def _endpoint_of(stored: Cached, body: Body) -> Key | None:
     """Key of the endpoint that controls an object, or whose pod template it comes from."""
     owner = stored.controller
     if owner is None:
         return None
-    if owner["kind"] == KIND and str(owner["apiVersion"]).startswith(f"{GROUP}/"):
-        return (stored.key[0], owner["name"])
-    name = (stored.metadata.get("labels") or {}).get(ENDPOINT_LABEL)
-    return (stored.key[0], name) if name and owner["kind"] in ("Deployment", "ReplicaSet") else None
+    if owner.kind == KIND and owner.api_version.startswith(f"{GROUP}/"):
+        return (stored.key[0], owner.name)
+    name = (body["metadata"].get("labels") or {}).get(ENDPOINT_LABEL)
+    return (stored.key[0], sys.intern(name)) if name and owner.kind in ("Deployment", "ReplicaSet") else None
 
 
-def cache(body: Body, trim: Trim, *, packed: bool = False) -> Cached:
+def cache(body: Body, trim: Trim, packer: Packer | None = None) -> Cached:
     """Keep what *trim* keeps of *body*, and when we wrote it."""
     managed = body["metadata"].pop("managedFields", None) or ()
     ours = [
@@ -100,7 +101,7 @@ def cache(body: Body, trim: Trim, *, packed: bool = False) -> Cached:
         for entry in managed
         if entry.get("manager") == FIELD_MANAGER and "time" in entry and "subresource" not in entry
     ]
-    return Cached(trim(body), datetime.fromisoformat(max(ours)) if ours else None, packed=packed)
+    return Cached(trim(body), datetime.fromisoformat(max(ours)) if ours else None, packer)
 
 
 _ENDPOINT_METADATA = (
@@ -152,13 +153,11 @@ def whole(body: Body) -> Body:
 
 
 def config_map(body: Body) -> Body:
-    """Keep all, but the scripts in it once: they are the same text for every endpoint; nothing of foreign size."""
+    """Keep all, but nothing of foreign size."""
     data = body.get("data")
     body.pop("binaryData", None)
     if data and sum(map(len, data.values())) > LARGEST_DATA:
         body["data"] = {}
-    elif data:
-        body["data"] = {key: sys.intern(text) for key, text in data.items()}
     return body
 
 

@@ -54,8 +54,8 @@ class Observer:
         template_hash = self._template_hash(endpoint, deployment, body)
         newest = [
             pod_body
-            for pod, pod_body in every  # one that the node ended says why another has to start
-            if template_hash is None or _template_hash_of(pod) == template_hash
+            for _, pod_body in every  # one that the node ended says why another has to start
+            if template_hash is None or _template_hash_of(pod_body) == template_hash
         ]
         return Observed(
             desired_replicas=int(((wanted or body).get("spec") or {}).get("replicas") or 0),
@@ -95,7 +95,7 @@ class Observer:
         return [
             (pod, pod.body)
             for pod in self._caches.of_endpoint(endpoint.key, resources.PODS)
-            if (pod.controller or {}).get("uid") in sets
+            if pod.controller is not None and pod.controller.uid in sets
         ]
 
     def _template_hash(
@@ -106,10 +106,11 @@ class Observer:
             return None
         template = digest(body["spec"]["template"])
         if is_status_current(body):
-            revision = (deployment.metadata.get("annotations") or {}).get(REVISION)
+            revision = (body["metadata"].get("annotations") or {}).get(REVISION)
             for replica_set in self._caches.of_endpoint(endpoint.key, resources.REPLICA_SETS):
-                if replica_set.is_controlled_by(deployment.uid) and replica_set.body["revision"] == revision:
-                    self._templates[endpoint.key] = (template, _template_hash_of(replica_set))
+                set_body = replica_set.body
+                if replica_set.is_controlled_by(deployment.uid) and set_body["revision"] == revision:
+                    self._templates[endpoint.key] = (template, _template_hash_of(set_body))
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
 
@@ -205,9 +206,9 @@ def _rolled_out(deployment: dict[str, Any]) -> bool:
     return int(status.get("updatedReplicas") or 0) == wanted == int(status.get("replicas") or 0)
 
 
-def _template_hash_of(stored: Cached) -> str:
-    """The label by which a Deployment tells its templates apart."""
-    return str((stored.metadata.get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
+def _template_hash_of(body: Body) -> str:
+    """The label by which a Deployment tells its templates apart, of a ReplicaSet or pod."""
+    return str((body["metadata"].get("labels") or {}).get(TEMPLATE_HASH_LABEL, ""))
 
 
 def _observed_pod(pod: Cached, body: Body) -> ObservedPod:
@@ -222,7 +223,7 @@ def _observed_pod(pod: Cached, body: Body) -> ObservedPod:
         name=pod.key[1],
         ip=status.get("podIP"),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
-        template_hash=_template_hash_of(pod),
+        template_hash=_template_hash_of(body),
         terminating=pod.deleting,
         started_at=datetime.fromisoformat(min(started)) if started else None,
     )

@@ -18,6 +18,7 @@ from streaming_operator.errors import ClusterError, KindMissing
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Change, Informer
+from streaming_operator.kube.packing import Packer
 
 DISCOVERY_SECONDS = 60.0
 SYNC_SECONDS = 20.0
@@ -38,18 +39,8 @@ TRIMS: dict[Kind, Trim] = {
 }
 """What is kept of a kind; everything of those not named."""
 
-PACKED = frozenset(
-    {
-        resources.SERVICES,
-        resources.DEPLOYMENTS,
-        resources.BUDGETS,
-        resources.INGRESSES,
-        resources.HTTP_ROUTES,
-        resources.SERVICE_MONITORS,
-        resources.PODS,
-    }
-)
-"""Kinds that are read in passes of their own endpoint only. A ConfigMap is smaller as it is: its scripts are shared."""
+PACKED = frozenset({*resources.CHILDREN, resources.PODS, resources.REPLICA_SETS})
+"""Kinds that are read in passes of their own endpoint only, and of which there are thousands."""
 
 FOLLOWED = (
     *resources.CHILDREN,
@@ -205,11 +196,12 @@ class Caches:
 
     def _follow(self, kind: Kind) -> None:
         """Start the informers of one kind."""
+        packer = Packer() if kind in PACKED else None
         self._informers[kind] = tuple(
             Informer(
                 self._transport,
                 kind,
-                partial(objects.cache, trim=TRIMS.get(kind, objects.whole), packed=kind in PACKED),
+                partial(objects.cache, trim=TRIMS.get(kind, objects.whole), packer=packer),
                 partial(self._changed, kind),
                 namespace=namespace,
                 selector=None if kind in UNFILTERED else MANAGED_BY_SELECTOR,

@@ -32,6 +32,12 @@ Session = kopf.AiohttpSession
 LIST_PAGE = 25
 """Endpoints on one page of kopf's list: at their largest, 1.5 MiB in etcd, all of them are 40 MB."""
 
+WORKER_IDLE = 0.2
+"""
+Seconds that kopf keeps a task, a queue and the last event of an object after that: 5 by default, in which a list of
+thousands of endpoints has all of them at once.
+"""
+
 LOGIN_BACKOFF = 5.0
 """Seconds between two tries to log in."""
 
@@ -232,6 +238,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = EndlessBackoff()
     settings.watching.chunk_size = LIST_PAGE
+    settings.queueing.idle_timeout = WORKER_IDLE
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.process.ultimate_exiting_timeout = STOP_PATIENCE

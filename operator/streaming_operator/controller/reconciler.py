@@ -29,6 +29,8 @@ from streaming_operator.errors import (
     OperatorError,
 )
 from streaming_operator.kinds import Key
+from streaming_operator.kube.objects import StoredObject
+from streaming_operator.kube.packing import Packer
 from streaming_operator.settings import Settings
 from streaming_operator.values import Identity, Observed, ProbeResult, Problem
 
@@ -75,7 +77,9 @@ class Reconciler:
         self._cluster = cluster
         self._settings = settings
         self._now = now
-        self._bodies: dict[Key, Mapping[str, Any]] = {}
+        self._stored: dict[Key, StoredObject] = {}
+        """Every endpoint as the watch showed it last."""
+        self._packers = {"endpoints": Packer(), "statuses": Packer()}
         self._memories: dict[Key, Memory] = {}
         self._verifier = probe.Verifier(settings.concurrent_probes, wake)
         self._planner = Planner(cluster, settings, clock=lambda: self._now().wall)
@@ -84,10 +88,11 @@ class Reconciler:
 
     def update(self, key: Key, body: Mapping[str, Any]) -> bool:
         """Keep the newest body of an endpoint; False when nothing in it asks for a pass."""
-        previous = self._bodies.get(key)
+        stored = self._stored.get(key)
+        previous = stored.body if stored is not None else None
         if previous is not None and _is_of_an_earlier_endpoint(body, previous):
             return False
-        self._bodies[key] = body
+        self._stored[key] = StoredObject(dict(body), self._packers["endpoints"])
         memory = self._memories.get(key)
         if previous is None or memory is None:
             return True
@@ -102,13 +107,13 @@ class Reconciler:
         """
         if not self._is_current(endpoint.key, endpoint.uid):
             return False
-        del self._bodies[endpoint.key]
+        del self._stored[endpoint.key]
         self._forget(endpoint.key)
         return True
 
     def known(self) -> frozenset[Identity]:
         """All endpoints that were shown by the watch and not deleted since."""
-        return frozenset(Identity.of(body["metadata"]) for body in self._bodies.values())
+        return frozenset(Identity(*stored.key, stored.uid) for stored in self._stored.values())
 
     async def close(self) -> None:
         """End the verifications that run."""
@@ -118,14 +123,13 @@ class Reconciler:
 
     async def process(self, key: Key) -> float | None:
         """Make one pass; returns the seconds until the next one, None for "when something happens"."""
-        body = self._bodies.get(key)
-        if body is None:
+        stored = self._stored.get(key)
+        if stored is None:
             return None
-        uid = body["metadata"].get("uid")
         try:
-            return await self._process(key, body)
+            return await self._process(key, stored.body)
         finally:
-            if not self._is_current(key, uid):  # deleted meanwhile: what the pass left behind goes too
+            if not self._is_current(key, stored.uid):  # deleted meanwhile: what the pass left behind goes too
                 self._forget(key)
 
     async def _process(self, key: Key, body: Mapping[str, Any]) -> float | None:
@@ -137,7 +141,7 @@ class Reconciler:
             return None
         if endpoint.deleting:
             return None
-        memory = self._memory(endpoint)
+        memory = self._memory(endpoint, body)
         with metrics.PASS_SECONDS.time():
             world = await self._pass(endpoint, memory)
             deleted = isinstance(world.error, BEING_DELETED) or not self._is_current(key, endpoint.uid)
@@ -289,7 +293,7 @@ class Reconciler:
 
     # ---- memory --------------------------------------------------------------------------------------------
 
-    def _memory(self, endpoint: StreamingEndpoint) -> Memory:
+    def _memory(self, endpoint: StreamingEndpoint, body: Mapping[str, Any]) -> Memory:
         """What we know of this endpoint; read back from its status at the first pass."""
         memory = self._memories.get(endpoint.key)
         if memory is not None and memory.uid != endpoint.uid:
@@ -297,15 +301,18 @@ class Reconciler:
             memory = None
         if memory is None:
             jitter, turn = 1 + random.uniform(-JITTER, JITTER), random.random()
-            stored, settings = StoredStatus.of(self._bodies[endpoint.key]), endpoint.spec.verification
+            stored, settings = (
+                StoredStatus.of(body, self._packers["statuses"]),
+                endpoint.spec.verification,
+            )
             schedule = Schedule.recall(stored.content, settings, self._now(), jitter=jitter, turn=turn)
             memory = self._memories[endpoint.key] = Memory(endpoint.uid, schedule, stored, jitter)
         return memory
 
-    def _is_current(self, key: Key, uid: Any) -> bool:
+    def _is_current(self, key: Key, uid: str) -> bool:
         """Whether the endpoint of this uid still has the name."""
-        body = self._bodies.get(key)
-        return body is not None and body["metadata"].get("uid") == uid
+        stored = self._stored.get(key)
+        return stored is not None and stored.uid == uid
 
     def _forget(self, key: Key) -> None:
         """Drop everything that is kept by the name of an endpoint."""

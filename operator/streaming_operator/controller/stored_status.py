@@ -8,6 +8,8 @@ versions tell them apart.
 from collections.abc import Mapping
 from typing import Any, Self
 
+from streaming_operator.kube.objects import as_json
+from streaming_operator.kube.packing import Packer
 from streaming_operator.status import Status
 
 ECHO_SECONDS = 60.0
@@ -23,8 +25,10 @@ LONGEST_PAUSE = 60.0
 class StoredStatus:
     """The status of one endpoint as it is stored, as far as is known."""
 
-    def __init__(self, content: Status, version: str) -> None:
-        self.content = content
+    def __init__(self, content: Status, version: str, packer: Packer | None = None) -> None:
+        """*packer* packs the statuses of all endpoints."""
+        self._packer = packer or Packer()
+        self._content = self._packer.pack(as_json(content))
         self.version = version
         """The newest resource version of the endpoint that is known; what is decided now is based on it."""
         self._foreign = False
@@ -35,9 +39,15 @@ class StoredStatus:
         self._overwritten_at = float("-inf")
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> Self:
+    def of(cls, body: Mapping[str, Any], packer: Packer | None = None) -> Self:
         """What a body from the API server shows."""
-        return cls(dict(body.get("status") or {}), _version(body))
+        return cls(dict(body.get("status") or {}), _version(body), packer)
+
+    @property
+    def content(self) -> Status:
+        """The status itself, read anew."""
+        status: Status = self._content.unpack()
+        return status
 
     def writing(self, content: Status | None) -> None:
         """Note what is on its way to the API server: the watch may show it before the answer is there."""
@@ -47,7 +57,7 @@ class StoredStatus:
         """Note our own write and the resource version that it made."""
         if not _is_older(version, self.version):  # else the watch has shown a later one already
             self.version = version
-        self.content, self._written_at = content, now
+        self._content, self._written_at = self._packer.pack(as_json(content)), now
         self._foreign, self._wrote, self._in_flight = False, True, None
 
     def update(self, body: Mapping[str, Any], now: float) -> bool:
@@ -58,7 +68,7 @@ class StoredStatus:
         self.version = version
         if content in (self.content, self._in_flight):
             return False
-        self.content, self._foreign = dict(content), True
+        self._content, self._foreign = self._packer.pack(as_json(dict(content))), True
         if self._wrote:
             in_a_row = now - self._overwritten_at < LONGEST_PAUSE * 2
             self._overwritten = self._overwritten + 1 if in_a_row else 1

@@ -11,8 +11,10 @@ from streaming_operator.cluster import objects, resources, store
 from streaming_operator.cluster.drift import sealed
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.kube.objects import unchanged
+from streaming_operator.kube.packing import Packer
 from streaming_operator.values import Capabilities, Edge
 
+PACKERS = {kind: Packer() for kind in store.PACKED}
 CAPABILITIES = Capabilities(
     service_monitors=True,
     http_routes=False,
@@ -48,7 +50,7 @@ def kept(raw: bytes) -> Cached:
     """What an informer keeps of it."""
     body = orjson.loads(raw)
     kind = resources.BY_NAME[body["apiVersion"], body["kind"]]
-    return objects.cache(body, store.TRIMS.get(kind, objects.whole), packed=kind in store.PACKED)
+    return objects.cache(body, store.TRIMS.get(kind, objects.whole), PACKERS.get(kind))
 
 
 def test_a_packed_object_reads_as_it_was_received() -> None:
@@ -61,7 +63,7 @@ def test_a_packed_object_reads_as_it_was_received() -> None:
         assert unchanged(stored, plain)
 
 
-def test_the_children_of_an_endpoint_take_less_than_20_kib() -> None:
+def test_the_children_of_an_endpoint_take_less_than_6_kib() -> None:
     """5,000 endpoints are to fit into the chart's memory limit: what is kept of their children is small."""
     count = 200
     answers = [children(number) for number in range(count)]
@@ -75,4 +77,4 @@ def test_the_children_of_an_endpoint_take_less_than_20_kib() -> None:
     finally:
         tracemalloc.stop()
     assert len(stored) == sum(map(len, answers))
-    assert size / count < 20 * 1024
+    assert size / count < 6 * 1024

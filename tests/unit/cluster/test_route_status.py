@@ -27,7 +27,7 @@ def test_addresses_come_as_the_controller_wrote_them() -> None:
     """IPs and host names, in order; entries without either are skipped."""
     ingress = Cached(
         {
-            "metadata": {},
+            "metadata": {"name": "chat"},
             "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}, {"hostname": "lb"}, {}]}},
         }
     )
