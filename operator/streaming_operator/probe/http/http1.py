@@ -30,8 +30,8 @@ HTTP2_ONLY = "it is a frame of HTTP/2"
 SETTINGS_HEAD = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """The first frame of HTTP/2 is SETTINGS of stream 0, without flags; its first three bytes are its length."""
 
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+(?:[ \t;\r]|$)")
-"""The beginning of a chunk's head, as far as it has come."""
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,20}([ \t;\r]|$)")
+"""The beginning of a chunk's head, as far as it has come; h11 takes as many digits."""
 _INCOMPLETE = 16_384
 """Bytes of a head, a chunk's size or trailers that h11 keeps until they are complete; its own default."""
 _TOO_LONG = 431
@@ -60,7 +60,7 @@ class Http1Codec:
         self._interim = 0
         self._over = False
         self._beginning = b""
-        self._chunked: bool | None = None
+        self._chunked = False
 
     def opening(self) -> bytes:
         """Nothing: a connection of HTTP/1.1 begins with the request."""
@@ -100,11 +100,13 @@ class Http1Codec:
     def _check_first_chunk(self) -> None:
         """Raise DecodingError for a body that is not chunked, though its head says so: h11 waits for a line's end."""
         rest = bytes(self._connection.trailing_data[0])
-        if self._frame != 1 or self._chunked is not None or not rest:
+        if self._frame != 1 or self._chunked or not rest:
             return
-        self._chunked = _CHUNK_SIZE.match(rest) is not None
-        if not self._chunked:
+        size = _CHUNK_SIZE.match(rest)
+        if size is None:
             raise DecodingError(f"the body is not chunked as its head says, but begins with {rest[:40]!r}")
+        if size[1]:  # else all that has come are digits, which anything else may follow
+            self._chunked = True
 
     def _parts(self) -> Iterator[Part]:
         while not self._over:
