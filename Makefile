@@ -92,7 +92,7 @@ lock: venv ## Resolve the dependencies anew into the two lock files
 	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --upgrade --python-version 3.11 \
-		--group dev pyproject.toml --output-file requirements-dev.lock
+		--extra codings --group dev pyproject.toml --output-file requirements-dev.lock
 
 # make rehearsal REHEARSAL='--release trixie --commands "make demo"'
 rehearsal: venv ## All that needs no cluster, in a bare Debian 12 and 13; REHEARSAL=--commands: both commands, cold

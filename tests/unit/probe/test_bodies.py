@@ -1,13 +1,17 @@
 """Bodies that are coded or framed in ways that nobody asked for: read where that is possible, named where it is not."""
 
+import itertools
 import sys
 import zlib
 from types import SimpleNamespace
 
+import brotli
 import pytest
+import zstandard
 
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.api.symptoms import Symptom
+from streaming_operator.probe.http.codings import SLICE, decoder
 from streaming_operator.probe.judge.finding import Attempt, Finding
 from streaming_operator.probe.judge.verdict import judge
 from tests.unit.probe.streams import DONE, LAST, Read, chunk, paced, record, token, usage
@@ -42,18 +46,64 @@ def test_deflate_is_read_in_both_of_its_forms(bits: int) -> None:
     assert judged(b"deflate", deflated(bits)).verdict is Verdict.STREAMING
 
 
-def test_a_coding_that_a_package_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Brotli where its package is there: the tokens are read, and the coding is remarked."""
-    package = SimpleNamespace(Decompressor=lambda: SimpleNamespace(process=lambda data: data[::-1]))
-    monkeypatch.setitem(sys.modules, "brotli", package)
-    finding = judged(b"br", [text[::-1] for text in TEXTS])
-    assert (finding.verdict, len(finding.remarks)) == (Verdict.STREAMING, 1)
+def brotlied() -> list[bytes]:
+    engine = brotli.Compressor()
+    return [engine.process(text) + engine.flush() for text in TEXTS]
+
+
+def zstandarded() -> list[bytes]:
+    engine = zstandard.ZstdCompressor().compressobj()
+    return [engine.compress(text) + engine.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for text in TEXTS]
+
+
+@pytest.mark.parametrize(
+    ("coding", "pieces"), [(b"br", brotlied()), (b"zstd", zstandarded())], ids=["br", "zstd"]
+)
+def test_a_coding_that_a_package_can_read(coding: bytes, pieces: list[bytes]) -> None:
+    """With the extra `codings` the tokens are read as they come, and the coding is remarked."""
+    finding = judged(coding, pieces)
+    assert (finding.verdict, [remark.name for remark in finding.remarks]) == (
+        Verdict.STREAMING,
+        ["unusual Content-Encoding"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("coding", "damaged", "bomb"),
+    [
+        (b"br", b"\xff no brotli", brotli.compress(b"x" * 999 + bytes(50_000_000))),
+        (b"zstd", b"no frame of zstd", zstandard.compress(bytes(50_000_000))),
+    ],
+    ids=["br", "zstd"],
+)
+def test_a_damaged_or_enormous_body_of_a_package(coding: bytes, damaged: bytes, bomb: bytes) -> None:
+    """Damage is named; of a small body that would fill the memory no more is decoded than is read of one response."""
+    assert judged(coding, [damaged] * 64).symptom is Symptom.UNREADABLE
+    decode = decoder(coding.decode())
+    assert max(len(plain) for plain in itertools.islice(decode(bomb), 32)) <= 2 * SLICE
+    head = HEAD + b"content-encoding: " + coding + b"\r\n\r\n"
+    assert judge(Attempt(record([(0.01, head), (0.1, chunk(bomb))]))).symptom is Symptom.TOO_LARGE
+
+
+def test_bytes_of_no_format_under_a_coding() -> None:
+    """What happens to decode is no stream all the same, and the coding is named with it."""
+    engine = brotli.Compressor()
+    finding = judged(b"br", [engine.process(b"noise\n") + engine.flush() for _ in range(64)])
+    assert finding.symptom is Symptom.UNREADABLE
+    assert "under Content-Encoding br, which was not asked for, none in the format" in finding.evidence
+
+
+def test_a_brotli_without_a_limit_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before version 1.2 it decodes everything at once: the coding is named as if it were not there."""
+    monkeypatch.setitem(sys.modules, "brotli", SimpleNamespace(Decompressor=object))
+    finding = judged(b"br", brotlied())
+    assert (finding.symptom, "extra codings" in finding.evidence) == (Symptom.UNREADABLE, True)
 
 
 @pytest.mark.parametrize("coding", [b"br", b"zstd", b"compress"])
 def test_a_coding_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, coding: bytes) -> None:
     """Nothing was cut: it is the coding that nobody asked for."""
-    for name in ("brotli", "brotlicffi", "zstandard"):
+    for name in ("brotli", "zstandard"):
         monkeypatch.setitem(sys.modules, name, None)
     finding = judged(coding, [b"\x8b" * 60] * 64)
     assert (finding.verdict, finding.symptom) == (Verdict.UPSTREAM_ERROR, Symptom.UNREADABLE)

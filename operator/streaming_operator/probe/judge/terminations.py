@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.api.symptoms import Symptom
-from streaming_operator.probe.http.response import Ending
+from streaming_operator.probe.http.response import Ending, readable
 from streaming_operator.probe.judge.finding import Cut, Finding
 from streaming_operator.probe.judge.fingerprint import DELAYED_CLOSE, EARLY, REQUEST_TIMEOUTS, ProxyMatch
 from streaming_operator.probe.stream.timeline import Timeline
@@ -32,13 +32,15 @@ ENDS = frozenset(
         *("stop", "length", "tool_calls", "function_call", "content_filter"),
         *("eos", "eos_token", "stop_sequence"),  # TGI, Together
         *("end_turn", "max_tokens", "tool_use"),  # Anthropic's words, and Gemini's in lower case
+        *("model_length", "complete"),  # Mistral, Cohere
     }
 )
 """Finish reasons of an answer that is whole, in lower case."""
 GIVEN_UP = (
     *("abort", "cancel", "interrupt", "disconnect", "preempt"),
     *("error", "fail", "timeout", "timed_out", "unavailable"),
-    *("insufficient", "overload", "exhausted", "capacity"),
+    *("insufficient", "overload", "exhausted", "capacity", "throttl", "busy", "quota", "rate_limit"),
+    *("terminat", "evict", "killed", "expired", "deadline", "crash", "out_of_memory", "lost"),
 )
 """Parts of finish reasons of an answer that was given up, such as DeepSeek's insufficient_system_resource."""
 
@@ -89,7 +91,8 @@ def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
         evidence = f"the stream was still going on after {t.ended_at:.0f} s and {t.events} token events"
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence)
     if t.unread and not t.events:
-        evidence = f"{t.unread} events or lines came, none in the format of an API; the first: {t.first_unread[:120]}"
+        what = f"{t.unread} events or lines came{_under_a_coding(t)}, none in the format of an API"
+        evidence = f"{what}; the first: {t.first_unread[:120]}"
         return Finding(Verdict.UPSTREAM_ERROR, Symptom.UNREADABLE, evidence)
     so_far = f"after {t.events} token events"
     if t.ending is Ending.STALLED:
@@ -103,6 +106,13 @@ def _unfinished(t: Timeline, proxy: ProxyMatch | None) -> Finding:
         evidence = f"the stream ended {so_far} without [DONE], finish reason {t.finish_reason or 'missing'}"
         return Finding(Verdict.NO_DONE_MARKER, Symptom.NO_DONE, evidence)
     return _cut(t, proxy, so_far)
+
+
+def _under_a_coding(t: Timeline) -> str:
+    """A clause on the coding that they were decoded from; empty where it was asked for."""
+    coding = (t.head.header("content-encoding") or "identity").strip().lower() if t.head else ""
+    asked_for = coding in ("", "identity", "gzip", "x-gzip")
+    return "" if asked_for else f" under Content-Encoding {readable(coding)[:32]}, which was not asked for"
 
 
 def _no_token(t: Timeline) -> Finding:
