@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from starlette.types import ASGIApp, Message, Scope
@@ -146,13 +146,20 @@ class Edge:
             yield data
 
 
+class Server(Protocol):
+    """What listens."""
+
+    def answer(self, request: Request) -> Bytes:
+        """The raw answer."""
+
+
 @dataclass
 class Ports:
     """What listens where, on 127.0.0.1."""
 
-    servers: list[Engine | Edge] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
 
-    def listen(self, server: Engine | Edge) -> int:
+    def listen(self, server: Server) -> int:
         """The port of this server, its own."""
         if server not in self.servers:
             self.servers.append(server)

@@ -1,12 +1,14 @@
 """The outcome of one hop in a verification, and what follows from it for the next stream. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.checks import pod_names
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
 from streaming_operator.probe.judge.remarks import Kind, remark
+from streaming_operator.probe.judge.storing import Measured
 from streaming_operator.probe.plan import Replica
 from streaming_operator.probe.stream.timeline import Timeline
 
@@ -49,6 +51,18 @@ def labelled(label: str, outcome: Outcome) -> Outcome:
     """The outcome with what was asked in its evidence."""
     evidence = f"{label}: {outcome.finding.evidence}"
     return replace(outcome, finding=replace(outcome.finding, evidence=evidence))
+
+
+def half_would_tell(finding: Finding, attempt: Attempt, earlier: Sequence[Measured]) -> bool:
+    """
+    Whether a whole stream is inconclusive for want of one with fewer tokens: a further encoding or hop begins with as
+    many as the first one needed.
+    """
+    t = attempt.timeline
+    if t is None or not t.done or finding.verdict is not Verdict.INCONCLUSIVE:
+        return False
+    tokens = t.tokens or t.events
+    return finding.symptom is Symptom.UNCLEAR and not any(one.tokens < tokens for one in earlier)
 
 
 def ended_by_itself(attempt: Attempt, tokens: int) -> bool:

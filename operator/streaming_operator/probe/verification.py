@@ -36,6 +36,7 @@ from streaming_operator.probe.judge.verdict import (
 from streaming_operator.probe.outcome import (
     Outcome,
     ended_by_itself,
+    half_would_tell,
     is_doubtful,
     is_limited,
     labelled,
@@ -304,15 +305,17 @@ class _Verification:
                 attempt, self._tokens = before, before.asked or self._tokens // 2
                 self._cap = self._tokens
             capped = self._tokens >= self._cap or ended_by_itself(attempt, self._tokens)
-            judged = partial(self._judged, attempt, target, tuple(earlier), capped=capped)
-            finding = await connection.off_loop(judged)
+            judged, control = partial(self._judged, attempt, target, capped=capped), None
+            finding = await connection.off_loop(partial(judged, tuple(earlier)))
             if finding.needs is Needs.CONTROL:
                 control = await self._control_for(target, encoding)
                 if control is not None:
-                    finding = await connection.off_loop(partial(judged, control=control))
-            if attempt.timeline is not None:
-                compared = await connection.off_loop(partial(measured, attempt.timeline))
-                earlier += [compared] if compared else []
+                    finding = await connection.off_loop(partial(judged, tuple(earlier), control=control))
+            half = self._tokens // 2
+            if capped and half >= self._plan.start_tokens and half_would_tell(finding, attempt, earlier):
+                earlier += await _measured(await self._attempts.ask(target, encoding, half))
+                finding = await connection.off_loop(partial(judged, tuple(earlier), control=control))
+            earlier += await _measured(attempt)
             self._plan.on_stream(target.hop, encoding, self._tokens, finding)
             outcome = Outcome(finding, attempt.timeline, target)
             if target is self._outermost:
@@ -380,6 +383,14 @@ class _Verification:
             hop_result(hop, self._attempts.address(one.target), one.finding, one.timeline)
             for hop, one in self._outcomes.items()
         )
+
+
+async def _measured(attempt: Attempt) -> list[Measured]:
+    """What the next streams are compared with; nothing of one that nothing can be compared with."""
+    if attempt.timeline is None:
+        return []
+    compared = await connection.off_loop(partial(measured, attempt.timeline))
+    return [compared] if compared else []
 
 
 def _result(plan: Plan, verdict: Verdict, hop: Hop, message: str, hops: tuple[HopResult, ...]) -> ProbeResult:

@@ -135,6 +135,80 @@ def test_one_event_after_a_time_that_grows_is_buffered() -> None:
     assert "0.74 s for 64, 1.38 s for 128, 2.66 s for 256, 5.22 s for 512" in finding.evidence
 
 
+def lively(stream: Stream, signs: int, every: float = 1.0, text: str = " ") -> Stream:
+    """The same behind a gateway that sends *signs* of life with this text until the first token comes."""
+
+    def lead(count: int) -> Timeline:
+        t = stream(count)
+        begin = t.arrivals[0].at
+        signs_of_life = [
+            replace(t.arrivals[0], at=0.02 + every * n, read=0, characters=len(text))
+            for n in range(signs)
+            if 0.02 + every * n < begin
+        ]
+        return replace(t, arrivals=(*signs_of_life, *t.arrivals))
+
+    return lead
+
+
+@settings(max_examples=40, deadline=None)
+@example(pace=0.02, round_trip=0.001, megabits=1000.0, timing=True, signs=1)
+@example(pace=0.03, round_trip=0.001, megabits=1000.0, timing=False, signs=8)
+@given(
+    pace=st.floats(0.002, 0.1),
+    round_trip=st.floats(0.001, 0.3),
+    megabits=st.floats(5.0, 1000.0),
+    timing=st.booleans(),
+    signs=st.integers(1, 8),
+)
+def test_characters_before_a_stored_text_prove_nothing(
+    pace: float, round_trip: float, megabits: float, timing: bool, signs: int
+) -> None:
+    """The first token at once, or a space four times a second, and then everything together: no stream."""
+    held = lively(stored(pace, round_trip, megabits * 125_000, timing=timing), signs, 0.25)
+    finding = verified(held)
+    assert finding.verdict not in STREAMS, finding.evidence
+
+
+@pytest.mark.parametrize("timing", [True, False])
+def test_a_pause_after_the_first_token_is_no_store(timing: bool) -> None:
+    """
+    Prefill and decode on two machines: the first token waits for no other, then the cache is moved for 0.7 s. More
+    tokens show that the rest streams.
+    """
+
+    def split(count: int) -> Timeline:
+        times = [0.05, *paced(count - 1, 0.005, 0.75)]
+        return healthy(times, generation=(times[-1] - times[0]) * 1000 if timing else None, pad=PAD)
+
+    finding = verified(split)
+    assert finding.verdict is Verdict.STREAMING, finding.evidence
+
+
+def natural(count: int, pace: float, first: float) -> Finding:
+    """A model that ends by itself after this many tokens, without the server's timing."""
+    t = healthy(paced(count, pace, first), finish="stop", pad=PAD)
+    return judge(Attempt(t, asked=2 * count), capped=True)
+
+
+@pytest.mark.parametrize(("first", "verdict"), [(0.005, Verdict.STREAMING), (0.3, Verdict.INCONCLUSIVE)])
+def test_the_first_token_bounds_the_path(first: float, verdict: Verdict) -> None:
+    """
+    100 tokens in 0.2 s: whoever had stored them sends nothing earlier than a round trip, over which they would have
+    come at once if the first one came after 5 ms; after 300 ms slow start may have spread them.
+    """
+    finding = natural(100, 0.002, first)
+    assert finding.verdict is verdict, finding.evidence
+
+
+@pytest.mark.parametrize("pace", [1 / 6000, 1 / 2500, 1 / 1000])
+def test_thousands_of_tokens_a_second_from_nearby_stream(pace: float) -> None:
+    """At most 1,024 of them are asked for, and they come faster than the longest path would bring a block."""
+    finding = verified(streamed(pace, timing=False, first=lambda: 0.005))
+    assert finding.verdict in (Verdict.STREAMING, Verdict.INCONCLUSIVE), finding.evidence
+    assert finding.verdict is Verdict.STREAMING or pace < 1 / 2500
+
+
 def draws(count: int) -> Iterator[Stream]:
     """Paths and paces in a fixed draw."""
     dice = random.Random(20261126)

@@ -508,3 +508,13 @@ def test_a_stream_without_any_text_is_not_called_streaming() -> None:
         [(0.001, CHUNKED), *reads, (1.4, chunk(token("", "length") + usage(64, 1260.0) + DONE) + LAST)]
     )
     assert verdict(t, capped=True) is Verdict.INCONCLUSIVE
+
+
+def test_a_beginning_that_holds_little_of_the_text_is_left_out() -> None:
+    """Nine spaces in nine seconds, then all the text at once; of an even stream nothing is left out."""
+    signs = [(0.5 + n, chunk(token(" "))) for n in range(9)]
+    text = b"".join(chunk(token("seven")) for _ in range(64)) + chunk(usage(64) + DONE) + LAST
+    t = record([(0.001, CHUNKED), *signs, (9.9, text)])
+    assert (t.of_text.ttft, t.of_text.spread) == (9.9, 0.0)
+    even = record([(0.001, CHUNKED), *((0.1 + 0.02 * n, chunk(token("seven"))) for n in range(64))])
+    assert even.of_text is even

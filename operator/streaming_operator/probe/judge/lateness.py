@@ -24,6 +24,15 @@ def is_in_time(t: Timeline) -> bool:
     return lateness(t) <= IN_TIME * t.spread
 
 
+def begins_in_time(t: Timeline) -> bool:
+    """
+    Whether its time to the first token and its duration can be compared: only the first token may have come earlier
+    than the read that brought it with others; the last one of a read has a moment of its own.
+    """
+    first = next(((late, len(tokens)) for _, _, late, tokens in _reads(t) if tokens), None)
+    return first is None or first[1] == 1 or first[0] <= IN_TIME * ((t.ttft or 0.0) + t.spread)
+
+
 def lateness(t: Timeline) -> float:
     """Seconds in all by which tokens that were read together may have come earlier."""
     return sum(late for _, _, late, tokens in _reads(t) if len(tokens) > 1)

@@ -12,13 +12,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streaming_operator.probe.judge.lateness import is_in_time
+from streaming_operator.probe.judge.lateness import begins_in_time
 from streaming_operator.probe.stream.timeline import Timeline
 
 ROUND_TRIP = 0.3
 """
 Seconds of a long round trip. That of the connection says nothing of the hops behind it: a CDN passes on what comes
-over a long path as it comes.
+over a long path as it comes. But nothing comes from whoever stores earlier than a round trip to there: the time to the
+first token bounds it as well.
 """
 SLOWEST = 625_000.0
 """Bytes a second of a slow link: 5 Mbit/s."""
@@ -56,26 +57,27 @@ class Measured:
 def measured(t: Timeline) -> Measured | None:
     """None for a stream that nothing can be compared with: it is not complete, or the probe came late to it."""
     text = t.of_text
-    if not t.done or text.ttft is None or not is_in_time(t):
+    if not t.done or text.ttft is None or not begins_in_time(t):
         return None
     return _measured(text)
 
 
-def block_seconds(size: int) -> float:
+def block_seconds(size: int, round_trip: float = ROUND_TRIP) -> float:
     """
-    Seconds over which a block of *size* bytes arrives on a long, slow path: slow start and the link's own rate.
+    Seconds over which a block of *size* bytes arrives on a slow path of this length: slow start and the link's rate.
 
     A sender that paces (BBR, fq) spreads each flight over its round trip, the last one too.
     """
     flights = math.ceil(math.log2(size / FIRST_FLIGHT + 1))
-    return flights * ROUND_TRIP + size / SLOWEST
+    return flights * round_trip + size / SLOWEST
 
 
 def may_be_a_block(t: Timeline) -> bool:
     """Whether a stored block could have arrived like this on some path."""
     pauses = sorted(t.gaps, reverse=True)[:LONGEST]
     steady = sum(pauses) <= t.spread / 2
-    return not steady or t.spread <= MARGIN * block_seconds(sum(size for _, size in t.sizes))
+    round_trip = min(ROUND_TRIP, ROUND_TRIP if t.ttft is None else t.ttft)
+    return not steady or t.spread <= MARGIN * block_seconds(sum(size for _, size in t.sizes), round_trip)
 
 
 def held_for(t: Timeline) -> float | None:

@@ -197,11 +197,12 @@ class _Context:
 
 
 def _timing(whole: Timeline, context: _Context) -> Finding:
-    """The verdict by the arrivals of the text; what carries none only keeps a connection alive."""
+    """The verdict by the arrivals of the text; what carries little or none only keeps a connection alive."""
     t = whole.of_text
     numbers = describe(t)
-    if t.events < whole.events:
-        numbers = f"{numbers}; {whole.events - t.events} events without text"
+    if before := whole.events - t.events:
+        first = f"with little text before, from {(whole.ttft or 0) * 1000:.0f} ms on"
+        numbers = f"{numbers}; {before} events {'without text' if whole.ttft == t.ttft else first}"
     if t.has_content_length and not t.is_chunked:
         return Finding(
             Verdict.BUFFERED, Symptom.CONTENT_LENGTH, f"an event stream with Content-Length: {numbers}"
@@ -262,7 +263,8 @@ def _without_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         return _stored(t, numbers)
     if share < HELD:
         return Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
-    if spread >= FLOOR and t.token_reads >= 8 and not suspected:
+    fast = context.capped and spread >= max(FLOOR_AT_CAP, STRICT * context.jitter) and t.token_reads >= 10
+    if ((spread >= FLOOR and t.token_reads >= 8) or fast) and not suspected:
         return _fine(t, numbers)
     if context.capped and in_one_event(t):
         return Finding(Verdict.BUFFERED, Symptom.ONE_EVENT, f"all text came in one event: {numbers}")
@@ -271,7 +273,7 @@ def _without_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         return Finding(
             Verdict.INCONCLUSIVE,
             Symptom.UNCLEAR,
-            f"{numbers}; the server gives no timing{why}",
+            f"{numbers}; the server gives no timing of it{why}",
             Needs.CONTROL,
         )
     return _unclear(numbers, context)

@@ -26,7 +26,7 @@ tiny or multilingual model generates many of those, and without them the spread 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Self
 
 from streaming_operator.probe.http.request import Api
@@ -38,6 +38,8 @@ BURST_PAUSE = 0.005
 """Seconds: reads closer than this left the hop together and were only split into segments."""
 FINAL_READS = 0.05
 """Seconds before the end in which a read belongs to it."""
+LEAD = 0.2
+"""Share of a text that proves nothing where it takes more than half of the time: as much as signs of life hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,17 +256,22 @@ class Timeline:
     @property
     def of_text(self) -> Self:
         """
-        The timeline without the events that carry no text, unless each of these is a token by the server's own count.
+        The timeline of the text: without the events that carry none, unless each of these is a token by the server's
+        own count, and without a beginning that carries little of it for most of the time.
 
-        A tiny or multilingual model generates tokens without text; but servers also send empty deltas as signs of
-        life, while they hold the text back.
+        A tiny or multilingual model generates tokens without text; but servers also send empty deltas, single
+        characters or the first token alone as signs of life, while they hold the rest back. The server's timing is of
+        the whole, so it is left out where a beginning is.
         """
         texts = [arrival.characters for arrival in self.arrivals if arrival.has_text]
         counted = self.tokens is not None and abs(self.tokens - self.events) <= max(2, self.events // 10)
         held_back = bool(texts) and max(texts) > max(64, sum(texts) / 2)
-        if texts and counted and not held_back:
-            return self
-        return replace(self, arrivals=tuple(arrival for arrival in self.arrivals if arrival.has_text))
+        each_is_a_token = bool(texts) and counted and not held_back
+        arrivals = self.arrivals if each_is_a_token else [one for one in self.arrivals if one.has_text]
+        lead = _lead(arrivals, [1 if each_is_a_token else one.characters for one in arrivals])
+        if not lead:
+            return self if len(arrivals) == self.events else replace(self, arrivals=tuple(arrivals))
+        return replace(self, arrivals=tuple(arrivals[lead:]), metrics=None)
 
     @property
     def silence(self) -> float:
@@ -310,6 +317,21 @@ class Timeline:
 
     def _first(self, kind: Kind) -> float | None:
         return next((arrival.at for arrival in self.arrivals if arrival.kind == kind), None)
+
+
+def _lead(arrivals: Sequence[Arrival], weights: Sequence[int]) -> int:
+    """
+    How many arrivals come first in more than half of the time with at most `LEAD` of the weight, up to the longest
+    pause; again of what is left, since signs of life come one after the other.
+    """
+    lead, before = 0, [0, *accumulate(weights)]
+    allowed = LEAD * before[-1]
+    while True:
+        half = (arrivals[lead].at + arrivals[-1].at) / 2 if arrivals else 0.0
+        later = [n for n in range(lead + 1, len(arrivals)) if before[n] <= allowed and arrivals[n].at > half]
+        if not later:
+            return lead
+        lead = max(later, key=lambda n: arrivals[n].at - arrivals[n - 1].at)
 
 
 def quantile(values: tuple[float, ...], share: float) -> float | None:
