@@ -61,6 +61,22 @@ async def test_a_refused_parameter_is_left_out(answer: Answer, requests: int) ->
     assert "the server accepts the request only with" in result.message_with_remarks
 
 
+async def test_a_refusal_under_200_is_one() -> None:
+    """Some gateways write their upstream's refusal as an event of a stream that they have begun."""
+
+    def answer(client: Client, asked: Asked) -> None:
+        if unknown := sorted(set(asked.body) - USUAL):
+            client.head()
+            client.chunk(event({"error": {"message": f"Unknown parameter: {unknown[0]}", "code": 400}}))
+            client.end()
+        else:
+            client.stream(asked.body["max_tokens"])
+
+    with Server(answer) as server:
+        result = await verify(plan([server.port]))
+    assert (result.verdict, len(server.asked)) == (Verdict.STREAMING, 3), result.message
+
+
 async def test_what_was_accepted_before_is_asked_at_once() -> None:
     """With the remembered wording nothing is refused any more."""
     with Server(refusing(USUAL, "no {first}")) as server:

@@ -6,12 +6,15 @@ left; what was accepted is used for every further request, and `Plan.on_wording`
 """
 
 import asyncio
+import re
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from functools import partial
 
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import (
     LONGEST_KEY,
+    Api,
     ApiKey,
     CompletionParams,
     Encoding,
@@ -39,14 +42,34 @@ _EVENTS_PER_TOKEN = 2
 LONGEST_PAUSE = 60.0
 """Seconds that one verification waits altogether because of Retry-After."""
 _SHORTEST_PAUSE = 0.5
+_SECONDS = re.compile(r"\d{1,5}(\.\d{1,9})?", re.ASCII)
 
 
 def retry_after(timeline: Timeline | None) -> float | None:
-    """Seconds after which a rate limit allows the next request; None without one, or where it names no number."""
+    """Seconds after which a rate limit allows the next request; None without one, or where it does not say."""
     if timeline is None or timeline.status != 429 or timeline.head is None:
         return None
     value = (timeline.head.header("retry-after") or "").strip()
-    return max(float(value), _SHORTEST_PAUSE) if value.isdecimal() and len(value) < 6 else None
+    if not _SECONDS.fullmatch(value):
+        return _until(value, timeline.head.header("date") or "")
+    return max(float(value), _SHORTEST_PAUSE)
+
+
+def _until(moment: str, now: str) -> float | None:
+    """Seconds from the response's own Date to a Retry-After that is a date; None where one of them is none."""
+    try:
+        pause = (parsedate_to_datetime(moment) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # no date, or one with a zone and one without
+        return None
+    return max(pause, _SHORTEST_PAUSE)
+
+
+def _refusal(t: Timeline, wording: Wording, api: Api) -> tuple[int, str] | None:
+    """The status and the words of a refused request, also of one that is refused under 200; None where it is not."""
+    if t.status is None or t.status >= 300:
+        return None if t.status is None else (t.status, t.body)
+    refused = t.error is not None and not t.events and refers_to(wording, api, t.error)
+    return (400, t.error or "") if refused else None
 
 
 class Attempts:
@@ -134,13 +157,15 @@ class Attempts:
         """
         api, wording, attempt = self._plan.api, self.wording, refused
         while (t := attempt.timeline) is not None and t.status is not None:
-            if t.status < 300:
+            refusal = await connection.off_loop(partial(_refusal, t, wording, api))
+            if refusal is None:
                 self._accept(wording)
                 return attempt
-            named = await connection.off_loop(partial(refers_to, wording, api, t.body))
+            status, words = refusal
+            named = await connection.off_loop(partial(refers_to, wording, api, words))
             if not named:
                 refused = attempt
-            less = await connection.off_loop(partial(fewer, wording, api, t.status, t.body))
+            less = await connection.off_loop(partial(fewer, wording, api, status, words))
             if less is None:
                 break
             wording = less

@@ -98,6 +98,21 @@ def test_usage_chunk() -> None:
         pytest.param({"time_info": {"completion_time": -1}}, None, id="a negative time"),
         pytest.param({"time_info": {"completion_time": "2"}}, None, id="a text"),
         pytest.param({"x_groq": {"id": "req_1"}, "usage": {"completion_tokens": 6}}, None, id="none"),
+        pytest.param(
+            {"usage": {"prompt_tokens": 9, "completion_tokens": 6, "total_tokens": 15}}, None, id="TGI"
+        ),
+        pytest.param(
+            {
+                "usage": {
+                    "completion_tokens": 6,
+                    "prompt_tokens_details": {"cached_tokens": 4},
+                    "reasoning_tokens": 0,
+                },
+                "sglext": {"cached_tokens_details": {"device": 4, "host": 0}},
+            },
+            None,
+            id="SGLang",
+        ),
     ],
 )
 def test_timing_of_other_servers(fields: dict[str, object], expected: Metrics | None) -> None:
@@ -241,6 +256,10 @@ def test_what_is_of_no_format_is_marked(data: str, unread: bool) -> None:
         ("message", "error: CUDA out of memory", "error: CUDA out of memory"),
         ("message", "[ERROR] Internal", "[ERROR] Internal"),
         ("message", '"RuntimeError: CUDA"', "RuntimeError: CUDA"),
+        ("message", '{"id": "as-1", "error_code": 336003, "error_msg": "no such user"}', "no such user"),
+        ("message", '{"choices": [{"delta": {}, "error": {"message": "provider down"}}]}', "provider down"),
+        ("failure", '{"why": "out of cache"}', "no reason given"),
+        ("message", '{"id": "x", "error_code": 0, "error_msg": "", "choices": []}', None),
         ("message", '{"base_resp": {"status_code": 0}, "choices": []}', None),
         ("message", '{"type": "message_start", "message": {"content": []}}', None),
         ("message", '{"model": "m", "message": {"content": "x"}, "done": false}', None),

@@ -33,8 +33,20 @@ _WAF_PAGES = (
     *("just a moment", "attention required! | cloudflare", "cf-chl", "checking your browser", "captcha"),
     *("incapsula incident", "request unsuccessful. incapsula", "akamai", "errors.edgesuite.net", "datadome"),
     *("request blocked", "the requested url was rejected", "access denied | ", "web application firewall"),
+    *("error code: 1006", "error code: 1009", "error code: 1010", "error code: 1020"),
+    *("modsecurity", "mod_security", "not acceptable!"),
+    *(
+        "vercel security checkpoint",
+        "ddos-guard",
+        "sucuri website firewall",
+        "wordfence",
+        "perimeterx",
+        "px-captcha",
+    ),
 )
-"""Words of the pages of Cloudflare, Imperva, Akamai, DataDome, AWS and F5, in lower case."""
+"""Words of the pages of Cloudflare, Imperva, Akamai, DataDome, AWS, F5, ModSecurity and others, in lower case."""
+_WAF_AT_403 = ("microsoft-azure-application-gateway",)
+"""On every error page of a gateway, whose 403 is its WAF's."""
 _LOGIN = re.compile(
     r"(?i)(log-?in|sign-?in|sso|saml|oauth2?|oidc|authorize|/auth|cdn-cgi/access|cloudflareaccess)"
 )
@@ -114,7 +126,8 @@ def _is_challenge(t: Timeline) -> bool:
     """Whether a WAF or a bot protection wrote this: by its header, or by the page that wants a browser."""
     headers = t.head is not None and any(t.head.header(name) is not None for name in _WAF_HEADERS)
     page = t.body.lower() if _json(t.body) is None else ""
-    return headers or any(words in page for words in _WAF_PAGES)
+    pages = (*_WAF_PAGES, *_WAF_AT_403) if t.status == 403 else _WAF_PAGES
+    return headers or any(words in page for words in pages)
 
 
 def _symptom(status: int, body: str) -> Symptom:

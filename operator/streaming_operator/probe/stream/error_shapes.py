@@ -19,6 +19,8 @@ _MESSAGES = (
 """Keys that hold the words of an error, the most telling first."""
 _ALONE = frozenset({"detail", "details", "message", "msg", "error_message", "error_msg", "errorMessage"})
 """Keys that make an object an error where it has nothing of a completion."""
+_NAMED = frozenset({"error_message", "error_msg", "errorMessage", "error_code", "errorCode"})
+"""Keys that make any object an error, unless they hold nothing (Baidu: `error_code`, `error_msg` beside an `id`)."""
 _COMPLETION = frozenset({"choices", "usage", "delta", "response", "id", "content", "text"})
 _TEXT = re.compile(
     r"\W*(?:\w+:\s*)?(internal server |fatal |runtime)?(error|exception|traceback)\b", re.IGNORECASE
@@ -69,6 +71,7 @@ def error_in(value: object) -> str | None:
         if fields.get(key):
             return message_of(fields[key]) or readable(str(fields[key]))
     marked = "error" in (fields.get("object"), fields.get("type")) or fields.get("success") is False
+    marked = marked or any(fields.get(key) for key in _NAMED)
     alone = not _COMPLETION & fields.keys() and any(isinstance(fields.get(key), str | list) for key in _ALONE)
     return message_of(fields) or "no reason given" if marked or alone else None
 

@@ -38,7 +38,7 @@ held back for a stop string).
 """
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DONE = "[DONE]"
-_ERROR_EVENTS = ("error", "exception")
+_ERROR_EVENTS = ("error", "exception", "failure", "fatal")
 """Names of events whose data is an error, whatever it holds; and `error`, llama.cpp's field for one."""
 _REASONING = ("reasoning", "reasoning_content")
 """vLLM's name and the older one that other servers still use."""
@@ -98,8 +98,10 @@ def _completion(chunk: dict[str, Any]) -> EventContent:
     """A chunk of chat completions or completions."""
     api: Api | None = None
     kind: Kind | None = None
-    reason, characters = None, 0
+    reason, characters, error = None, 0, error_in(chunk)
     for choice in _dicts(chunk.get("choices")):
+        if error is None and choice.get("error"):  # OpenRouter, where the provider behind it failed
+            error = error_in(choice)
         if isinstance(choice.get("finish_reason"), str):
             words = readable(choice["finish_reason"]).strip()
             reason = None if words.lower() in _NO_REASON else words
@@ -110,7 +112,6 @@ def _completion(chunk: dict[str, Any]) -> EventContent:
             api, kind = "completions", kind or _of_text(choice["text"], ended=reason is not None)
             characters += len(choice["text"])
     usage = _tokens(chunk.get("usage"), "completion_tokens")
-    error = error_in(chunk)
     return EventContent(api, kind, usage, timing_of(chunk), reason, error, characters=characters)
 
 

@@ -7,8 +7,8 @@ The server's own timing of a request, in the shapes of the servers that give one
 * Groq: `x_groq.usage` of the last chunk, or `usage` itself; Cerebras: `time_info`. Both have `queue_time`,
   `prompt_time` and `completion_time` in seconds, the last for all tokens, the first one among them.
 
-TGI's and SGLang's streams for OpenAI's clients have none: TGI's are headers of whole answers, SGLang's are in its own
-API. Ollama's are in its own API too.
+TGI's and SGLang's streams for OpenAI's clients have none, counts of tokens alone: TGI's times are headers of whole
+answers, SGLang's are in its own API. Ollama's are in its own API too.
 """
 
 from collections.abc import Mapping
