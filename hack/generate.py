@@ -22,10 +22,12 @@ from streaming_operator import routes
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
 from streaming_operator.api.endpoint import GROUP, KIND
+from streaming_operator.api.reasons import Hop
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.judge import remarks, remedies
 from streaming_operator.render import documents
 from streaming_operator.report import model
+from streaming_operator.report.exit_codes import exit_code
 from streaming_operator.status.waiting import GRACE_SECONDS
 from tests.cluster.programs import listed
 from tests.lanes import document as tests_page
@@ -172,23 +174,32 @@ def edges_page() -> str:
 
 
 def probe_page() -> str:
-    """docs/probe.md with the tables of symptoms and remarks as the code has them."""
+    """docs/probe.md with the tables of verdicts, symptoms and remarks as the code has them."""
     page = (ROOT / "docs" / "probe.md").read_text()
-    for name, rows in {"symptoms": _symptoms(), "remarks": _remarks()}.items():
+    for name, rows in {"verdicts": _verdicts(), "symptoms": _symptoms(), "remarks": _remarks()}.items():
         begin, end = f"<!-- {name}: {NOTE} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(begin)
         page = f"{before}{begin}\n{rows}\n{end}{rest.partition(end)[2]}"
     return page
 
 
+def _verdicts() -> str:
+    """The exit code of each verdict, its meaning and what the owner of an endpoint does next."""
+    rows = ["| verdict | exit | meaning | of an endpoint |", "|---|---|---|---|"]
+    for verdict in reasons.Verdict:
+        why = reasons.EXPLAINED[verdict]
+        rows.append(f"| `{verdict}` | {exit_code(verdict)} | {why.means} | {why.remedy} |")
+    return "\n".join(rows) + "\n"
+
+
 def _symptoms() -> str:
     """What the evidence of a URL alone leads to, and at an endpoint's edge where no proxy is recognised."""
-    names = remedies.Names(workload="NAME", edge="the edge", host="the host")
+    of_a_url, of_an_edge = remedies.Names(), remedies.Names(workload="NAME")
     rows = ["| symptom | of a URL | at an endpoint's edge |", "|---|---|---|"]
     for symptom in Symptom:
         advice = [
-            row.sentence(names) if (row := remedies.TABLE.get((scope, symptom))) else ""
-            for scope in ("url", "any")
+            remedies.remedy(Hop.EXPOSURE, symptom, names) or remedies.NO_ADVICE[symptom]
+            for names in (of_a_url, of_an_edge)
         ]
         rows.append(f"| {symptom} | {advice[0]} | {advice[1]} |")
     return "\n".join(rows) + "\n"

@@ -296,7 +296,7 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     Verdict.NO_DONE_MARKER: Explained("The stream ended without `[DONE]`.", "See the engine's log."),
     Verdict.ABORTED: Explained(
         "The engine gave the response up, or ended it without a finish reason.",
-        "It was shutting down or overloaded.",
+        "See the engine's log: it was shutting down or overloaded.",
     ),
     Verdict.TTFT_EXCEEDED: Explained(
         "No token came in time.",
@@ -340,7 +340,8 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "Check address, port and network policies; a private network must be allowed by the administrator.",
     ),
     Verdict.INCONCLUSIVE: Explained(
-        "The streams were too short or too uneven to judge.", "Raise `verification.request.maxTokens`."
+        "The streams were too short or too uneven to judge.",
+        "Raise `verification.request.maxTokens`, or see the load of the node.",
     ),
 }
 """One entry for every reason and verdict; docs/conditions.md is generated from it."""

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.checks import pod_names
 from streaming_operator.probe.http import connection
-from streaming_operator.probe.judge.finding import Attempt, Finding, Needs, Symptom
+from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.remarks import Kind, remark
 from streaming_operator.probe.judge.storing import Measured
 from streaming_operator.probe.plan import Replica

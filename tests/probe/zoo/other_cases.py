@@ -48,6 +48,13 @@ ENVOY_WAITS = Setup(
 """Asks the engine 0.6 s later, as after a queue or an authentication request."""
 CADDY = Setup("caddy")
 CADDY_HOLDS = Setup("caddy", "response_buffers 1MiB")
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+COMPRESS = _HEAD + b"Content-Encoding: compress\r\nConnection: close\r\n\r\n\x1f\x9d\x90"
+CHALLENGE = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 31\r\n\r\n"
+    b"<title>Just a moment...</title>"
+)
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
 def in_a_row() -> tuple[Case, ...]:
@@ -199,6 +206,11 @@ def of_strangers() -> tuple[Case, ...]:
         edge("429 in JSON", json_error("429 Too Many Requests", "queue full"), V.UPSTREAM_ERROR, S.BUSY),
         edge("429 bare", bare("429 Too Many Requests"), V.UPSTREAM_ERROR, S.LIMITED),
         edge("418", bare("418 Teapot"), V.UPSTREAM_ERROR, S.BAD_REQUEST),
+        edge("a login page", bare("302 Found", location="https://sso.example/login"), V.AUTH_REJECTED, S.LOGIN),
+        edge("a bot protection", proxies.answer(CHALLENGE), V.UPSTREAM_ERROR, S.CHALLENGE),
+        edge("no client certificate", proxies.page("400 Bad Request", "client certificate required"), V.TLS_ERROR, S.CLIENT_CERTIFICATE),
+        edge("HTTP/2 alone", proxies.answer(SETTINGS), V.UNREACHABLE, S.HTTP2_ONLY),
+        edge("a coding that nobody asked for", proxies.answer(COMPRESS), V.UPSTREAM_ERROR, S.UNREADABLE),
         edge("502", bare("502 Bad Gateway"), V.UPSTREAM_ERROR, S.BAD_GATEWAY),
         edge("504", bare("504 Gateway Timeout"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT),
         edge("a name without address", None, V.DNS_UNRESOLVED, S.NAME, address="nowhere.invalid"),

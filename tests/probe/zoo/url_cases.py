@@ -8,19 +8,21 @@ from streaming_operator.api.symptoms import Symptom
 from tests.probe import proxies
 from tests.probe.conftest import HASTY
 from tests.probe.zoo.cases import Case
-from tests.probe.zoo.other_cases import ENVOY_WAITS, FAILED, WHOLE, bare, json_error
+from tests.probe.zoo.other_cases import (
+    CHALLENGE,
+    COMPRESS,
+    ENVOY_WAITS,
+    FAILED,
+    SETTINGS,
+    WHOLE,
+    bare,
+    json_error,
+)
 
 V, S = Verdict, Symptom
 
-_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-BROTLI = _HEAD + b"Content-Encoding: compress\r\nConnection: close\r\n\r\n\x1f\x9d\x90"
-CHALLENGE = (
-    b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 31\r\n\r\n"
-    b"<title>Just a moment...</title>"
-)
 NO_CERTIFICATE = proxies.page("400 Bad Request", "No required SSL certificate was sent")
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<h1>Hello</h1>"[:-1]
-SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
 def cut_at(seconds: float) -> proxies.Relay:
@@ -68,7 +70,7 @@ def of_urls() -> tuple[Case, ...]:
         url("no client certificate", NO_CERTIFICATE, V.TLS_ERROR, S.CLIENT_CERTIFICATE, fingerprint="nginx"),
         url("a bot protection", proxies.answer(CHALLENGE), V.UPSTREAM_ERROR, S.CHALLENGE),
         url("HTTP/2 alone", proxies.answer(SETTINGS), V.UNREACHABLE, S.HTTP2_ONLY),
-        url("a coding that nobody asked for", proxies.answer(BROTLI), V.UPSTREAM_ERROR, S.UNREADABLE),
+        url("a coding that nobody asked for", proxies.answer(COMPRESS), V.UPSTREAM_ERROR, S.UNREADABLE),
         url("418", bare("418 Teapot"), V.UPSTREAM_ERROR, S.BAD_REQUEST),
         url("413", bare("413 Content Too Large"), V.UPSTREAM_ERROR, S.TOO_BIG),
         url("502", bare("502 Bad Gateway"), V.UPSTREAM_ERROR, S.BAD_GATEWAY),

@@ -11,7 +11,7 @@ from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
 from streaming_operator.api.reasons import EXPLAINED, Hop
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.cli.probe import probe
-from streaming_operator.probe.judge.remedies import TABLE, Names, Row, remedy
+from streaming_operator.probe.judge.remedies import NO_ADVICE, TABLE, Names, Row, remedy
 from streaming_operator.values import Capabilities, Edge
 
 NGINX = Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example", "my.prefix")
@@ -26,6 +26,12 @@ SAID_ELSEWHERE = {
 }
 """Annotations that no spec takes -> what the sentence says of where they are set."""
 NOTHING_TO_DO = (Symptom.FINE, Symptom.BUNDLED)
+
+
+@pytest.mark.parametrize("symptom", list(Symptom))
+def test_every_symptom_of_a_url_has_advice(symptom: Symptom) -> None:
+    """A sentence for whoever knows nothing but the URL, or the reason why none can be met there."""
+    assert bool(remedy(Hop.EXPOSURE, symptom, Names())) != (symptom in NO_ADVICE)
 
 
 @pytest.mark.parametrize("symptom", [one for one in Symptom if one not in NOTHING_TO_DO])

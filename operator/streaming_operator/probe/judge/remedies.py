@@ -310,6 +310,16 @@ _ANY: dict[Symptom | None, str] = {
     _S.BAD_REQUEST: "check {edge} for limits on requests, and the engine's log",
     _S.NO_TOKEN: "the edge accepts requests that never get a first token: check its log and its timeouts",
     _S.NO_DONE: ASK + "to pass streams through to their end in its proxy",
+    _S.LOGIN: (
+        "a login page stands before {host}, which no client of the API can pass: exempt the path from it at {edge}, or "
+        "send what it accepts with verification.headersSecretRef"
+    ),
+    _S.CHALLENGE: ASK
+    + "to exempt the endpoint's path from its WAF or bot protection: it refuses the client itself",
+    _S.CLIENT_CERTIFICATE: "set verification.tls.clientCertSecretRef to a certificate that the edge accepts",
+    _S.HTTP2_ONLY: "the edge speaks HTTP/2 alone at this port: set one that speaks HTTP/1.1 in the operator's edges[]",
+    _S.UNREADABLE: ASK
+    + "to leave bodies as the pod sends them: what it adds or rewrites cannot be read, as quoted",
     _S.UNCLEAR: _TOKENS,
     _S.TOO_LARGE: "{edge} sends far more than the pod that was probed: check what its proxy adds to responses",
 }
@@ -332,6 +342,18 @@ def _table() -> dict[tuple[str, Symptom | None], Row]:
 
 TABLE = _table()
 """Every row by scope and symptom; None as symptom is the row for all others of its scope."""
+
+
+_BY_A_CHECK = "found by a check of the operator alone"
+NO_ADVICE: dict[Symptom, str] = {
+    _S.FINE: "nothing to do",
+    _S.BUNDLED: "nothing to do on the path: the engine bundles (`--stream-interval`, speculative decoding, load)",
+    _S.KEPT_CONNECTION: "Envoy alone says so: see its rows in the fault zoo",
+    _S.OPEN: _BY_A_CHECK,
+    _S.WRONG_MODEL: _BY_A_CHECK,
+    _S.LEFT_RUNNING: _BY_A_CHECK,
+}
+"""Symptoms for which a finding has no remedy, of a URL or anywhere, and why: for docs/probe.md."""
 
 
 def remedy(hop: Hop, symptom: Symptom, names: Names, fingerprint: str = "") -> str:
