@@ -510,6 +510,17 @@ def test_a_stream_without_any_text_is_not_called_streaming() -> None:
     assert verdict(t, capped=True) is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("generation", [1260.0, None])
+def test_one_stall_early_in_a_stream_is_no_store(generation: float | None) -> None:
+    """Eleven tokens, then nothing for 1.2 s, and what waited meanwhile at once: no verdict but that of its limit."""
+    times = [0.1 + 0.02 * n for n in range(11)]
+    t = healthy([*times, *[times[-1] + 1.2] * 53], generation=generation)
+    assert judge(Attempt(t)).needs is Needs.MORE_TOKENS
+    assert verdict(t, capped=True) is Verdict.INCONCLUSIVE
+    assert verdict(t, control=POD, capped=True) is Verdict.INCONCLUSIVE
+    assert judge(Attempt(t), max_gap=1.0).verdict is Verdict.CHUNK_GAP_EXCEEDED
+
+
 def test_a_beginning_that_holds_little_of_the_text_is_left_out() -> None:
     """Nine spaces in nine seconds, then all the text at once; of an even stream nothing is left out."""
     signs = [(0.5 + n, chunk(token(" "))) for n in range(9)]

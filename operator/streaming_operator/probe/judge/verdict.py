@@ -214,6 +214,8 @@ def _timing(whole: Timeline, context: _Context) -> Finding:
         later = f"the first token comes later the more tokens are asked for: {growth(t, context.earlier)}"
         stored = _stored(t, f"{numbers}; {later}")
         return replace(stored, symptom=Symptom.ONE_EVENT) if t.events == 1 else stored
+    if whole.ttft != t.ttft:
+        return _after_a_beginning(t, context, numbers)
     if t.pacing is None:
         return _without_metrics(t, context, numbers)
     return _with_metrics(t, context, numbers)
@@ -234,6 +236,18 @@ def _with_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         at_once = held is not None and held * 1000 < STORED * generation
         if (enough or fast) and (at_once or not _may_be_stored(t, context)):
             return _bursts(t, context, numbers) or _fine(t, numbers)
+    return _unclear(numbers, context)
+
+
+def _after_a_beginning(t: Timeline, context: _Context, numbers: str) -> Finding:
+    """
+    What came after a beginning with little text: it streams if its arrivals show that. No pace accuses it, since what
+    waits behind one stall of the network comes at once too; only the number of tokens does (`waits_for_the_end`).
+    """
+    if t.spread * 1000 >= FLOOR and t.token_reads >= 8 and not _may_be_stored(t, context):
+        return _bursts(t, context, numbers) or _fine(t, numbers)
+    if context.capped and in_one_event(t):
+        return Finding(Verdict.BUFFERED, Symptom.ONE_EVENT, f"all text came in one event: {numbers}")
     return _unclear(numbers, context)
 
 
@@ -273,7 +287,7 @@ def _without_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         return Finding(
             Verdict.INCONCLUSIVE,
             Symptom.UNCLEAR,
-            f"{numbers}; the server gives no timing of it{why}",
+            f"{numbers}; the server gives no timing{why}",
             Needs.CONTROL,
         )
     return _unclear(numbers, context)
