@@ -294,6 +294,7 @@ async def test_what_is_taken_out_of_a_spec_leaves_nothing_behind(
         env_secret_names=("*",),
         labels=("*",),
         annotations=("*",),
+        service_annotations=("*",),
     )
     async with connected(control_plane.kubeconfig, monkeypatch, Settings(pod_policy=allowed)) as here:
         await here.cluster.apply(endpoint, here.children(endpoint))
