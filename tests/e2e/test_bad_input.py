@@ -174,7 +174,7 @@ def test_a_bad_change_leaves_what_works(bad: dict[str, Endpoint]) -> None:
     ("change", "path", "rule"),
     [
         ({"gpu": {"count": 999}}, "spec.gpu.count", "less than or equal to 128"),
-        ({"engine": {"args": ["--port=1"]}}, "spec.engine.args", "--port is engine.port"),
+        ({"engine": {"args": ["--port=1"]}}, "spec.engine.args", "--port engine.port"),
         (
             {"exposure": {"httpRoute": {"parentRefs": [{"name": "public"}]}}},
             "spec.exposure",
