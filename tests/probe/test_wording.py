@@ -26,36 +26,41 @@ def refusing(known: set[str], message: str, status: str = "400 Bad Request") -> 
 USUAL = BARE | {"temperature", "n", "stream_options"}
 
 
+def refused(server: Server) -> int:
+    """Requests in other words than the last: how often the accepted ones are asked depends on the machine's load."""
+    return sum(set(asked.body) != set(server.asked[-1].body) for asked in server.asked)
+
+
 @pytest.mark.parametrize(
-    ("answer", "requests"),
+    ("answer", "refusals"),
     [
-        pytest.param(refusing(USUAL, "Unrecognized request argument supplied: {first}"), 3, id="names it"),
-        pytest.param(refusing(BARE, "{first} is not allowed"), 4, id="names one at a time"),
-        pytest.param(refusing(BARE, "invalid request"), 3, id="names none"),
+        pytest.param(refusing(USUAL, "Unrecognized request argument supplied: {first}"), 1, id="names it"),
+        pytest.param(refusing(BARE, "{first} is not allowed"), 2, id="names one at a time"),
+        pytest.param(refusing(BARE, "invalid request"), 1, id="names none"),
         pytest.param(
             refusing(USUAL, "extra_forbidden body.{first}", "422 Unprocessable Entity"),
-            3,
+            1,
             id="422 of FastAPI",
         ),
         pytest.param(
-            refusing(USUAL, "unexpected keyword argument '{first}'", "500 Internal Server Error"), 3, id="500"
+            refusing(USUAL, "unexpected keyword argument '{first}'", "500 Internal Server Error"), 1, id="500"
         ),
         pytest.param(
             refusing(
                 (USUAL | {"max_completion_tokens"}) - {"max_tokens", "temperature"},
                 "Unsupported parameter: '{first}'",
             ),
-            5,
+            3,
             id="reasoning models",
         ),
     ],
 )
-async def test_a_refused_parameter_is_left_out(answer: Answer, requests: int) -> None:
+async def test_a_refused_parameter_is_left_out(answer: Answer, refusals: int) -> None:
     """It streams; the accepted wording is reported once and used for every further stream of the verification."""
     accepted: list[Wording] = []
     with Server(answer) as server:
         result = await verify(plan([server.port], on_wording=accepted.append))
-    assert (result.verdict, len(server.asked), len(accepted)) == (Verdict.STREAMING, requests, 1), (
+    assert (result.verdict, refused(server), len(accepted)) == (Verdict.STREAMING, refusals, 1), (
         result.message
     )
     assert "the server accepts the request only with" in result.message_with_remarks
@@ -74,14 +79,14 @@ async def test_a_refusal_under_200_is_one() -> None:
 
     with Server(answer) as server:
         result = await verify(plan([server.port]))
-    assert (result.verdict, len(server.asked)) == (Verdict.STREAMING, 3), result.message
+    assert (result.verdict, refused(server)) == (Verdict.STREAMING, 1), result.message
 
 
 async def test_what_was_accepted_before_is_asked_at_once() -> None:
     """With the remembered wording nothing is refused any more."""
     with Server(refusing(USUAL, "no {first}")) as server:
         result = await verify(plan([server.port], wording=Wording(frozenset({"ignore_eos"}))))
-    assert (result.verdict, len(server.asked)) == (Verdict.STREAMING, 2), result.message
+    assert (result.verdict, refused(server)) == (Verdict.STREAMING, 0), result.message
 
 
 async def test_a_refusal_for_another_reason_is_reported_as_it_is() -> None:
@@ -112,7 +117,7 @@ async def test_an_error_that_only_a_forced_stream_has_is_none() -> None:
 
     with Server(answer) as server:
         result = await verify(plan([server.port]))
-    assert (result.verdict, len(server.asked)) == (Verdict.STREAMING, 3), result.message
+    assert (result.verdict, refused(server)) == (Verdict.STREAMING, 1), result.message
 
 
 async def test_an_error_of_the_engine_stays_one() -> None:
