@@ -113,6 +113,9 @@ class Exchange:
     wall_offset: float = 0.0
     segments_before: int | None = None
     last: float = 0.0
+    """Seconds from the request to the arrival of the last read."""
+    read_at: float = 0.0
+    """Seconds from the request to the moment at which this thread took it: later, by as much as the thread was."""
     size: int = 0
     closed: bool = False
     stamped: bool = True
@@ -172,7 +175,7 @@ class Exchange:
                 return replace(self.ended(Ending.BROKEN, self.now()), alert=tls.words_of(error))
             if not data and not self.session.closed:
                 return None  # TLS records without application data
-        self.last = at
+        self.last, self.read_at = at, read.now
         self.size += len(data)
         self.work = self.sink.steps(at, data, read.late)
         self.closed = not data
@@ -203,13 +206,18 @@ class Exchange:
                 del self.unsent[: self.sock.send(self.unsent)]
 
     def overdue(self) -> ExchangeEnd | None:
-        """How the exchange ended, if one of its time limits has passed."""
+        """
+        How the exchange ended, if one of its time limits has passed.
+
+        The peer is silent only while this thread looks and finds nothing: what waits to be read or parsed has come.
+        """
         now, limits = self.now(), self.limits
-        if not self.sink.token_seen and now >= limits.first_token:
+        silence = self.looked_at - self.sent - self.read_at
+        if not self.sink.token_seen and self.work is None and now >= limits.first_token:
             return self.ended(Ending.SILENT, now)
-        if self.sink.end_marker_seen and now - self.last >= limits.left_open:
+        if self.sink.end_marker_seen and silence >= limits.left_open:
             return self.ended(Ending.LEFT_OPEN, now)
-        if self.sink.token_seen and now - self.last >= limits.stall:
+        if self.sink.token_seen and silence >= limits.stall:
             return self.ended(Ending.STALLED, now)
         return self.ended(Ending.TOO_LONG, now) if now >= limits.total else None
 
