@@ -20,7 +20,9 @@ _MESSAGES = (
 _ALONE = frozenset({"detail", "details", "message", "msg", "error_message", "error_msg", "errorMessage"})
 """Keys that make an object an error where it has nothing of a completion."""
 _NAMED = frozenset({"error_message", "error_msg", "errorMessage", "error_code", "errorCode"})
-"""Keys that make any object an error, unless they hold nothing (Baidu: `error_code`, `error_msg` beside an `id`)."""
+"""Keys that make any object an error, unless they say that there is none (Baidu: beside an `id`, or beside tokens)."""
+_NONE = re.compile(r"[-0\s]*|200|ok|success(ful)?|none|null|no error", re.IGNORECASE)
+"""Codes and words of success, which some gateways write into every event."""
 _COMPLETION = frozenset({"choices", "usage", "delta", "response", "id", "content", "text"})
 _TEXT = re.compile(
     r"\W*(?:\w+:\s*)?(internal server |fatal |runtime)?(error|exception|traceback)\b", re.IGNORECASE
@@ -71,9 +73,14 @@ def error_in(value: object) -> str | None:
         if fields.get(key):
             return message_of(fields[key]) or readable(str(fields[key]))
     marked = "error" in (fields.get("object"), fields.get("type")) or fields.get("success") is False
-    marked = marked or any(fields.get(key) for key in _NAMED)
+    marked = marked or any(_names_one(fields.get(key)) for key in _NAMED)
     alone = not _COMPLETION & fields.keys() and any(isinstance(fields.get(key), str | list) for key in _ALONE)
     return message_of(fields) or "no reason given" if marked or alone else None
+
+
+def _names_one(value: object) -> bool:
+    """Whether the value of such a key names an error."""
+    return bool(value) and not (isinstance(value, str | int) and _NONE.fullmatch(str(value)))
 
 
 def error_as_text(text: str) -> str | None:
