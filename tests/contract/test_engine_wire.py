@@ -15,6 +15,7 @@ import pytest
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import PATHS, Api, ApiKey, CompletionParams, body, post
+from streaming_operator.probe.judge.served_model import another_model
 from streaming_operator.probe.stream.recorder import Recorder
 from tests.contract import shapes
 from tests.contract.engines import (
@@ -35,13 +36,16 @@ from tests.contract.raw import Exchange
 from tests.contract.scraped import families, value
 from tests.contract.shapes import shape
 from tests.engines.double.args import known_flags
+from tests.engines.vllm import installed
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 LONG = 8000
 """Tokens of a stream that outlives any test: a minute or more at 8 to 20 ms each."""
 BOTH = ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)]
+NAMES = ["tiny", "small"]
 MAIN = ["--enable-per-request-metrics", "--sse-keep-alive-interval", "1", "--max-num-seqs", "2"]
+MAIN += ["--served-model-name", *NAMES]
 
 
 @pytest.fixture(scope="module", params=BOTH)
@@ -254,10 +258,23 @@ def test_health_is_empty(server: Server) -> None:
 
 
 def test_model_list_has_the_limit(server: Server) -> None:
-    """/v1/models has the served name and the length that the server was started with."""
+    """/v1/models has the served names and the length that the server was started with."""
     with server.ask("/v1/models") as answer:
-        (model,) = answer.json()["data"]
-    assert (model["id"], model["max_model_len"]) == ("tiny", 16_384)
+        listed = [(model["id"], model["max_model_len"]) for model in answer.json()["data"]]
+    assert listed == [(name, 16_384) for name in NAMES]
+
+
+def test_model_list_says_what_was_loaded(server: Server) -> None:
+    """Under each of its names the model argument as it was given: another source in the spec is another model."""
+    source = server.engine.model if server.kind == "double" else str(installed.model())
+    with server.ask("/v1/models") as answer:
+        models = answer.json()
+    served = dict.fromkeys(NAMES, source)
+    assert another_model(models, served) is None
+    other = f"the model server serves {source} as small, the spec names /models/other"
+    assert another_model(models, served | {"small": "/models/other"}) == other
+    missing = "the model server lists tiny, small, not medium"
+    assert another_model(models, served | {"medium": source}) == missing
 
 
 def test_key_guards_only_v1(server: Server) -> None:
