@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source, own
-from streaming_operator.cluster.places import Neighbours, Place, age, covering, is_canary, key_of, places_of
+from streaming_operator.cluster.places import (
+    Neighbours,
+    Place,
+    age,
+    covering,
+    is_below,
+    is_canary,
+    key_of,
+    places_of,
+)
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.values import Manifest
 
@@ -28,21 +37,24 @@ class Claim:
     """creationTimestamp of the endpoint; Kubernetes times of one form sort as text."""
     uid: str
     places: frozenset[Place]
-    settled: bool = True
-    """Whether it has wanted this host from its creation on, or was given it; False after a move to another host."""
+    settled: frozenset[Place] = frozenset()
+    """What it has wanted from its creation on, or was given; not what it moved to or added later."""
     canary_of: Key | None = None
     """The endpoint whose host it shares by intent."""
     canary_header: str = ""
     """By which a request is for the canary."""
 
-    @property
-    def rank(self) -> tuple[bool, str, str]:
+    def rank(self, place: Place, other: Place) -> tuple[bool, str, str]:
         """
-        Sorts first who may serve: the elder one, and before all those that moved to the host.
+        Sorts first who may serve what a place has in common with another's: the elder one, and before all those that
+        came to it later.
 
         An endpoint that is old and moves would take the host from whoever has it. Uids break a tie for good.
         """
-        return (not self.settled, self.created, self.uid)
+        edge, host, path = place
+        common = (edge, host, max(path, other[2], key=len))
+        settled = any(is_below(one, before) for one in (place, common) for before in self.settled)
+        return (not settled, self.created, self.uid)
 
 
 class Claims:
@@ -68,8 +80,8 @@ class Claims:
     def settle(self, key: Key) -> None:
         """Note that an endpoint was given what it wants: it keeps that against everybody who comes later."""
         claim = self._claims[key]
-        if not claim.settled:
-            self._claims[key] = replace(claim, settled=True)
+        if claim.settled != claim.places:
+            self._claims[key] = replace(claim, settled=claim.places)
 
     def forget(self, key: Key) -> frozenset[Key]:
         """Drop the claim of an endpoint; returns the others that wanted one of its hosts."""
@@ -94,13 +106,17 @@ class Claims:
 
     def before(self, claim: Claim, controllers: Mapping[str, str]) -> tuple[Claim, Place] | None:
         """The first endpoint that may serve one of the same places before this one, and the place."""
-        others = sorted((self._claims[key] for key in self._sharing(claim)), key=lambda other: other.rank)
+        others = sorted(
+            (self._claims[key] for key in self._sharing(claim)),
+            key=lambda other: (other.created, other.uid),
+        )
         for other in others:
             if other.endpoint == claim.canary_of or other.canary_of == claim.endpoint:
                 continue
             near = Neighbours(controllers, trusted=other.endpoint[0] == claim.endpoint[0])
-            if other.rank < claim.rank and (place := near.shared(claim.places, other.places)):
-                return other, place
+            for place, theirs in near.collisions(claim.places, other.places):
+                if other.rank(theirs, place) < claim.rank(place, theirs):
+                    return other, place
         return None
 
     def of(self, endpoint: StreamingEndpoint, children: Iterable[Manifest], held: Iterable[Place]) -> Claim:
@@ -111,14 +127,14 @@ class Claims:
             if child["kind"] in ROUTES
             for place in places_of(child, endpoint.namespace)
         )
-        old = self._claims.get(endpoint.key)
-        kept = (
-            old is not None
-            and old.settled
-            and old.uid == endpoint.uid
-            and _sites(places) <= _sites(old.places)
-        )
-        settled = kept or endpoint.generation == 1 or _exposed(endpoint) or _sites(places) <= _sites(held)
+        old, settled = self._claims.get(endpoint.key), places
+        if not (endpoint.generation == 1 or _exposed(endpoint)):
+            kept = old.settled if old is not None and old.uid == endpoint.uid else frozenset()
+            settled = frozenset(
+                one
+                for one in kept.union(held)
+                if any(is_below(one, place) or is_below(place, one) for place in places)
+            )
         claim = Claim(endpoint.key, endpoint.created, endpoint.uid, places, settled)
         canary = endpoint.spec.exposure.canary if endpoint.spec.exposure is not None else None
         if canary is None:
@@ -241,10 +257,6 @@ def _exposed(endpoint: StreamingEndpoint) -> bool:
         and condition.get("observedGeneration") == endpoint.generation
         for condition in endpoint.previous_status.get("conditions") or ()
     )
-
-
-def _sites(places: Iterable[Place]) -> set[tuple[str, str]]:
-    return {(edge, host) for edge, host, _ in places}
 
 
 def _hosts(places: Iterable[Place]) -> set[str]:

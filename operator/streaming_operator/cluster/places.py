@@ -5,7 +5,7 @@ Hosts count with their wildcards and aliases, paths with everything below them.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -100,8 +100,12 @@ class Neighbours:
 
     def shared(self, ours: Iterable[Place], theirs: Iterable[Place]) -> Place | None:
         """The first of *ours* whose requests *theirs* would get as well; None when there is none."""
+        return next((one for one, _ in self.collisions(ours, theirs)), None)
+
+    def collisions(self, ours: Iterable[Place], theirs: Iterable[Place]) -> Iterator[tuple[Place, Place]]:
+        """Every pair of *ours* and *theirs* that would get the same requests."""
         pairs = product(sorted(ours), sorted(theirs))
-        return next((one for one, other in pairs if self._collide(one, other)), None)
+        return (pair for pair in pairs if self._collide(*pair))
 
     def _collide(self, ours: Place, theirs: Place) -> bool:
         (edge, host, path), (other_edge, other_host, other_path) = ours, theirs
@@ -144,10 +148,20 @@ def _path(path: str | None) -> str:
     return (path or "/").rstrip("/") or "/"
 
 
+def is_below(place: Place, other: Place) -> bool:
+    """Whether a place is the other one, or lies below it on the same host of the same edge."""
+    return place[:2] == other[:2] and _below(place[2], other[2])
+
+
 def _nested(path: str, other: str) -> bool:
-    """Whether one path lies below the other: element by element, or by text where one is a pattern."""
+    """Whether one path lies below the other."""
+    return _below(path, other) or _below(other, path)
+
+
+def _below(path: str, other: str) -> bool:
+    """Whether a path begins with the other one: element by element, or by text where one is a pattern."""
     if _PATTERN.search(path + other):
         first, second = (_PATTERN.split(text)[0] for text in (path, other))
-        return first.startswith(second) or second.startswith(first)
-    first, second = (f"{text.rstrip('/')}/" for text in (path, other))
-    return first.startswith(second) or second.startswith(first)
+    else:
+        first, second = (f"{text.rstrip('/')}/" for text in (path, other))
+    return first.startswith(second)

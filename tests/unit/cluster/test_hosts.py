@@ -17,10 +17,17 @@ HOST = "chat.example.com"
 
 
 def an_endpoint(
-    name: str, created: str, namespace: str = "demo", canary: dict[str, Any] | None = None
+    name: str,
+    created: str,
+    namespace: str = "demo",
+    canary: dict[str, Any] | None = None,
+    generation: int = 1,
 ) -> StreamingEndpoint:
     """An endpoint of that age."""
-    metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}", "creationTimestamp": created}
+    metadata = {
+        "name": name, "namespace": namespace, "uid": f"uid-{name}", "creationTimestamp": created,
+        "generation": generation,
+    }  # fmt: skip
     spec: dict[str, Any] = {"model": {"source": {"huggingFace": {"repo": "org/model"}}}}
     if canary is not None:
         spec["exposure"] = {"host": HOST, "canary": canary, "ingress": {"className": "nginx"}}
@@ -223,6 +230,49 @@ def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
     assert claims.claim(ELDER, [a_route()]) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == frozenset()
+
+
+def and_also(route: Manifest, other: Manifest) -> Manifest:
+    """A route with the rules of both."""
+    rules = [*route["spec"]["rules"], *other["spec"]["rules"]]
+    return {**route, "spec": {**route["spec"], "rules": rules}}
+
+
+EDITED = an_endpoint("elder", ELDER.created, generation=2)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        and_also(a_route(), a_route(host="b.example.com")),
+        and_also(a_route(), a_route(path="/v2")),
+        a_route(path="/v1/chat"),
+        a_route(path="/"),
+    ],
+    ids=["a further host", "a further path", "less of the path", "more of the path"],
+)
+def test_an_edit_does_not_give_a_host_away_to_one_who_waits_for_it(after: Manifest) -> None:
+    """What an endpoint has stays its own, whatever it asks for besides."""
+    claims = both_claim(a_route(), a_route())
+    served = [stored("elder", ELDER.created, ELDER)]
+    claims.claim(EDITED, [after], held(EDITED, cast(Source, Ingresses(*served))))
+
+    assert conflict_of(EDITED, after, claims, served) is None
+    assert conflict_of(YOUNGER, a_route(), claims, served) is not None
+
+
+@pytest.mark.parametrize(
+    "wanted", [a_route(host="b.example.com"), a_route(path="/b/v1")], ids=["host", "path of its own host"]
+)
+def test_an_elder_endpoint_does_not_take_by_an_edit_what_a_younger_one_has(wanted: Manifest) -> None:
+    """Age counts for what it has asked for from its creation on."""
+    claims = both_claim(a_route(), wanted)
+    claims.settle(YOUNGER.key)
+    after, served = and_also(a_route(), wanted), [stored("elder", ELDER.created, ELDER)]
+    claims.claim(EDITED, [after], held(EDITED, cast(Source, Ingresses(*served))))
+
+    assert conflict_of(YOUNGER, wanted, claims, served) is None
+    assert "which comes first" in (conflict_of(EDITED, after, claims, served) or "")
 
 
 @pytest.mark.parametrize(
