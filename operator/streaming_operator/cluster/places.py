@@ -112,7 +112,10 @@ class Neighbours:
         if self.trusted:
             return (edge, host, path) == (other_edge, other_host, other_path)
         hosts = other_host in covering(host) or host in covering(other_host)
-        return hosts and self._same_edge(edge, other_edge) and _nested(path, other_path)
+        by_ingress = edge.startswith("class ")
+        return (
+            hosts and self._same_edge(edge, other_edge) and _nested(path, other_path, as_patterns=by_ingress)
+        )
 
     def _same_edge(self, edge: str, other: str) -> bool:
         if edge == other:
@@ -153,15 +156,23 @@ def is_below(place: Place, other: Place) -> bool:
     return place[:2] == other[:2] and _below(place[2], other[2])
 
 
-def _nested(path: str, other: str) -> bool:
+def _nested(path: str, other: str, *, as_patterns: bool) -> bool:
     """Whether one path lies below the other."""
-    return _below(path, other) or _below(other, path)
+    return any(_below(*pair, as_patterns=as_patterns) for pair in ((path, other), (other, path)))
 
 
-def _below(path: str, other: str) -> bool:
-    """Whether a path begins with the other one: element by element, or by text where one is a pattern."""
+def _below(path: str, other: str, *, as_patterns: bool = False) -> bool:
+    """
+    Whether a path begins with the other one: element by element, or by text where one is a pattern.
+
+    *as_patterns*: as ingress-nginx reads every path of a host of which any Ingress has a pattern: letters of either
+    case are the same, and a dot is any character.
+    """
     if _PATTERN.search(path + other):
         first, second = (_PATTERN.split(text)[0] for text in (path, other))
     else:
         first, second = (f"{text.rstrip('/')}/" for text in (path, other))
-    return first.startswith(second)
+    if not as_patterns:
+        return first.startswith(second)
+    characters = zip(first.lower(), second.lower(), strict=False)
+    return len(first) >= len(second) and all(one == two or "." in (one, two) for one, two in characters)

@@ -199,6 +199,24 @@ def test_what_does_not_collide_is_no_conflict() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("has", "wants"),
+    [
+        ("/Llama-3", "/llama-3/v1"),
+        ("/Llama-3", r"/llama-3(/v1/.*)"),
+        ("/llama-3", "/llama.3/v1"),
+        ("/llama.3", "/llama-3/v1"),
+    ],
+)
+def test_paths_that_only_a_pattern_makes_the_same_are_one_place_of_an_ingress(has: str, wants: str) -> None:
+    """ingress-nginx reads all paths of a host as patterns in any case of letters once one Ingress has a pattern."""
+    message = conflict_of(YOUNGER, a_route(path=wants), both_claim(a_route(path=has), a_route(path=wants)))
+    assert f"already serves chat.example.com{wants}" in (message or "")
+
+    routes = an_http_route("a", path=has), an_http_route("a", path="/llama_3/v1")
+    assert conflict_of(YOUNGER, routes[1], both_claim(*routes)) is None
+
+
 def test_a_host_on_one_gateway_has_one_owner_as_well() -> None:
     """HTTPRoutes of two endpoints on one Gateway."""
     claims = both_claim(an_http_route("a"), an_http_route("a"))
