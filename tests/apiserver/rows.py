@@ -68,6 +68,7 @@ PATTERNS = {
     r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": Example("amd.com/gpu", "gpu"),
     r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$": Example("s3://bucket/llama", "https://bucket"),
     r"^[^\x00-\x1f\x7f]*$": Example("64m", "64m;\nreturn 200;"),
+    r"^[^$%\x00-\x1f\x7f]*$": Example("models", "%ENVIRONMENT(TOKEN)%"),
     r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
     r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": Example("https://a.example:8443/llm", "ftp://a.example"),
     r"^/$|^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": Example("/v2", "/v1/../metrics"),

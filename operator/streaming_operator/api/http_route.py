@@ -44,7 +44,8 @@ class Header(Model):
 
     name: HeaderName
     """Name of the header."""
-    value: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    # Envoy, HAProxy, nginx and Kong have variables behind these two, of their own environment too.
+    value: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^$%\x00-\x1f\x7f]*$")]
     """Its value."""
 
 

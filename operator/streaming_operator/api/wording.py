@@ -35,6 +35,7 @@ ALLOWED: Mapping[str, str] = MappingProxyType(
         r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": "an extended resource, such as nvidia.com/gpu",
         r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$": "s3://bucket/path, gs://bucket/path or az://container/path",
         r"^[^\x00-\x1f\x7f]*$": "one line without control characters",
+        r"^[^$%\x00-\x1f\x7f]*$": "one line without '$' and '%', by which proxies insert variables of their own",
         r"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?"
         r"(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)*$": "a URL: http:// or https://, a host name, and no query",
         r"^(/[-_~a-zA-Z0-9][-._~a-zA-Z0-9]*)+$": "a path below '/' without '..' or '//'",
