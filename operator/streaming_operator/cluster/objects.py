@@ -196,7 +196,9 @@ def http_route(body: Body) -> Body:
     rules = [
         {
             "matches": [
-                {"path": {"value": (match.get("path") or {}).get("value")}} for match in rule["matches"]
+                {"path": {"value": (match.get("path") or {}).get("value")}}
+                | ({"headers": [header["name"] for header in match["headers"]]} if match.get("headers") else {})
+                for match in rule["matches"]
             ]
         }
         if rule.get("matches")

@@ -325,6 +325,6 @@ def test_a_route_by_a_header_is_a_canary_of_its_namespace() -> None:
     other = stored("other", "2025-01-01T00:00:00Z")
     route = an_http_route("public")
     route["spec"]["rules"][0]["matches"][0]["headers"] = [{"name": "X-New", "value": "always"}]
-    by_header = Cached({"metadata": other.metadata, "spec": route["spec"]})
+    by_header = objects.cache({"metadata": other.metadata, "spec": route["spec"]}, objects.http_route)
 
     assert conflict_of(ELDER, an_http_route("public"), ingresses=[by_header]) is None
