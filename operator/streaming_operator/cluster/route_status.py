@@ -4,7 +4,7 @@ State of a route: whether its edge accepted it, who else serves its host, where 
 
 from collections.abc import Collection, Iterable
 
-from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.endpoint import ParentRef, StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.values import Problem
@@ -71,31 +71,21 @@ def http_route_problem(
         return refused
     if route is None:
         return None
-    problems = [
-        _parent_problem(
-            route, ref.name, ref.namespace or endpoint.namespace, ref.section_name, endpoint.namespace
-        )
-        for ref in refs
-    ]
+    problems = [_parent_problem(route, ref, endpoint.namespace) for ref in refs]
     rejected = next(
         (problem for problem in problems if problem and problem.reason is Reason.ROUTE_REJECTED), None
     )
     return rejected or next((problem for problem in problems if problem), None)
 
 
-def _parent_problem(
-    route: Cached, name: str, namespace: str, section: str | None, home: str
-) -> Problem | None:
+def _parent_problem(route: Cached, ref: ParentRef, home: str) -> Problem | None:
     """Why the controller of one Gateway does not serve the route; None when it accepted it."""
     generation = int(route.metadata.get("generation") or 1)
-    title = f"Gateway {namespace}/{name}"
+    wanted = (ref.name, ref.namespace or home, ref.section_name, ref.port)
+    title = f"Gateway {wanted[1]}/{ref.name}"
     for parent in (route.body.get("status") or {}).get("parents") or ():
-        ref = parent.get("parentRef") or {}
-        if (ref.get("name"), ref.get("namespace") or home, ref.get("sectionName")) != (
-            name,
-            namespace,
-            section,
-        ):
+        of = parent.get("parentRef") or {}
+        if (of.get("name"), of.get("namespace") or home, of.get("sectionName"), of.get("port")) != wanted:
             continue
         conditions = {
             c["type"]: c

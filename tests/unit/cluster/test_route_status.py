@@ -1,5 +1,6 @@
 """What is seen of a route: classes that do not exist, hosts served twice, what a gateway answers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from streaming_operator.api.endpoint import StreamingEndpoint
@@ -50,9 +51,14 @@ def test_a_gateway_cannot_lead_the_probe_where_its_author_likes() -> None:
 
 
 def the_answer(
-    *conditions: dict[str, Any], gateways: tuple[str, ...] = ("infra/gw",), installed: bool = True
+    *conditions: dict[str, Any],
+    gateways: tuple[str, ...] = ("infra/gw",),
+    installed: bool = True,
+    port: int | None = None,
+    others: Sequence[dict[str, Any]] = (),
 ) -> Any:
-    """The problem of an HTTPRoute whose only parent answers with these conditions."""
+    """The problem of an HTTPRoute whose parent answers with these conditions, after the *others* answered."""
+    parent = {"name": "gw", "namespace": "infra"} | ({"port": port} if port else {})
     endpoint = StreamingEndpoint.from_body(
         {
             "metadata": {"name": "chat", "namespace": "demo", "uid": "u"},
@@ -60,7 +66,7 @@ def the_answer(
                 "model": {"source": {"huggingFace": {"repo": "a/b"}}},
                 "exposure": {
                     "host": "h",
-                    "httpRoute": {"parentRefs": [{"name": "gw", "namespace": "infra"}]},
+                    "httpRoute": {"parentRefs": [parent]},
                 },
             },
         }
@@ -68,11 +74,7 @@ def the_answer(
     route = Cached(
         {
             "metadata": {"name": "chat", "namespace": "demo", "generation": 2},
-            "status": {
-                "parents": [
-                    {"parentRef": {"name": "gw", "namespace": "infra"}, "conditions": list(conditions)}
-                ]
-            },
+            "status": {"parents": [*others, {"parentRef": parent, "conditions": list(conditions)}]},
         }
     )
     return http_route_problem(route, endpoint, gateways, installed)
@@ -99,6 +101,16 @@ def test_a_route_counts_as_taken_only_when_its_gateway_says_so_of_this_generatio
         refused.reason,
         refused.message,
     ) == (Reason.ROUTE_REJECTED, "Gateway infra/gw refuses the route (Why): because")
+
+
+def test_what_a_gateway_says_of_another_port_is_not_said_of_this_one() -> None:
+    """Two listeners of one Gateway, of which one refuses the route."""
+    plain = {"parentRef": {"name": "gw", "namespace": "infra", "port": 80}}
+    taken = {**plain, "conditions": [said("Accepted", "True")]}
+
+    assert the_answer(said("Accepted", "True"), port=443, others=[taken]) is None
+    refused = the_answer(said("Accepted", "False"), port=443, others=[taken])
+    assert refused.reason is Reason.ROUTE_REJECTED
 
 
 def test_what_a_route_needs_and_is_not_there_is_named() -> None:
