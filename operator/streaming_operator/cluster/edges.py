@@ -123,7 +123,9 @@ def _edge(kind: ExposureKind, controller: str, setting: EdgeSetting | None) -> E
     route = routes.recognised(kind, controller)
     profile = route.profile if route is not None else routes.GENERIC
     edge = Edge(profile=profile) if setting is None else edge_from_setting(setting, profile)
-    return replace(edge, ports_of_pods=route is not None and route.ports_of_pods)
+    # Whatever profile is named: where the listeners' ports lie does not follow from what is written.
+    either = (route, routes.of_profile(edge.profile))
+    return replace(edge, ports_of_pods=any(one is not None and one.ports_of_pods for one in either))
 
 
 def listeners(gateway: Cached) -> tuple[Listener, ...]:

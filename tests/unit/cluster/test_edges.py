@@ -57,6 +57,26 @@ def test_the_administrators_setting_refines_what_is_recognised() -> None:
 
 
 @pytest.mark.parametrize(
+    ("controller", "profile", "expected"),
+    [
+        ("traefik.io/gateway-controller", None, True),
+        ("traefik.io/gateway-controller", "generic", True),
+        ("", "traefik", True),
+        (ENVOY, None, False),
+    ],
+    ids=["recognised", "as any other edge", "by the list alone", "another edge"],
+)
+def test_whether_listeners_name_the_ports_of_pods_is_known_of_each_traefik(
+    controller: str, profile: str | None, expected: bool
+) -> None:
+    """By its controller, or by the administrator's list where the class cannot be read."""
+    setting = EdgeSetting(gateway_class="edge", profile=profile)
+    found = edges.gateway_classes([a_class("httpRoute", controller)], [setting])
+
+    assert found["edge"].ports_of_pods is expected
+
+
+@pytest.mark.parametrize(
     ("settings", "named"),
     [
         (Settings(edges=(EdgeSetting(class_name="a", profile="caddy"),)), "EDGES[0].profile: known are"),
