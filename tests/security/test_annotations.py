@@ -1,5 +1,7 @@
 """No annotation takes the requests of others or reaches into other namespaces: only listed ones are ever written."""
 
+from dataclasses import replace
+
 import pytest
 
 from streaming_operator import routes
@@ -143,6 +145,30 @@ def test_a_controllers_own_prefix_has_the_same_list() -> None:
     asked = {"edge.example.com/limit-rps": "5", "edge.example.com/canary": "true"}
 
     assert refused(asked, edge) == ("edge.example.com/canary",)
+
+
+def test_each_gateway_of_a_route_has_to_allow_its_annotations() -> None:
+    """The first may be of a class where more is allowed: the controllers of all of them read the one HTTPRoute."""
+    public = {"name": "public", "namespace": "infra"}
+    route = {"annotations": {"example.com/owner": "a"}, "parentRefs": [{"name": "own"}, public]}
+    spec = {
+        "model": {"source": {"local": {"path": "/model"}}},
+        "exposure": {"host": "mine.example", "httpRoute": route},
+    }
+    endpoint = StreamingEndpoint.from_body({"metadata": {"name": "evil", "namespace": "tenant"}, "spec": spec})
+    cluster = Capabilities(
+        service_monitors=False,
+        http_routes=True,
+        gateway_classes={
+            "lax": Edge(profile="generic", allowed_annotations=("example.com/*",)),
+            "strict": Edge(profile="generic"),
+        },
+        gateways={"tenant/own": "lax", "infra/public": "strict"},
+    )
+
+    assert routes.refused_annotations(endpoint, cluster) == ("example.com/owner",)
+    alone = replace(cluster, gateways={"tenant/own": "lax"})
+    assert routes.refused_annotations(endpoint, alone) == ()
 
 
 def test_the_administrator_can_add() -> None:

@@ -10,7 +10,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.kinds import Key
 from streaming_operator.registry import DuplicateMemberError, members
 from streaming_operator.routes.base import ExposureKind, Route
-from streaming_operator.routes.listeners import gateway_of, listener_of
+from streaming_operator.routes.listeners import gateways_of, listener_of
 from streaming_operator.values import Capabilities, Edge, GatewayServices
 
 GENERIC = "generic"
@@ -79,21 +79,27 @@ def exposure_kind(endpoint: StreamingEndpoint) -> ExposureKind | None:
 
 def edge_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Edge | None:
     """The edge of the endpoint's class, or of the first of its Gateways that exists; None if it is not known."""
+    return edges_of(endpoint, capabilities)[0]
+
+
+def edges_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Edge | None, ...]:
+    """The edges of the endpoint's class, or of its Gateways that exist; None is one that is not known."""
     exposure = endpoint.spec.exposure
     if exposure is None:
-        return None
+        return (None,)
     if exposure.ingress is not None:
-        return capabilities.ingress_classes.get(exposure.ingress.class_name)
-    gateway = gateway_of(endpoint, capabilities)
-    return capabilities.gateway_classes.get(capabilities.gateways[gateway]) if gateway is not None else None
+        return (capabilities.ingress_classes.get(exposure.ingress.class_name),)
+    classes = (capabilities.gateways[gateway] for gateway in gateways_of(endpoint, capabilities))
+    return tuple(map(capabilities.gateway_classes.get, classes)) or (None,)
 
 
 def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | None:
     """The route for the endpoint's edge, else the portable one; None when nothing is exposed."""
     kind = exposure_kind(endpoint)
-    if kind is None:
-        return None
-    edge = edge_of(endpoint, capabilities)
+    return None if kind is None else _serving(kind, edge_of(endpoint, capabilities))
+
+
+def _serving(kind: ExposureKind, edge: Edge | None) -> Route:
     by_claim = _by_claim()
     specific = by_claim.get((kind, edge.profile)) if edge is not None else None
     return specific or by_claim[(kind, GENERIC)]
@@ -119,21 +125,24 @@ def _of_tls(endpoint: StreamingEndpoint, route: Route) -> str | None:
 
 
 def refused_annotations(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[str, ...]:
-    """Annotations of the endpoint that neither its route nor the administrator allows, sorted."""
-    exposure = endpoint.spec.exposure
-    route = select(endpoint, capabilities)
+    """
+    Annotations of the endpoint that neither its route nor the administrator allows, sorted. All of its Gateways read
+    them, so that each has to allow one: the first may be a tenant's.
+    """
+    exposure, kind = endpoint.spec.exposure, exposure_kind(endpoint)
     exposed = None if exposure is None else exposure.ingress or exposure.http_route
-    if exposed is None or route is None:
+    if exposed is None or kind is None:
         return ()
-    edge = edge_of(endpoint, capabilities)
-    added = edge.allowed_annotations if edge is not None else ()
+    readers = edges_of(endpoint, capabilities)
     return tuple(
-        sorted(
-            key
-            for key in exposed.annotations
-            if not route.allows(key, edge) and not any(_matches(pattern, key) for pattern in added)
-        )
+        sorted(key for key in exposed.annotations if not all(_allows(kind, edge, key) for edge in readers))
     )
+
+
+def _allows(kind: ExposureKind, edge: Edge | None, key: str) -> bool:
+    """Whether an edge's route or the administrator allows an annotation there."""
+    added = edge.allowed_annotations if edge is not None else ()
+    return _serving(kind, edge).allows(key, edge) or any(_matches(pattern, key) for pattern in added)
 
 
 def not_supported(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:

@@ -9,7 +9,12 @@ from streaming_operator.values import Capabilities, Listener
 
 def gateway_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
     """`namespace/name` of the first Gateway of the HTTPRoute that exists; None when there is none."""
-    return next((name for name, _ in _parents(endpoint) if name in capabilities.gateways), None)
+    return next(iter(gateways_of(endpoint, capabilities)), None)
+
+
+def gateways_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[str, ...]:
+    """`namespace/name` of every Gateway of the HTTPRoute that exists, in the order of the spec."""
+    return tuple(name for name, _ in _parents(endpoint) if name in capabilities.gateways)
 
 
 def listener_of(endpoint: StreamingEndpoint, capabilities: Capabilities, host: str) -> Listener | None:
