@@ -53,9 +53,9 @@ async def edge_addresses(
         return EdgeAddresses(reported)
     addresses = reported
     if (gateway := gateway_of(endpoint, capabilities)) is not None:
-        port = getattr(routes.users_address(endpoint, capabilities), "port", 80)
         services = await _services_of(transport, edge, gateway)
-        addresses = gateway_addresses(reported, services, port)
+        if (users := routes.users_address(endpoint, capabilities)) is not None:
+            addresses = gateway_addresses(reported, services, users.port)
     return EdgeAddresses(
         addresses,
         edge.http_port if edge.http_port != 80 else None,
