@@ -153,14 +153,18 @@ class Observer:
         return next((said for said in refused if said is not None), None)
 
     def _gateway_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
-        """Addresses from the status of the Gateways that carry the endpoint's HTTPRoute."""
+        """
+        Addresses from the status of the first Gateway that exists of those that carry the endpoint's HTTPRoute: the one
+        whose listener users call (`routes.listeners`).
+        """
         exposure = endpoint.spec.exposure
         refs = exposure.http_route.parent_refs if exposure and exposure.http_route else ()
         gateways = (
             self._caches.get(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name))
             for ref in refs
         )
-        return route_status.gateway_addresses(gateway for gateway in gateways if gateway is not None)
+        first = next((gateway for gateway in gateways if gateway is not None), None)
+        return route_status.gateway_addresses([first] if first is not None else [])
 
 
 def _without_quotes(pod: Body) -> Body:

@@ -7,12 +7,15 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import objects
 from streaming_operator.cluster.objects import Cached
+from streaming_operator.cluster.observe import Observer
+from streaming_operator.cluster.resources import GATEWAYS
 from streaming_operator.cluster.route_status import (
     gateway_addresses,
     http_route_problem,
     ingress_addresses,
     ingress_problem,
 )
+from streaming_operator.cluster.snapshot import Snapshot
 
 
 def test_a_class_that_does_not_exist_is_reported_with_those_that_do() -> None:
@@ -48,6 +51,28 @@ def test_a_gateway_cannot_lead_the_probe_where_its_author_likes() -> None:
     """No address that a Gateway asks for counts, in no namespace: who writes the endpoint may have two."""
     own, second = a_gateway("demo", "10.96.0.10"), a_gateway("demo-2", "10.1.1.1")
     assert gateway_addresses((own, second, a_gateway("infra"))) == ("10.0.0.1",)
+
+
+def test_of_several_gateways_the_address_is_that_of_the_one_whose_listener_users_call() -> None:
+    """The first that exists; one without an address is not asked at another's, which may have other ports."""
+    parents = [{"name": "gw", "namespace": namespace} for namespace in ("gone", "infra", "demo")]
+    endpoint = StreamingEndpoint.from_body(
+        {
+            "metadata": {"name": "chat", "namespace": "demo", "uid": "u"},
+            "spec": {
+                "model": {"source": {"huggingFace": {"repo": "a/b"}}},
+                "exposure": {"host": "h", "httpRoute": {"parentRefs": parents}},
+            },
+        }
+    )
+
+    def addresses(*gateways: Cached) -> tuple[str, ...]:
+        return Observer(Snapshot({GATEWAYS: list(gateways)}, ())).route_addresses(endpoint)
+
+    without = Cached(objects.gateway({"metadata": a_gateway("infra").metadata, "spec": {}}))
+    assert addresses(a_gateway("demo"), a_gateway("infra")) == ("10.0.0.1",)
+    assert addresses(a_gateway("demo"), without) == ()
+    assert addresses(a_gateway("demo")) == ("10.0.0.1",)
 
 
 def the_answer(
