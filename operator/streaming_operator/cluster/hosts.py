@@ -195,15 +195,13 @@ def conflict(
             continue  # that endpoint is not known yet, as after a restart
         for trusted in (True, False) if not (same or bound) else (True,):
             near = Neighbours(known, trusted=trusted)
-            place = near.shared(claim.places, theirs)
-            if place is None or _was_first(endpoint, source, other, theirs, near):
-                continue
-            edge, host, path = place
-            return Conflict(
-                f"{kind} {key_of(*other.key, endpoint.namespace)} of {edge} already serves {host}{path}: "
-                "change spec.exposure.host, or remove that rule",
-                below=not trusted,
-            )
+            for (edge, host, path), wanted in near.collisions(claim.places, theirs):
+                if not _was_first(endpoint, source, other, wanted, near):
+                    return Conflict(
+                        f"{kind} {key_of(*other.key, endpoint.namespace)} of {edge} already serves {host}{path}: "
+                        "change spec.exposure.host, or remove that rule",
+                        below=not trusted,
+                    )
     return None
 
 
@@ -237,14 +235,14 @@ def _foreign(
 
 
 def _was_first(
-    endpoint: StreamingEndpoint, source: Source, other: Cached, theirs: frozenset[Place], near: Neighbours
+    endpoint: StreamingEndpoint, source: Source, other: Cached, wanted: Place, near: Neighbours
 ) -> bool:
-    """Whether a route of ours serves the place and is older than the other object."""
+    """Whether a route of ours serves what is wanted of the other object's places, and is older than that object."""
     for kind in resources.ROUTES:
         ours = own(source, endpoint, kind)
         if ours is None or age(ours.metadata, ours.key) >= age(other.metadata, other.key):
             continue
-        if near.shared(places_of(ours.body, endpoint.namespace, kind.kind), theirs):
+        if near.shared(places_of(ours.body, endpoint.namespace, kind.kind), [wanted]):
             return True
     return False
 

@@ -237,6 +237,22 @@ def test_against_an_ingress_of_somebody_else_the_first_one_serves() -> None:
     assert conflict_of(ELDER, a_route(path="/ui"), None, [foreign]) is None
 
 
+def and_also(route: Manifest, other: Manifest) -> Manifest:
+    """A route with the rules of both."""
+    rules = [*route["spec"]["rules"], *other["spec"]["rules"]]
+    return {**route, "spec": {**route["spec"], "rules": rules}}
+
+
+def test_an_older_route_takes_no_further_host_from_a_younger_ingress_of_somebody_else() -> None:
+    """Being the first on one host of that object says nothing about its others."""
+    both = and_also(a_route(), a_route(host="b.example.com"))
+    foreign = Cached({"metadata": stored("a-other", "2026-01-02T00:00:00Z").metadata, **both})
+    ours = stored("elder", "2026-01-01T00:00:00Z", ELDER)
+
+    assert conflict_of(ELDER, a_route(), None, [foreign, ours]) is None
+    assert "already serves b.example.com/v1" in (conflict_of(ELDER, both, None, [foreign, ours]) or "")
+
+
 def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
     """They are woken: a claim that is new, moved or gone, in both directions; one that is unchanged concerns nobody."""
     claims = Claims()
@@ -248,12 +264,6 @@ def test_whoever_shares_a_host_is_named_when_a_claim_changes() -> None:
     assert claims.claim(ELDER, [a_route()]) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == {YOUNGER.key}
     assert claims.forget(ELDER.key) == frozenset()
-
-
-def and_also(route: Manifest, other: Manifest) -> Manifest:
-    """A route with the rules of both."""
-    rules = [*route["spec"]["rules"], *other["spec"]["rules"]]
-    return {**route, "spec": {**route["spec"], "rules": rules}}
 
 
 EDITED = an_endpoint("elder", ELDER.created, generation=2)
