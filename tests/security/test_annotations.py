@@ -155,7 +155,9 @@ def test_each_gateway_of_a_route_has_to_allow_its_annotations() -> None:
         "model": {"source": {"local": {"path": "/model"}}},
         "exposure": {"host": "mine.example", "httpRoute": route},
     }
-    endpoint = StreamingEndpoint.from_body({"metadata": {"name": "evil", "namespace": "tenant"}, "spec": spec})
+    endpoint = StreamingEndpoint.from_body(
+        {"metadata": {"name": "evil", "namespace": "tenant"}, "spec": spec}
+    )
     cluster = Capabilities(
         service_monitors=False,
         http_routes=True,

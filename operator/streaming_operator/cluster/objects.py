@@ -197,7 +197,11 @@ def http_route(body: Body) -> Body:
         {
             "matches": [
                 {"path": {"value": (match.get("path") or {}).get("value")}}
-                | ({"headers": [header["name"] for header in match["headers"]]} if match.get("headers") else {})
+                | (
+                    {"headers": [header["name"] for header in match["headers"]]}
+                    if match.get("headers")
+                    else {}
+                )
                 for match in rule["matches"]
             ]
         }
