@@ -1,19 +1,27 @@
 """The watch by kopf: what it hands over, what a gap hides from it, and that it comes back when kopf ends."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
+from typing import Any, ClassVar, cast
 
 import aiohttp
 import kopf
 import pytest
 
-from streaming_operator.controller import kopf_watch
+from streaming_operator.cluster import Cluster
+from streaming_operator.controller import kopf_watch, operator
 from streaming_operator.controller.kopf_watch import Body, KopfWatch, roll_call
+from streaming_operator.errors import Unreachable
 from streaming_operator.kinds import Key
+from streaming_operator.kube import decode
+from streaming_operator.kube.client import Transport
+from streaming_operator.settings import Settings
 from streaming_operator.values import Identity
+from tests.unit.virtual_time import run
 
 from .cluster_in_memory import ClusterInMemory, Driver
-from .scripted_api import ScriptedApi, serving
+from .scripted_api import ScriptedApi, body, serving
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for an event gives up."""
@@ -170,6 +178,47 @@ async def test_an_endpoint_made_again_while_the_list_is_under_way_stays_known() 
     await roll_call(lambda: frozenset(endpoints.values()), listing, gone.append, _no_miss)
 
     assert gone == [Identity("a", "chat", "old")]
+
+
+def test_answers_of_another_form_end_no_roll_call_but_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list with an item without a name, an error that no code expects: nobody is forgotten, and it is asked again."""
+    known, new = body("known", 3), body("new", 4)
+
+    class Server:
+        """Gives one list after the other, and the last of them for ever."""
+
+        lists: ClassVar = [[known, {"metadata": {}}], [{}], [None], [known, new]]
+        reads: ClassVar = [TypeError("of another form"), Unreachable("no answer in time")]
+
+        async def page(self, path: str, doing: str, **_: Any) -> decode.Page:
+            items = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+            return decode.page(json.dumps({"metadata": {"resourceVersion": "9"}, "items": items}).encode())
+
+        async def read(self, path: str, doing: str, **_: Any) -> Any:
+            if self.reads:
+                raise self.reads.pop(0)
+            return new
+
+    class SilentWatch:
+        def __init__(self, *_: Any) -> None:
+            """Hands over nothing."""
+
+        async def run(self) -> None:
+            await asyncio.Event().wait()
+
+    async def main() -> frozenset[Identity]:
+        driver, settings = Driver(ClusterInMemory()), Settings()
+        driver.reconciler.update(("default", "known"), known)
+        cluster = Cluster(cast(Transport, Server()), settings)
+        watch = asyncio.create_task(operator._watch(cluster, settings, driver.queue, driver.reconciler))
+        await asyncio.sleep(settings.roll_call_seconds * 8)
+        assert not watch.done()
+        watch.cancel()
+        return driver.reconciler.known()
+
+    monkeypatch.setattr(operator, "KopfWatch", SilentWatch)
+
+    assert run(main()) == {Identity("default", "known", "u-known"), Identity("default", "new", "u-new")}
 
 
 async def _no_miss(key: Key) -> None:

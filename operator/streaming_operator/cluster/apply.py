@@ -134,7 +134,7 @@ class Applier:
         """Read the endpoint fresh: no child is ever made for one that is gone."""
         path = resources.ENDPOINTS.path(endpoint.namespace, endpoint.name)
         try:
-            body = await self._transport.get(
+            body = await self._transport.read(
                 path, f"read StreamingEndpoint {_name(endpoint)}", accept=METADATA
             )
         except NotFound as error:
@@ -152,7 +152,7 @@ class Applier:
         """
         doing = f"read {child.title} in {endpoint.namespace}"
         try:
-            body = await self._transport.get(child.path, doing, query=FROM_CACHE, accept=METADATA)
+            body = await self._transport.read(child.path, doing, query=FROM_CACHE, accept=METADATA)
         except NotFound:
             return None
         stored = Cached(whole(body))

@@ -44,7 +44,7 @@ async def edge_addresses(
     edge = routes.edge_of(endpoint, capabilities)
     if edge is not None and edge.service is not None:
         namespace, _, name = edge.service.partition("/")
-        service = await transport.get(
+        service = await transport.read(
             resources.SERVICES.path(namespace, name), f"read the edge's Service {edge.service}"
         )
         address = cluster_ip(service) or f"{name}.{namespace}.svc.{domain}"

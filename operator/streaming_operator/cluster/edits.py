@@ -46,7 +46,7 @@ async def edit(transport: Transport, document: Body) -> Edit:
     named = f"StreamingEndpoint {metadata['namespace']}/{metadata['name']}"
     path = resources.ENDPOINTS.path(metadata["namespace"], metadata["name"])
     try:
-        live: Body | None = await transport.get(path, f"read {named}")
+        live: Body | None = await transport.read(path, f"read {named}")
     except NotFound:
         live = None
     change, manager, note = _as_applied(live or {}, document)

@@ -30,7 +30,7 @@ from streaming_operator.cluster.metrics_access import Access, MetricsAccess
 from streaming_operator.cluster.observe import Observer
 from streaming_operator.cluster.places import covering
 from streaming_operator.cluster.store import Caches, Dependency
-from streaming_operator.errors import EndpointGone, NotFound, PodNotAllowed
+from streaming_operator.errors import EndpointGone, NotFound, PodNotAllowed, Unreachable
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.kube.decode import Unreadable
@@ -174,7 +174,7 @@ class Cluster:
     async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
         """The endpoint as it is now; None when there is none."""
         try:
-            body = await self._transport.get(
+            body = await self._transport.read(
                 resources.ENDPOINTS.path(*key), f"read StreamingEndpoint {key[0]}/{key[1]}"
             )
         except NotFound:
@@ -182,7 +182,7 @@ class Cluster:
         return objects.endpoint(body)
 
     async def list_endpoints(self) -> list[dict[str, Any]]:
-        """Metadata of every endpoint, for the roll call."""
+        """Metadata of every endpoint, for the roll call; raises `Unreachable` for a list that is not of objects."""
         endpoints: list[dict[str, Any]] = []
         for namespace in self._settings.watch_namespaces or (None,):
             listed = pages(
@@ -192,9 +192,11 @@ class Cluster:
                 accept=METADATA_LIST,
             )
             async for page in listed:
-                endpoints.extend(
-                    objects.identity(item) for item in page.items() if not isinstance(item, Unreadable)
-                )
+                readable = (item for item in page.items() if not isinstance(item, Unreadable))
+                try:
+                    endpoints.extend(map(objects.identity, readable))
+                except (KeyError, TypeError) as error:  # without it, its endpoint would be taken for deleted
+                    raise Unreachable("cannot list StreamingEndpoints: one has no name or uid") from error
         return endpoints
 
     async def write_status(

@@ -59,10 +59,9 @@ class ClusterReader:
         """The endpoint as it is now; None when there is none."""
         try:
             doing = f"read StreamingEndpoint {namespace}/{name}"
-            body = await self._transport.get(resources.ENDPOINTS.path(namespace, name), doing)
+            return await self._transport.read(resources.ENDPOINTS.path(namespace, name), doing)
         except NotFound:
             return None
-        return dict(body)
 
     async def request_verification(self, namespace: str, name: str, request: str) -> None:
         """Ask the operator for a verification now, by an annotation of the endpoint; raises `NotFound`."""

@@ -31,7 +31,7 @@ async def secret_entries(
 
 
 async def _data(transport: Transport, namespace: str, name: str) -> dict[str, str]:
-    body = await transport.get(resources.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}")
+    body = await transport.read(resources.SECRETS.path(namespace, name), f"read Secret {namespace}/{name}")
     return dict(body.get("data") or {})
 
 
@@ -44,7 +44,7 @@ def _text(value: str, namespace: str, name: str, key: str) -> str:
 
 async def config_map_key(transport: Transport, namespace: str, name: str, key: str) -> str:
     """One value of a ConfigMap, e.g. a CA bundle."""
-    body = await transport.get(
+    body = await transport.read(
         resources.CONFIG_MAPS.path(namespace, name), f"read ConfigMap {namespace}/{name}"
     )
     try:

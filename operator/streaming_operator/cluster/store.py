@@ -14,7 +14,7 @@ from streaming_operator.api.naming import MANAGED_BY_SELECTOR
 from streaming_operator.cluster import objects, resources
 from streaming_operator.cluster.objects import Cached, Trim
 from streaming_operator.cluster.places import hosts_of
-from streaming_operator.errors import ClusterError, KindMissing
+from streaming_operator.errors import ClusterError, KindMissing, Unreachable
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.informer import Change, Informer
@@ -228,11 +228,14 @@ class Caches:
         served: dict[str, frozenset[str]] = {}
         for kind in self._discovered:
             if kind.group_path not in served:
+                doing = f"discover {kind.api_version}"
                 try:
-                    answer = await self._transport.get(kind.group_path, f"discover {kind.api_version}")
+                    answer = await self._transport.get(kind.group_path, doing)
+                    served[kind.group_path] = frozenset(entry["name"] for entry in answer["resources"] or ())
                 except KindMissing:
-                    answer = {}
-                served[kind.group_path] = frozenset(entry["name"] for entry in answer.get("resources") or ())
+                    served[kind.group_path] = frozenset()
+                except (KeyError, TypeError) as error:
+                    raise Unreachable(f"cannot {doing}: the answer is not a list of resources") from error
         return tuple(
             kind
             for kind in self._discovered
@@ -247,6 +250,8 @@ class Caches:
                 await self.discover_again()
             except ClusterError as error:
                 log.info("asking for optional kinds: %s; asking again in %d s", error, DISCOVERY_SECONDS)
+            except Exception:  # a response of unexpected form must not end the rounds
+                log.exception("asking for optional kinds failed; asking again in %d s", DISCOVERY_SECONDS)
 
     async def discover_again(self) -> None:
         """One round of discovery; wakes every endpoint when a kind came or went."""

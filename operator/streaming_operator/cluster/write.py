@@ -160,8 +160,7 @@ class Writer:
         return await self._transport.apply(child.path, manifest, self._doing("write", child), force=force)
 
     async def _read(self, child: Child) -> Body:
-        body: Body = await self._transport.get(child.path, self._doing("read", child))
-        return body
+        return await self._transport.read(child.path, self._doing("read", child))
 
     def _doing(self, verb: str, child: Child) -> str:
         return f"{verb} {child.title} in {child.key[0]}"

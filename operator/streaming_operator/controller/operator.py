@@ -152,6 +152,8 @@ async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], re
                 await roll_call(reconciler.known, listing, deleted, missed)
             except ClusterError as error:
                 log.warning("roll call failed", extra={"cause": str(error)})
+            except Exception:  # a response of unexpected form costs one roll call, not the operator
+                log.exception("roll call failed unexpectedly")
 
     watch = KopfWatch(settings.watch_namespaces, login, updated, deleted, call.set)
     async with asyncio.TaskGroup() as group:

@@ -20,6 +20,7 @@ from streaming_operator.errors import Forbidden, NotFound, TooLarge, Unreachable
 from streaming_operator.kube import decode
 from streaming_operator.kube.answers import error_of, retry_after
 from streaming_operator.kube.credentials import Credentials
+from streaming_operator.kube.objects import Body
 from streaming_operator.kube.rate_limit import WriteLimit
 
 CALL_SECONDS = 15.0
@@ -81,9 +82,17 @@ class Transport:
 
     async def get(
         self, path: str, doing: str, *, query: Mapping[str, str] | None = None, accept: str | None = None
-    ) -> Any:
-        """Read one object, or a list that is short by its nature."""
-        return await self._call("GET", path, doing, query=query, accept=accept)
+    ) -> Body:
+        """Read what is no stored object: what discovery says, or a list that is short by its nature."""
+        answer: Body = await self._call("GET", path, doing, query=query, accept=accept)
+        return answer
+
+    async def read(
+        self, path: str, doing: str, *, query: Mapping[str, str] | None = None, accept: str | None = None
+    ) -> Body:
+        """Read one object by its name; raises `Unreachable` for an answer without name, uid or version."""
+        answer: Body = await self._call("GET", path, doing, query=query, accept=accept, read=decode.stored)
+        return answer
 
     async def page(
         self, path: str, doing: str, *, query: Mapping[str, str], accept: str | None = None
@@ -97,30 +106,29 @@ class Transport:
 
     async def apply(
         self, path: str, manifest: Mapping[str, Any], doing: str, *, force: bool = True
-    ) -> dict[str, Any]:
+    ) -> Body:
         """
         Server-side apply with our field manager; returns the object as it is now.
 
         Without *force* it raises `Conflict` where another manager owns a field of another value.
         """
-        answer = await self._call(
+        answer: Body = await self._call(
             "PATCH",
             path,
             doing,
             query={"fieldManager": self._field_manager, "force": str(force).lower(), **APPLY_QUERY},
             body=orjson.dumps(manifest),
             content=APPLY,
+            read=decode.stored,
         )
-        return dict(answer)
+        return answer
 
     async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
         """JSON merge patch: lists are replaced as a whole."""
         query = {"fieldManager": self._field_manager}
         await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=MERGE)
 
-    async def preview(
-        self, path: str, change: Mapping[str, Any], doing: str, *, manager: str | None
-    ) -> dict[str, Any]:
+    async def preview(self, path: str, change: Mapping[str, Any], doing: str, *, manager: str | None) -> Body:
         """
         The object as a change would leave it; nothing is stored. The change is a server-side apply by *manager*, or a
         JSON merge patch where that is None.
@@ -129,18 +137,19 @@ class Transport:
         if manager is not None:
             query["force"] = "true"
         content = APPLY if manager is not None else MERGE
-        answer = await self._call(
+        answer: Body = await self._call(
             "PATCH", path, doing, query=query, body=orjson.dumps(change), content=content
         )
-        return dict(answer)
+        return answer
 
     async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Create one object; used for events only."""
         await self._call("POST", path, doing, body=orjson.dumps(manifest))
 
-    async def review(self, path: str, manifest: Mapping[str, Any], doing: str) -> dict[str, Any]:
+    async def review(self, path: str, manifest: Mapping[str, Any], doing: str) -> Body:
         """Ask a question that the API server answers at once, such as a TokenReview."""
-        return dict(await self._call("POST", path, doing, body=orjson.dumps(manifest)))
+        answer: Body = await self._call("POST", path, doing, body=orjson.dumps(manifest))
+        return answer
 
     async def validate(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
         """Ask whether an object could be created, without creating it; raises the refusal."""
@@ -168,7 +177,7 @@ class Transport:
         content: str = "application/json",
         accept: str | None = None,
         seconds: float = CALL_SECONDS,
-        read: Callable[[bytes], Any] = decode.value,
+        read: Callable[[bytes], Any] = decode.document,
         most: int = LARGEST_ANSWER,
     ) -> Any:
         """One call, repeated while the API server says 429, and once with fresh credentials after a 401."""
@@ -229,7 +238,7 @@ class Transport:
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error
         except ValueError as error:
-            raise Unreachable(f"cannot {doing}: the answer is not JSON") from error
+            raise Unreachable(f"cannot {doing}: the answer is not the JSON object that was asked for") from error
 
     @asynccontextmanager
     async def watch(

@@ -69,6 +69,25 @@ def value(text: bytes) -> Any:
         return from_json(_cut(text))
 
 
+def document(text: bytes) -> Body:
+    """One JSON object; raises `ValueError` for everything else."""
+    read = value(text)
+    if not isinstance(read, dict):
+        raise ValueError("no JSON object")
+    return read
+
+
+def stored(text: bytes) -> Body:
+    """An object as the API server stores it, which has a name, a uid and a version; raises `ValueError` without them."""
+    body = document(text)
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict) or not all(
+        isinstance(metadata.get(field), str) and metadata[field] for field in ("name", "uid", "resourceVersion")
+    ):
+        raise ValueError("no stored object")
+    return body
+
+
 def page(text: bytes) -> Page:
     """One page of a list; raises `ValueError` when it is not a list, whatever its items are."""
     if sum(text.count(mark) for mark in (b",", b"{", b"[")) <= READ_WHOLE:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import orjson
 
 from streaming_operator.cluster import resources
-from streaming_operator.cluster.store import Caches
+from streaming_operator.cluster.store import DISCOVERY_SECONDS, Caches
 from streaming_operator.errors import ClusterError, Forbidden
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube import decode
@@ -103,6 +103,32 @@ def test_a_kind_that_cannot_be_listed_does_not_block_the_start() -> None:
         routes, gateways, age = run(main())
         assert (routes, gateways) == (True, False)
         assert age <= 120
+
+
+def test_a_discovery_that_answers_something_else_is_asked_again() -> None:
+    """Whatever came meanwhile, a kind that is installed later is followed."""
+
+    class Changing(Server):
+        """Every group is answered alike."""
+
+        discovery: Any = None
+
+        async def get(self, path: str, doing: str, **_: Any) -> Any:
+            return self.discovery
+
+    async def main() -> list[bool]:
+        server, followed = Changing(), []
+        server.discovery = {"resources": []}
+        caches = Caches(cast(Transport, server), ())
+        await caches.start(lambda key: None)
+        for answer in ({"kind": "Status"}, [], {"resources": [{}]}, {"resources": 7}, GATEWAY_API):
+            server.discovery = answer
+            await asyncio.sleep(2 * DISCOVERY_SECONDS)
+            followed.append(caches.has(resources.GATEWAYS))
+        await caches.close()
+        return followed
+
+    assert run(main()) == [False, False, False, False, True]
 
 
 def test_the_status_of_a_gateway_wakes_nobody() -> None:

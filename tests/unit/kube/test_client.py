@@ -104,7 +104,8 @@ async def test_a_replaced_token_is_read_again_once() -> None:
 
 async def test_server_side_apply_is_sent_as_it_must_be() -> None:
     """One field manager, force, strict validation, the apply content type."""
-    script = Script(ok())
+    stored = {"metadata": {"name": "x", "uid": "u", "resourceVersion": "7"}}
+    script = Script(web.json_response(stored))
     async with talking_to(script) as (transport, _):
         await transport.apply("/x", {"a": 1}, "write x")
 
@@ -125,6 +126,40 @@ async def test_an_answer_that_is_no_json_is_no_answer(answer: web.Response) -> N
     async with talking_to(Script(answer)) as (transport, _):
         with pytest.raises(Unreachable, match="read x"):
             await transport.get("/x", "read x")
+
+
+NO_OBJECTS = {
+    "null": "null",
+    "a list": "[]",
+    "a text": '"ok"',
+    "a status": '{"kind": "Status", "metadata": {}}',
+    "no metadata": "{}",
+    "metadata is a text": '{"metadata": "x"}',
+    "no name": '{"metadata": {"uid": "u", "resourceVersion": "7"}}',
+    "no uid": '{"metadata": {"name": "x", "resourceVersion": "7"}}',
+    "no version": '{"metadata": {"name": "x", "uid": "u"}}',
+    "the name is a number": '{"metadata": {"name": 1, "uid": "u", "resourceVersion": "7"}}',
+}
+
+
+@pytest.mark.parametrize("text", NO_OBJECTS.values(), ids=NO_OBJECTS)
+async def test_a_200_that_is_no_object_is_no_answer(text: str) -> None:
+    """JSON that is not the stored object that was read or written ends in `Unreachable`, with what was tried."""
+    async with talking_to(Script(*(web.Response(text=text) for _ in range(2)))) as (transport, _):
+        with pytest.raises(Unreachable, match="cannot read x"):
+            await transport.read("/x", "read x")
+        with pytest.raises(Unreachable, match="cannot write x"):
+            await transport.apply("/x", {}, "write x")
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '"ok"', "7"])
+async def test_what_is_no_stored_object_is_an_object_all_the_same(text: str) -> None:
+    """Discovery, short lists and reviews: whoever asked may look for a field in the answer."""
+    async with talking_to(Script(*(web.Response(text=text) for _ in range(2)))) as (transport, _):
+        with pytest.raises(Unreachable, match="cannot discover x"):
+            await transport.get("/x", "discover x")
+        with pytest.raises(Unreachable, match="cannot review x"):
+            await transport.review("/x", {}, "review x")
 
 
 async def test_an_address_without_a_server_is_unreachable() -> None:
