@@ -1,11 +1,14 @@
 """What the administrator sets: every variable is read as its type, and a wrong one is refused by its name."""
 
+import ast
 import json
 import os
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
+import streaming_operator
 from streaming_operator.settings import EdgeSetting, Settings, WrongSetting
 
 
@@ -102,3 +105,15 @@ def test_a_wrong_value_is_refused_with_the_variable_and_what_is_allowed(
 
     assert message in str(refusal.value)
     assert f"STREAMING_OPERATOR_{name}" in str(refusal.value)
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    """A variable that is checked and then changes nothing would be believed to work."""
+    sources = (path for path in Path(streaming_operator.__path__[0]).rglob("*.py") if path.name != "settings.py")
+    read = {
+        node.attr
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert set(Settings.model_fields) - read == set()

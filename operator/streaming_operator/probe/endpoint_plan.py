@@ -23,7 +23,8 @@ from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.plan import Further, Plan, Replica
 from streaming_operator.routes import UsersAddress, edge_of, users_address
 from streaming_operator.routes.base import service_port
-from streaming_operator.values import Capabilities, Edge, EdgeAddress, Observed
+from streaming_operator.routes.listeners import gateway_of
+from streaming_operator.values import Capabilities, EdgeAddress, Observed
 
 _API: dict[ProbedApi, Api] = {"Chat": "chat", "Completions": "completions", "Responses": "responses"}
 CAP_TOKENS = 1024
@@ -85,7 +86,7 @@ def plan_for(
         api=api,
         model=endpoint.served_name,
         source=engine.source(endpoint),
-        names=_names(endpoint, edge_of(endpoint, capabilities)),
+        names=_names(endpoint, capabilities),
         key=credentials.key,
         prompt=verification.request.prompt,
         start_tokens=min(verification.request.max_tokens, cap),
@@ -235,14 +236,16 @@ def _public(url: str, credentials: Credentials, path: str) -> Target:
     )
 
 
-def _names(endpoint: StreamingEndpoint, edge: Edge | None) -> Names:
+def _names(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Names:
     """The names that the remedies use."""
     exposure, ref = endpoint.spec.exposure, endpoint.spec.engine.api_key_secret_ref
+    edge = edge_of(endpoint, capabilities)
     edge_name = "the edge"
     if exposure is not None and exposure.ingress is not None:
         edge_name = f"IngressClass {exposure.ingress.class_name}"
     elif exposure is not None and exposure.http_route is not None:
-        edge_name = f"Gateway {exposure.http_route.parent_refs[0].name}"
+        gateway = gateway_of(endpoint, capabilities)
+        edge_name = f"Gateway {gateway.partition('/')[2] if gateway else exposure.http_route.parent_refs[0].name}"
     return Names(
         workload=endpoint.name,
         secret=ref.name if ref else None,

@@ -148,6 +148,35 @@ def test_the_status_of_a_gateway_wakes_nobody() -> None:
     assert run(main()) == []
 
 
+def test_status_and_annotations_of_a_class_wake_nobody() -> None:
+    """Controllers write them again and again; of a class only its controller and its features are kept."""
+
+    def a_class(kind: Kind, version: int, text: str) -> dict[str, Any]:
+        controller = "controller" if kind is resources.INGRESS_CLASSES else "controllerName"
+        return {
+            "metadata": {
+                "name": "x", "uid": "c", "resourceVersion": str(version), "annotations": {"note": text}
+            },
+            "spec": {controller: "example.com/edge"},
+            "status": {"conditions": [{"type": "Accepted", "message": text}]},
+        }  # fmt: skip
+
+    async def main() -> list[Key]:
+        world = World()
+        await world.start()
+        world.event(resources.GATEWAYS, "ADDED", gateway(10, 0))
+        for kind in (resources.GATEWAY_CLASSES, resources.INGRESS_CLASSES):
+            world.event(kind, "ADDED", a_class(kind, 11, "first"))
+        world.caches.depend(("demo", "a"), {(resources.GATEWAYS, ("infra", "edge"))})
+        world.caches.depend(("demo", "b"), {(resources.INGRESS_CLASSES, ("", "x"))})
+        for kind in (resources.GATEWAY_CLASSES, resources.INGRESS_CLASSES):
+            world.event(kind, "MODIFIED", a_class(kind, 12, "second"))
+        await world.caches.close()
+        return world.woken
+
+    assert run(main()) == []
+
+
 def test_a_changed_gateway_or_class_wakes_those_who_use_it() -> None:
     """The Gateway's users for the Gateway and for its class; nobody else."""
 

@@ -208,6 +208,23 @@ def test_what_is_not_kept_wakes_nobody() -> None:
     assert followed.reported == [(None, "5")]
 
 
+def test_a_list_that_shows_nothing_new_wakes_nobody() -> None:
+    """A new list after a broken watch, with newer versions of the same content, is no change of any object."""
+    server = ScriptedServer([])
+    server.objects = [an_object(f"o{n}", n + 1) for n in range(7)]
+
+    def meanwhile() -> None:
+        server.objects = [an_object(f"o{n}", n + 20) for n in range(7)]
+        server.version = 30
+
+    server.watches = [[meanwhile, Expired("410")]]
+    followed = Followed(server)
+
+    assert followed.follow() == {f"o{n}": str(n + 20) for n in range(7)}
+    assert len(followed.reported) == 7
+    assert server.lists == 2
+
+
 def test_our_own_write_is_not_reported_and_no_older_event_replaces_it() -> None:
     """The answer to a write is in the cache at once; its event is ignored, an older one changes nothing."""
     server = ScriptedServer([])

@@ -9,7 +9,7 @@ from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http.request import ExtraHeader
 from streaming_operator.probe.http.tls import Identity
-from streaming_operator.values import EdgeAddress, ObservedPod
+from streaming_operator.values import Capabilities, Edge, EdgeAddress, ObservedPod
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
 EDGE = EdgeAddress("10.0.0.1", 80, 443)
@@ -23,13 +23,14 @@ def planned(
     verification: dict[str, Any] | None = None,
     credentials: probe.Credentials | None = None,
     canaries: Collection[str] = (),
+    capabilities: Capabilities = CAPABILITIES,
     **spec: Any,
 ) -> probe.Plan:
     """The plan for the four-line resource, with parts replaced."""
     return probe.plan_for(
         an_endpoint(verification=verification or {}, **spec),
         world or observed(),
-        capabilities=CAPABILITIES,
+        capabilities=capabilities,
         edge=edge,
         credentials=credentials or probe.Credentials(),
         trigger=trigger,
@@ -162,6 +163,20 @@ def test_pods_with_tls_are_asked_over_it() -> None:
     assert (service.hop, service.insecure, service.ca) == (Hop.SERVICE, False, "PEM")
     assert (service.server_name, service.host_header) == ("qwen.chat.svc", "qwen.chat.svc")
     assert [replica.target.scheme for replica in exposed.replicas] == ["https"]
+
+
+def test_remedies_name_the_gateway_that_is_asked() -> None:
+    """Of several parents the first that exists is the edge, and not the first that is named."""
+    parents = [{"name": "nowhere"}, {"name": "outside", "namespace": "infra"}]
+    known = replace(
+        CAPABILITIES,
+        gateways={"infra/outside": "public"},
+        gateway_classes={"public": Edge(profile="envoy-gateway")},
+    )
+    plan = planned(
+        capabilities=known, exposure={"host": "qwen.example.com", "httpRoute": {"parentRefs": parents}}
+    )
+    assert (plan.names.edge, plan.names.profile) == ("Gateway outside", "envoy-gateway")
 
 
 def test_a_canary_asks_for_itself_and_its_endpoint_never_does() -> None:
