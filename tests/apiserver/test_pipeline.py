@@ -91,7 +91,7 @@ async def test_a_default_that_was_stored_long_ago_is_no_change(
     control_plane.create(body)  # as if that had been the default when it was created
     code, report = await diff(control_plane.kubeconfig, tmp_path, a_body(namespace))
     assert (code, report["effect"]) == (0, "none")
-    assert "nobody has applied it before" in report["endpoints"][0]["note"]
+    assert "no earlier apply is recorded" in report["endpoints"][0]["note"]
 
 
 async def test_a_field_that_leaves_the_file_is_seen_to_go(

@@ -192,7 +192,7 @@ async def test_many_who_ask_at_once_cost_one_rendering() -> None:
     rendering = http.Rendering(render, lambda: seconds)
     asked = [asyncio.create_task(rendering.text()) for _ in range(50)]
     await asyncio.sleep(0)
-    asked.pop().cancel()  # whoever leaves takes it from nobody else
+    asked.pop().cancel()  # a client that disconnects cancels it for no other
     may_end.set()
     assert await asyncio.gather(*asked) == [b"text 1"] * 49
     seconds = 2 + 2 * 9 - 0.1

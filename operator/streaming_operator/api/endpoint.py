@@ -2,7 +2,7 @@
 The StreamingEndpoint resource: its whole spec, and one endpoint as the operator uses it.
 
 Defaults, descriptions and constraints of the models become the CRD (`crd.py`), so that no webhook is
-needed to install. Nothing here talks to anything.
+needed to install. Pure.
 
 Durations are whole seconds, as in core/v1. Parts of core/v1 (affinity and the like) stay plain data here: the CRD
 has Kubernetes' schema of them (`core_v1.py`), and the API server that receives the children checks them again.

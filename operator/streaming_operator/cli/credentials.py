@@ -1,5 +1,5 @@
 """
-What a probe sends beside its request so that it is let in: headers, a client certificate, the key of OPENAI_API_KEY.
+What authenticates a probe's request: headers, a client certificate, the key of OPENAI_API_KEY.
 
 Every invalid value is a `click.UsageError` that never holds a value that may be secret.
 """

@@ -115,7 +115,7 @@ def diff(
 async def _diff(
     documents: Sequence[files.Document], kubeconfig: str | None, context: str | None, output: str
 ) -> int:
-    found: list[Difference] = []
+    differences: list[Difference] = []
     try:
         async with open_reader(kubeconfig, context) as reader:
             for document in documents:
@@ -123,7 +123,7 @@ async def _diff(
                 edit = await reader.edit({**document.body, "metadata": metadata})
                 made = changes(edit.before, edit.after, edit.capabilities)
                 endpoint = edit.after.endpoint
-                found.append(Difference(endpoint.namespace, endpoint.name, made, edit.note))
+                differences.append(Difference(endpoint.namespace, endpoint.name, made, edit.note))
     except Rejected as error:
         click.echo(readable(f"Error: {error}"), err=True)
         return INVALID
@@ -134,7 +134,7 @@ async def _diff(
         return NO_CONNECTION
     except ClusterError as error:
         raise InputError(f"{error}; --base compares with a file instead and needs no cluster") from error
-    return await _ended(found, output)
+    return await _ended(differences, output)
 
 
 def _given(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -148,32 +148,32 @@ def _of_files(
 ) -> list[Difference]:
     """The endpoints of two files, those of the second first."""
     old, new = ({one.endpoint.key: one.endpoint for one in side} for side in (before, after))
-    found = []
+    differences = []
     for key in dict.fromkeys((*new, *old)):
         one, other = old.get(key), new.get(key)
         capabilities = assumed.capabilities(other or old[key])
         made = changes(_side(one, capabilities), _side(other, capabilities), capabilities)
-        found.append(Difference(*key, made))
-    return found
+        differences.append(Difference(*key, made))
+    return differences
 
 
 def _side(endpoint: StreamingEndpoint | None, capabilities: Capabilities) -> Side | None:
     return None if endpoint is None else Side(endpoint, renderer.children(endpoint, capabilities))
 
 
-async def _ended(found: Sequence[Difference], output: str) -> int:
+async def _ended(differences: Sequence[Difference], output: str) -> int:
     """Print and return the exit code."""
-    effect = max((worst(difference.changes) for difference in found), default=Effect.NONE)
+    effect = max((worst(difference.changes) for difference in differences), default=Effect.NONE)
     code = EXIT_CODES[effect]
     if output == "json":
-        click.echo(_as_json(found, effect, code))
+        click.echo(_as_json(differences, effect, code))
     else:
-        for difference in found:
+        for difference in differences:
             click.echo("\n".join(_lines(difference)))
     return code
 
 
-def _as_json(found: Sequence[Difference], effect: Effect, code: int) -> str:
+def _as_json(differences: Sequence[Difference], effect: Effect, code: int) -> str:
     document = {
         "tool": tool_version(),
         "effect": effect.name.lower(),
@@ -199,7 +199,7 @@ def _as_json(found: Sequence[Difference], effect: Effect, code: int) -> str:
                     for change in one.changes
                 ],
             }
-            for one in found
+            for one in differences
         ],
     }
     return json.dumps(document, indent=2)

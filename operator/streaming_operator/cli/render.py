@@ -2,7 +2,7 @@
 `streamctl render`: the children of an endpoint as YAML, for review and GitOps; needs no cluster.
 
 The output is what the operator applies, without the owner reference: a file has no uid. What the administrator must
-allow first is told beside it.
+allow first is printed to stderr.
 """
 
 import click

@@ -204,8 +204,8 @@ def _without_answer(subject: str, request: str, body: Mapping[str, Any], which: 
     )
     code = NOT_STREAMING if which is ConditionType.STALLED else INCONCLUSIVE
     url = str(status.get("url") or status.get("internalURL") or "")
-    told = message if code == NOT_STREAMING else f"no verdict in time: {message}"
-    return Ended(subject, request, reason, code, "", told, url)
+    text = message if code == NOT_STREAMING else f"no verdict in time: {message}"
+    return Ended(subject, request, reason, code, "", text, url)
 
 
 def _in_the_way(body: Mapping[str, Any]) -> ConditionType:

@@ -78,7 +78,7 @@ def _as_applied(live: Body, document: Body) -> tuple[Body, str | None, str | Non
     try:
         last = json.loads(annotations.get(LAST_APPLIED) or "")
     except ValueError:
-        note = "nobody has applied it before: a field that the file no longer has is not seen to go"
+        note = "no earlier apply is recorded in it: a field that the file no longer has is not shown as removed"
         return document, KUBECTL, note
     return _merge_patch(last, document), None, None
 

@@ -2,7 +2,7 @@
 Whether an endpoint's route may be written: hosts and annotations that the administrator allows, hosts that are free.
 
 An Ingress is written with the operator's rights, and its host and annotations decide whose requests an edge sends
-where: what may take those of others is refused here, before the write. Talks to nobody.
+where: what may take those of others is refused here, before the write. Sends no request.
 """
 
 from collections.abc import Iterable

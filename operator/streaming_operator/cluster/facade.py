@@ -140,7 +140,7 @@ class Cluster:
         See `Applier.apply` for what it raises; and `PodNotAllowed`, after the other children were written.
         """
         self._caches.depend(endpoint.key, dependencies(endpoint))
-        # Whoever may not use a host keeps nobody else from it.
+        # An endpoint that may not use a host does not reserve it either.
         claimed = children if self._policy.may_use_host(endpoint) else ()
         for other in self._claims.claim(endpoint, claimed, hosts.held(endpoint, self._caches)):
             self._caches.wake(other)
@@ -164,7 +164,7 @@ class Cluster:
         return applied
 
     def observe(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Observed:
-        """What the caches tell of the endpoint's children; talks to nobody."""
+        """What the caches show of the endpoint's children; sends no request."""
         self._caches.depend(endpoint.key, dependencies(endpoint))
         capabilities = self.capabilities()
         refusal = self._policy.refusal(endpoint, children, capabilities)

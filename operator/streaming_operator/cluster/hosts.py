@@ -2,7 +2,7 @@
 Which endpoint may serve a host, decided before anything is written; the elder one, and it keeps what it has.
 
 An edge that finds two routes for one host and path chooses one of them, and the other takes over as soon as that is
-deleted, with the users' requests and API keys. So whoever loses has no route at all. Talks to nobody.
+deleted, with the users' requests and API keys. So the loser has no route at all. Sends no request.
 """
 
 from collections.abc import Iterable, Mapping

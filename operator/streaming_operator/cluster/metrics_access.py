@@ -1,9 +1,9 @@
 """
-Who may read the operator's own metrics: whoever the API server knows by a token and lets `get` the path /metrics.
+Who may read the operator's own metrics: the bearer of a token whom the API server authorizes to `get` /metrics.
 
 The rule of kubebuilder's metrics filter: a TokenReview, then a SubjectAccessReview. Decisions are kept for a while, and
-tokens that nobody has seen are reviewed at a bounded rate for each address: a flood of them costs little, and keeps no
-other scraper away.
+unknown tokens are reviewed at a bounded rate for each address: a flood of them costs little, and keeps no other
+scraper away.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ KEPT_SECONDS = 60.0
 MOST_KEPT = 256
 """Decisions that are kept at once."""
 NEW_PER_SECOND = 10.0
-"""Reviews of tokens that were not let in before, by the caller's address."""
+"""Reviews of tokens that were not allowed before, by the caller's address."""
 MOST_REVIEWS = 4
 """Reviews under way at once: they share the connections of the passes."""
 
@@ -86,7 +86,7 @@ class MetricsAccess:
         return True
 
     def _keep(self, digest: str, access: Access, now: float) -> None:
-        """Whoever was let in is forgotten last."""
+        """Drops those that were allowed last."""
         self._kept.pop(digest, None)
         if len(self._kept) >= MOST_KEPT:
             order = sorted(

@@ -1,7 +1,7 @@
 """
 The children of one endpoint as they are, from the caches alone.
 
-Talks to nobody. The one thing it remembers is which pod template had which hash, so that a scale-up that the
+Sends no request. The one thing it remembers is which pod template had which hash, so that a scale-up that the
 Deployment controller has not handled yet does not look like a new template.
 """
 

@@ -270,7 +270,7 @@ class Caches:
             self.wake_all()
 
     async def _until_synced(self, kind: Kind) -> None:
-        """Wait for a kind that came late; one that cannot be listed is let go and tried again next time."""
+        """Wait for a kind that came late; one that cannot be listed is dropped and tried again next time."""
         try:
             async with asyncio.timeout(SYNC_SECONDS):
                 for informer in self._informers[kind]:
@@ -296,7 +296,7 @@ class Caches:
         versions = [stored for stored in (old, new) if stored is not None]
         owners = {stored.endpoint for stored in versions if stored.endpoint is not None}
         affected = {key for on in self._met(kind, versions) for key in self._dependents.get(on, ())}
-        # Our own write tells its endpoint nothing new, but whoever waits for the same host does not know of it.
+        # Our own write is nothing new to its endpoint, but endpoints that wait for the same host must be woken.
         for key in affected - owners if change is Change.OWN else affected | owners:
             self._wake(key)
 

@@ -61,7 +61,7 @@ class Rendering:
             return self._text
         if self._task is None:
             self._task = asyncio.create_task(self._rendered(), name="metrics")
-        return await asyncio.shield(self._task)  # whoever leaves takes it from nobody else
+        return await asyncio.shield(self._task)  # a client that disconnects cancels it for no other
 
     async def _rendered(self) -> bytes:
         started = self._clock()

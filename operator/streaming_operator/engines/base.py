@@ -2,7 +2,7 @@
 What the operator must know of a model server to start it, watch it and let it go.
 
 An engine only knows its configuration; the objects that hold it are made in `render`. One file an engine
-(docs/adding-an-engine.md), pure: nothing here talks to anything.
+(docs/adding-an-engine.md), pure.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Engine(Protocol):
         ...
 
     def source(self, endpoint: StreamingEndpoint) -> str:
-        """What it is told to load, as its list of models names it (`root`): `WrongModel` where it names another."""
+        """What it is configured to load, as its list of models names it (`root`): `WrongModel` where it names another."""
         ...
 
     def adapters(self, endpoint: StreamingEndpoint) -> Mapping[str, str]:

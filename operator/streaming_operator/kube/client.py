@@ -62,7 +62,7 @@ class Transport:
 
     @classmethod
     async def open(cls, *, connections: int, field_manager: str) -> Self:
-        """Read the credentials and prepare the session; talks to nobody yet."""
+        """Read the credentials and prepare the session; sends no request yet."""
         return cls(await Credentials.load(), connections, field_manager=field_manager)
 
     @classmethod

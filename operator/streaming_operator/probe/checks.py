@@ -73,7 +73,7 @@ class CheckContext:
     pods: tuple[connection.Target, ...] = ()
     gauges: Gauges | None = None
     served: Mapping[str, str] = field(default_factory=dict)
-    """What the engine was told to load, by the names that it is served as."""
+    """What the engine was configured to load, by the names that it is served as."""
     adapters: Mapping[str, str] = field(default_factory=dict)
     """What its adapters were loaded from, by their names."""
     quotes: bool = True

@@ -56,7 +56,7 @@ class Plan:
     """At most one a hop, in any order; the verdict is that of the outermost."""
     model: str
     source: str | None = None
-    """What the engine was told to load, as its list of models must name it; None: that is not checked."""
+    """What the engine was configured to load, as its list of models must name it; None: that is not checked."""
     names: Names = field(default_factory=Names)
     key: ApiKey | None = None
     prompt: str = PROMPT

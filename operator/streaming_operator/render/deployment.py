@@ -80,7 +80,7 @@ def _pod_spec(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
     """Everything of the pod but its scheduling."""
     spec = endpoint.spec
     pod: Manifest = {
-        # A Service named vllm would inject VLLM_PORT=tcp://..., and vLLM dies of it.
+        # A Service named vllm would inject VLLM_PORT=tcp://..., with which vLLM does not start.
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_seconds(endpoint),
         "securityContext": _given(endpoint, spec.pod_security_context, _pod_security_context()),

@@ -43,7 +43,7 @@ REMEDIES: Mapping[Symptom, str] = {
         + "that limits the request"
     ),
     Symptom.CUT: (
-        f"Envoy's pods end open streams {DRAIN_SECONDS} s after they were told to go: "
+        f"Envoy's pods end open streams {DRAIN_SECONDS} s after their termination began: "
         + ASK
         + "to raise spec.shutdown.drainTimeout in its EnvoyProxy above the longest stream"
     ),

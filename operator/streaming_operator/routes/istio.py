@@ -22,7 +22,7 @@ _DRAIN = (
 REMEDIES: Mapping[Symptom, str] = {
     Symptom.TOTAL_CUT: "set exposure.timeouts.requestSeconds to 0, which is no limit",
     Symptom.CUT: (
-        f"the gateway's pods end open streams {DRAIN_SECONDS} s after they were told to go: "
+        f"the gateway's pods end open streams {DRAIN_SECONDS} s after their termination began: "
         + ASK
         + "to set "
         + _DRAIN

@@ -9,8 +9,8 @@ lost. How often that happened is in `Timeline.merged`, and it is why every socke
 parsed. Measurements: docs/decisions/0022.
 
 Parsing has turns: a read that takes longer than `FIRST_TURN` is parsed further in turns with the others of its kind,
-between which every socket is looked at; its own is not read meanwhile. So a peer whose bytes are much work makes itself
-late and nobody else, and each sink gets how late this thread may have come to a read.
+between which every socket is looked at; its own is not read meanwhile. So a peer whose bytes take long to parse delays
+only itself, and each sink gets how late this thread may have come to a read.
 """
 
 import contextlib

@@ -4,8 +4,8 @@ Whether a response was stored and then sent, although it did not arrive at one m
 TCP sends ten segments first and twice as many after each round trip (RFC 6928, RFC 5681), and a slow link takes time
 for every byte: a block of 1,024 tokens arrives over a second on a long path. So arrivals prove that text was sent
 while it was generated only where they took longer than a block would have (`may_be_a_block`). Else the number of
-tokens decides: whoever stores waits for the last token, so the first one comes later the more tokens are asked for
-(`waits_for_the_end`); whoever streams does not (`waits_for_nothing`). Pure.
+tokens decides: a hop that stores waits for the last token, so the first one comes later the more tokens are asked for
+(`waits_for_the_end`); a hop that streams does not (`waits_for_nothing`). Pure.
 """
 
 import math
@@ -18,8 +18,8 @@ from streaming_operator.probe.stream.timeline import Timeline
 ROUND_TRIP = 0.3
 """
 Seconds of a long round trip. That of the connection says nothing of the hops behind it: a CDN passes on what comes
-over a long path as it comes. But nothing comes from whoever stores earlier than a round trip to there: the time to the
-first token bounds it as well.
+over a long path as it comes. But nothing arrives from the hop that stores before a round trip to it: the time to the first
+token bounds it as well.
 """
 SLOWEST = 625_000.0
 """Bytes a second of a slow link: 5 Mbit/s."""
