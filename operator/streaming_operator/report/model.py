@@ -14,7 +14,6 @@ from pydantic.alias_generators import to_camel
 
 from streaming_operator.foreign_text import readable
 
-SCHEMA_VERSION = 1
 SCHEMA_ID = "https://streamingendpoints.dev/schemas/probe-result.v1.json"
 
 

@@ -179,11 +179,6 @@ class Timeline:
         return self.events / (1 + sum(gap >= BURST_PAUSE for gap in self.gaps)) if self.arrivals else 0.0
 
     @property
-    def events_per_frame(self) -> float | None:
-        """N/F: bundling by a proxy that rewrote the body; HAProxy's delays keep it at 1. None without frames."""
-        return self.events / self.token_frames if self.token_frames else None
-
-    @property
     def merged(self) -> int | None:
         """
         Segments that shared a read, and so the stamp of the last of them, at least; None where the kernel counts none.
