@@ -10,7 +10,16 @@ from streaming_operator.cluster.apply import Applier
 from streaming_operator.cluster.drift import APPLIED_HASH
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.write import Child
-from streaming_operator.errors import Conflict, EndpointGone, Forbidden, NotOurs, Rejected
+from streaming_operator.errors import (
+    ClusterError,
+    Conflict,
+    EndpointGone,
+    Forbidden,
+    KindMissing,
+    NotOurs,
+    Rejected,
+)
+from streaming_operator.kube.client import Transport
 from streaming_operator.values import Manifest
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, as_service_account, connected, exists, of_kind, versions
@@ -376,6 +385,31 @@ async def test_missing_rights_are_reported_as_such(
     async with connected(as_service_account(control_plane, namespace, tmp_path, rules), monkeypatch) as here:
         with pytest.raises(Forbidden, match="cannot patch resource"):
             await here.cluster.apply(endpoint, here.children(endpoint))
+
+
+@pytest.mark.parametrize("error", [KindMissing, Forbidden])
+async def test_a_kind_that_cannot_be_read_keeps_no_other_child_from_being_written(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch, error: type[ClusterError]
+) -> None:
+    """Its CRD was removed a moment ago, or the role lacks it: a new endpoint has its other children all the same."""
+    real = Transport.read
+
+    async def without_monitors(self: Transport, path: str, doing: str, **more: Any) -> Any:
+        if "/servicemonitors/" in path:
+            raise error(f"cannot {doing}")
+        return await real(self, path, doing, **more)
+
+    endpoint = an_endpoint(control_plane, namespace)
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        children = here.children(endpoint)
+        monkeypatch.setattr(Transport, "read", without_monitors)
+        with pytest.raises(error, match="cannot read ServiceMonitor/chat"):
+            await here.cluster.apply(endpoint, children)
+
+        missing = [child["kind"] for child in children if not exists(control_plane, child)]
+        assert missing == ["ServiceMonitor"]
+        monkeypatch.setattr(Transport, "read", real)
+        assert (await here.cluster.apply(endpoint, children)).written == ("ServiceMonitor/chat",)
 
 
 async def test_what_the_server_refuses_names_the_field(

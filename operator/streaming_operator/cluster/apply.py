@@ -23,10 +23,13 @@ from streaming_operator.errors import (
     ClusterError,
     Conflict,
     EndpointGone,
+    Forbidden,
+    KindMissing,
     NamespaceGone,
     NotFound,
     NotOurs,
     Overwritten,
+    Rejected,
     Unreachable,
 )
 from streaming_operator.kinds import Key, Kind
@@ -35,6 +38,9 @@ from streaming_operator.values import Manifest
 
 ENDS_THE_PASS = (EndpointGone, NamespaceGone, Unreachable)
 """Errors that every further write would meet too; any other concerns one child."""
+
+OF_ONE_KIND = (Forbidden, KindMissing, Rejected)
+"""Errors of a look for a name that say nothing of children of other kinds."""
 
 FROM_CACHE = {"resourceVersion": "0"}
 """Asks the API server to answer from its memory: good enough to see whose name it is, and a third of the cost."""
@@ -97,12 +103,16 @@ class Applier:
             if child.differs and not (child.stored is not None and child.stored.deleting)
         ]
         missing = [child for child in due if child.stored is None]
+        written: list[str] = []
+        refusals: list[ClusterError] = []
         if missing:
             await self._check_alive(endpoint)
-            stored = await asyncio.gather(*(self._find(endpoint, child) for child in missing))
-            by_title = {child.title: body for child, body in zip(missing, stored, strict=True)}
-            due = [replace(child, stored=by_title.get(child.title, child.stored)) for child in due]
-        written, refusals = [], []
+            objects, refusals = await self._find_all(endpoint, missing)
+            due = [
+                replace(child, stored=child.stored or objects[child.title])
+                for child in due
+                if child.stored is not None or child.title in objects
+            ]
         for child in due:
             try:
                 if await self._write(endpoint.key, child):
@@ -143,6 +153,24 @@ class Applier:
             raise EndpointGone(
                 f"StreamingEndpoint {_name(endpoint)} of uid {endpoint.uid} is gone or being deleted"
             )
+
+    async def _find_all(
+        self, endpoint: StreamingEndpoint, missing: list[Child]
+    ) -> tuple[dict[str, Cached | None], list[ClusterError]]:
+        """The objects that have the names of missing children, by title; and the refusals to read some of them."""
+        results = await asyncio.gather(
+            *(self._find(endpoint, child) for child in missing), return_exceptions=True
+        )
+        objects: dict[str, Cached | None] = {}
+        refusals: list[ClusterError] = []
+        for child, result in zip(missing, results, strict=True):
+            if isinstance(result, OF_ONE_KIND):
+                refusals.append(result)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                objects[child.title] = result
+        return objects, refusals
 
     async def _find(self, endpoint: StreamingEndpoint, child: Child) -> Cached | None:
         """
