@@ -1,8 +1,11 @@
 """The layout's few hard rules, which an editor's "new package" would break without a sound."""
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "operator"
 LINES_AT_MOST = 400
+BROUGHT_ALONG = {"pydantic_core"}
+"""Needed in one version only, which pydantic names; its documentation has one import types and errors from there."""
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "operator.py"])
@@ -45,6 +50,27 @@ def test_lock_files_name_no_index() -> None:
         assert "://" not in text, name
         for entry in re.split(r"\n(?=[a-z])", text.strip()):
             assert "--hash=sha256:" in entry, f"{name}: {entry.splitlines()[0]}"
+
+
+def test_what_the_package_imports_is_declared() -> None:
+    """A library that only comes with another one may leave with it."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    declared = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    trees = (ast.parse(path.read_text()) for path in SOURCES.rglob("*.py") if "templates" not in path.parts)
+    statements = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names} | {
+        node.module for node in statements if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }
+    modules = {name.split(".")[0] for name in names} - {"streaming_operator", *sys.stdlib_module_names}
+    distributions = packages_distributions()
+    known = {name: {_normal(one) for one in distributions.get(name, ())} for name in modules - BROUGHT_ALONG}
+    assert {name for name, of in known.items() if not of & declared} == set()
+
+
+def _normal(distribution: str) -> str:
+    """The name as pyproject.toml writes it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_ci_runs_check_and_test() -> None:
