@@ -12,6 +12,6 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The event loop of each test."""
-    if item.path.name in ("test_verification.py", "test_places.py", "test_answers.py"):
+    if item.path.name in ("test_verification.py", "test_slots.py", "test_answers.py"):
         return {"virtual time": VirtualTimeLoop}
     return {"real time": asyncio.new_event_loop}

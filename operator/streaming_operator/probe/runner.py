@@ -16,7 +16,7 @@ from streaming_operator.api.reasons import Reason
 from streaming_operator.kinds import Key
 from streaming_operator.probe.http.request import Wording
 from streaming_operator.probe.judge.verdict import streams
-from streaming_operator.probe.places import Places
+from streaming_operator.probe.slots import Places
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.values import HopResult, ProbeResult, Problem

@@ -9,7 +9,7 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.kinds import Key
 from streaming_operator.probe import Verifier
 from streaming_operator.probe.http.connection import Limits
-from streaming_operator.probe.places import Places
+from streaming_operator.probe.slots import Places
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
