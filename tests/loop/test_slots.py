@@ -9,7 +9,7 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.kinds import Key
 from streaming_operator.probe import Verifier
 from streaming_operator.probe.http.connection import Limits
-from streaming_operator.probe.slots import Places
+from streaming_operator.probe.slots import Slots
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
@@ -45,7 +45,7 @@ def asked(port: int) -> Plan:
     return plan([port], limits=LIMITS, model=virtual_path.MODEL)
 
 
-async def test_silent_endpoints_leave_places_to_other_namespaces(ports: Ports) -> None:
+async def test_silent_endpoints_leave_slots_to_other_namespaces(ports: Ports) -> None:
     """Forty of one namespace were first; an endpoint of another streams and is verified in seconds."""
     silent, healthy = ports.listen(Edge(Engine(), mute)), ports.listen(Engine())
     everybody = Round()
@@ -64,7 +64,7 @@ async def test_silent_endpoints_leave_places_to_other_namespaces(ports: Ports) -
 
 
 async def test_a_silent_endpoint_is_given_up_after_the_sum_of_its_time_outs(ports: Ports) -> None:
-    """Its verification ends with a verdict, after `Plan.longest` at the latest, and its place is free."""
+    """Its verification ends with a verdict, after `Plan.longest` at the latest, and its slot is free."""
     silent = ports.listen(Edge(Engine(), mute))
     everybody, key = Round(), ("mallory", "silent")
     everybody.verifier.start(key, asked(silent))
@@ -120,26 +120,26 @@ async def test_healthy_endpoint_at_the_limit_of_its_time_outs_is_verified(ports:
     assert result.verdict is Verdict.STREAMING, result.message
 
 
-async def test_places_go_to_the_namespace_that_holds_fewest() -> None:
-    """Whoever waits gets the next free place in the order of held places, then of waiting; nobody is passed over."""
-    places, order, leave = Places(4), [], asyncio.Event()
+async def test_slots_go_to_the_namespace_that_holds_fewest() -> None:
+    """Whoever waits gets the next free slot in the order of held slots, then of waiting; nobody is passed over."""
+    slots, order, leave = Slots(4), [], asyncio.Event()
 
     async def hold(namespace: str, number: int, until: asyncio.Event) -> None:
-        async with places.place(namespace):
+        async with slots.slot(namespace):
             order.append(f"{namespace}{number}")
             await until.wait()
 
     tasks = [asyncio.create_task(hold("a", number, leave)) for number in range(6)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert order == ["a0", "a1", "a2"]  # a quarter of four places is for others
+    assert order == ["a0", "a1", "a2"]  # a quarter of four slots is for others
     tasks += [asyncio.create_task(hold("b", number, leave)) for number in range(2)]
     await asyncio.sleep(1)
     assert order[3:] == ["b0"]
     tasks[5].cancel()  # one that waits leaves the queue
-    tasks[0].cancel()  # one that holds gives its place back
+    tasks[0].cancel()  # one that holds gives its slot back
     await asyncio.sleep(1)
-    assert order[4:] == []  # the free place is for a namespace that holds none
+    assert order[4:] == []  # the free slot is for a namespace that holds none
     tasks.append(asyncio.create_task(hold("c", 0, leave)))
     await asyncio.sleep(1)
     assert order[4:] == ["c0"]
@@ -147,18 +147,18 @@ async def test_places_go_to_the_namespace_that_holds_fewest() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     assert sorted(order[5:]) == ["a3", "a4", "b1"]
     async with asyncio.timeout(1):
-        async with places.place("a"), places.place("a"), places.place("a"), places.place("d"):
-            pass  # every place came back
+        async with slots.slot("a"), slots.slot("a"), slots.slot("a"), slots.slot("d"):
+            pass  # every slot came back
 
 
-async def test_a_single_namespace_has_most_places_and_one_place_is_for_everybody() -> None:
-    """Twelve of sixteen; with one place alone nothing is kept back."""
+async def test_a_single_namespace_has_most_slots_and_one_slot_is_for_everybody() -> None:
+    """Twelve of sixteen; with one slot alone nothing is kept back."""
     for count, most in ((16, 12), (2, 2), (1, 1)):
-        places, held = Places(count), 0
+        slots, held = Slots(count), 0
 
-        async def hold(places: Places = places) -> None:
+        async def hold(slots: Slots = slots) -> None:
             nonlocal held
-            async with places.place("a"):
+            async with slots.slot("a"):
                 held += 1
                 await asyncio.Event().wait()
 

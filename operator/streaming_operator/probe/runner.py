@@ -16,7 +16,7 @@ from streaming_operator.api.reasons import Reason
 from streaming_operator.kinds import Key
 from streaming_operator.probe.http.request import Wording
 from streaming_operator.probe.judge.verdict import streams
-from streaming_operator.probe.slots import Places
+from streaming_operator.probe.slots import Slots
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.values import HopResult, ProbeResult, Problem
@@ -31,7 +31,7 @@ class Verifier:
     """Runs verifications; `wake` is called with the endpoint's key when one has ended, unless it was dropped."""
 
     def __init__(self, concurrency: int, wake: Callable[[Key], None]) -> None:
-        self._places = Places(concurrency)
+        self._slots = Slots(concurrency)
         self._wake = wake
         self._tasks: dict[Key, asyncio.Task[Outcome]] = {}
         self._outcomes: dict[Key, Outcome] = {}
@@ -78,7 +78,7 @@ class Verifier:
     async def _run(self, key: Key, plan: Plan) -> Outcome:
         """One verification when its place is free."""
         try:
-            async with self._places.place(key[0]):
+            async with self._slots.slot(key[0]):
                 return await verify(plan)
         except Exception as error:
             log.exception("verification failed in the operator", extra={"endpoint": "/".join(key)})

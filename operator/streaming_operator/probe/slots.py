@@ -1,8 +1,8 @@
 """
-Who may verify next: the places of the verifications that run at once, shared between namespaces.
+Who may verify next: the slots of the verifications that run at once, shared between namespaces.
 
-A server that is silent holds its place for as long as its endpoint's time-outs allow. So a quarter of the places is
-for namespaces that hold none, and a free place goes to the namespace that holds fewest, then to whoever has waited
+A server that is silent holds its slot for as long as its endpoint's time-outs allow. So a quarter of the slots is
+for namespaces that hold none, and a free slot goes to the namespace that holds fewest, then to whoever has waited
 longest.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Places:
-    """*count* places; each holder is asked for its namespace."""
+class Slots:
+    """*count* slots; each holder is asked for its namespace."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -23,8 +23,8 @@ class Places:
         """By namespace; the namespace that was served longest ago is the first."""
 
     @asynccontextmanager
-    async def place(self, namespace: str) -> AsyncIterator[None]:
-        """Wait for a place and hold it."""
+    async def slot(self, namespace: str) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(namespace, deque()).append(turn)
         self._assign()
@@ -41,7 +41,7 @@ class Places:
             self._assign()
 
     def _assign(self) -> None:
-        """Give the free places away."""
+        """Give the free slots away."""
         while (namespace := self._next()) is not None:
             turn = self._waiting[namespace].popleft()
             self._waiting.move_to_end(namespace)
@@ -53,7 +53,7 @@ class Places:
                 turn.set_result(None)
 
     def _next(self) -> str | None:
-        """The namespace whose turn it is; None if no place is free for anybody who waits."""
+        """The namespace whose turn it is; None if no slot is free for anybody who waits."""
         allowed = [
             namespace
             for namespace in self._waiting
