@@ -9,8 +9,8 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.kinds import Key
 from streaming_operator.probe import Verifier
 from streaming_operator.probe.http.connection import Limits
-from streaming_operator.probe.slots import Slots
 from streaming_operator.probe.plan import Plan
+from streaming_operator.probe.slots import Slots
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
 from tests.loop import virtual_path

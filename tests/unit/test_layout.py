@@ -60,7 +60,9 @@ def test_what_the_package_imports_is_declared() -> None:
     trees = (ast.parse(path.read_text()) for path in SOURCES.rglob("*.py") if "templates" not in path.parts)
     statements = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names} | {
-        node.module for node in statements if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        node.module
+        for node in statements
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
     }
     modules = {name.split(".")[0] for name in names} - {"streaming_operator", *sys.stdlib_module_names}
     distributions = packages_distributions()

@@ -109,7 +109,9 @@ def test_a_wrong_value_is_refused_with_the_variable_and_what_is_allowed(
 
 def test_every_setting_is_read_somewhere() -> None:
     """A variable that is checked and then changes nothing would be believed to work."""
-    sources = (path for path in Path(streaming_operator.__path__[0]).rglob("*.py") if path.name != "settings.py")
+    sources = (
+        path for path in Path(streaming_operator.__path__[0]).rglob("*.py") if path.name != "settings.py"
+    )
     read = {
         node.attr
         for path in sources

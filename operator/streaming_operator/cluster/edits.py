@@ -78,7 +78,9 @@ def _as_applied(live: Body, document: Body) -> tuple[Body, str | None, str | Non
     try:
         last = json.loads(annotations.get(LAST_APPLIED) or "")
     except ValueError:
-        note = "no earlier apply is recorded in it: a field that the file no longer has is not shown as removed"
+        note = (
+            "no earlier apply is recorded in it: a field that the file no longer has is not shown as removed"
+        )
         return document, KUBECTL, note
     return _merge_patch(last, document), None, None
 

@@ -46,7 +46,7 @@ class Engine(Protocol):
         ...
 
     def source(self, endpoint: StreamingEndpoint) -> str:
-        """What it is configured to load, as its list of models names it (`root`): `WrongModel` where it names another."""
+        """What it is to load, as its list of models names it (`root`): `WrongModel` where it names another."""
         ...
 
     def adapters(self, endpoint: StreamingEndpoint) -> Mapping[str, str]:

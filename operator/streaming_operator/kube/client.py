@@ -104,9 +104,7 @@ class Transport:
         )
         return page
 
-    async def apply(
-        self, path: str, manifest: Mapping[str, Any], doing: str, *, force: bool = True
-    ) -> Body:
+    async def apply(self, path: str, manifest: Mapping[str, Any], doing: str, *, force: bool = True) -> Body:
         """
         Server-side apply with our field manager; returns the object as it is now.
 
@@ -238,7 +236,9 @@ class Transport:
         except _NETWORK as error:
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error
         except ValueError as error:
-            raise Unreachable(f"cannot {doing}: the answer is not the JSON object that was asked for") from error
+            raise Unreachable(
+                f"cannot {doing}: the answer is not the JSON object that was asked for"
+            ) from error
 
     @asynccontextmanager
     async def watch(

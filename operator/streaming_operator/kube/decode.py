@@ -78,11 +78,12 @@ def document(text: bytes) -> Body:
 
 
 def stored(text: bytes) -> Body:
-    """An object as the API server stores it, which has a name, a uid and a version; raises `ValueError` without them."""
+    """An object as the API server stores it, with a name, a uid and a version; raises `ValueError` without them."""
     body = document(text)
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or not all(
-        isinstance(metadata.get(field), str) and metadata[field] for field in ("name", "uid", "resourceVersion")
+        isinstance(metadata.get(field), str) and metadata[field]
+        for field in ("name", "uid", "resourceVersion")
     ):
         raise ValueError("no stored object")
     return body

@@ -245,7 +245,9 @@ def _names(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Names:
         edge_name = f"IngressClass {exposure.ingress.class_name}"
     elif exposure is not None and exposure.http_route is not None:
         gateway = gateway_of(endpoint, capabilities)
-        edge_name = f"Gateway {gateway.partition('/')[2] if gateway else exposure.http_route.parent_refs[0].name}"
+        edge_name = (
+            f"Gateway {gateway.partition('/')[2] if gateway else exposure.http_route.parent_refs[0].name}"
+        )
     return Names(
         workload=endpoint.name,
         secret=ref.name if ref else None,

@@ -2,8 +2,8 @@
 Which of a name's addresses accepts a connection first: Happy Eyeballs (RFC 8305).
 
 `localhost` is ::1 and 127.0.0.1 on most machines while many servers listen on one of them, and a name with an AAAA
-record cannot be reached where IPv6 is not routed. The families take turns, each address has a head start before the next,
-and a refusal starts the next at once. The connections are closed again: what is wanted is the address.
+record cannot be reached where IPv6 is not routed. The families take turns, each address has a head start before the
+next, and a refusal starts the next at once. The connections are closed again: what is wanted is the address.
 """
 
 import contextlib

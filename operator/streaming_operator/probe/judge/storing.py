@@ -18,8 +18,8 @@ from streaming_operator.probe.stream.timeline import Timeline
 ROUND_TRIP = 0.3
 """
 Seconds of a long round trip. That of the connection says nothing of the hops behind it: a CDN passes on what comes
-over a long path as it comes. But nothing arrives from the hop that stores before a round trip to it: the time to the first
-token bounds it as well.
+over a long path as it comes. But nothing arrives from the hop that stores before a round trip to it: the time to the
+first token bounds it as well.
 """
 SLOWEST = 625_000.0
 """Bytes a second of a slow link: 5 Mbit/s."""
