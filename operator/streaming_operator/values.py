@@ -75,6 +75,7 @@ class Capabilities:
     """GatewayClasses that take `timeouts.request`: their status lists the feature, or their edge is known to."""
     policies: frozenset[Kind] = frozenset()
     """Kinds of edges' own policies that are installed and that the administrator lets the operator write."""
+    prometheus_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ STOPPED_WITHIN = 20.0
 LOG_TAIL = 30
 
 OPTIONAL_CRDS = {
-    "monitoring": ("servicemonitors.monitoring.coreos.com",),
+    "monitoring": (
+        "prometheusrules.monitoring.coreos.com",
+        "servicemonitors.monitoring.coreos.com",
+    ),
     "gateway": (
         "gatewayclasses.gateway.networking.k8s.io",
         "gateways.gateway.networking.k8s.io",

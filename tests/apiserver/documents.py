@@ -95,6 +95,14 @@ _COMMON: Document = {
     "startup": {"timeoutSeconds": 1800},
     "monitoring": {
         "serviceMonitor": {"enabled": True, "intervalSeconds": 15, "labels": {"release": "prometheus"}},
+        "prometheusRule": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "ttftMilliseconds": 5000,
+            "tokenGapMilliseconds": 500,
+            "errorPercent": 5,
+            "pathMilliseconds": 2000,
+        },
     },
     "verification": {
         "mode": "Required",

@@ -504,6 +504,16 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         {"spec.monitoring.serviceMonitor.labels": {"app": "prometheus"}},
         {"spec.monitoring.serviceMonitor.labels": {"streamingendpoints.dev/endpoint": "mine"}},
     ),
+    "spec.monitoring.prometheusRule.labels keys": (
+        "ingress",
+        {"spec.monitoring.prometheusRule.labels": {"example.com/a": "b"}},
+        {"spec.monitoring.prometheusRule.labels": {"a b": "c"}},
+    ),
+    "spec.monitoring.prometheusRule.labels streamingendpoints.dev/*": (
+        "ingress",
+        {"spec.monitoring.prometheusRule.labels": {"app": "prometheus"}},
+        {"spec.monitoring.prometheusRule.labels": {"streamingendpoints.dev/endpoint": "mine"}},
+    ),
 }
 """Rules by path and the first words of their message: the base, edits that pass, edits that do not."""
 

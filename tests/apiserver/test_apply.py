@@ -74,6 +74,7 @@ async def test_a_restarted_operator_writes_nothing(
         ("Ingress", {"metadata": {"annotations": {APPLIED_HASH: None}}}),
         ("Ingress", {"spec": {"rules": [{"host": "elsewhere.example.com"}]}}),
         ("ServiceMonitor", {"spec": {"endpoints": [{"port": "other"}]}}),
+        ("PrometheusRule", {"spec": {"groups": []}}),
     ],
 )
 async def test_an_edit_by_hand_is_repaired_and_nothing_else_is_written(

@@ -29,6 +29,7 @@ WRITTEN = (
     "Ingress",
     "HTTPRoute",
     "ServiceMonitor",
+    "PrometheusRule",
 )
 
 SPEC: dict[str, Any] = {
@@ -210,7 +211,7 @@ async def test_no_child_waits_for_another_that_is_refused(
         with pytest.raises(Rejected, match="write Deployment/chat"):
             await here.cluster.apply(endpoint, children)
 
-        for kind in ("ConfigMap", "Service", "Ingress", "ServiceMonitor"):
+        for kind in ("ConfigMap", "Service", "Ingress", "ServiceMonitor", "PrometheusRule"):
             child = of_kind(children, kind)
             assert control_plane.get(child)["metadata"]["name"] == child["metadata"]["name"]
 

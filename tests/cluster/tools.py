@@ -116,6 +116,12 @@ BUILDS = {
         tags="remove_all_sd,enable_kubernetes_sd",
         about=f"Prometheus {VERSIONS.prometheus} (about 2 minutes, once)",
     ),
+    "promtool": Build(
+        module="promtool",
+        programs={"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
+        tags="remove_all_sd,enable_kubernetes_sd",
+        about=f"promtool {VERSIONS.prometheus} (about 1 minute, once)",
+    ),
     "actionlint": Build(
         module="actionlint",
         programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},

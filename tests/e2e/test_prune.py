@@ -8,6 +8,9 @@ EARLIER = "chat-engine-00000000"
 """A ConfigMap as an earlier version of the operator may have left it."""
 
 
+SURPLUS = "configmap,poddisruptionbudget,ingress,servicemonitor,prometheusrule"
+
+
 def _earlier_config(endpoint: Endpoint) -> kube.Manifest:
     body = endpoint.body()
     config = endpoint.children("configmap")[0]
@@ -25,7 +28,7 @@ def _earlier_config(endpoint: Endpoint) -> kube.Manifest:
 
 
 def test_what_is_no_longer_rendered_goes(endpoint: Endpoint) -> None:
-    """Budget, Ingress, ServiceMonitor and an old ConfigMap go; the pod is not touched, the endpoint Ready."""
+    """Budget, Ingress, monitoring objects and an old ConfigMap go; the pod is not touched, the endpoint Ready."""
     endpoint.apply(endpoint.double(rollout={"podDisruptionBudget": {"maxUnavailable": 1}}))
     endpoint.await_ready()
     kube.create(_earlier_config(endpoint))
@@ -34,16 +37,10 @@ def test_what_is_no_longer_rendered_goes(endpoint: Endpoint) -> None:
     endpoint.change(
         exposure=None,
         rollout={"podDisruptionBudget": None},
-        monitoring={"serviceMonitor": {"enabled": False}},
+        monitoring={"serviceMonitor": {"enabled": False}, "prometheusRule": {"enabled": False}},
     )
     wait_for(
-        lambda: (
-            sorted(
-                child["kind"]
-                for child in endpoint.children("configmap,poddisruptionbudget,ingress,servicemonitor")
-            )
-            == ["ConfigMap"]
-        ),
+        lambda: sorted(child["kind"] for child in endpoint.children(SURPLUS)) == ["ConfigMap"],
         "the surplus to go",
         tell=endpoint.diagnosis,
     )

@@ -25,7 +25,15 @@ def whole(shared_namespace: str) -> Iterator[Endpoint]:
     endpoint.delete("--wait=false")
 
 
-KINDS = ("configmaps", "services", "poddisruptionbudgets", "deployments", "ingresses", "servicemonitors")
+KINDS = (
+    "configmaps",
+    "services",
+    "poddisruptionbudgets",
+    "deployments",
+    "ingresses",
+    "servicemonitors",
+    "prometheusrules",
+)
 
 
 def _child(endpoint: Endpoint, resource: str) -> Manifest | None:
@@ -94,6 +102,11 @@ EDITS: dict[str, tuple[str, Any, Read]] = {
         "servicemonitors",
         {"spec": {"jobLabel": "another"}},
         lambda monitor: monitor["spec"]["jobLabel"],
+    ),
+    "prometheusrule": (
+        "prometheusrules",
+        {"spec": {"groups": []}},
+        lambda rule: rule["spec"]["groups"],
     ),
 }
 

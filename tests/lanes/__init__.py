@@ -110,6 +110,7 @@ LANES = (
         "tests/e2e/",
     ),
     Lane("GitOps", "What GitOps tools conclude from an endpoint, by their own code.", "tests/gitops/"),
+    Lane("monitoring", "What Prometheus makes of an endpoint's rules, by its own code.", "tests/monitoring/"),
     Lane("probe and servers", "The double and small proxies as processes of this machine.", "tests/probe/"),
     Lane("probe and servers", "", "tests/contract/"),
     Lane("probe and servers", "", "tests/security/test_exposed_paths"),

@@ -188,11 +188,35 @@ class ServiceMonitor(Model):
     )
 
 
+class PrometheusRule(Model):
+    """Alerts for the prometheus-operator (docs/alerts.md), and their thresholds."""
+
+    enabled: bool = True
+    """Make one where the cluster has the kind."""
+    labels: Labels = Field(default_factory=dict)
+    """Labels by which a Prometheus selects it; if empty, those of serviceMonitor."""
+    ttft_milliseconds: Annotated[int, Field(ge=1, le=600000)] = 5000
+    """Longest 95th percentile of the engine's time to the first token."""
+    token_gap_milliseconds: Annotated[int, Field(ge=1, le=600000)] = 500
+    """Longest 95th percentile of its time between tokens."""
+    error_percent: Annotated[int, Field(ge=1, le=99)] = 5
+    """Share of requests that may fail."""
+    path_milliseconds: Annotated[int, Field(ge=1, le=600000)] = 2000
+    """By how much the first token may reach users later than the engine has it, on average."""
+
+    cel: ClassVar = (
+        keys_match("labels", QUALIFIED_KEY, QUALIFIED_KEY_RULE),
+        keys_without("labels", RESERVED_LABELS, RESERVED_LABELS_RULE),
+    )
+
+
 class Monitoring(Model):
     """How the engine's metrics, TTFT among them, reach Prometheus."""
 
     service_monitor: ServiceMonitor = Field(default_factory=ServiceMonitor)
     """The ServiceMonitor."""
+    prometheus_rule: PrometheusRule = Field(default_factory=PrometheusRule)
+    """The PrometheusRule."""
 
 
 class ProbeRequest(Model):

@@ -42,6 +42,7 @@ class AssumedCluster:
             gateways={f"{ref.namespace or endpoint.namespace}/{ref.name}": ASSUMED_CLASS for ref in parents},
             request_timeout_classes=frozenset({ASSUMED_CLASS} if takes else ()),
             policies=frozenset(renderer.policy_kinds() if self.policies else ()),
+            prometheus_rules=self.service_monitors,
         )
 
 

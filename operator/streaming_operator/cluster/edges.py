@@ -79,6 +79,7 @@ def capabilities(
     classes = list(source.every(resources.GATEWAY_CLASSES))
     by_class = gateway_classes(classes, settings)
     return Capabilities(
+        prometheus_rules=source.has(resources.PROMETHEUS_RULES),
         service_monitors=source.has(resources.SERVICE_MONITORS),
         http_routes=source.has(resources.HTTP_ROUTES),
         ingress_classes=ingress_classes(source.every(resources.INGRESS_CLASSES), settings),

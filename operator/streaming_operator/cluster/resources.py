@@ -2,6 +2,7 @@
 
 from streaming_operator import render
 from streaming_operator.kinds import Kind
+from streaming_operator.render.alerts import PROMETHEUS_RULES
 from streaming_operator.render.config import CONFIG_MAPS
 from streaming_operator.render.deployment import DEPLOYMENTS
 from streaming_operator.render.disruption import BUDGETS
@@ -25,6 +26,7 @@ __all__ = [
     "INGRESS_CLASSES",
     "PODS",
     "POLICIES",
+    "PROMETHEUS_RULES",
     "REPLICA_SETS",
     "ROUTES",
     "SECRETS",

@@ -6,6 +6,7 @@ An engine only knows its configuration; the objects that hold it are made in `re
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from streaming_operator.api.endpoint import StreamingEndpoint
@@ -27,6 +28,26 @@ DRAIN_OVER_FILE = "/dev/shm/streaming-operator-drain-over"
 """Touched by the drain script for the middleware; there the container may write even with a read-only root."""
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Names of an engine's series in Prometheus, for rules and dashboards."""
+
+    ttft: str
+    """Histogram of the time to the first token in seconds, without `_bucket`."""
+    gap: str
+    """Histogram of the time between tokens in seconds."""
+    finished: str
+    """Counter of requests that ended."""
+    failed: str
+    """Label matcher of those of them that ended in an error, or were cut by the engine."""
+    running: str
+    """Gauge of the requests that it works on."""
+    waiting: str
+    """Gauge of the requests in its queue."""
+    steps: str
+    """Counter of what moves while it generates."""
+
+
 class Engine(Protocol):
     """One kind of model server."""
 
@@ -40,6 +61,8 @@ class Engine(Protocol):
     """Metric of the requests that the engine works on now."""
     waiting_gauge: str
     """Metric of the requests in its queue."""
+    series: Series
+    """What its metrics are called."""
 
     def command(self, endpoint: StreamingEndpoint) -> list[str] | None:
         """What the arguments are for; None for the image's own entrypoint."""

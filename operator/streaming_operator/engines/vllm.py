@@ -18,6 +18,7 @@ from streaming_operator.engines.base import (
     HOME,
     TLS_PATH,
     Engine,
+    Series,
     adapter_paths,
     home_on_cache,
     model_path,
@@ -113,6 +114,15 @@ class Vllm:
     health_path = "/health"
     metrics_path = "/metrics"
     running_gauge, waiting_gauge = BUSY_GAUGES
+    series = Series(  # vllm/v1/metrics/loggers.py of 0.33; disconnected clients are counted by none of them
+        ttft="vllm:time_to_first_token_seconds",
+        gap="vllm:inter_token_latency_seconds",
+        finished="vllm:request_success_total",
+        failed='finished_reason=~"error|abort"',
+        running=running_gauge,
+        waiting=waiting_gauge,
+        steps="vllm:iteration_tokens_total_count",
+    )
 
     def command(self, endpoint: StreamingEndpoint) -> list[str] | None:
         """As set; `vllm serve` by default, since images had other entrypoints, which ignore the model named first."""

@@ -8,6 +8,7 @@ parameter, `Capabilities`.
 from streaming_operator import engines
 from streaming_operator.api.endpoint import POD_VERSION, StreamingEndpoint
 from streaming_operator.kinds import Kind
+from streaming_operator.render.alerts import PROMETHEUS_RULES, prometheus_rule
 from streaming_operator.render.config import CONFIG_MAPS, config_map, pod_version
 from streaming_operator.render.deployment import DEPLOYMENTS, deployment
 from streaming_operator.render.disruption import BUDGETS, disruption_budget
@@ -36,6 +37,7 @@ CHILD_KINDS: tuple[Kind, ...] = (
     *route_kinds(),
     *policy_kinds(),
     SERVICE_MONITORS,
+    PROMETHEUS_RULES,
 )
 """Every kind ever rendered, in apply order: to watch, to prune, and for the operator's role."""
 
@@ -82,5 +84,6 @@ def children(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[M
         deployment(endpoint, engine),
         *exposing(endpoint, capabilities),
         service_monitor(endpoint, engine, capabilities),
+        prometheus_rule(endpoint, engine, capabilities),
     )
     return tuple(manifest for manifest in rendered if manifest is not None)

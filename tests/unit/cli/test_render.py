@@ -45,7 +45,7 @@ def kinds(text: str, *options: str) -> list[str]:
 def test_it_prints_what_the_operator_makes() -> None:
     """Equal in every field but the owner reference, whose uid no file knows."""
     text = ENDPOINT.format(uid="42", exposure=INGRESS)
-    capabilities = Capabilities(True, True, {"nginx": Edge("ingress-nginx")})
+    capabilities = Capabilities(True, True, {"nginx": Edge("ingress-nginx")}, prometheus_rules=True)
     made = renderer.children(StreamingEndpoint.from_body(yaml.safe_load(text)), capabilities)
     for manifest in made:
         del manifest["metadata"]["ownerReferences"]
@@ -56,10 +56,18 @@ def test_it_prints_what_the_operator_makes() -> None:
 @pytest.mark.parametrize(
     ("exposure", "options", "expected"),
     [
-        (INGRESS, [], ["ConfigMap", "Service", "Deployment", "Ingress", "ServiceMonitor"]),
+        (INGRESS, [], ["ConfigMap", "Service", "Deployment", "Ingress", "ServiceMonitor", "PrometheusRule"]),
         (INGRESS, ["--no-service-monitor"], ["ConfigMap", "Service", "Deployment", "Ingress"]),
-        (HTTP_ROUTE, [], ["ConfigMap", "Service", "Deployment", "HTTPRoute", "ServiceMonitor"]),
-        (HTTP_ROUTE, ["--no-gateway-api"], ["ConfigMap", "Service", "Deployment", "ServiceMonitor"]),
+        (
+            HTTP_ROUTE,
+            [],
+            ["ConfigMap", "Service", "Deployment", "HTTPRoute", "ServiceMonitor", "PrometheusRule"],
+        ),
+        (
+            HTTP_ROUTE,
+            ["--no-gateway-api"],
+            ["ConfigMap", "Service", "Deployment", "ServiceMonitor", "PrometheusRule"],
+        ),
     ],
 )
 def test_options_say_what_the_cluster_lacks(exposure: str, options: list[str], expected: list[str]) -> None:
@@ -95,8 +103,8 @@ def test_a_namespace_is_filled_in_where_none_is_named() -> None:
     without = text.replace("  namespace: models\n", "")
     printed = list(yaml.safe_load_all(run(f"{without}---\n{text}", "-n", "other").stdout))
 
-    assert {manifest["metadata"]["namespace"] for manifest in printed[:5]} == {"other"}
-    assert {manifest["metadata"]["namespace"] for manifest in printed[5:]} == {"models"}
+    assert {manifest["metadata"]["namespace"] for manifest in printed[:6]} == {"other"}
+    assert {manifest["metadata"]["namespace"] for manifest in printed[6:]} == {"models"}
 
 
 def test_what_the_administrator_must_allow_is_told_beside_what_is_printed() -> None:
