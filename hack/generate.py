@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from hack import core_v1, reference
+from hack import core_v1, metrics_page, reference
 from streaming_operator import routes
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
@@ -246,6 +246,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/probe-result.schema.json": model.schema,
     "manifests/gitops/argocd/argocd-cm.yaml": argocd_settings,
     "docs/probe.md": probe_page,
+    "docs/metrics.md": lambda: metrics_page.page(NOTE),
     "docs/reference.md": lambda: reference.page(NOTE),
     "docs/tests.md": tests_page.page,
 }

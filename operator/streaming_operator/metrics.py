@@ -5,6 +5,7 @@ Only names and labels are defined here; the code that learns something sets the 
 messages or anything a user typed besides namespace and name.
 """
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from prometheus_client import (
@@ -159,6 +160,15 @@ def count_skipped(endpoint: _Endpoint) -> None:
 def set_last_success(endpoint: _Endpoint, seconds: float) -> None:
     """Note the Unix time of a verification that streamed."""
     _series(_LAST_SUCCESS, endpoint).set(seconds)
+
+
+def described() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Name, type, labels and meaning of every metric, for docs/metrics.md."""
+    for metric in dict.fromkeys(REGISTRY._names_to_collectors.values()):
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            yield name, family.type, metric._labelnames, family.documentation
 
 
 def use_buckets() -> None:
