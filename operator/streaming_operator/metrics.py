@@ -162,6 +162,14 @@ def set_last_success(endpoint: _Endpoint, seconds: float) -> None:
     _series(_LAST_SUCCESS, endpoint).set(seconds)
 
 
+def drop_last_success(endpoint: _Endpoint) -> None:
+    """Show none where no verification is made on purpose: its age would be an alarm."""
+    series = _by_endpoint.get(endpoint, set())
+    if (_LAST_SUCCESS, ()) in series:
+        series.remove((_LAST_SUCCESS, ()))
+        _LAST_SUCCESS.remove(*endpoint)
+
+
 def described() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     """Name, type, labels and meaning of every metric, for docs/metrics.md."""
     for metric in dict.fromkeys(REGISTRY._names_to_collectors.values()):

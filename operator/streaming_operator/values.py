@@ -76,6 +76,7 @@ class Capabilities:
     policies: frozenset[Kind] = frozenset()
     """Kinds of edges' own policies that are installed and that the administrator lets the operator write."""
     prometheus_rules: bool = False
+    """Whether a PrometheusRule can be written."""
 
 
 @dataclass(frozen=True, slots=True)

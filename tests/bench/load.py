@@ -28,7 +28,10 @@ UID = "00000000-0000-0000-0000-000000000000"
 """Placeholder of the endpoint's uid in prepared bytes; the uid is known only after the creation."""
 
 CAPABILITIES = Capabilities(
-    service_monitors=True, http_routes=True, ingress_classes={"nginx": Edge("ingress-nginx")}
+    service_monitors=True,
+    http_routes=True,
+    ingress_classes={"nginx": Edge("ingress-nginx")},
+    prometheus_rules=True,
 )
 """What the control plane of the bench has, as the operator finds it."""
 

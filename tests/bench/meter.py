@@ -11,7 +11,7 @@ WRITES = ("POST", "PUT", "PATCH", "APPLY", "DELETE")
 RESOURCES = frozenset(
     {
         "streamingendpoints", "configmaps", "services", "deployments", "poddisruptionbudgets", "ingresses",
-        "httproutes", "servicemonitors", "events",
+        "httproutes", "servicemonitors", "prometheusrules", "events",
     }
 )  # fmt: skip
 _COUNTER = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)

@@ -52,7 +52,7 @@ def _made(endpoints: list[Endpoint]) -> list[kube.Manifest]:
 def _shape(endpoint: Endpoint) -> dict:
     """What there is and how it stands, without names."""
     uid = endpoint.body()["metadata"]["uid"]
-    children = endpoint.children(f"{CHILDREN},servicemonitor")
+    children = endpoint.children(f"{CHILDREN},servicemonitor,prometheusrule")
     return {
         "children": sorted(
             (

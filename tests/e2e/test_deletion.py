@@ -6,7 +6,7 @@ from tests.e2e import kube, release
 from tests.e2e.endpoints import CHILDREN, Endpoint
 from tests.e2e.waiting import wait_for
 
-EVERYTHING = f"{CHILDREN},servicemonitor,replicaset,pod"
+EVERYTHING = f"{CHILDREN},servicemonitor,prometheusrule,replicaset,pod"
 
 
 def _leftovers(endpoint: Endpoint) -> list[str]:

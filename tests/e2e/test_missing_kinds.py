@@ -62,7 +62,7 @@ def test_an_endpoint_without_them_is_ready(bare: None, shared_namespace: str) ->
 
 
 def test_kinds_that_come_later_are_used(routed: Endpoint) -> None:
-    """The CRDs are installed: route and ServiceMonitor are made without anybody touching the endpoint."""
+    """The CRDs are installed: route, monitor and rules are made without anybody touching the endpoint."""
     for name in ("gateway", "monitoring"):
         _install(name)
     routed.await_condition("MonitoringConfigured", "True", seconds=DISCOVERY_SECONDS)
@@ -72,6 +72,11 @@ def test_kinds_that_come_later_are_used(routed: Endpoint) -> None:
         seconds=DISCOVERY_SECONDS,
     )
     assert route["spec"]["hostnames"] == [routed.host]
+    wait_for(
+        lambda: kube.get("prometheusrule", routed.name, routed.namespace),
+        "the PrometheusRule",
+        seconds=DISCOVERY_SECONDS,
+    )
 
 
 def test_a_gateway_that_takes_the_route_leaves_only_the_address_open(routed: Endpoint) -> None:

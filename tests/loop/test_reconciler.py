@@ -460,6 +460,27 @@ def test_a_probe_that_fails_in_the_operator_is_reported_and_repeated_at_growing_
     run(main())
 
 
+@pytest.mark.parametrize("edit", [{"suspend": True}, {"replicas": 0}])
+def test_what_is_not_verified_on_purpose_has_no_last_success(
+    cluster: ClusterInMemory, path: Path, edit: dict[str, Any]
+) -> None:
+    """Its age would fire StreamingEndpointNotVerified, about an endpoint that somebody switched off."""
+    last_success = "streamingendpoint_probe_last_success_timestamp_seconds"
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        assert last_success in series()
+        cluster.edit(**edit)
+        cluster.observed = replace(cluster.observed, ready_replicas=0)
+        again = Driver(cluster)
+        await again.look()
+        assert last_success not in series()
+        await again.reconciler.close()
+
+    run(main())
+
+
 def test_a_suspended_endpoint_is_left_alone(cluster: ClusterInMemory, path: Path) -> None:
     """No probe, and no passes but the one a resync asks for."""
     cluster.body = an_endpoint({**EXPOSED, "suspend": True})

@@ -55,6 +55,11 @@ def stays(value: float, then: float | None = None) -> str:
     return f"{value}x{MINUTES}" if then is None else f"{value}x{TROUBLE} {then}x{MINUTES - TROUBLE}"
 
 
+def appears(by: float) -> str:
+    """A counter of the operator's: its series begins with the trouble, at 1."""
+    return f"_x{TROUBLE} 1+{by}x{MINUTES - TROUBLE}"
+
+
 def histogram(name: str, fast: float, slow: float, then_slow: bool) -> dict[str, str]:
     """Ten observations a minute, up to the bucket *fast*, and between there and *slow* from the trouble on."""
     return {
@@ -126,14 +131,15 @@ TROUBLES: dict[str, tuple[Series, set[str]]] = {
         },
         {"EngineStalled"},
     ),
-    "a proxy that buffers": ({**NO_STREAM, **verified("Buffered", grows(0, 0.2))}, {"Buffered"}),
-    "a proxy that cuts": ({**NO_STREAM, **verified("Truncated", grows(0, 0.2))}, {"ProbeFailing"}),
-    "a proxy that buffers now and then": (verified("Coalesced", grows(0, 0.2)), set()),
+    "a proxy that buffers": ({**NO_STREAM, **verified("Buffered", appears(0.2))}, {"Buffered"}),
+    "a proxy that cuts": ({**NO_STREAM, **verified("Truncated", appears(0.2))}, {"ProbeFailing"}),
+    "a proxy that buffers now and then": (verified("Coalesced", appears(0.2)), set()),
     "a probe that proves nothing": (
-        {**NO_STREAM, **verified("Inconclusive", grows(0, 0.2))},
+        {**NO_STREAM, **verified("Inconclusive", appears(0.2))},
         {"NotVerified"},
     ),
     "a probe that is not made": (NO_STREAM, {"NotVerified"}),
+    "a suspended endpoint": ({**NO_STREAM, LAST: f"0+60x{TROUBLE} stale"}, set()),
     "a path that takes seconds": (
         {f'streamingendpoint_probe_ttft_seconds_sum{{{PROBE},hop="Exposure"}}': grows(0.06, 0.8)},
         {"PathSlow"},
@@ -205,6 +211,18 @@ def test_thresholds_are_those_of_the_spec() -> None:
         assert f'{limit}"' in text
     (group,) = a_rule(verification={"mode": "Disabled"})["spec"]["groups"]
     assert group["name"] == "streamingendpoint-engine"
+
+
+def test_a_window_has_four_scrapes() -> None:
+    """A rate of an endpoint that is scraped every ten minutes would have no value in five, and no alert would fire."""
+
+    def windows(**monitoring: Any) -> set[str]:
+        (engine, _) = a_rule(monitoring=monitoring)["spec"]["groups"]
+        return set(re.findall(r"\[(\d+s)\]", json.dumps(engine)))
+
+    assert windows() == {"120s", "300s"}
+    assert windows(serviceMonitor={"intervalSeconds": 60}) == {"240s", "300s"}
+    assert windows(serviceMonitor={"intervalSeconds": 600}) == {"2400s"}
 
 
 def test_it_is_found_by_the_labels_of_the_service_monitor_unless_it_has_its_own() -> None:

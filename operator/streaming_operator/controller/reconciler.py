@@ -236,6 +236,8 @@ class Reconciler:
         previous = memory.status.content
         summary = status.summarize(endpoint, world, previous, now.wall)
         metrics.set_ready(endpoint.key, status.is_true(summary, "Ready"))
+        if endpoint.spec.suspend or endpoint.spec.replicas == 0:
+            metrics.drop_last_success(endpoint.key)
         if not status.worth_writing(previous, summary, now.wall) or memory.status.wait(now.seconds) > 0:
             return
         changes = status.changes(previous, summary)

@@ -26,6 +26,13 @@ UNPROVEN = (*STREAMS, Verdict.INCONCLUSIVE)
 PROBE_MARGIN_SECONDS = 120
 """A failed verification is repeated within this time; the interval itself has a jitter of a tenth (`controller`)."""
 
+RATE_SECONDS = 300
+"""Over which the engine's rates and percentiles are taken."""
+STALL_SECONDS = 120
+"""Without a step, after which an engine with requests is stalled."""
+SCRAPES = 4
+"""Scrapes that a window has at least, whatever their interval: a rate needs two, and one may fail."""
+
 MEAN_WINDOW_SECONDS = 1800
 """Over which users' first tokens and the engine's are compared; a probe comes every few minutes."""
 
@@ -59,22 +66,23 @@ def _of_engine(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
     """The job of a scrape is the endpoint's name (`render.monitoring`)."""
     limits = endpoint.spec.monitoring.prometheus_rule
     own = f'namespace="{endpoint.namespace}",job="{endpoint.name}"'
+    window = _window(endpoint, RATE_SECONDS)
     failed = f"{series.finished}{{{own},{series.failed}}}"
     running, waiting = f"{series.running}{{{own}}}", f"{series.waiting}{{{own}}}"
     return [
-        _record(endpoint, "ttft_seconds:p95_5m", _p95(series.ttft, own)),
-        _record(endpoint, "token_gap_seconds:p95_5m", _p95(series.gap, own)),
+        _record(endpoint, "ttft_seconds:p95", _p95(series.ttft, own, window)),
+        _record(endpoint, "token_gap_seconds:p95", _p95(series.gap, own, window)),
         _record(
             endpoint,
-            "error_ratio:rate_5m",
-            f"(sum(rate({failed}[5m])) or vector(0)) / sum(rate({series.finished}{{{own}}}[5m]))",
+            "error_ratio:rate",
+            f"(sum(rate({failed}[{window}])) or vector(0)) / sum(rate({series.finished}{{{own}}}[{window}]))",
         ),
         _record(endpoint, "requests_running:sum", f"sum({running})"),
         _record(endpoint, "requests_waiting:sum", f"sum({waiting})"),
         _alert(
             endpoint,
             "SlowFirstToken",
-            f"{_recorded(endpoint, 'ttft_seconds:p95_5m')} > {limits.ttft_milliseconds / 1000:g}",
+            f"{_recorded(endpoint, 'ttft_seconds:p95')} > {limits.ttft_milliseconds / 1000:g}",
             "10m",
             "warning",
             "95 % of first tokens come within {{ $value | humanizeDuration }} only, by the engine's own clock",
@@ -82,7 +90,7 @@ def _of_engine(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
         _alert(
             endpoint,
             "SlowTokens",
-            f"{_recorded(endpoint, 'token_gap_seconds:p95_5m')} > {limits.token_gap_milliseconds / 1000:g}",
+            f"{_recorded(endpoint, 'token_gap_seconds:p95')} > {limits.token_gap_milliseconds / 1000:g}",
             "10m",
             "warning",
             "95 % of the gaps between tokens last {{ $value | humanizeDuration }}, by the engine's own clock",
@@ -90,7 +98,7 @@ def _of_engine(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
         _alert(
             endpoint,
             "Errors",
-            f"{_recorded(endpoint, 'error_ratio:rate_5m')} > {limits.error_percent / 100:g}",
+            f"{_recorded(endpoint, 'error_ratio:rate')} > {limits.error_percent / 100:g}",
             "5m",
             "critical",
             "{{ $value | humanizePercentage }} of requests end in an error or are aborted by the engine",
@@ -107,7 +115,7 @@ def _of_engine(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
             endpoint,
             "EngineStalled",
             f"(sum by (pod) ({running}) > 0) and on (pod) "
-            f"(sum by (pod) (rate({series.steps}{{{own}}}[2m])) == 0)",
+            f"(sum by (pod) (rate({series.steps}{{{own}}}[{_window(endpoint, STALL_SECONDS)}])) == 0)",
             "3m",
             "critical",
             "the engine in {{ $labels.pod }} has {{ $value }} requests and generates nothing; its health path may "
@@ -116,8 +124,13 @@ def _of_engine(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
     ]
 
 
-def _p95(histogram: str, selector: str) -> str:
-    return f"histogram_quantile(0.95, sum by (le) (rate({histogram}_bucket{{{selector}}}[5m])))"
+def _p95(histogram: str, selector: str, window: str) -> str:
+    return f"histogram_quantile(0.95, sum by (le) (rate({histogram}_bucket{{{selector}}}[{window}])))"
+
+
+def _window(endpoint: StreamingEndpoint, seconds: int) -> str:
+    """Of a rate, longer where the endpoint is seldom scraped."""
+    return f"{max(seconds, SCRAPES * endpoint.spec.monitoring.service_monitor.interval_seconds)}s"
 
 
 # ---- what the probe sees -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ CAPABILITIES = Capabilities(
     gateway_classes={},
     gateways={},
     request_timeout_classes=frozenset(),
+    prometheus_rules=True,
 )
 
 
