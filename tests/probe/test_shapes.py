@@ -181,6 +181,8 @@ class Shape:
     remarks: tuple[Kind, ...] = ()
     evidence: str = ""
     limits: Limits = LIMITS
+    undecided: bool = False
+    """Whether a busy machine may leave it inconclusive: then only that it is never called a stream is promised."""
 
 
 THINKING = [{"type": "thinking", "thinking": [{"type": "text", "text": "7 "}]}]
@@ -204,9 +206,9 @@ SHAPES = (
     Shape("open after [DONE]", left_open, remarks=(Kind.LEFT_OPEN,)),
     Shape("stored, one event", stored(0), V.BUFFERED, evidence="the first token comes later"),
     Shape("stored, 50 tokens an event", stored(50), V.BUFFERED),
-    Shape("stored, over a long path", stored(1, in_flights(0.09)), V.BUFFERED),
-    Shape("stored, over a very long path", stored(1, in_flights(0.3)), V.BUFFERED),
-    Shape("stored, over a slow link", stored(1, paced_by_the_kernel), V.BUFFERED),
+    Shape("stored, over a long path", stored(1, in_flights(0.09)), V.BUFFERED, undecided=True),
+    Shape("stored, over a very long path", stored(1, in_flights(0.3)), V.BUFFERED, undecided=True),
+    Shape("stored, over a slow link", stored(1, paced_by_the_kernel), V.BUFFERED, undecided=True),
     Shape("empty deltas, then one event", fake, V.BUFFERED, evidence="6 events without text"),
     Shape("groups of 8 tokens", in_groups(8, 0.2), V.INCONCLUSIVE, evidence="--compare"),
     Shape("groups of 5 tokens", in_groups(5, 0.25), V.INCONCLUSIVE, evidence="--compare"),
@@ -242,6 +244,8 @@ async def test_shape(shape: Shape) -> None:
         result = await judged(
             plan([server.port], limits=shape.limits, encodings=("identity",)), shape.verdict
         )
+    if shape.undecided and result.verdict is V.INCONCLUSIVE:
+        return
     assert (result.verdict, [remark.name for remark in result.remarks]) == (
         shape.verdict,
         [kind.value for kind in shape.remarks],
