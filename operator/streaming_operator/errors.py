@@ -103,5 +103,9 @@ class Unreachable(ClusterError):
     """No usable answer within the limits: connection, time-out, 429 past patience, 5xx."""
 
 
+class UnreadableCredentials(Unreachable):
+    """The kubeconfig or the service account cannot be read: nobody was asked."""
+
+
 class TooLarge(Unreachable):
     """An answer of more bytes than are held at once."""

@@ -14,15 +14,13 @@ import click
 
 from streaming_operator.cli import options
 from streaming_operator.cli.flags import PEM, Output, output_option
-from streaming_operator.cli.output import InputError, end_with, tool_version, write_reports
+from streaming_operator.cli.output import InputError, cluster_errors, end_with, tool_version, write_reports
 from streaming_operator.cluster import open_reader
 from streaming_operator.diagnose import PORT_FORWARD_NOTE, Diagnosis, EndpointNotFound, Options
 from streaming_operator.diagnose import diagnose as diagnose_endpoint
-from streaming_operator.errors import ClusterError, Unreachable
-from streaming_operator.foreign_text import readable
+from streaming_operator.errors import ClusterError
 from streaming_operator.probe.verification import Plan
 from streaming_operator.report import Child, Report, Subject, of_results, without_stream
-from streaming_operator.report.exit_codes import NO_CONNECTION
 from streaming_operator.report.live import Progress
 
 COMPLETION_SECONDS = 3.0
@@ -112,7 +110,7 @@ def diagnose(
 
 async def _diagnose(parsed: Options, kubeconfig: str | None, context: str | None, output: Output) -> int:
     began = datetime.now(UTC)
-    try:
+    with cluster_errors():
         async with open_reader(kubeconfig, context) as reader:
             parsed = replace(parsed, namespace=parsed.namespace or reader.namespace)
             subject = Subject(f"{parsed.namespace}/{parsed.name}", tool_version(), began)
@@ -122,16 +120,10 @@ async def _diagnose(parsed: Options, kubeconfig: str | None, context: str | None
                     progress.set_model(model)
                     return replace(plan, on_stream=progress.on_stream, on_read=progress.on_read)
 
-                result = await diagnose_endpoint(reader, parsed, prepare)
-    except EndpointNotFound as error:
-        raise InputError(str(error)) from error
-    except Unreachable as error:
-        if "kubeconfig" in str(error):
-            raise InputError(str(error)) from error
-        click.echo(readable(f"Error: {error}"), err=True)
-        return NO_CONNECTION
-    except ClusterError as error:
-        raise InputError(str(error)) from error
+                try:
+                    result = await diagnose_endpoint(reader, parsed, prepare)
+                except EndpointNotFound as error:
+                    raise InputError(str(error)) from error
     return write_reports([_report(subject, result)], output, None)
 
 

@@ -15,12 +15,11 @@ from streaming_operator import render as renderer
 from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cli import files
-from streaming_operator.cli.output import InputError, end_with, tool_version
+from streaming_operator.cli.output import cluster_errors, end_with, tool_version
 from streaming_operator.cluster import open_reader
-from streaming_operator.errors import ClusterError, Rejected, Unreachable
+from streaming_operator.errors import Rejected
 from streaming_operator.foreign_text import readable
 from streaming_operator.render.differences import Change, Effect, Field, Side, changes, worst
-from streaming_operator.report.exit_codes import NO_CONNECTION
 from streaming_operator.values import Capabilities, Edge
 
 INVALID = 1
@@ -116,24 +115,18 @@ async def _diff(
     documents: Sequence[files.Document], kubeconfig: str | None, context: str | None, output: str
 ) -> int:
     differences: list[Difference] = []
-    try:
-        async with open_reader(kubeconfig, context) as reader:
-            for document in documents:
-                metadata = {"namespace": reader.namespace, **_given(document.body["metadata"])}
-                edit = await reader.edit({**document.body, "metadata": metadata})
-                made = changes(edit.before, edit.after, edit.capabilities)
-                endpoint = edit.after.endpoint
-                differences.append(Difference(endpoint.namespace, endpoint.name, made, edit.note))
-    except Rejected as error:
-        click.echo(readable(f"Error: {error}"), err=True)
-        return INVALID
-    except Unreachable as error:
-        if "kubeconfig" in str(error):
-            raise InputError(str(error)) from error
-        click.echo(readable(f"Error: {error}"), err=True)
-        return NO_CONNECTION
-    except ClusterError as error:
-        raise InputError(f"{error}; --base compares with a file instead and needs no cluster") from error
+    with cluster_errors("; --base compares with a file instead and needs no cluster"):
+        try:
+            async with open_reader(kubeconfig, context) as reader:
+                for document in documents:
+                    metadata = {"namespace": reader.namespace, **_given(document.body["metadata"])}
+                    edit = await reader.edit({**document.body, "metadata": metadata})
+                    made = changes(edit.before, edit.after, edit.capabilities)
+                    endpoint = edit.after.endpoint
+                    differences.append(Difference(endpoint.namespace, endpoint.name, made, edit.note))
+        except Rejected as error:
+            click.echo(readable(f"Error: {error}"), err=True)
+            return INVALID
     return await _ended(differences, output)
 
 

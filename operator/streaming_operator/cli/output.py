@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn
@@ -16,9 +16,10 @@ from typing import NoReturn
 import click
 
 from streaming_operator.cli.flags import Output
+from streaming_operator.errors import ClusterError, Unreachable, UnreadableCredentials
 from streaming_operator.foreign_text import readable
 from streaming_operator.report import Report, terminal
-from streaming_operator.report.exit_codes import INTERRUPTED, USAGE, worst
+from streaming_operator.report.exit_codes import INTERRUPTED, NO_CONNECTION, USAGE, worst
 from streaming_operator.report.model import as_json
 
 
@@ -37,6 +38,28 @@ class InputError(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(readable(message))
+
+
+class NoConnectionError(click.ClickException):
+    """The API server gives no answer."""
+
+    exit_code = NO_CONNECTION
+
+    def __init__(self, message: str) -> None:
+        super().__init__(readable(message))
+
+
+@contextlib.contextmanager
+def cluster_errors(advice: str = "") -> Iterator[None]:
+    """Make an error of the cluster the end of the command; *advice* follows what the cluster refused."""
+    try:
+        yield
+    except UnreadableCredentials as error:
+        raise InputError(str(error)) from error
+    except Unreachable as error:
+        raise NoConnectionError(str(error)) from error
+    except ClusterError as error:
+        raise InputError(f"{error}{advice}") from error
 
 
 def end_with(work: Coroutine[None, None, int]) -> NoReturn:

@@ -17,11 +17,11 @@ import click
 
 from streaming_operator.api.endpoint import verification_request
 from streaming_operator.api.reasons import ConditionType, Reason
-from streaming_operator.cli.output import InputError, end_with
+from streaming_operator.cli.output import InputError, cluster_errors, end_with
 from streaming_operator.cluster import ClusterReader, open_reader
-from streaming_operator.errors import ClusterError, Unreachable
+from streaming_operator.errors import Unreachable
 from streaming_operator.foreign_text import readable, readable_lines
-from streaming_operator.report.exit_codes import INCONCLUSIVE, NO_CONNECTION, NOT_STREAMING, exit_code
+from streaming_operator.report.exit_codes import INCONCLUSIVE, NOT_STREAMING, exit_code
 from streaming_operator.status import recall_answer
 
 POLL_SECONDS = 1.0
@@ -112,16 +112,9 @@ async def _verify(
     seconds: float,
     output: Literal["text", "json"],
 ) -> int:
-    try:
+    with cluster_errors():
         async with open_reader(kubeconfig, context) as reader:
             ended = await _asked(reader, namespace or reader.namespace, name, seconds)
-    except Unreachable as error:
-        if "kubeconfig" in str(error):
-            raise InputError(str(error)) from error
-        click.echo(readable(f"Error: {error}"), err=True)
-        return NO_CONNECTION
-    except ClusterError as error:
-        raise InputError(str(error)) from error
     click.echo(ended.json() if output == "json" else readable_lines(ended.text()))
     return ended.code
 

@@ -145,7 +145,7 @@ class ClusterReader:
 
 @asynccontextmanager
 async def open_reader(kubeconfig: str | None, context: str | None) -> AsyncIterator[ClusterReader]:
-    """Read the kubeconfig and open a session; raises `Unreachable` where that cannot be read."""
+    """Read the kubeconfig and open a session; raises `UnreadableCredentials` where that cannot be read."""
     credentials = await Credentials.of_person(kubeconfig, context)
     transport = Transport.of_person(credentials, field_manager=FIELD_MANAGER)
     try:

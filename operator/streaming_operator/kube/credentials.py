@@ -15,7 +15,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
-from streaming_operator.errors import Unreachable
+from streaming_operator.errors import UnreadableCredentials
 
 _HOME = str(Path("~/.kube/config").expanduser())
 """Where people keep theirs."""
@@ -65,7 +65,7 @@ class Credentials:
 
     @classmethod
     async def load(cls) -> Self:
-        """Take the service account inside a cluster, else the kubeconfig; raises `Unreachable` naming it."""
+        """Take the service account inside a cluster, else the kubeconfig; raises `UnreadableCredentials` naming it."""
         inside = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
         credentials = cls(Configuration(), inside=inside)
         await credentials.reload()
@@ -76,7 +76,7 @@ class Credentials:
         """
         Take a kubeconfig and nothing else: *file*, else KUBECONFIG, else ~/.kube/config.
 
-        Raises `Unreachable` with what is wrong with it: people write these files.
+        Raises `UnreadableCredentials` with what is wrong with it: people write these files.
         """
         credentials = cls(
             Configuration(),
@@ -85,16 +85,20 @@ class Credentials:
             context=context,
         )
         if not any(map(os.path.exists, str(credentials._file).split(os.pathsep))):
-            raise Unreachable(f"cannot read the kubeconfig {credentials._file}: there is no such file")
+            raise UnreadableCredentials(
+                f"cannot read the kubeconfig {credentials._file}: there is no such file"
+            )
         try:
             await credentials.reload()
             _, active = config.list_kube_config_contexts(credentials._file)  # type: ignore[no-untyped-call]
             chosen = active if context is None else _named(context, credentials._file)
             credentials.namespace = chosen["context"].get("namespace") or "default"
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise Unreachable(f"cannot read the kubeconfig {credentials._file}: it is not YAML") from error
+            raise UnreadableCredentials(
+                f"cannot read the kubeconfig {credentials._file}: it is not YAML"
+            ) from error
         except (AttributeError, LookupError, TypeError, ValueError, binascii.Error) as error:
-            raise Unreachable(
+            raise UnreadableCredentials(
                 f"cannot read the kubeconfig {credentials._file}: it is no kubeconfig"
             ) from error
         return credentials
@@ -111,7 +115,7 @@ class Credentials:
                 )
         except (config.ConfigException, OSError) as error:
             where = "the service account" if self._inside else f"the kubeconfig {self._file or ''}".rstrip()
-            raise Unreachable(f"cannot read {where}: {error}") from error
+            raise UnreadableCredentials(f"cannot read {where}: {error}") from error
         self._configuration = configuration
 
     @property
