@@ -17,6 +17,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 export IMAGES ?= auto
 # Options for pytest, e.g. make test PYTEST='-k test_sse -x'
 PYTEST ?=
+# An edge whose tests on the cluster run alone.
+EDGE ?=
 # Processes of pytest side by side. Most tests wait most of the time: two cores keep up with four.
 LANES ?= 4
 # 1: the thousand healthy streams and every example of the properties instead of smaller draws; takes the machine for itself.
@@ -36,8 +38,8 @@ demo: venv ## Cluster, ingress-nginx, operator, a real vLLM; then watch it strea
 unit: venv ## Every test that needs no cluster, no root and no build (seconds)
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not apiserver" tests/unit tests/golden tests/loop tests/fuzz $(PYTEST)
 
-test: venv ## Every test, those on the cluster too; what the chosen ones do not need is not built
-	@$(BIN)/python -m pytest -n $(LANES) $(PYTEST)
+test: venv ## Every test, those on the cluster too (EDGE=envoy-gateway: of this edge on the cluster alone)
+	@$(BIN)/python -m pytest -n $(LANES) $(if $(EDGE),tests/e2e/test_$(subst -,_,$(EDGE)).py) $(PYTEST)
 
 # What `make image` builds; BUILD and BASE, where they are set, replace the images that the Dockerfile starts from.
 IMAGE ?= streaming-operator:dev
@@ -73,7 +75,7 @@ lint: venv ## Ruff, rules and format
 typecheck: venv ## mypy --strict
 	@$(BIN)/mypy
 
-bench: venv ## The probe against packets on the wire; the operator against a bare loop of writes
+bench: venv ## The probe against packets on the wire; the operator against a bare loop of writes; takeovers
 	@$(BIN)/python -m tests.bench
 
 bench-tools: venv ## The probe beside vllm bench serve, guidellm and aiperf (installs them once: 4 GB)

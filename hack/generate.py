@@ -12,12 +12,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hack import core_v1, metrics_page, reference
+from hack import core_v1, dashboards, metrics_page, reference, seen_edges, values_page
 from streaming_operator import routes
 from streaming_operator.api import reasons
 from streaming_operator.api.crd import crd_yaml
@@ -120,6 +121,24 @@ def argocd_settings() -> str:
     return head + yaml.dump(settings, Dumper=_Blocks, sort_keys=False, width=110)
 
 
+def collector() -> str:
+    """An OpenTelemetry Collector that scrapes as manifests/monitoring/prometheus.yaml says, and sends by OTLP."""
+    scrapes = yaml.safe_load((ROOT / "manifests" / "monitoring" / "prometheus.yaml").read_text())
+    config = {
+        # The Collector inserts variables for $NAME: a dollar of Prometheus' own is written twice.
+        "receivers": {"prometheus": {"config": json.loads(json.dumps(scrapes).replace("$", "$$"))}},
+        "processors": {"batch": {}},
+        "exporters": {"otlphttp": {"endpoint": "${env:OTLP_ENDPOINT}"}},
+        "service": {
+            "pipelines": {
+                "metrics": {"receivers": ["prometheus"], "processors": ["batch"], "exporters": ["otlphttp"]}
+            }
+        },
+    }
+    head = f"# {NOTE}\n# For an OpenTelemetry Collector with the prometheus receiver (contrib and k8s distributions).\n"
+    return head + yaml.safe_dump(config, sort_keys=False, width=140)
+
+
 class _Blocks(yaml.SafeDumper):
     """Texts of several lines as blocks, so that a person can read the scripts."""
 
@@ -163,14 +182,22 @@ def edges_page() -> str:
     rows = [
         {
             "route": route,
-            "controllers": [name for names in route.controllers.values() for name in names],
+            "controllers": list(
+                dict.fromkeys(name for names in route.controllers.values() for name in names)
+            ),
             "exposures": sorted(route.controllers),
             "policies": [kind.kind for kind in route.policies],
         }
         for route in routes.registry().values()
         if route.profile != routes.GENERIC
     ]
-    return documents.filled("edges.md.j2", note=NOTE, rows=rows)
+    return documents.filled(
+        "edges.md.j2",
+        note=NOTE,
+        rows=rows,
+        columns=list(seen_edges.COLUMNS.values()),
+        seen=seen_edges.rows(seen_edges.shown()),
+    )
 
 
 def probe_page() -> str:
@@ -207,7 +234,7 @@ def _symptoms() -> str:
 
 def _remarks() -> str:
     rows = ["| remark | what to do |", "|---|---|"]
-    return "\n".join([*rows, *(f"| {kind} | {remarks.ADVICE[kind]} |" for kind in remarks.Kind)]) + "\n"
+    return "\n".join([*rows, *(f"| {kind} | {remarks.ADVICE[kind]} |" for kind in remarks.RemarkKind)]) + "\n"
 
 
 def decisions_index() -> str:
@@ -245,9 +272,15 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/edges/README.md": edges_page,
     "docs/probe-result.schema.json": model.schema,
     "manifests/gitops/argocd/argocd-cm.yaml": argocd_settings,
+    "manifests/monitoring/otel-collector.yaml": collector,
+    **{
+        f"charts/streaming-operator/dashboards/{name}": partial(str, text)
+        for name, text in dashboards.files().items()
+    },
     "docs/probe.md": probe_page,
     "docs/metrics.md": lambda: metrics_page.page(NOTE),
     "docs/reference.md": lambda: reference.page(NOTE),
+    "docs/values.md": lambda: values_page.page(NOTE),
     "docs/tests.md": tests_page.page,
 }
 

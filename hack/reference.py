@@ -28,31 +28,41 @@ Only `model` is required; the four-line start is [minimal.yaml](../manifests/sam
 
 def page(note: str) -> str:
     """The whole page."""
-    spec = crd.root_schema()["properties"]["spec"]
-    rows = "".join(_row(*field) for field in _fields(spec, ()))
-    general = "".join(
-        f"- {rule['message']}\n"
-        for rule in spec.get("x-kubernetes-validations", ())
-        if "fieldPath" not in rule
+    root = crd.root_schema()
+    rules = _rules(root)
+    rows = "".join(
+        _row(path, node, required, rules.get(("spec", *path), []))
+        for path, node, required in _fields(root["properties"]["spec"], ())
     )
+    general = "".join(f"- {message}\n" for message in rules.get(("spec",), []))
     return HEAD.format(note=note, kind=KIND, version=API_VERSION) + rows + (f"\n{general}" if general else "")
 
 
-def _fields(node: Schema, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Schema, bool, list[str]]]:
-    """Each field of ours below a node: path, schema, whether it is required, the rules that blame it."""
+def _rules(root: Schema) -> dict[tuple[str, ...], list[str]]:
+    """What the rules say by the field that they blame, wherever they stand: some on the whole spec or object."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    nodes = [
+        ((), root),
+        *((("spec", *path), node) for path, node, _ in _fields(root["properties"]["spec"], ())),
+    ]
+    nodes.append((("spec",), root["properties"]["spec"]))
+    nodes += [((*path, "[]"), node["items"]) for path, node in nodes if "items" in node]
+    for path, node in nodes:
+        for rule in node.get("x-kubernetes-validations", ()):
+            blamed = tuple(filter(None, rule.get("fieldPath", "").split(".")))
+            where = (*path, *blamed)
+            # What an item must be stands at its list.
+            said.setdefault(where[:-1] if where[-1:] == ("[]",) else where, []).append(rule["message"])
+    return said
+
+
+def _fields(node: Schema, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Schema, bool]]:
+    """Each field of ours below a node: path, schema, whether it is required."""
     if crd.of_core_v1(node):
         return
     for name, inner in node.get("properties", {}).items():
-        blamed = [
-            rule["message"]
-            for rule in node.get("x-kubernetes-validations", ())
-            if rule.get("fieldPath", "").split(".")[-1] == name
-        ]
-        own = [
-            rule["message"] for rule in inner.get("x-kubernetes-validations", ()) if "fieldPath" not in rule
-        ]
         here = (*path, name)
-        yield here, inner, name in node.get("required", ()), [*blamed, *own]
+        yield here, inner, name in node.get("required", ())
         yield from _fields(inner, here)
         if "items" in inner:
             yield from _fields(inner["items"], (*here, "[]"))

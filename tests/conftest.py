@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+from streaming_operator import metrics
 from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane
 from tests.lanes.plugin import Lanes
@@ -19,6 +20,17 @@ settings.load_profile("any machine")
 def pytest_configure(config: pytest.Config) -> None:
     """Lanes, preparation and costs, in the first process and in every worker."""
     config.pluginmanager.register(Lanes(config), "lanes")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_metrics_of_other_files() -> Iterator[None]:
+    """Files share a process and its registry: what one leaves there must not be counted by another."""
+    yield
+    samples = (sample for family in metrics.REGISTRY.collect() for sample in family.samples)
+    for endpoint in {
+        (s.labels.get("namespace", ""), s.labels["name"]) for s in samples if "name" in s.labels
+    }:
+        metrics.forget(endpoint)
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from streaming_operator.api.endpoint import InvalidEndpoint, StreamingEndpoint
-from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import EXPLAINED, Hop, Reason, Verdict
+from streaming_operator.api.verification import Checks
 from streaming_operator.cluster import ClusterReader, EndpointView
 from streaming_operator.errors import ClusterError
 from streaming_operator.probe import (
@@ -255,11 +255,20 @@ async def _plan(
         trigger=Trigger(),
         guard=guard,
         clock=lambda: datetime.now(UTC),
+        canaries=view.canary_headers,
     )
     outer = [
         await reachable(target, view.addresses, options.via) if target.hop is Hop.EXPOSURE else target
         for target in plan.targets
         if target.hop not in (Hop.POD, Hop.SERVICE)
+    ]
+    targets = (*(replace(target, path=PATHS[plan.api]) for target in inner), *outer)
+    further = [
+        replace(one, target=targets[-1])
+        if one.target in plan.targets  # an adapter: where its model is asked
+        else replace(one, target=await reachable(one.target, view.addresses, options.via))
+        for one in plan.further
+        if targets
     ]
     limits = replace(plan.limits, first_token=options.first_token)
     # The pods' own addresses lead nowhere from here: no gauges, and no replica but the forwarded one.
@@ -268,9 +277,9 @@ async def _plan(
         plan,
         replicas=(),
         gauges=None,
-        further=(),  # their addresses would have to be resolved once and judged as well
+        further=tuple(further),
         checks=checks,
-        targets=(*(replace(target, path=PATHS[plan.api]) for target in inner), *outer),
+        targets=targets,
         limits=limits,
         every_hop=True,
     )
@@ -316,16 +325,22 @@ async def pin(plan: Plan) -> Plan | NotVerified:
     A name without an address stays, and the verification reports it; should it resolve by then, the plan's guard
     judges that address. A key from a Secret goes over plain http to no public address.
     """
-    targets = []
-    for target in plan.targets:
+    pinned: dict[connection.Target, connection.Target] = {}
+    for target in (*plan.targets, *(further.target for further in plan.further)):
+        if target in pinned:
+            continue
         try:
-            targets.append(await connection.resolve(target, plan.guard, plan.key))
+            pinned[target] = await connection.resolve(target, plan.guard, plan.key)
         except connection.NoResponseError as error:
             if error.cause is NoResponse.REFUSED_BY_US:
                 remedy = f"serve {target.host} over https, or give the key yourself with --api-key-env"
                 return NotVerified(str(Verdict.UNREACHABLE), str(target.hop), error.detail, remedy)
-            targets.append(target)
-    return replace(plan, targets=tuple(targets))
+            pinned[target] = target
+    return replace(
+        plan,
+        targets=tuple(pinned[target] for target in plan.targets),
+        further=tuple(replace(further, target=pinned[further.target]) for further in plan.further),
+    )
 
 
 # ---- the children ------------------------------------------------------------------------------------------

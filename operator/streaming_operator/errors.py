@@ -14,6 +14,7 @@ The errors of a pass; a class says what happens next, its text says what a perso
     + KindMissing     the API server does not serve the kind: retried with backoff
     + Conflict        somebody wrote in between: retried with backoff
     + Expired         the resource version of a watch is too old: list again
+    + NotLeading      this process does not hold the Lease (any more): it writes nothing
     + Unreachable     no usable answer: retried with backoff
       + TooLarge      an answer of more bytes than are held at once: asked for in smaller pieces
 
@@ -97,6 +98,10 @@ class Conflict(ClusterError):
 
 class Expired(ClusterError):
     """410: the watch's resource version is too old; list again."""
+
+
+class NotLeading(ClusterError):
+    """This process does not hold the Lease, or not for certain any more: nothing was sent."""
 
 
 class Unreachable(ClusterError):

@@ -5,7 +5,7 @@ Only names and labels are defined here; the code that learns something sets the 
 messages or anything a user typed besides namespace and name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from prometheus_client import (
@@ -130,6 +130,48 @@ WATCH_RESTARTS = Counter(
     ("kind",),
     registry=REGISTRY,
 )
+REQUESTS = Counter(
+    "streamingendpoint_api_requests",
+    "Requests to the API server by verb and status code; code `none` where no answer came",
+    ("verb", "code"),
+    registry=REGISTRY,
+)
+WATCH_AGE = Gauge(
+    "streamingendpoint_watch_age_seconds",
+    "Time since the watch of this kind last heard of the API server, of several namespaces the longest",
+    ("kind",),
+    registry=REGISTRY,
+)
+QUEUE_LENGTH = Gauge(
+    "streamingendpoint_queue_length", "Endpoints whose pass could start now and has not", registry=REGISTRY
+)
+QUEUE_AGE = Gauge(
+    "streamingendpoint_queue_age_seconds",
+    "How long the endpoint that waits longest for its pass has waited",
+    registry=REGISTRY,
+)
+PASSES_RUNNING = Gauge("streamingendpoint_passes_running", "Passes that are under way", registry=REGISTRY)
+PROBES_RUNNING = Gauge(
+    "streamingendpoint_probes_running",
+    "Verifications that are under way or wait for one of settings.concurrentProbes",
+    registry=REGISTRY,
+)
+LEADER = Gauge(
+    "streamingendpoint_leader", "1 while this process holds the Lease: it alone reconciles", registry=REGISTRY
+)
+LEASE_FAILURES = Counter(
+    "streamingendpoint_lease_failures", "Tries to read or renew the Lease that failed", registry=REGISTRY
+)
+LEASE_LEFT = Gauge(
+    "streamingendpoint_lease_left_seconds",
+    "How long this process may write unless it renews the Lease; 0 where it does not hold it",
+    registry=REGISTRY,
+)
+STANDS_BY = Gauge(
+    "streamingendpoint_standby",
+    "1 while this process knows that another holds the Lease; neither 1 nor leader: it cannot be read",
+    registry=REGISTRY,
+)
 
 
 _by_endpoint: dict[_Endpoint, set[tuple[MetricWrapperBase, tuple[str, ...]]]] = {}
@@ -168,6 +210,13 @@ def drop_last_success(endpoint: _Endpoint) -> None:
     if (_LAST_SUCCESS, ()) in series:
         series.remove((_LAST_SUCCESS, ()))
         _LAST_SUCCESS.remove(*endpoint)
+
+
+def show_watch_ages(seconds: Mapping[str, float]) -> None:
+    """Show the age of each watch by its kind, and of no other."""
+    WATCH_AGE.clear()
+    for kind, age in seconds.items():
+        WATCH_AGE.labels(kind).set(age)
 
 
 def described() -> Iterator[tuple[str, str, tuple[str, ...], str]]:

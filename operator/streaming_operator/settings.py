@@ -58,13 +58,19 @@ def _without_nulls(value: Any) -> Any:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]
 Seconds = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
-AnnotationKey = Annotated[str, Field(pattern=r"^([a-z0-9][-.a-z0-9]*/)?[A-Za-z0-9][-._A-Za-z0-9]*\*?$")]
+AnnotationKey = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9][-.a-z0-9]*/(\*|[A-Za-z0-9][-._A-Za-z0-9]*\*?)|[A-Za-z0-9][-._A-Za-z0-9]*\*?)$"
+    ),
+]
 Namespace = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")]
 HostPattern = Annotated[
     str, Field(pattern=r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$")
 ]
 Profile = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
 """Which there are is known to `routes`; `cluster.edges.check` refuses others."""
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_listed)]
 
@@ -209,6 +215,13 @@ class Settings(BaseSettings):
     read_secrets: bool = True
     """Whether the service account may read the Secrets that a probe sends something of."""
     cluster_domain: Annotated[str, Field(min_length=1)] = "cluster.local"
+    lease_name: ObjectName = "streaming-operator"
+    """The Lease, in the operator's own namespace, by which several processes agree on the one that works."""
+    lease_seconds: Annotated[int, Field(ge=5, le=300)] = 15
+    """
+    After so long without a renewal another process may take the Lease. At least 15 outside tests, as in the chart: in
+    the last third of it the kernel drops what it could not send, within 5 s (`fence.UNACKNOWLEDGED_SECONDS`).
+    """
     http_port: Port = 8080
     """Port of /livez, /readyz and /metrics."""
     workers: Count = 32

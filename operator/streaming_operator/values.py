@@ -41,6 +41,8 @@ class Edge:
     """Annotations that the administrator allows besides the route's own list; `*` at the end stands for any rest."""
     ports_of_pods: bool = False
     """Listeners of its Gateways name the ports of the edge's pods; users call 80 or 443."""
+    reload_seconds: float | None = None
+    """How long streams may go on after it has loaded a new configuration; None if that is not known, or without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,10 @@ class Capabilities:
     """Kinds of edges' own policies that are installed and that the administrator lets the operator write."""
     prometheus_rules: bool = False
     """Whether a PrometheusRule can be written."""
+    backend_tls_policies: bool = False
+    """Whether a BackendTLSPolicy can be written."""
+    ignoring_request_timeout: frozenset[str] = frozenset()
+    """GatewayClasses that serve a route with `timeouts.request` as one without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ class ObservedRoute:
     """IPs or host names from the Ingress's or Gateway's status; may be empty or unreachable."""
     written_at: datetime | None = None
     remark: str | None = None
-    """What the edge says against a policy beside the route."""
+    """What the edge says against a policy beside the route, and what has requests sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,7 @@ class Remark:
     """What a person should know about a response although it decides no verdict."""
 
     name: str
-    """Stable name of its kind, a value of `probe.judge.remarks.Kind`."""
+    """Stable name of its kind, a value of `probe.judge.remarks.RemarkKind`."""
     observed: str
     """What was observed, as a clause."""
     advice: str

@@ -41,10 +41,23 @@ OPTIONAL_CRDS = {
         "gatewayclasses.gateway.networking.k8s.io",
         "gateways.gateway.networking.k8s.io",
         "httproutes.gateway.networking.k8s.io",
+        "backendtlspolicies.gateway.networking.k8s.io",
     ),
     "envoy-gateway": ("backendtrafficpolicies.gateway.envoyproxy.io",),
 }
 """By the set's name in `tests.cluster.crds`; only what the operator makes or reads."""
+
+WITHOUT_A_PACKAGE: tuple[str, ...] = (
+    "clientsettingspolicies.gateway.nginx.org",
+    "gcpbackendpolicies.networking.gke.io",
+    "healthcheckpolicies.networking.gke.io",
+    "ingressextensions.alb.networking.azure.io",
+    "proxysettingspolicies.gateway.nginx.org",
+    "routepolicies.alb.networking.azure.io",
+    "targetgroupconfigurations.gateway.k8s.aws",
+    "trafficpolicies.gateway.kgateway.dev",
+)
+"""CRDs of policies of edges whose projects are in no package registry: nothing here can try an object of theirs."""
 
 
 class ControlPlane(ApiClient):

@@ -5,9 +5,11 @@ No single document can: members of a union exclude each other. A constraint is t
 that has its field.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+from streaming_operator.api import crd
 from streaming_operator.api.endpoint import API_VERSION, KIND
 from tests.apiserver.constraints import ITEM, VALUE
 
@@ -48,6 +50,7 @@ _COMMON: Document = {
         "sharedMemorySize": "2Gi",
         "sseKeepAliveSeconds": 15,
         "streamingHeaders": True,
+        "webSocket": True,
         "apiKeySecretRef": {"name": "key", "key": "api-key"},
         "tls": {"secretName": "engine-tls"},
     },
@@ -103,6 +106,7 @@ _COMMON: Document = {
             "errorPercent": 5,
             "pathMilliseconds": 2000,
         },
+        "slo": {"target": "99.5", "windowDays": 30},
     },
     "verification": {
         "mode": "Required",
@@ -225,7 +229,7 @@ BASES: dict[str, Document] = {
                 "image": {"reference": "registry.example.com/qwen:1", "path": "qwen", "pullPolicy": "Always"}
             },
         },
-        "engine": {},
+        "engine": {"tls": {"secretName": "engine-tls", "caConfigMapName": "engine-ca"}},
         "gpu": {
             "count": 4,
             "devicesPerRank": 2,
@@ -330,6 +334,31 @@ STATUS: Document = {
     },
 }
 """A status with every field set."""
+
+
+def every_field() -> set[str]:
+    """The path of every field below `spec` that is ours, as `model.adapters[].name`."""
+
+    def below(node: dict[str, Any], path: str) -> Iterator[str]:
+        node = node.get("items", node)
+        for name, inner in {} if crd.of_core_v1(node) else node.get("properties", {}).items():
+            here = f"{path}.{name}".removeprefix(".")
+            yield here
+            yield from below(inner, f"{here}[]" if "items" in inner else here)
+
+    return set(below(crd.root_schema()["properties"]["spec"], ""))
+
+
+def fields_of(spec: Any, path: str = "") -> Iterator[str]:
+    """The paths that a document sets."""
+    if isinstance(spec, dict):
+        for name, inner in spec.items():
+            here = f"{path}.{name}".removeprefix(".")
+            yield here
+            yield from fields_of(inner, here)
+    elif isinstance(spec, list):
+        for inner in spec:
+            yield from fields_of(inner, f"{path}[]")
 
 
 def place(body: Document, path: tuple[str, ...]) -> tuple[Step, ...] | None:

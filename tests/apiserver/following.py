@@ -134,14 +134,16 @@ def as_service_account(plane: ControlPlane, namespace: str, folder: Path, rules:
     return write_kubeconfig(folder / "limited", plane.server, token, plane.ca)
 
 
-def write_kubeconfig(path: Path, server: str, token: str, ca: Path) -> Path:
-    """A kubeconfig with one cluster and one user."""
+def write_kubeconfig(path: Path, server: str, token: str, ca: Path, namespace: str = "default") -> Path:
+    """A kubeconfig with one cluster and one user, who works in *namespace*."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority": str(ca)}}],
         "users": [{"name": "user", "user": {"token": token}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
+        "contexts": [
+            {"name": "test", "context": {"cluster": "test", "user": "user", "namespace": namespace}}
+        ],
         "current-context": "test",
     }
     path.write_text(json.dumps(config))

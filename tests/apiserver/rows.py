@@ -64,6 +64,7 @@ PATTERNS = {
     r"^[a-zA-Z0-9][-._:/a-zA-Z0-9]*$": Example("org/model:1", "--model"),
     r"^[-._a-zA-Z][-._a-zA-Z0-9]*$": Example("A_B", "1A"),
     r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$": Example("r.example/a@sha256:0", "a b"),
+    r"^9[5-9](\.[0-9]+)?$": Example("99.5", "100", filler="0"),
     r"^[0-9]+\.[0-9]+\.[0-9]+$": Example("0.33.0", "v0.33.0", filler="0"),
     r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": Example("amd.com/gpu", "gpu"),
     r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$": Example("s3://bucket/llama", "https://bucket"),
@@ -137,6 +138,13 @@ CONTEXT: dict[str, tuple[str, Edits]] = {
 _LONG_KEY = {"a" * 64: "1"}
 _OUR_LABEL = {"app.kubernetes.io/name": "mine"}
 
+
+def _named_like_its_adapter() -> Document:
+    """The model of an endpoint `qwen` whose adapter has that name, too."""
+    source = {"huggingFace": {"repo": "org/model"}}
+    return {"source": source, "adapters": [{"name": "qwen", "source": source}]}
+
+
 RULES: dict[str, tuple[str, Edits, Edits]] = {
     "metadata.name lower case letters": ("inside", {"metadata.name": "a-1"}, {"metadata.name": "1a"}),
     "metadata.name at most 45": ("inside", {"metadata.name": "a" * 45}, {"metadata.name": "a" * 46}),
@@ -150,6 +158,16 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         "image",
         {"spec.model.source.image.path": "a/..b"},
         {"spec.model.source.image.path": "a/.."},
+    ),
+    "spec.model.adapters the model has the endpoint's name": (
+        "inside",
+        {"spec.model": _named_like_its_adapter() | {"servedName": "qwen-2"}},
+        {"spec.model": _named_like_its_adapter()},
+    ),
+    "spec.exposure.canary.of names another": (
+        "ingress",
+        {"metadata.name": "chat-next", "spec.exposure.canary": {"of": "chat"}},
+        {"metadata.name": "chat", "spec.exposure.canary": {"of": "chat"}},
     ),
     "spec.model.adapters an adapter needs": (
         "uri",
@@ -276,6 +294,11 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
         "inside",
         {"spec.model.source.local.path": "/a/..b"},
         {"spec.model.source.local.path": "/a/../b"},
+    ),
+    "spec.engine.webSocket webSocket needs": (
+        "ingress",
+        {"spec.engine.webSocket": True, "spec.engine.streamingHeaders": True},
+        {"spec.engine.webSocket": True, "spec.engine.streamingHeaders": False},
     ),
     "spec.engine.args these flags have fields": (
         "ingress",
@@ -480,6 +503,7 @@ RULES: dict[str, tuple[str, Edits, Edits]] = {
             "spec.verification.tls.clientCertSecretRef": ABSENT,
         },
     ),
+    "spec.engine.tls.caConfigMapName needs exposure.httpRoute": ("image", {}, {"spec.exposure": ABSENT}),
     "spec.verification.tls.clientCertSecretRef needs exposure.ingress.tls": (
         "gateway",
         {"spec.verification.publicURL": ABSENT},

@@ -41,7 +41,8 @@ RULES = [
 @pytest.fixture(scope="module")
 def engine() -> Iterator[RunningEngine]:
     """The model server in the pod."""
-    flags = ("--enable-per-request-metrics", "--served-model-name", "chat", "--api-key", KEY)
+    adapter = ("--lora-modules", "sql=/loras/sql")
+    flags = ("--enable-per-request-metrics", "--served-model-name", "chat", "--api-key", KEY, *adapter)
     with RunningEngine("double", flags, model="org/model") as running:
         yield running
 
@@ -214,6 +215,39 @@ async def test_a_healthy_path_is_shown_hop_by_hop(world: World, engine: RunningE
     assert states[f"Pod/{world.pod['metadata']['name']}"] == "ready"
     details = {f"{child['kind']}/{child['name']}": child["detail"] for child in report["children"]}
     assert details[f"Pod/{world.pod['metadata']['name']}"] == f"image {IMAGE}"
+
+
+async def test_adapters_and_further_hosts_are_asked_and_canaries_are_not(
+    world: World, engine: RunningEngine
+) -> None:
+    """Each once through the edge, with the header that leads to no canary; one that does not answer is named."""
+    sql = {"name": "sql", "source": {"local": {"path": "/loras/sql"}}}
+    here = {
+        "apiVersion": "streamingendpoints.dev/v1alpha1",
+        "kind": "StreamingEndpoint",
+        "metadata": {"name": "chat", "namespace": world.endpoint.namespace},
+    }
+    host = world.endpoint.spec.exposure.host if world.endpoint.spec.exposure else ""
+    second = f"second.{host}"
+    world.plane.patch(here, {"spec": {"model": {"adapters": [sql]}, "exposure": {"hosts": [second]}}})
+    canary = {"host": host, "ingress": {"className": "nginx"}, "canary": {"of": "chat", "header": "X-New"}}
+    an_endpoint(world.plane, world.endpoint.namespace, "chat-next", exposure=canary)
+    with Proxy(engine.port, proxies.healthy) as edge:
+        result = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["verdict"]) == (0, "Streaming"), result.output
+    posts = [request for request in edge.requests if request.startswith(b"POST")]
+    assert all(b"X-New: never\r\n" in request for request in posts)
+    assert any(b'"model":"sql"' in request.replace(b": ", b":") for request in posts)
+    assert any(f"Host: {second}\r\n".encode() in request for request in posts)
+
+    missing = [sql, {"name": "fin", "source": {"local": {"path": "/loras/fin"}}}]
+    world.plane.patch(here, {"spec": {"model": {"adapters": missing}}})
+    with Proxy(engine.port, proxies.healthy) as edge:
+        result = await world.diagnose("--via", f"127.0.0.1:{edge.port}", "--output", "json")
+    report = json.loads(result.stdout)
+    assert result.exit_code == 1, result.output
+    assert "fin" in report["evidence"]
 
 
 async def test_a_buffering_edge_is_named(world: World, engine: RunningEngine) -> None:

@@ -9,7 +9,7 @@ import pytest
 from streaming_operator import routes
 from streaming_operator.api.crd import UNOBSERVED
 from streaming_operator.api.reasons import Reason
-from streaming_operator.cluster import resources
+from streaming_operator.cluster import facade, resources
 from streaming_operator.errors import Conflict, EndpointGone, Expired, NotFound, Rejected
 from streaming_operator.kube.client import Transport
 from streaming_operator.settings import EdgeSetting, Settings
@@ -112,6 +112,55 @@ async def test_classes_and_gateways_are_seen_as_they_come(
         assert (classes[listed].service, classes[listed].http_port) == ("infra/edge", 8080)
         assert endpoint.key in here.woken
         assert elsewhere.key not in here.woken
+
+
+async def test_what_a_reload_does_to_streams_is_read_where_it_is_set(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ingress-nginx' ConfigMap: said in `Exposed` before it happens, and no more once the administrator raised it."""
+    name = f"class-{namespace}"
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "edge", "namespace": namespace},
+    }
+    control_plane.create({**config, "data": {"proxy-body-size": "8m"}})
+    control_plane.create(a_class(name, "k8s.io/ingress-nginx"))
+    exposure = {"host": f"chat.{namespace}.example.com", "ingress": {"className": name}}
+    endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+    settings = Settings(edges=(EdgeSetting(class_name=name, service=f"{namespace}/edge"),))
+
+    async def remark() -> str:
+        async with connected(control_plane.kubeconfig, monkeypatch, settings) as here:
+            return routes.remark(endpoint, here.cluster.capabilities()) or ""
+
+    assert "240 s after a reload" in await remark()
+    for value, expected in (("90s", "90 s after a reload"), ("5m", ""), ("soon", "240 s after a reload")):
+        control_plane.patch(config, {"data": {"worker-shutdown-timeout": value}})
+        text = await remark()
+        assert (expected in text, bool(text)) == (True, bool(expected))
+    control_plane.delete(config)
+    assert await remark() == ""
+
+
+async def test_the_change_of_a_reload_limit_wakes_every_endpoint(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a restart of the operator, at the next look."""
+    monkeypatch.setattr(facade, "ROUND_SECONDS", 0.2)
+    name = f"class-{namespace}"
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edge", "namespace": namespace}}
+    control_plane.create({**config, "data": {}})
+    control_plane.create(a_class(name, "k8s.io/ingress-nginx"))
+    exposure = {"host": f"chat.{namespace}.example.com", "ingress": {"className": name}}
+    endpoint = an_endpoint(control_plane, namespace, exposure=exposure)
+    settings = Settings(edges=(EdgeSetting(class_name=name, service=f"{namespace}/edge"),))
+    async with connected(control_plane.kubeconfig, monkeypatch, settings) as here:
+        here.cluster.observe(endpoint, here.children(endpoint))
+        here.woken.clear()
+        control_plane.patch(config, {"data": {"worker-shutdown-timeout": "1h"}})
+        await here.until_woken(endpoint.key)
+        assert here.cluster.capabilities().ingress_classes[name].reload_seconds == 3600
 
 
 async def test_a_kind_that_is_installed_later_is_noticed(
@@ -488,6 +537,36 @@ async def test_events_are_written_and_never_fail_a_pass(
         await here.cluster.publish(nowhere, "Normal", "Streaming", "y")
     events = control_plane.request("GET", f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
     assert [(event["reason"], event["regarding"]["uid"]) for event in events] == [("Buffered", endpoint.uid)]
+
+
+async def test_what_happens_again_is_counted_in_its_event(
+    control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One object for the same reason and note of one endpoint; one that was deleted meanwhile is made anew."""
+    endpoint, other = (an_endpoint(control_plane, namespace, name) for name in ("chat", "other"))
+    path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+
+    def told() -> list[tuple[str, str, int]]:
+        events = control_plane.request("GET", path)["items"]
+        return sorted(
+            (event["regarding"]["name"], event["note"], event.get("series", {}).get("count", 1))
+            for event in events
+        )
+
+    async with connected(control_plane.kubeconfig, monkeypatch) as here:
+        for _ in range(20):
+            await here.cluster.publish(endpoint, "Warning", "Buffered", "held back")
+        await here.cluster.publish(endpoint, "Warning", "Buffered", "held back elsewhere")
+        await here.cluster.publish(other, "Warning", "Buffered", "held back")
+        assert told() == [
+            ("chat", "held back", 20),
+            ("chat", "held back elsewhere", 1),
+            ("other", "held back", 1),
+        ]
+        for event in control_plane.request("GET", path)["items"]:
+            control_plane.delete({"apiVersion": "events.k8s.io/v1", "kind": "Event", **event})
+        await here.cluster.publish(other, "Warning", "Buffered", "held back")
+    assert told() == [("other", "held back", 1)]
 
 
 async def test_secrets_and_config_maps_are_read_by_key(

@@ -146,6 +146,19 @@ async def test_the_operator_works_confined(
     assert [event["note"] for event in events] == ["for the test"]
 
 
+def test_a_stolen_token_makes_no_lease_but_its_own(confined: ControlPlane, thief: ApiClient) -> None:
+    """Its own is made, renewed and released; one of another name would stop whoever holds it."""
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    own = {**lease, "metadata": {"name": ACCOUNT, "namespace": OPERATOR}}
+    thief.create(own)
+    for holder in ("somebody", ""):
+        thief.apply({**own, "spec": {"holderIdentity": holder}})
+    assert refusal(lambda: thief.delete(own))
+    confined.delete(own)
+    others = {**lease, "metadata": {"name": "others", "namespace": OPERATOR}}
+    assert "its Lease, and nothing else" in refusal(lambda: thief.create(others))
+
+
 def test_a_stolen_token_changes_no_foreign_object(
     confined: ControlPlane, thief: ApiClient, namespace: str
 ) -> None:
@@ -311,7 +324,8 @@ def in_its_namespaces(
     assert {doc["kind"] for doc in docs} == {"ServiceAccount", "Role", "RoleBinding"}
     installed = install(control_plane, docs, CHART)
     token = token_of(control_plane, system, ACCOUNT)
-    yield token, write_kubeconfig(tmp_path / "operator", control_plane.server, token, control_plane.ca)
+    kubeconfig = tmp_path / "operator"
+    yield token, write_kubeconfig(kubeconfig, control_plane.server, token, control_plane.ca, system)
     for document in installed:
         control_plane.delete(document)
 
@@ -431,6 +445,7 @@ def test_the_whole_operator_runs_with_roles_only(
     _, kubeconfig = in_its_namespaces
     edges = '[{"className": "nginx", "profile": "ingress-nginx"}]'
     settings = {"WATCH_NAMESPACES": namespace, "CLUSTER_ROLES": "false", "EDGES": edges}
+    settings |= {"LEASE_NAME": ACCOUNT}  # the only one that its Role names
     with operator(kubeconfig, tmp_path, **settings) as running:
         running.until("/readyz", 200)
         endpoint = an_endpoint(control_plane, namespace)

@@ -25,6 +25,21 @@ PATIENCE = 40.0
 """Seconds until a test gives up on the process."""
 
 
+SHOWN = (
+    'streamingendpoint_passes_total{outcome="done"}',
+    "streamingendpoint_queue_length 0.0",
+    'streamingendpoint_watch_age_seconds{kind="StreamingEndpoint"}',
+    'streamingendpoint_watch_age_seconds{kind="Deployment"}',
+    'streamingendpoint_api_requests_total{code="200",verb="list"}',
+    'streamingendpoint_api_requests_total{code="200",verb="watch"}',
+    'streamingendpoint_api_requests_total{code="201",verb="patch"}',
+    'streamingendpoint_api_requests_total{code="404",verb="get"}',
+    "streamingendpoint_leader 1.0",
+    "streamingendpoint_standby 0.0",
+)
+"""Of an operator at rest that has made an endpoint's objects, and a Lease that was not there."""
+
+
 class Running:
     """The process, its port and its log."""
 
@@ -49,6 +64,13 @@ class Running:
             assert time.monotonic() < deadline, f"{path} never said {code}:\n{self.log()}"
             time.sleep(0.1)
 
+    def until_shown(self, *samples: str) -> None:
+        """Wait until its metrics have all of these."""
+        deadline = time.monotonic() + PATIENCE
+        while missing := [sample for sample in samples if sample not in self.get("/metrics")[1]]:
+            assert time.monotonic() < deadline, f"/metrics never had {missing}:\n{self.log()}"
+            time.sleep(0.1)
+
     def log(self) -> str:
         """What it wrote so far."""
         return self._log.read_text()
@@ -57,12 +79,15 @@ class Running:
 @contextmanager
 def operator(kubeconfig: Path, folder: Path, **settings: str) -> Iterator[Running]:
     """Start it beside a kubeconfig; killed at the end if it still runs."""
-    port, log = free_port(), folder / "operator.log"
+    port = free_port()
+    log = folder / f"operator-{port}.log"
     ours = {f"STREAMING_OPERATOR_{name}": value for name, value in settings.items()}
     environment = {
         **os.environ,
         "KUBECONFIG": str(kubeconfig),
         "STREAMING_OPERATOR_HTTP_PORT": str(port),
+        # Its own, unless a test wants two to meet: nobody waits for the end of what an earlier one held.
+        "STREAMING_OPERATOR_LEASE_NAME": f"operator-{port}",
         **ours,
     }
     with log.open("wb") as out:
@@ -91,7 +116,7 @@ def test_it_becomes_ready_works_and_ends_cleanly(
         running.until("/readyz", 200)
         control_plane.until(body, lambda stored: "conditions" in (stored.get("status") or {}), "a status")
         assert running.get("/livez")[0] == 200
-        assert "streamingendpoint_passes_total" in running.get("/metrics")[1]
+        running.until_shown(*SHOWN)
 
         running.process.send_signal(signum)
         assert running.process.wait(PATIENCE) == 0

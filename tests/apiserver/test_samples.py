@@ -7,6 +7,7 @@ import yaml
 
 from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane
+from tests.apiserver.documents import every_field, fields_of
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
@@ -24,6 +25,12 @@ def test_sample_applies(path: Path, control_plane: ControlPlane, namespace: str)
         sample["metadata"]["namespace"] = namespace
         stored = control_plane.apply(sample)
         assert missing(sample["spec"], stored["spec"]) == {}
+
+
+def test_every_field_is_shown_by_a_sample() -> None:
+    """Whoever looks for a field finds a file with it that a cluster takes."""
+    shown = {path for file in SAMPLES for sample in documents(file) for path in fields_of(sample["spec"])}
+    assert sorted(every_field() - shown) == []
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

@@ -1,14 +1,13 @@
-"""`python -m tests.bench [reconcile|accuracy|memory|stored|tools]`: one part, or the first two without a name."""
+"""`python -m tests.bench [accuracy|reconcile|takeover|memory|stored|tools]`: one part, or the first three without."""
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
-from tests.bench import accuracy, memory, reconcile, side_by_side, stored
+from tests.bench import accuracy, memory, reconcile, side_by_side, stored, takeover
 from tests.cluster import command
 
+PARTS = ("accuracy", "reconcile", "takeover", "memory", "stored", "tools")
 AT_ONCE = 25
 """Streams at a time where the field's clients are compared."""
 
@@ -16,13 +15,15 @@ AT_ONCE = 25
 def main() -> int:
     """Parse the flags and run; the exit code. What was started ends with it, by a signal too."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("reconcile", "accuracy", "memory", "stored", "tools"))
+    parser.add_argument("part", nargs="?", choices=PARTS)
     parser.add_argument("--endpoints", type=int, default=1000, help="reconcile: created at once")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=memory.SIZES, help="memory: endpoints, growing"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="reconcile: turns of both")
-    parser.add_argument("--log", type=Path, help="reconcile: keep the operator's log in this file")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="reconcile: turns of both; takeover: of each kind"
+    )
+    parser.add_argument("--log", type=Path, help="reconcile, takeover: keep the operator's log in this file")
     parser.add_argument("--at-once", type=int, help="accuracy, tools: only this many at once")
     parser.add_argument("--streams", type=int, default=6, help="accuracy: streams of each with --at-once")
     parser.add_argument("--keep", type=Path, help="accuracy: keep the captures in this directory")
@@ -31,19 +32,9 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=1, help="stored: of the links")
     chosen = parser.parse_args()
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell starts its background jobs with it ignored
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _as_ctrl_c)
     return command.run(
         lambda: measure(chosen), failed="bench", interrupted="bench: interrupted, what it started has ended"
     )
-
-
-def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
-    """Only on Ctrl-C does Python leave by every `finally`, where the programs that were started are ended."""
-    signal.raise_signal(signal.SIGINT)
 
 
 def measure(chosen: argparse.Namespace) -> None:
@@ -53,6 +44,8 @@ def measure(chosen: argparse.Namespace) -> None:
         accuracy.run(levels, chosen.keep)
     if chosen.part in (None, "reconcile"):
         reconcile.run(chosen.endpoints, chosen.rounds, chosen.log)
+    if chosen.part in (None, "takeover"):
+        takeover.run(chosen.rounds, chosen.log)
     if chosen.part == "memory":
         memory.run(tuple(chosen.sizes), chosen.log)
     if chosen.part == "stored":

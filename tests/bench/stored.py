@@ -12,7 +12,7 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.verification import verify
 from tests.probe.conftest import plan
-from tests.probe.links import Link, Stored, drawn
+from tests.probe.links import FAST, Link, Stored, drawn
 from tests.probe.servers import Server
 
 AT_ONCE = 25
@@ -45,13 +45,15 @@ def run(number: int, seed: int) -> None:
     """Measure and print."""
     judged = asyncio.run(measure(number, seed))
     print(f"{number} stored responses, 5 Mbit/s to 1 Gbit/s, 1 to 300 ms (seed {seed})")
-    for timing in (True, False):
-        part = [one for one in judged if one.link.timing is timing]
-        counted = Counter(str(one.verdict) for one in part)
-        shares = ", ".join(
-            f"{count} {verdict} ({count / len(part):.1%})" for verdict, count in counted.most_common()
-        )
-        print(f"  {'with' if timing else 'without'} server timing: {len(part)}: {shares}")
+    for fast in (False, True):
+        for timing in (True, False):
+            part = [one for one in judged if one.link.timing is timing and (one.link.pace < FAST) is fast]
+            counted = Counter(str(one.verdict) for one in part)
+            shares = ", ".join(
+                f"{count} {verdict} ({count / len(part):.1%})" for verdict, count in counted.most_common()
+            )
+            engine = "more than 1,000 tokens/s" if fast else "125 to 1,000 tokens/s"
+            print(f"  {engine}, {'with' if timing else 'without'} server timing: {len(part)}: {shares}")
     for one in judged:
         if streams(one.verdict):
             print(f"  FALSE PASS: {one.link}: {one.message}")

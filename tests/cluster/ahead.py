@@ -53,7 +53,6 @@ PIECES: tuple[Callable[[], object], ...] = (
 
 def main() -> int:
     """Make all pieces; 130 when interrupted."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been started with it ignored
     return command.run(lambda: make(PIECES), failed="error", interrupted="interrupted")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from . import cache, steps
 
@@ -15,8 +17,15 @@ def run(action: Callable[[], object], *, failed: str, interrupted: str) -> int:
     Run a command; the exit code.
 
     `failed` begins the sentence about a failure. `interrupted` is what Ctrl-C is answered with: what is kept, and what
-    to call to go on.
+    to call to go on. A CI system that cancels a job sends SIGTERM, a terminal that closes SIGHUP: both end the command
+    as Ctrl-C does.
     """
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts its background jobs with it ignored
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` is meant to outlive the terminal
+            signal.signal(number, _as_ctrl_c)
     try:
         action()
     except steps.Failure as failure:
@@ -29,6 +38,11 @@ def run(action: Callable[[], object], *, failed: str, interrupted: str) -> int:
         steps.say(f"{failed}: {_unforeseen(error)}")
         return FAILED
     return 0
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Only on Ctrl-C does Python leave by every `finally`, where the programs that were started are ended."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _unforeseen(error: Exception) -> steps.Failure:

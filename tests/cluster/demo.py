@@ -88,7 +88,7 @@ def _operator() -> None:
             steps.say("    took back an installation that was interrupted")
         steps.run(
             helm_release.argv("upgrade", "--install", RELEASE, CHART, "--create-namespace", "--values", path,
-                              "--wait", "--timeout", "3m", namespace=SYSTEM),
+                              "--wait", "--timeout", "10m", namespace=SYSTEM),
             cache.log("helm"),
             env=helm_release.environment(),
             remedy=f"kubectl -n {SYSTEM} logs deployment/{RELEASE}",

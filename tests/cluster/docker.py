@@ -23,6 +23,8 @@ PACKAGES = ("docker.io", "containerd", "runc", "iptables")
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 _ARCHITECTURE = ("{{.Architecture}}", "{{.Host.Arch}}")  # of docker, of podman
+_QUESTION = ("ps", "--quiet")
+"""What an engine that answers answers; not `info`, which in some versions tells on its standard output what failed."""
 _CAP_SYS_RESOURCE = 24  # its bit in the kernel's capability sets
 
 
@@ -49,7 +51,7 @@ def machine() -> str:
 
 def running() -> bool:
     """Whether a container engine answers."""
-    return shutil.which(engine()) is not None and steps.succeeds([engine(), "info"], seconds=20)
+    return shutil.which(engine()) is not None and steps.succeeds([engine(), *_QUESTION], seconds=20)
 
 
 def trouble() -> str | None:
@@ -57,11 +59,12 @@ def trouble() -> str | None:
     if not shutil.which(engine()):
         return "no container engine is installed: install Docker or Podman"
     try:
-        steps.output([engine(), "info"])
+        steps.output([engine(), *_QUESTION])
     except steps.Failure as failure:
+        words = " ".join(failure.what.split())
         return (
-            f"the container engine does not answer: {failure.what.splitlines()[-1]}; start it, and let this user"
-            " use it (Linux: the group docker)"
+            f"the container engine does not answer: {words}; start it, and let this user use it (Linux: the "
+            "group docker)"
         )
     return None
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from . import (
     archive,
     docker,
+    edge_images,
     engine_images,
     ingress,
     kind,
@@ -28,6 +29,7 @@ RECIPES: dict[str, Callable[[], archive.Image]] = {
     **python_images.RECIPES,
     "vllm": vllm_image.image,
     **prometheus.RECIPES,
+    **edge_images.RECIPES,
 }
 # Loaded by `up`; the others when a test asks for them.
 DEMO = ("ingress-nginx", "operator")

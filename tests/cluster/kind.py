@@ -151,7 +151,7 @@ def _settle(*, closed: bool) -> None:
             _answer_foreign_names_at_once()
         for namespace, name in _SYSTEM:
             await_true(partial(_found, namespace, name), name)
-            kubectl("-n", namespace, "rollout", "status", name, "--timeout=120s")
+            kubectl("-n", namespace, "rollout", "status", name, "--timeout=600s")
 
 
 def _found(namespace: str, name: str) -> bool:

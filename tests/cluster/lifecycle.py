@@ -126,7 +126,7 @@ def _install_ingress(mode: Mode) -> None:
     with steps.step("wait for ingress-nginx"):
         kind.apply(ingress.manifest(mode=mode))
         kind.kubectl("-n", ingress.NAMESPACE, "rollout", "status", "deployment/ingress-nginx-controller",
-                     "--timeout=120s")  # fmt: skip
+                     "--timeout=600s")  # fmt: skip
 
 
 def down() -> None:

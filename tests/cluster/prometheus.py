@@ -27,6 +27,8 @@ _CRDS = {
         "github.com/envoyproxy/gateway",
         "charts/gateway-helm/charts/crds/crds/generated",
     ),
+    "contour": ("contour", "github.com/projectcontour/contour", "examples/contour"),
+    "istio": ("istio", "istio.io/istio", "manifests/charts/base/files"),
 }
 
 

@@ -18,6 +18,7 @@ from typing import IO
 from . import programs
 
 HEARTBEAT = 30.0  # seconds between two signs of life of a long command
+LONGEST = 3600.0  # seconds after which a command that has not ended is ended
 GRACE = 20.0  # seconds that an interrupted command has to end by itself
 TAIL = 15  # lines of a log that a failure shows
 
@@ -119,7 +120,10 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
         try:
             return process.wait(timeout=HEARTBEAT)
         except subprocess.TimeoutExpired:
-            say(f"    ... {time.monotonic() - start:.0f} s")
+            taken = time.monotonic() - start
+            if taken > LONGEST:
+                raise Failure(f"{process.args[0]} did not end within {LONGEST / 60:.0f} minutes") from None
+            say(f"    ... {taken:.0f} s")
 
 
 def output(

@@ -127,11 +127,22 @@ BUILDS = {
         programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
         about="actionlint (about half a minute, once)",
     ),
+    "kubeconform": Build(
+        module="kubeconform",
+        programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
+        about="kubeconform (about half a minute, once)",
+    ),
     "kstatus": Build(
         module="kstatus",
         programs={"kstatus-judge": "./judge"},
         extra=("judge",),
         about="a judge of statuses from Flux's kstatus library (about half a minute, once)",
+    ),
+    "flux": Build(
+        module="flux",
+        programs={"flux-judge": "./judge"},
+        extra=("judge",),
+        about="Flux's types and its evaluator of health checks (about a minute, once)",
     ),
     "argocd": Build(
         module="argocd",
@@ -143,6 +154,21 @@ BUILDS = {
         module="envoy-gateway",
         programs={"envoy-gateway": "github.com/envoyproxy/gateway/cmd/envoy-gateway"},
         about=f"Envoy Gateway {VERSIONS.envoy_gateway} (about 5 minutes, once)",
+    ),
+    "haproxy-ingress": Build(
+        module="haproxy-ingress",
+        programs={"haproxy-ingress-controller": "github.com/jcmoraisjr/haproxy-ingress/pkg"},
+        about=f"haproxy-ingress {VERSIONS.haproxy_ingress} (about 2 minutes, once)",
+    ),
+    "contour": Build(
+        module="contour",
+        programs={"contour": "github.com/projectcontour/contour/cmd/contour"},
+        about=f"Contour {VERSIONS.contour} (about 3 minutes, once)",
+    ),
+    "istio": Build(
+        module="istio",
+        programs={name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")},
+        about=f"istiod and Istio's agent of {VERSIONS.istio} (about 8 minutes, once)",
     ),
     # For the probe's tests. Its nested module `dynamic/ext` is missing on the module proxy: ext/ stands in.
     "traefik": Build(

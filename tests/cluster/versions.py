@@ -29,6 +29,9 @@ class Versions:
     prometheus: str
     gateway_api: str
     envoy_gateway: str
+    haproxy_ingress: str
+    contour: str
+    istio: str
     debian: str
     debian_updates: str
     python: str

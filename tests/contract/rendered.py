@@ -49,7 +49,9 @@ class Pod:
         self.container = by_kind["Deployment"]["spec"]["template"]["spec"]["containers"][0]
         given = {one["name"]: self.mounted(one["value"]) for one in self.container["env"]}
         self.env = {
-            name: text for name, text in given.items() if name.startswith(("PYTHONPATH", "STREAMING_"))
+            name: text
+            for name, text in given.items()
+            if name.startswith(("PYTHONPATH", "STREAMING_", "DOUBLE_"))
         }
         args = [*map(self.mounted, self.container["args"][1:]), "--host", "127.0.0.1", *more]
         self.engine = RunningEngine(kind, args, self.env, wait=wait, port=self.port)

@@ -59,7 +59,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module", params=BOTH)
 def draining(request: pytest.FixtureRequest) -> Iterator[Server]:
     """No key, no per-request metrics, and a drain of its own."""
-    yield from served(request.param, ["--shutdown-timeout", "60"], {})
+    yield from served(request.param, ["--shutdown-timeout", "600"], {})
 
 
 def events(frames: list[bytes]) -> list[Any]:
@@ -424,7 +424,7 @@ def test_drain(draining: Server) -> None:
         with Exchange(engine.port, "GET", "/health") as health:
             assert health.status == 200
         received = events(list(frames))
-    assert received[-2]["choices"][0]["finish_reason"] == "length"
+    assert received[-2]["choices"][0]["finish_reason"] == "length", received[-3:]
     assert "metrics" not in received[-1]
     assert engine.wait(120) == 0
 

@@ -4,6 +4,7 @@ What the renderer makes is started for real: command line, environment, middlewa
 The double is asked always, the real vLLM where it is installed; both must keep the same promises.
 """
 
+import asyncio
 import http.client
 import json
 import signal
@@ -14,11 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import sockets
 from tests.contract.rendered import Pod, running
 from tests.engines.running import START_SECONDS, Kind
 from tests.security.targets import CLOSED, ask
 
 KINDS = pytest.mark.parametrize("kind", ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)])
+
+KEY = "sesame"
 
 
 class Stream:
@@ -28,7 +32,7 @@ class Stream:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         body = {"model": "tiny", "stream": True, "max_tokens": tokens, "ignore_eos": True}
         body["messages"] = [{"role": "user", "content": "count"}]
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         self.answer = connection.getresponse()
         self.events = [self.answer.readline()]
@@ -55,12 +59,15 @@ def test_streams_that_fit_the_drain_end_by_themselves(kind: Kind, tmp_path: Path
     The hook returns when the stream has ended; one that outlives it gets an error event before the server stops.
 
     And every stream carries the headers of the middleware, each once; from outside no path but those of users' APIs is
-    answered, however it is written.
+    answered, however it is written; WebSockets and EventSource are answered behind the server's own check of the key.
     """
-    with running(Pod(kind, tmp_path)) as pod:
+    with running(Pod(kind, tmp_path, "--api-key", KEY, engine={"webSocket": True})) as pod:
+        asyncio.run(sockets.holds(pod.port, KEY))
+        sockets.drops_what_is_left(pod.port, pod.port, KEY)
         answers = {path: ask("127.0.0.1", pod.port, path, "tiny.example.com") for path in CLOSED}
         assert [path for path, (status, _) in answers.items() if status not in (400, 404)] == []
-        assert ask("127.0.0.1", pod.port, "/v1/models", "tiny.example.com")[0] == 200
+        with_key = f"Authorization: Bearer {KEY}"
+        assert ask("127.0.0.1", pod.port, "/v1/models", "tiny.example.com", with_key)[0] == 200
         assert "vllm:" in ask("127.0.0.1", pod.port, "/metrics", f"127.0.0.1:{pod.port}")[1]
 
         fits = Stream(pod.port, tokens=300)

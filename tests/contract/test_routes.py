@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from streaming_operator import render, routes
+from streaming_operator import engines, render, routes
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.probe.judge.fingerprint import Proxy
-from streaming_operator.routes.base import KINDS, ExposureKind, Route, service_port
+from streaming_operator.routes.base import HEALTH_PATH, KINDS, ExposureKind, Route, service_port
+from streaming_operator.routes.ingress_generic import SAFE
 from streaming_operator.values import Capabilities, Edge, Manifest
 from tests import golden
 
+SNIPPETS = (
+    "configuration-snippet",
+    "server-snippets",
+    "location-snippets",
+    "backend-config-snippet",
+    "config-backend",
+)
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "edges"
 
 EXPOSURES: dict[str, dict[str, Any]] = {
@@ -133,7 +141,9 @@ def test_its_policies_name_its_route_alone(route: Route, exposure: ExposureKind)
     targets = [
         (target["kind"], target["name"])
         for policy in rendered(route, exposure)[1:]
-        for target in policy["spec"]["targetRefs"]
+        for key in ("targetRefs", "targetRef", "targetReference")
+        if (named := policy["spec"].get(key)) is not None
+        for target in (named if isinstance(named, list) else [named])
     ]
 
     assert set(targets) <= {(KINDS[exposure].kind, "qwen"), ("Service", "qwen")}
@@ -155,7 +165,8 @@ def test_it_exposes_nothing_else(route: Route, exposure: ExposureKind) -> None:
         text for one in rendered(route, exposure) for text in strings(one["spec"]) if text.startswith("/")
     }
 
-    assert paths == {"/v1", "/tokenize"}
+    assert paths - {HEALTH_PATH} == {"/v1", "/tokenize"}
+    assert HEALTH_PATH not in strings(rendered(route, exposure)[0]["spec"])
 
 
 @ALL_ROUTES
@@ -175,8 +186,19 @@ def test_it_never_repeats_a_request(route: Route, exposure: ExposureKind) -> Non
 
 @ALL_ROUTES
 def test_it_writes_no_snippet(route: Route, exposure: ExposureKind) -> None:
-    """No text of ours or of the user's becomes a proxy's configuration."""
-    assert [text for one in rendered(route, exposure) for text in strings(one) if "snippet" in text] == []
+    """No text of the user's becomes a proxy's configuration, and of ours the one fixed line that HAProxy needs."""
+    lines = {
+        value
+        for one in rendered(route, exposure)
+        for key, value in annotations(one).items()
+        if "snippet" in key or key.rpartition("/")[2].startswith("config")
+    }
+
+    assert lines <= {"option http-no-delay"}
+    assert [
+        text for one in rendered(route, exposure) for text in strings(one["spec"]) if "snippet" in text
+    ] == []
+    assert not any(route.allows(f"{prefix}/{name}", None) for prefix in SAFE for name in SNIPPETS)
 
 
 @ALL_ROUTES
@@ -198,10 +220,36 @@ def test_what_it_sets_itself_is_refused_of_users_or_theirs_wins(route: Route, ex
     """Two answers for one annotation would be a quarrel; nothing that a user may set is replaced silently."""
     own = annotations(rendered(route, exposure)[0])
     users = {key: "of the user" for key in own if route.allows(key, Edge(profile=route.profile))}
-    given = {"ingress": {"className": "some-class", "annotations": users}} if users else {}
+    given = {exposure: {**EXPOSURES[exposure][exposure], "annotations": users}} if users else {}
     made = annotations(route.render(endpoint(exposure, **given), cluster(route))[0])
 
     assert {key: made[key] for key in users} == users
+
+
+@ALL_ROUTES
+def test_what_it_sets_on_the_service_gives_way_to_the_user(route: Route, exposure: ExposureKind) -> None:
+    """`service.annotations` are the user's own object's: nothing of ours replaces them."""
+    own = dict(route.service_annotations(endpoint(exposure), cluster(route)))
+    body = endpoint(exposure).model_dump(by_alias=True, exclude_none=True)["spec"]
+    body["service"] = {"annotations": dict.fromkeys(own, "of the user")}
+    named = {"metadata": {"name": "qwen", "namespace": "models", "uid": "1"}, "spec": body}
+    made = render.children(StreamingEndpoint.from_body(named), cluster(route))
+    service = next(child for child in made if child["kind"] == "Service")
+
+    assert {key: annotations(service)[key] for key in own} == dict.fromkeys(own, "of the user")
+    assert [value for value in own.values() if not isinstance(value, str)] == []
+
+
+@ALL_ROUTES
+def test_what_it_sets_on_the_service_is_declared(route: Route, exposure: ExposureKind) -> None:
+    """So that it counts for the hash by which a verdict belongs to one route."""
+    assert route.service_annotations(endpoint(exposure), cluster(route)).keys() <= route.on_service
+
+
+@pytest.mark.parametrize("engine", engines.registry().values(), ids=lambda engine: engine.name)
+def test_every_engine_answers_where_load_balancers_ask(engine: engines.Engine) -> None:
+    """One path for all engines: a load balancer's own check has no choice by engine."""
+    assert engine.health_path == HEALTH_PATH
 
 
 @ALL_ROUTES

@@ -118,9 +118,9 @@ class Endpoint:
         }
 
     def await_condition(
-        self, kind_of: str, status: str, reason: str | None = None, *, seconds: float = 90
+        self, kind_of: str, status: str, reason: str | None = None, *, saying: str = "", seconds: float = 90
     ) -> str:
-        """Wait for a condition of this status (and reason); its message."""
+        """Wait for a condition of this status (and reason, and words in its message); its message."""
 
         def look() -> dict[str, Any] | None:
             condition = self.conditions().get(kind_of)
@@ -128,10 +128,11 @@ class Endpoint:
                 condition is not None
                 and condition["status"] == status
                 and reason in (None, condition["reason"])
+                and saying in condition["message"]
             )
             return condition if matches else None
 
-        what = f"{kind_of}={status}" + (f" ({reason})" if reason else "")
+        what = f"{kind_of}={status}" + (f" ({reason})" if reason else "") + (f": {saying}" if saying else "")
         return str(wait_for(look, f"{what} of {self.name}", seconds=seconds, tell=self.diagnosis)["message"])
 
     def await_ready(self, seconds: float = 120) -> None:

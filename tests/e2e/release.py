@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import cache, helm_release, images
+import yaml
+
+from tests.cluster import cache, helm_release, images, traefik
 from tests.cluster.programs import listed
 from tests.cluster.versions import IMAGES
 from tests.e2e import kube
@@ -23,6 +25,14 @@ RELEASE = "streaming-operator"
 NAMESPACE = "streaming-system"
 SERVICE_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
 PODS = "app.kubernetes.io/component=operator"
+TRAEFIK = {"gatewayClass": traefik.CLASS, "service": f"{traefik.NAMESPACE}/traefik"}
+"""It has no address in the status of its Gateways, and no Service with their names."""
+TRAEFIK_FOR_NGINX = {
+    "className": traefik.INGRESS_CLASS,
+    "profile": "ingress-nginx",
+    "service": f"{traefik.NAMESPACE}/traefik",
+}
+"""Its provider reads the annotations of ingress-nginx."""
 EDGE = {"className": "nginx", "profile": "ingress-nginx", "service": "ingress-nginx/ingress-nginx-controller"}
 
 
@@ -36,6 +46,20 @@ def install(chart: Path = CHART, **changes: Any) -> None:
         "upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--values", str(path),
         "--wait", "--timeout", "3m",
     )  # fmt: skip
+
+
+def added(**changes: Any) -> list[kube.Manifest]:
+    """The objects that the chart has with these values and not without them; nothing is installed."""
+
+    def rendered(values: dict[str, Any]) -> dict[tuple[str, str], kube.Manifest]:
+        path = cache.STATE / "e2e-template-values.json"
+        path.write_text(json.dumps({**_values(), "crds": {"install": False}, **values}))
+        text = helm("template", RELEASE, str(CHART), "--values", str(path))
+        docs = [doc for doc in yaml.load_all(text, Loader=yaml.CSafeLoader) if doc]
+        return {(doc["kind"], doc["metadata"]["name"]): doc for doc in docs}
+
+    before, after = rendered({}), rendered(changes)
+    return [after[key] for key in after.keys() - before.keys()]
 
 
 def uninstall() -> None:
@@ -113,7 +137,8 @@ def _values() -> dict[str, Any]:
     repository, _, tag = image.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
-        "edges": [EDGE],
+        "edges": [EDGE, TRAEFIK, TRAEFIK_FOR_NGINX],
+        "edgePolicies": ["envoy-gateway"],
         # The name stays the same when the image changes: without this the old one would run on.
         "podAnnotations": {"streamingendpoints.dev/image": images.loaded()[image]},
     }

@@ -12,7 +12,8 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -131,6 +132,16 @@ class Stream:
         self._thread.start()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._thread.is_alive()
+
+    @property
+    def headers_so_far(self) -> Mapping[str, str]:
+        """Those of the response; none before it has begun."""
+        return dict(self._answer_headers)
+
+    @property
     def events_so_far(self) -> int:
         """How many events have come."""
         return sum(data.count(b"data:") for _, data in tuple(self._reads))
@@ -227,3 +238,9 @@ class Stream:
             "Accept-Encoding": "gzip" if self.gzip else "identity",
         }
         return list((given | key | dict(self.headers)).items())
+
+
+def ends(streams: Iterable[Stream]) -> Counter[tuple[str, str | None, bool]]:
+    """How these ended, once they all have: the ending, the finish reason, and whether by their own [DONE]."""
+    answers = [stream.finish() for stream in streams]
+    return Counter((answer.ending, answer.finish_reason, answer.done) for answer in answers)

@@ -5,16 +5,17 @@ Its ConfigMap buffers, compresses event streams and ignores `X-Accel-Buffering`.
 only portable fields, so only the probe can find out.
 """
 
+import shlex
 from collections.abc import Iterator
 
 import pytest
 import yaml
 
 from tests import cluster as test_cluster
-from tests.cluster import kind
+from tests.cluster import kind, tour
 from tests.e2e import audit, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import HELD_BACK, EdgeAddress
+from tests.e2e.streams import HELD_BACK, EdgeAddress, Stream
 from tests.e2e.waiting import wait_for
 
 EDGE = "ingress-buffering"
@@ -28,6 +29,9 @@ BUFFERING = {
     "http-snippet": "proxy_ignore_headers X-Accel-Buffering;",
 }
 KEY = "sk-of-the-added-header"
+SHORT = 5
+"""Seconds that streams have to end after a reload, instead of 240."""
+EVERY_SECOND = {"X-Double-Inter-Token-Latency": "1000"}
 REPAIRED = {"proxy-buffering": "off", "use-gzip": "false", "gzip-types": None, "http-snippet": None}
 
 
@@ -78,6 +82,7 @@ def test_a_plain_client_sees_it_buffer(edge: EdgeAddress, held: tuple[Endpoint, 
     assert answer.flow < HELD_BACK, answer.reads
 
 
+@pytest.mark.shows("ingress-nginx", "cut", "`Buffered` names the class where its ConfigMap buffers")
 def test_not_ready_and_the_edge_is_named(held: tuple[Endpoint, Endpoint]) -> None:
     """Buffered, hop Exposure; the Ingress carries nothing but portable fields."""
     for endpoint in held:
@@ -114,6 +119,23 @@ def test_the_repaired_edge_makes_it_ready(edge: EdgeAddress, held: tuple[Endpoin
     assert audit.children_written(since, waiting.namespace) == []
 
 
+def test_what_the_demo_says_of_breaking_and_mending_the_edge_is_true(held: tuple[Endpoint, Endpoint]) -> None:
+    """Its commands as printed, but for the controller's namespace: Buffered at the hop Exposure, then Ready again."""
+    _, waiting = held
+
+    def follow(command: str) -> None:
+        _, *words = shlex.split(command)
+        words[words.index("ingress-nginx")] = EDGE
+        kube.kubectl(*words)
+
+    follow(tour.breaking(f"{waiting.name}.{waiting.namespace}.svc.cluster.local"))
+    waiting.await_condition("StreamingVerified", "False", "Buffered", seconds=180)
+    waiting.await_condition("Ready", "False", "Buffered", seconds=180)
+    assert waiting.body()["status"]["verification"]["hop"] == "Exposure"
+    follow(tour.repairing())
+    waiting.await_ready(180)
+
+
 def test_an_edge_that_adds_the_key_is_named(edge: EdgeAddress, shared_namespace: str) -> None:
     """The administrator lets the edge send the key for everybody: the pods enforce it, the edge does not."""
     keyed = Endpoint(shared_namespace, "keyed")
@@ -138,3 +160,59 @@ def test_an_edge_that_adds_the_key_is_named(edge: EdgeAddress, shared_namespace:
     assert keyed.body()["status"]["verification"]["hop"] == "Exposure"
     assert KEY not in message
     assert keyed.stream(edge, max_tokens=1).finish().status == 200
+
+
+@pytest.mark.shows(
+    "ingress-nginx",
+    "cut",
+    "`Exposed` says beforehand that a reload ends streams after `worker-shutdown-timeout`",
+)
+@pytest.mark.shows(
+    "ingress-nginx",
+    "drain",
+    "a reload cuts what runs on after `worker-shutdown-timeout`, made 5 s there; with 240 s it runs on",
+)
+def test_a_reload_cuts_what_outlives_its_time(edge: EdgeAddress, held: tuple[Endpoint, Endpoint]) -> None:
+    """
+    Three times the short limit, a stream is whole where the administrator set 240 s, and with less it is cut.
+
+    Each configuration marks its answers, so that a stream shows which one it runs under.
+    """
+    moved, waiting = held
+    moved.change(rollout={"drainSeconds": 300})
+    moved.await_condition("Exposed", "True", saying="240 s after a reload")
+
+    _configure("short", f"{SHORT}s")
+    cut = _held_under("short", edge, waiting)
+    _configure("long", "240s")  # which is a reload
+    assert (cut.finish().ending, cut.finish().done) == ("cut", False)
+
+    kept = _held_under("long", edge, waiting)
+    _configure("later", "240s")
+    _held_under("later", edge, waiting).leave()
+    kept.await_events(kept.events_so_far + 3 * SHORT)
+    kept.leave()
+    assert kept.finish().ending == "left"
+
+
+def _configure(mark: str, shutdown_timeout: str) -> None:
+    """Change the controller's ConfigMap, which makes it reload."""
+    data = REPAIRED | {
+        "worker-shutdown-timeout": shutdown_timeout,
+        "http-snippet": f"add_header X-Configuration {mark};",
+    }
+    kube.patch("configmap", "ingress-nginx-controller", {"data": data}, EDGE)
+
+
+def _held_under(mark: str, edge: EdgeAddress, endpoint: Endpoint) -> Stream:
+    """A long stream that a worker with this configuration has begun."""
+
+    def begun() -> Stream | None:
+        stream = endpoint.stream(edge, max_tokens=2000, headers=EVERY_SECOND)
+        stream.await_events(2)
+        if stream.headers_so_far.get("x-configuration") == mark:
+            return stream
+        stream.leave()
+        return None
+
+    return wait_for(begun, f"nginx to run with the configuration {mark}")

@@ -55,6 +55,17 @@ def test_an_upgrade_touches_no_endpoint(running: Endpoint) -> None:
     other.delete()
 
 
+def test_helm_test_ends_with_the_verdict(running: Endpoint) -> None:
+    """A pod of the chart asks the operator to verify an endpoint; one that does not exist fails the test."""
+    release.install(test={"endpoint": running.name, "namespace": running.namespace})
+    assert "Phase:          Succeeded" in release.helm("test", release.RELEASE, "--timeout", "4m")
+    assert "Streaming at Exposure" in kube.kubectl("-n", release.NAMESPACE, "logs", f"{release.RELEASE}-test")
+    release.install(test={"endpoint": "nobody", "namespace": running.namespace})
+    with pytest.raises(AssertionError, match="helm test"):
+        release.helm("test", release.RELEASE, "--timeout", "4m")
+    release.install()
+
+
 def test_debug_logs_hold_no_secret(running: Endpoint) -> None:
     """Even at DEBUG neither key nor manifest is logged."""
     assert KEY not in release.logs(100_000)
@@ -81,8 +92,10 @@ def test_the_crd_is_upgraded_with_the_chart(running: Endpoint, tmp_path: Path) -
 
 def test_without_the_right_to_secrets_it_says_so(running: Endpoint) -> None:
     """`rbac.readSecrets=false`: an endpoint with a key stays unverified and its condition names the value."""
-    since = audit.mark()
     release.install(rbac={"readSecrets": False, "aggregate": True})
+    # The operator before it may ask once more, after its right is gone and before it ends.
+    wait_for(lambda: len(release.pods()) == 1, "the end of the operator before it")
+    since = audit.mark()
     keyed = Endpoint(running.namespace, "keyed")
     keyed.apply(keyed.double(engine={"apiKeySecretRef": {"name": "key"}}))
     message = keyed.await_condition("StreamingVerified", "Unknown", "SecretNotReadable", seconds=120)

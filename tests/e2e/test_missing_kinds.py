@@ -25,12 +25,14 @@ def _install(name: str) -> None:
 @pytest.fixture(scope="module")
 def bare(cluster: int) -> Iterator[None]:
     """The cluster without the CRDs of prometheus-operator and Gateway API, and with them again afterwards."""
-    for name in ("gateway", "monitoring"):
-        for path in test_cluster.crds(name):
-            kube.kubectl("delete", "-f", str(path), "--ignore-not-found")
-    yield
-    for name in ("gateway", "monitoring"):
-        _install(name)
+    try:
+        for name in ("gateway", "monitoring"):
+            for path in test_cluster.crds(name):
+                kube.kubectl("delete", "-f", str(path), "--ignore-not-found")
+        yield
+    finally:  # also when one could not be deleted: the tests of the Gateways come after these
+        for name in ("gateway", "monitoring"):
+            _install(name)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A real Prometheus, configured by prometheus-operator from our ServiceMonitor, shows the engine's TTFT."""
+"""A real Prometheus, configured by prometheus-operator from our ServiceMonitors, shows engine and operator."""
 
 import json
 from collections.abc import Iterator
@@ -9,18 +9,30 @@ import yaml
 
 from tests import cluster as test_cluster
 from tests.cluster import kind
-from tests.e2e import kube
+from tests.e2e import kube, release
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.waiting import wait_for
+from tests.monitoring.scraped import dashboards, queries
 
 NAMESPACE = "monitoring"
 API = f"/api/v1/namespaces/{NAMESPACE}/services/prometheus-operated:9090/proxy/api/v1"
+
+WITHOUT_TROUBLE = {
+    "Endpoints that are not ready",
+    "Verifications that failed, last 30 minutes",
+    "Watches that began again",
+    "Objects that could not be read",
+    "Verifications left out",
+}
+"""Panels that are empty while nothing is wrong; tests/monitoring/test_dashboards.py fills them."""
 
 
 @pytest.fixture
 def watched(endpoint: Endpoint) -> Endpoint:
     """A Ready endpoint with a ServiceMonitor."""
-    endpoint.apply(endpoint.double(monitoring={"serviceMonitor": {"intervalSeconds": 1}}))
+    endpoint.apply(
+        endpoint.double(monitoring={"serviceMonitor": {"intervalSeconds": 1}, "slo": {"target": "99"}})
+    )
     endpoint.await_ready()
     return endpoint
 
@@ -34,8 +46,13 @@ def prometheus(watched: Endpoint) -> Iterator[None]:
     """
     for name in ("prometheus", "prometheus-operator", "prometheus-config-reloader"):
         test_cluster.load(name)
+    operators = release.added(
+        serviceMonitor={"enabled": True},
+        metrics={"readers": [{"namespace": NAMESPACE, "name": "prometheus"}]},
+    )
     text = test_cluster.prometheus_manifest()
     kind.apply(text)
+    kind.apply(yaml.safe_dump_all(operators))
     wait_for(
         _answers,
         "Prometheus to answer",
@@ -46,6 +63,8 @@ def prometheus(watched: Endpoint) -> Iterator[None]:
     for manifest in yaml.safe_load_all(text):
         if manifest and manifest["kind"] in ("Prometheus", "ClusterRole", "ClusterRoleBinding"):
             kube.delete(manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace"))
+    for manifest in operators:
+        kube.delete(manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace"))
     kube.delete("namespace", NAMESPACE, None, "--wait=false")
 
 
@@ -79,6 +98,29 @@ def test_prometheus_shows_the_engines_ttft(watched: Endpoint, prometheus: None) 
     quantile = _ask(f"histogram_quantile(0.9, sum by (le) (rate({buckets}[1m])))")
     assert float(quantile[0]["value"][1]) > 0
     assert {sample["metric"]["pod"] for sample in _ask(series)} == {endpoint.pod()["metadata"]["name"]}
+    _dashboards_show_it(endpoint)
+
+
+def _dashboards_show_it(endpoint: Endpoint) -> None:
+    """Every query that this endpoint and the operator have data for brings some, under the labels of the scrape."""
+    values = {"namespace": endpoint.namespace, "name": endpoint.name, "__rate_interval": "1m"}
+    wait_for(
+        lambda: _ask(f'streamingendpoint_ready{{namespace="{endpoint.namespace}"}}'),
+        "the operator's metrics in Prometheus",
+        seconds=120,
+        tell=_targets,
+    )
+
+    def empty() -> set[str]:
+        """Panels without a series."""
+        return {
+            title
+            for dashboard in dashboards().values()
+            for title, query in queries(dashboard, values)
+            if not _ask(query)
+        } - WITHOUT_TROUBLE
+
+    wait_for(lambda: not empty(), "data for every panel", seconds=120, tell=lambda: f"empty: {empty()}")
 
 
 def _targets() -> str:

@@ -48,3 +48,23 @@ def test_what_is_no_longer_rendered_goes(endpoint: Endpoint) -> None:
     assert kube.get("configmap", EARLIER, endpoint.namespace) is None
     assert endpoint.pod()["metadata"]["uid"] == pod
     assert {verb for verb, _, _ in audit.children_written(since, endpoint.namespace)} == {"delete"}
+
+
+def test_the_policy_of_a_gateway_goes_with_its_ca(endpoint: Endpoint) -> None:
+    """A BackendTLSPolicy is made for pods that speak TLS behind a Gateway, and deleted when it cannot name a CA."""
+    route = {"ingress": None, "httpRoute": {"parentRefs": [{"name": "public"}]}}
+    tls = {"secretName": "pods", "caConfigMapName": "pods-ca"}
+    endpoint.apply(endpoint.double(replicas=0, engine={"tls": tls}, exposure=route))
+    policy = wait_for(
+        lambda: kube.get("backendtlspolicy", endpoint.name, endpoint.namespace),
+        "the BackendTLSPolicy",
+        tell=endpoint.diagnosis,
+    )
+    assert policy["spec"]["validation"]["hostname"] == f"{endpoint.name}.{endpoint.namespace}.svc"
+
+    endpoint.change(engine={"tls": {"caConfigMapName": None}})
+    wait_for(
+        lambda: kube.get("backendtlspolicy", endpoint.name, endpoint.namespace) is None,
+        "the BackendTLSPolicy to go",
+        tell=endpoint.diagnosis,
+    )

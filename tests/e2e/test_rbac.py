@@ -12,8 +12,14 @@ from tests.e2e import audit, kube, release
 
 pytestmark = pytest.mark.usefixtures("others_ended")
 
-TAKEN_AWAY = re.compile(r"^get /api/v1/namespaces/e2e-chart-[^/]+/secrets/key$")
-"""A right that test_chart.py takes away for a while, to see what the operator says."""
+TAKEN_AWAY = re.compile(
+    r"^get /api/v1/namespaces/e2e-chart-[^/]+/secrets/key$"
+    r"|^(get|patch) /apis/coordination\.k8s\.io/v1/namespaces/[^/]+/leases/streaming-operator(\?|$)"
+)
+"""
+Rights that test_chart.py takes away: that to a key for a while, to see what the operator says; and `helm uninstall`
+deletes the Role of the Lease while the operator ends. An operator that may not write its Lease at all is never ready.
+"""
 Grant = tuple[str, str, str]
 """(group, resource, verb)"""
 
@@ -21,6 +27,9 @@ Grant = tuple[str, str, str]
 def _granted() -> set[Grant]:
     """What the release's own roles grant; with no watchNamespaces they are ClusterRoles."""
     roles = [kube.get("clusterrole", f"{release.RELEASE}{suffix}") for suffix in ("", "-metrics-auth")]
+    # `create` of the Lease is used once in the life of a cluster, perhaps in an earlier run.
+    lease = kube.get("role", f"{release.RELEASE}-lease", release.NAMESPACE)
+    roles.append({"rules": [rule for rule in lease["rules"] if rule["verbs"] != ["create"]]})
     return {
         (group, resource, verb)
         for role in roles

@@ -5,6 +5,8 @@ The control is a copy of the same Ingress without the annotation, under another 
 operator does not repair it. That it repairs its own is shown in test_repair.py.
 """
 
+import pytest
+
 from tests.cluster import kind
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
@@ -58,6 +60,8 @@ def _without_annotation(ingress: kube.Manifest, host: str) -> kube.Manifest:
     }
 
 
+@pytest.mark.shows("ingress-nginx", "default", "a silence is cut after 60 s")
+@pytest.mark.shows("ingress-nginx", "ours", "70 s of silence pass")
 def test_silence_survives_and_the_control_is_cut(endpoint: Endpoint) -> None:
     """With the annotation the stream goes on; without it the same path is cut at 60 s."""
     endpoint.apply(endpoint.double(engine=NO_KEEP_ALIVE))

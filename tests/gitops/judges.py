@@ -20,6 +20,11 @@ def argocd(do: str, script: str, body: dict[str, Any]) -> Any:
     return json.loads(answer)
 
 
+def flux(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """What Flux says of objects of its own, and of the health of others by expressions."""
+    return _asked("flux", "flux-judge", lines)
+
+
 def _asked(build: str, program: str, lines: Iterable[Any]) -> list[str]:
     text = "\n".join(map(json.dumps, lines))
     judge = tools.build(build)[program]

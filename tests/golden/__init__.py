@@ -9,7 +9,9 @@ import yaml
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.kinds import Kind
 from streaming_operator.values import Capabilities, Edge, Manifest
+from tests.apiserver.control_plane import WITHOUT_A_PACKAGE
 
 CASES = Path(__file__).parent / "cases"
 WRITING = os.environ.get("GOLDEN") == "write"
@@ -57,6 +59,17 @@ class Case:
     def children(self) -> tuple[Manifest, ...]:
         """What the renderer makes of it now."""
         return render.children(self.endpoint(), self.capabilities())
+
+
+def crd_name(kind: Kind) -> str:
+    """The name of a kind's CRD."""
+    return f"{kind.plural}.{kind.api_version.partition('/')[0]}"
+
+
+def untried() -> frozenset[tuple[str, str]]:
+    """`apiVersion` and `kind` of the children that no API server here can try: no package has their CRDs."""
+    kinds = (kind for kind in render.policy_kinds() if crd_name(kind) in WITHOUT_A_PACKAGE)
+    return frozenset((kind.api_version, kind.kind) for kind in kinds)
 
 
 def cases() -> list[Case]:

@@ -4,6 +4,7 @@ import pytest
 
 from streaming_operator import render
 from streaming_operator.render import documents
+from tests.apiserver.documents import every_field, fields_of
 from tests.golden import WRITING, Case, cases
 
 KINDS = {(kind.api_version, kind.kind) for kind in render.CHILD_KINDS}
@@ -18,6 +19,13 @@ def test_children_are_as_the_golden_file_shows(case: Case) -> None:
         case.children_file.write_text(rendered)
 
     assert case.children_file.read_text() == rendered
+
+
+def test_every_field_that_children_come_of_is_in_a_case() -> None:
+    """What a field of `spec` renders can be read here; verification and suspend render nothing."""
+    shown = {path for case in cases() for path in fields_of(case.body()["spec"])}
+    rendering = {path for path in every_field() if path.partition(".")[0] not in ("verification", "suspend")}
+    assert sorted(rendering - shown) == []
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)

@@ -123,13 +123,13 @@ def _rehearsal(part: str, release: str) -> dict[str, float]:
 
 def _program(name: str) -> None:
     from tests.cluster import tools
-    from tests.probe.packages import PROGRAMS, Missing
+    from tests.probe.clients.installed import PROGRAMS as CLIENTS
+    from tests.probe.packages import PROGRAMS as PROXIES
+    from tests.probe.packages import Missing
 
-    if name not in PROGRAMS:
-        tools.build(name)
-        return
+    install = PROXIES.get(name) or CLIENTS.get(name) or partial(tools.build, name)
     try:
-        PROGRAMS[name]()
+        install()
     except Missing as missing:
         raise Failure(str(missing)) from missing
 

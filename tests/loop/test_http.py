@@ -1,6 +1,7 @@
 """The operator's own HTTP side: what it answers, and that a large scrape holds up nobody."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,6 +12,7 @@ from prometheus_client.core import Metric
 
 from streaming_operator import metrics
 from streaming_operator.controller import http
+from streaming_operator.errors import OperatorError
 
 PATIENCE = 10.0
 
@@ -60,6 +62,32 @@ async def test_liveness_is_answered_while_metrics_are_rendered(url: str) -> None
     finally:
         slow.answer.set()
         metrics.REGISTRY.unregister(slow)
+
+
+async def test_what_is_measured_is_measured_when_somebody_scrapes() -> None:
+    """In the main loop, before the text is rendered in a thread."""
+    threads = []
+
+    def measure() -> None:
+        threads.append(threading.get_ident())
+        metrics.QUEUE_LENGTH.set(7)
+
+    runner = await http.serve(http.application(lambda: None, lambda: None, measure=measure), 0)
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{base_url(runner)}/metrics") as answer:
+            assert "streamingendpoint_queue_length 7.0" in (await answer.text()).splitlines()
+        assert threads == [threading.get_ident()]
+    finally:
+        metrics.QUEUE_LENGTH.set(0)
+        await runner.cleanup()
+
+
+async def test_a_port_that_is_taken_is_said() -> None:
+    """With its number, which is a setting; an error of anything else is not taken for this one."""
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OperatorError, match=f"cannot listen on port {port}: "):
+            await http.serve(http.application(lambda: None, lambda: None), port)
 
 
 async def test_what_is_wrong_is_said() -> None:

@@ -10,7 +10,8 @@ import kopf
 import pytest
 
 from streaming_operator.cluster import Cluster
-from streaming_operator.controller import kopf_watch, operator
+from streaming_operator.controller import endpoint_watch, kopf_watch
+from streaming_operator.controller.endpoint_watch import EndpointWatch
 from streaming_operator.controller.kopf_watch import Body, KopfWatch, roll_call
 from streaming_operator.errors import Unreachable
 from streaming_operator.kinds import Key
@@ -29,6 +30,8 @@ PATIENCE = 20.0
 
 class Heard:
     """What was handed over to the main loop."""
+
+    watch: KopfWatch
 
     def __init__(self) -> None:
         self.reconciler = Driver(ClusterInMemory()).reconciler
@@ -81,7 +84,8 @@ async def heard(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             return kopf.AiohttpSession(aiohttp_session=aiohttp.ClientSession(), server=url)
 
         monkeypatch.setattr(kopf_watch, "RESTART_PAUSES", (0.05,))
-        task = asyncio.create_task(KopfWatch((), login, heard.on_seen, heard.on_gone, heard.on_listed).run())
+        heard.watch = KopfWatch((), login, heard.on_seen, heard.on_gone, heard.on_listed)
+        task = asyncio.create_task(heard.watch.run())
         try:
             yield heard
         finally:
@@ -96,6 +100,22 @@ async def test_endpoints_are_handed_over_as_they_come_and_go(api: ScriptedApi, h
 
     await api.send("DELETED", api.remove("one"))
     await heard.until(lambda: heard.gone == [Identity("default", "one", "u-one")])
+
+
+async def test_a_bookmark_ends_the_silence_of_the_watch(api: ScriptedApi, heard: Heard) -> None:
+    """Nothing is handed over, and yet the API server is known to be there."""
+
+    def last_heard() -> float:
+        return asyncio.get_running_loop().time() - heard.watch.silence
+
+    await api.send("ADDED", api.put("one"))
+    await heard.until(lambda: ("default", "one") in heard.bodies)
+    before = last_heard()
+    await asyncio.sleep(0.1)
+    await api.send("BOOKMARK", {"metadata": {"resourceVersion": "9"}})
+    async with asyncio.timeout(PATIENCE):
+        while last_heard() < before + 0.05:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
 
 
 async def test_an_endpoint_deleted_and_made_again_at_once_stays_known(api: ScriptedApi, heard: Heard) -> None:
@@ -210,13 +230,14 @@ def test_answers_of_another_form_end_no_roll_call_but_their_own(monkeypatch: pyt
         driver, settings = Driver(ClusterInMemory()), Settings()
         driver.reconciler.update(("default", "known"), known)
         cluster = Cluster(cast(Transport, Server()), settings)
-        watch = asyncio.create_task(operator._watch(cluster, settings, driver.queue, driver.reconciler))
+        endpoints = EndpointWatch(cluster, settings, driver.queue, driver.reconciler)
+        watch = asyncio.create_task(endpoints.run())
         await asyncio.sleep(settings.roll_call_seconds * 8)
         assert not watch.done()
         watch.cancel()
         return driver.reconciler.known()
 
-    monkeypatch.setattr(operator, "KopfWatch", SilentWatch)
+    monkeypatch.setattr(endpoint_watch, "KopfWatch", SilentWatch)
 
     assert run(main()) == {Identity("default", "known", "u-known"), Identity("default", "new", "u-new")}
 

@@ -4,11 +4,15 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streaming_operator.cluster import Access
 from streaming_operator.controller import http, kopf_watch, operator
+from streaming_operator.controller.workqueue import WorkQueue
+from streaming_operator.errors import NotFound
+from streaming_operator.kinds import Key
 from streaming_operator.settings import Settings
 from tests.unit.virtual_time import run
 
@@ -45,6 +49,37 @@ class HangingCluster:
         return 0.0
 
 
+class OneEndpoint:
+    """A watch that shows one endpoint, and then nothing."""
+
+    def __init__(self, _: object, __: object, queue: WorkQueue[Key], ___: object) -> None:
+        self._queue = queue
+
+    async def run(self) -> None:
+        """Ask for its pass."""
+        self._queue.add(("chat", "qwen"))
+        await forever()
+
+
+class NoTransport:
+    """A Lease that is ours, and a connection that never ends."""
+
+    own_namespace = "streaming-system"
+
+    async def read(self, path: str, doing: str) -> object:
+        raise NotFound("no Lease")
+
+    async def create(self, path: str, manifest: dict[str, Any], doing: str) -> object:
+        return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}
+
+    async def apply(self, path: str, manifest: dict[str, Any], doing: str) -> object:
+        return await self.create(path, manifest, doing)
+
+    async def close(self) -> None:
+        """Takes for ever."""
+        await forever()
+
+
 class NoHTTP:
     """No socket in virtual time."""
 
@@ -55,12 +90,11 @@ class NoHTTP:
 def test_the_stop_fits_into_the_grace_period_whatever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes, kopf and connections that never end cost their time-outs and no more."""
 
-    async def connect(settings: Settings) -> HangingCluster:
+    async def connect(settings: Settings, may_write: object) -> HangingCluster:
         return HangingCluster()
 
-    async def watch(cluster: object, settings: object, queue: operator.WorkQueue[object], _: object) -> None:
-        queue.add(("chat", "qwen"))
-        await forever()
+    async def opened(**_: object) -> NoTransport:
+        return NoTransport()
 
     async def serve(app: object, port: int) -> NoHTTP:
         return NoHTTP()
@@ -69,7 +103,8 @@ def test_the_stop_fits_into_the_grace_period_whatever_hangs(monkeypatch: pytest.
         await forever()
 
     monkeypatch.setattr(operator.Cluster, "connect", connect)
-    monkeypatch.setattr(operator, "_watch", watch)
+    monkeypatch.setattr(operator.Transport, "open", opened)
+    monkeypatch.setattr(operator, "EndpointWatch", OneEndpoint)
     monkeypatch.setattr(http, "serve", serve)
     monkeypatch.setattr(operator.Reconciler, "process", process)
     stops: list[Callable[[], None]] = []

@@ -37,6 +37,7 @@ from tests.loop.cluster_in_memory import (
 from tests.unit.virtual_time import run
 
 PROBE_SECONDS = 2.0
+LAST_SUCCESS = "streamingendpoint_probe_last_success_timestamp_seconds"
 
 
 class Path:
@@ -73,7 +74,7 @@ def series() -> set[str]:
         sample.name
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
-        if sample.labels.get("name") == KEY[1]
+        if (sample.labels.get("namespace"), sample.labels.get("name")) == KEY
     }
 
 
@@ -465,18 +466,43 @@ def test_what_is_not_verified_on_purpose_has_no_last_success(
     cluster: ClusterInMemory, path: Path, edit: dict[str, Any]
 ) -> None:
     """Its age would fire StreamingEndpointNotVerified, about an endpoint that somebody switched off."""
-    last_success = "streamingendpoint_probe_last_success_timestamp_seconds"
 
     async def main() -> None:
         driver = Driver(cluster)
         await driver.work(30)
-        assert last_success in series()
+        assert LAST_SUCCESS in series()
         cluster.edit(**edit)
         cluster.observed = replace(cluster.observed, ready_replicas=0)
         again = Driver(cluster)
         await again.look()
-        assert last_success not in series()
+        assert LAST_SUCCESS not in series()
         await again.reconciler.close()
+
+    run(main())
+
+
+def last_success() -> float | None:
+    """The Unix time that the metric has for the endpoint."""
+    labels = {"namespace": KEY[0], "name": KEY[1]}
+    return metrics.REGISTRY.get_sample_value(LAST_SUCCESS, labels)
+
+
+def test_a_process_that_works_again_knows_the_last_success_from_the_status(
+    cluster: ClusterInMemory, path: Path
+) -> None:
+    """A Lease lost for seconds, or a restart, does not silence StreamingEndpointNotVerified until the next stream."""
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.work(30)
+        before, probes = last_success(), path.probes
+        assert before is not None
+        await driver.reconciler.rest()
+        assert last_success() is None
+        for process in (driver, Driver(cluster)):
+            await process.look()
+            assert (last_success(), path.probes) == (before, probes)
+            await process.reconciler.rest()
 
     run(main())
 
@@ -545,6 +571,24 @@ def test_an_invalid_spec_is_not_ready_in_the_metrics_either(cluster: ClusterInMe
         assert (ready(), cluster.condition("Ready")) == (0, ("False", "InvalidSpec"))
         driver.reconciler.remove(Identity(*KEY, "u1"))
         assert series() == set()
+
+    run(main())
+
+
+@pytest.mark.parametrize("spec", [EXPOSED, {**EXPOSED, "gpu": {"count": -1}}], ids=["valid", "invalid"])
+def test_a_process_that_lost_the_lease_shows_no_endpoint(
+    cluster: ClusterInMemory, path: Path, spec: dict[str, Any]
+) -> None:
+    """Another one shows them now, and two values of `streamingendpoint_ready` would contradict each other."""
+    cluster.body = an_endpoint(spec)
+
+    async def main() -> None:
+        driver = Driver(cluster)
+        await driver.look()
+        assert "streamingendpoint_ready" in series()
+        await driver.reconciler.rest()
+        assert series() == set()
+        assert driver.reconciler.known() == {Identity(*KEY, "u1")}
 
     run(main())
 

@@ -378,7 +378,7 @@ async def test_numbers_of_what_users_feel(ports: Ports) -> None:
             sample.name
             for family in metrics.REGISTRY.collect()
             for sample in family.samples
-            if sample.labels.get("name") == KEY[1]
+            if (sample.labels.get("namespace"), sample.labels.get("name")) == KEY
         ]
         assert left == []
 

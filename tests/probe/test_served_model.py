@@ -102,7 +102,7 @@ async def test_each_adapter_is_asked_once_by_its_own_name() -> None:
 
 
 async def test_an_adapter_that_does_not_answer_is_named() -> None:
-    """A healthy model does not hide it."""
+    """A healthy model does not hide it, neither in the message nor in the row of its hop."""
 
     def without_fin(client: Client, asked: Asked) -> None:
         if asked.body["model"] == "fin":
@@ -115,6 +115,8 @@ async def test_an_adapter_that_does_not_answer_is_named() -> None:
     assert result.verdict is Verdict.UPSTREAM_ERROR, result.message
     assert result.message.startswith("adapter fin: HTTP 404")
     assert "model.adapters" in result.message
+    rows = {hop.hop: (hop.verdict, hop.message.partition(":")[0]) for hop in result.hops}
+    assert rows[result.hop] == (Verdict.UPSTREAM_ERROR, "adapter fin")
 
 
 async def test_routine_asks_no_adapter_but_looks_for_it_in_the_list() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.connection import Limits
-from streaming_operator.probe.judge.remarks import Kind
+from streaming_operator.probe.judge.remarks import RemarkKind
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.verification import verify
 from streaming_operator.values import ProbeResult
@@ -178,19 +178,26 @@ class Shape:
     name: str
     answer: Answer
     verdict: Verdict = V.STREAMING
-    remarks: tuple[Kind, ...] = ()
+    remarks: tuple[RemarkKind, ...] = ()
     evidence: str = ""
     limits: Limits = LIMITS
     undecided: bool = False
-    """Whether a busy machine may leave it inconclusive: then only that it is never called a stream is promised."""
+    """
+    Whether a busy machine may leave it inconclusive, since the server itself sends late: then only that it is never
+    called a stream is promised here. tests/unit/probe/test_storing.py promises the verdict.
+    """
 
 
 THINKING = [{"type": "thinking", "thinking": [{"type": "text", "text": "7 "}]}]
 SHAPES = (
-    Shape("201", streams(status="201 Created"), remarks=(Kind.STATUS,)),
-    Shape("text/plain", streams(kind="text/plain"), remarks=(Kind.CONTENT_TYPE,)),
-    Shape("application/json", streams(kind="application/json"), remarks=(Kind.CONTENT_TYPE,)),
-    Shape("Content-Length beside chunks", streams("Content-Length: 612"), remarks=(Kind.LENGTH_AND_CHUNKED,)),
+    Shape("201", streams(status="201 Created"), remarks=(RemarkKind.STATUS,)),
+    Shape("text/plain", streams(kind="text/plain"), remarks=(RemarkKind.CONTENT_TYPE,)),
+    Shape("application/json", streams(kind="application/json"), remarks=(RemarkKind.CONTENT_TYPE,)),
+    Shape(
+        "Content-Length beside chunks",
+        streams("Content-Length: 612"),
+        remarks=(RemarkKind.LENGTH_AND_CHUNKED,),
+    ),
     Shape("thinking parts", deltas(content=THINKING)),
     Shape("text parts", deltas(content=[{"type": "text", "text": "7 "}])),
     Shape("function_call", deltas(function_call={"arguments": '{"a'}, content=None)),
@@ -200,10 +207,10 @@ SHAPES = (
     Shape("an empty reason, cut", ends("", 0.4, counted=False), V.ABORTED),
     Shape("no reason, all tokens", ends(None, 1.0), V.ABORTED, evidence="without a finish reason"),
     Shape("unknown reason, cut", ends("completed", 0.4), V.INCONCLUSIVE, evidence="unknown finish reason"),
-    Shape("unknown reason, all tokens", ends("completed", 1.0), remarks=(Kind.UNKNOWN_REASON,)),
-    Shape("closed without the last chunk", closed, remarks=(Kind.NO_LAST_CHUNK,)),
-    Shape("reset after [DONE]", reset, remarks=(Kind.NO_LAST_CHUNK,)),
-    Shape("open after [DONE]", left_open, remarks=(Kind.LEFT_OPEN,)),
+    Shape("unknown reason, all tokens", ends("completed", 1.0), remarks=(RemarkKind.UNKNOWN_REASON,)),
+    Shape("closed without the last chunk", closed, remarks=(RemarkKind.NO_LAST_CHUNK,)),
+    Shape("reset after [DONE]", reset, remarks=(RemarkKind.NO_LAST_CHUNK,)),
+    Shape("open after [DONE]", left_open, remarks=(RemarkKind.LEFT_OPEN,)),
     Shape("stored, one event", stored(0), V.BUFFERED, evidence="the first token comes later"),
     Shape("stored, 50 tokens an event", stored(50), V.BUFFERED),
     Shape("stored, over a long path", stored(1, in_flights(0.09)), V.BUFFERED, undecided=True),

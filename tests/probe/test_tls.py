@@ -51,6 +51,18 @@ async def test_buffering_shows_through_tls(engines: Engines, ca: Authority, tmp_
     assert result.verdict is Verdict.BUFFERED
 
 
+@pytest.mark.parametrize(("left", "told"), [(13.5, True), (14.5, False)])
+async def test_a_certificate_that_expires_soon_is_told(
+    engines: Engines, ca: Authority, tmp_path: Path, left: float, told: bool
+) -> None:
+    """14 days ahead, beside a verdict that is what it was: the stream is fine until then."""
+    context = ca.serve(HOST, tmp_path, days=(left - 90, left))
+    with Proxy(engines().port, proxies.healthy, context) as edge:
+        result = await verify(https(edge.port, ca.pem))
+    assert result.verdict is Verdict.STREAMING, result.message
+    assert ("the certificate expires on" in result.message_with_remarks) == told
+
+
 @pytest.mark.parametrize("given", ["another CA", "the system's"])
 async def test_wrong_ca(engines: Engines, ca: Authority, tmp_path: Path, given: str) -> None:
     """A certificate of a CA that is not trusted is no path for a key."""

@@ -63,7 +63,8 @@ class Newcomer:
             'set -e; root=$1; home=$2; shift 2; mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev";'
             ' mkdir -p "$root/run" "$root$home"; mount --bind "$home" "$root$home";'
             ' touch "$root/run/docker.sock"; mount --bind /var/run/docker.sock "$root/run/docker.sock";'
-            ' exec "$@"'
+            # No exec: the kernel forgets --kill-child of a process that becomes another user.
+            ' "$@"; exit'
         )
         inside = f'cd {self.clone} && exec "$@"'
         command: list[str | Path] = [

@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests import cluster as test_cluster
 from tests.cluster import cache, clients, docker, network, steps
+from tests.e2e.waiting import wait_for
 from tests.registry_mode import registry
 from tests.registry_mode.newcomer import Newcomer, arrive
 
@@ -146,6 +148,24 @@ def test_missing_clients_are_named_with_the_command_that_installs_them(world: Wo
     assert clients.install_command(list(clients.CLIENTS), "Linux", os.uname().machine) in done.stderr
     assert "Traceback" not in done.stderr
     assert "==> pull" not in done.stderr
+
+
+def test_what_is_broken_off_leaves_no_process(world: World) -> None:
+    """A run that was interrupted left its `make` behind, as the newcomer and at full speed."""
+    seconds = str(86_400 + os.getpid())
+    with pytest.raises(subprocess.TimeoutExpired):
+        world.newcomer.run("sleep", seconds, seconds=3)
+    wait_for(lambda: not _running("sleep", seconds), "the end of what was broken off")
+
+
+def _running(*words: str) -> list[Path]:
+    """The processes of this command line."""
+    line = "\0".join(words).encode() + b"\0"
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found += [process] if process.read_bytes() == line else []
+    return found
 
 
 def test_who_may_not_use_the_engine_is_told_so(world: World) -> None:

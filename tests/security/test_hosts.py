@@ -193,6 +193,48 @@ async def test_a_host_is_not_taken_while_its_ingress_is_missing(tenants: Tenants
     assert (tenants.served(moved), tenants.served(bank)) == (False, True)
 
 
+def hosts_in_rules(tenants: Tenants, endpoint: StreamingEndpoint) -> list[str]:
+    """The hosts that the endpoint's Ingress serves."""
+    ingress = tenants.plane.get(of_kind(tenants.here.children(endpoint), "Ingress"))
+    return [rule["host"] for rule in ingress["spec"]["rules"]]
+
+
+async def test_a_further_host_of_somebody_else_takes_no_other_host_away(tenants: Tenants) -> None:
+    """The route has what is the endpoint's own; the refused host is named by its entry, and comes when it is free."""
+    bank = tenants.endpoint(tenants.bank)
+    await tenants.route_of(bank)
+    await after(bank)
+    first, second = f"a.{tenants.tenant}.example", f"b.{tenants.tenant}.example"
+    own = tenants.endpoint(tenants.tenant, "chat", host=first)
+    assert (await tenants.route_of(own)).problem is None
+    before = tenants.plane.get(of_kind(tenants.here.children(own), "Ingress"))["metadata"]["uid"]
+
+    edited = tenants.edited(own, {"exposure": {"hosts": [second, tenants.host]}})
+    for _ in range(2):
+        route = await tenants.route_of(edited)
+        assert route.problem is not None
+        assert (route.exists, route.admitted, route.problem.reason) == (True, False, Reason.HOST_CONFLICT)
+        assert "change spec.exposure.hosts[1], or" in route.problem.message
+        assert f"the route serves {first}, {second}" in route.problem.message
+        assert hosts_in_rules(tenants, edited) == [first, second]
+        assert (await tenants.route_of(bank)).problem is None
+        assert hosts_in_rules(tenants, bank) == [tenants.host]
+        for endpoint in (edited, bank):  # as after a restart: nothing is remembered
+            tenants.here.cluster.forget(endpoint.key)
+    assert tenants.plane.get(of_kind(tenants.here.children(own), "Ingress"))["metadata"]["uid"] == before
+    await tenants.route_of(bank)
+    await tenants.route_of(edited)
+
+    tenants.here.woken.clear()
+    tenants.plane.delete(of_kind(tenants.here.children(bank), "Ingress"))
+    await tenants.here.until_woken(edited.key)
+    assert (await tenants.route_of(edited)).problem is not None
+    assert hosts_in_rules(tenants, edited) == [first, second]
+    tenants.here.cluster.forget(bank.key)
+    assert (await tenants.route_of(edited)).problem is None
+    assert hosts_in_rules(tenants, edited) == [first, second, tenants.host]
+
+
 FOREIGN: dict[str, dict[str, Any]] = {
     "the same path": {},
     "a shorter path": {"path": "/"},
@@ -351,9 +393,17 @@ async def test_hosts_belong_to_the_namespaces_that_the_administrator_names(
         await here.until(lambda: not _known_of(here, squatter), "the Ingress is gone")
         assert (await ruled.route_of(bank)).problem is None
         assert ruled.served(bank)
-        assert (
-            await ruled.route_of(ruled.endpoint(ruled.tenant, "guest", host="shared.example"))
-        ).problem is None
+        guest = ruled.endpoint(ruled.tenant, "guest", host="shared.example")
+        assert (await ruled.route_of(guest)).problem is None
+
+        guest = ruled.edited(guest, {"exposure": {"hosts": [f"mine.{ruled.bank}.example"]}})
+        route = await ruled.route_of(guest)
+        assert route.problem is not None
+        assert route.problem.reason is Reason.HOST_NOT_ALLOWED
+        assert "change spec.exposure.hosts[0]" in route.problem.message
+        assert hosts_in_rules(ruled, guest) == ["shared.example"]
+        bank = ruled.edited(bank, {"exposure": {"hosts": [f"mine.{ruled.bank}.example"]}})
+        assert (await ruled.route_of(bank)).problem is None
 
 
 def _known_of(here: Connected, endpoint: StreamingEndpoint) -> bool:

@@ -89,7 +89,7 @@ async def main():
         assert len(informer) == (COUNT if WHAT == "owned" else 0)
         await caches.close()
         await transport.close()
-    print(f"{mib('VmRSS') - before:.0f} {mib('VmHWM') - before:.0f}")
+    print(f"{mib('VmRSS') - before:.0f} {mib('VmHWM') - before:.0f}", flush=True)
     os._exit(0)
 
 asyncio.run(main())

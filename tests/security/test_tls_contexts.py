@@ -1,7 +1,12 @@
-"""The sessions of many verifications keep as many TLS contexts as there are CAs in use, and no more memory."""
+"""
+The sessions of many verifications keep as many TLS contexts as there are CAs in use, and no more memory; what they
+accept does not depend on the Python that runs them.
+"""
 
+import ssl
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +56,33 @@ def test_same_ca_is_read_once() -> None:
     """Two sessions with one CA share its context."""
     ca = authority("tenant").pem
     assert tls._context(ca, False, False) is tls._context(ca, False, False)
+
+
+def test_a_certificate_is_judged_alike_on_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    From 3.13 on the default refuses certificates without a key identifier of their CA, and takes an issuing CA alone;
+    curl and Go accept both.
+    """
+    default = ssl.create_default_context
+
+    def strict(cadata: str | None = None) -> ssl.SSLContext:
+        context = default(cadata=cadata)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    context = tls._context(authority("tenant").pem, False, False)
+    flags = context.verify_flags & (ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
+    assert flags == ssl.VERIFY_X509_PARTIAL_CHAIN
+    assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_certificate_of_the_year_1_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go writes it where nobody set a begin, OpenSSL verifies it, and Python cannot read it: nothing is told of it."""
+    session = tls.Session("llm.example", None, http2=False)
+    dates = {"notBefore": "Jan  1 00:00:00 1 GMT", "notAfter": "Jan  1 00:00:00 2036 GMT"}
+    monkeypatch.setattr(session, "_session", SimpleNamespace(getpeercert=lambda: dates))
+    assert session._validity() is None
 
 
 def test_bundle_that_is_too_large_is_refused_in_words() -> None:

@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 import yaml
 
+from hack import values_page
 from streaming_operator import routes
 from streaming_operator.routes.base import Route
 from streaming_operator.settings import PREFIX, EdgeSetting, HostRule, PodPolicy, Settings
@@ -24,7 +25,7 @@ EDGE = {
     "httpPort": 8081,
     "httpsPort": 8443,
     "annotationsPrefix": "edge.example.com",
-    "allowedAnnotations": ["cert-manager.io/cluster-issuer", "edge.example.com/canary*"],
+    "allowedAnnotations": ["cert-manager.io/*", "edge.example.com/canary*"],
 }
 PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
@@ -53,7 +54,17 @@ def documents(helm: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
 def with_crd(helm: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
     done = template(helm, values)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if document]
+    return [document for document in yaml.load_all(done.stdout, Loader=_Strict) if document]
+
+
+class _Strict(yaml.CSafeLoader):
+    """Refuses a key that stands twice in one object, as Flux and Kustomize do."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """One object."""
+        mapping = super().construct_mapping(node, deep=deep)
+        assert len(mapping) == len(node.value), [key.value for key, _ in node.value]
+        return mapping
 
 
 def settings(helm: Path, values: dict[str, Any]) -> Settings:
@@ -107,6 +118,7 @@ def test_every_value_arrives(helm: Path) -> None:
         "rbac": {"readSecrets": False},
         "log": {"level": "DEBUG", "format": "text"},
         "metrics": {"authentication": False},
+        "leaderElection": {"leaseSeconds": 20},
         "settings": {
             "workers": 8,
             "connections": 9,
@@ -128,7 +140,7 @@ def test_every_value_arrives(helm: Path) -> None:
                 http_port=8081,
                 https_port=8443,
                 annotations_prefix="edge.example.com",
-                allowed_annotations=("cert-manager.io/cluster-issuer", "edge.example.com/canary*"),
+                allowed_annotations=("cert-manager.io/*", "edge.example.com/canary*"),
             ),
             EdgeSetting(
                 gateway_class="envoy",
@@ -151,6 +163,7 @@ def test_every_value_arrives(helm: Path) -> None:
         log_level="DEBUG",
         log_format="text",
         metrics_authentication=False,
+        lease_seconds=20,
         workers=8,
         connections=9,
         concurrent_probes=2,
@@ -183,15 +196,37 @@ def test_chart_knows_every_setting(helm: Path) -> None:
         ({"edges": [{"className": "nginx", "profile": "generic", "service": "x"}]}, "/edges/0/service"),
         ({"edges": [{"className": "nginx", "profile": "generic", "httpPort": 0}]}, "/edges/0/httpPort"),
         ({"edges": [EDGE | {"allowedAnnotations": ["a b"]}]}, "/edges/0/allowedAnnotations/0"),
+        ({"edges": [EDGE | {"allowedAnnotations": ["*"]}]}, "/edges/0/allowedAnnotations/0"),
         ({"hostPolicy": [{"namespaces": ["a"]}]}, "hosts"),
         ({"hostPolicy": [{"namespaces": ["a"], "hosts": ["https://a.example"]}]}, "/hostPolicy/0/hosts/0"),
         ({"watchNamespaces": ["Team"]}, "/watchNamespaces/0"),
         ({"log": {"level": "info"}}, "/log/level"),
         ({"settings": {"workerz": 1}}, "workerz"),
-        ({"replicas": 2}, "replicas"),
+        ({"replicas": "2"}, "replicas"),
+        ({"leaderElection": {"leaseSeconds": 5}}, "/leaderElection/leaseSeconds"),
+        ({"leaderElection": {"enabled": False}}, "enabled"),
         ({"admission": {"confine": True}}, "confine"),
         ({"image": {"registry": "https://registry.example.com"}}, "/image/registry"),
         ({"image": {"registry": "registry.example.com/"}}, "/image/registry"),
+        ({"image": {"digest": "v0.33.0"}}, "/image/digest"),
+        ({"commonLabels": {"app.kubernetes.io/name": "mine"}}, "/commonLabels"),
+        ({"commonLabels": {"team": "a b"}}, "/commonLabels/team"),
+        ({"podLabels": {"app.kubernetes.io/instance": "mine"}}, "/podLabels"),
+        ({"commonLabels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}, "/commonLabels"),
+        ({"serviceMonitor": {"labels": {"app.kubernetes.io/name": "mine"}}}, "/serviceMonitor/labels"),
+        ({"dashboards": {"labels": {"helm.sh/chart": "mine"}}}, "/dashboards/labels"),
+        ({"podAnnotations": {"count": 1}}, "/podAnnotations/count"),
+        ({"deploymentAnnotations": {"count": 1}}, "/deploymentAnnotations/count"),
+        ({"serviceAccountAnnotations": {"on": True}}, "/serviceAccountAnnotations/on"),
+        ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
+        ({"priorityClassName": 1}, "/priorityClassName"),
+        ({"serviceMonitor": {"label": {}}}, "label"),
+        ({"dashboards": {"enabled": "yes"}}, "/dashboards/enabled"),
+        ({"dashboards": {"namespace": "Grafana"}}, "/dashboards/namespace"),
+        ({"test": {"endpoint": "Chat"}}, "/test/endpoint"),
+        ({"test": {"timeoutSeconds": 0}}, "/test/timeoutSeconds"),
+        ({"networkPolicy": {"metricsFrom": "monitoring"}}, "/networkPolicy/metricsFrom"),
+        ({"metrics": {"readers": [{"name": "prometheus"}]}}, "/metrics/readers/0"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm: Path, values: dict[str, Any], named: str) -> None:
@@ -211,12 +246,153 @@ def test_wrong_values_are_refused_by_name(helm: Path, values: dict[str, Any], na
             {"registry": "127.0.0.1:5000/docker-hub", "repository": "example.com/operator", "tag": "1"},
             "127.0.0.1:5000/docker-hub/example.com/operator:1",
         ),
+        (
+            {"registry": "mirror.example.com", "tag": "1", "digest": f"sha256:{'5' * 64}"},
+            f"mirror.example.com/streaming-operator@sha256:{'5' * 64}",
+        ),
     ],
 )
 def test_a_registry_stands_before_the_repository(helm: Path, image: dict[str, str], expected: str) -> None:
-    """`image.registry` names a mirror: it is put before the repository and changes nothing else."""
+    """`image.registry` names a mirror: put before the repository, changing nothing else; a digest replaces the tag."""
     deployment = next(doc for doc in documents(helm, {"image": image}) if doc["kind"] == "Deployment")
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == expected
+
+
+EVERYTHING: dict[str, Any] = {
+    "crds": {"install": False},
+    "edges": [EDGE],
+    "admission": {"requirePodRights": True, "confineOperator": True},
+    "metrics": {"readers": [{"namespace": "monitoring", "name": "prometheus"}]},
+    "networkPolicy": {"enabled": True, "metricsFrom": [PEER]},
+    "serviceMonitor": {"enabled": True},
+    "dashboards": {"enabled": True},
+    "test": {"endpoint": "chat", "namespace": "models"},
+}
+"""Values by which the chart has every object that it can have."""
+
+
+def test_labels_and_annotations_of_ones_own_reach_their_objects(helm: Path) -> None:
+    """Common labels every object and the pod, and no selector; the others their own; the chart's labels stay."""
+    values = {
+        **EVERYTHING,
+        "commonLabels": {"team": "platform"},
+        "podLabels": {"mesh": "on"},
+        "podAnnotations": {"pod": "1"},
+        "deploymentAnnotations": {"deployment": "1"},
+        "serviceAccountAnnotations": {"account": "1"},
+        "priorityClassName": "system-cluster-critical",
+        "imagePullSecrets": [{"name": "registry"}],
+    }
+    plain, docs = documents(helm, EVERYTHING), documents(helm, values)
+    assert [doc["kind"] for doc in docs if doc["metadata"].get("labels", {}).get("team") != "platform"] == []
+    deployment = next(doc for doc in docs if doc["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    assert (template["metadata"]["labels"]["team"], template["metadata"]["labels"]["mesh"]) == (
+        "platform",
+        "on",
+    )
+    assert template["metadata"]["annotations"] == {"pod": "1"}
+    assert deployment["metadata"]["annotations"] == {"deployment": "1"}
+    assert template["spec"]["priorityClassName"] == "system-cluster-critical"
+    account = next(doc for doc in docs if doc["kind"] == "ServiceAccount" and "account" in str(doc))
+    assert account["metadata"]["annotations"] == {"account": "1"}
+    pods = [template["spec"], *(doc["spec"] for doc in docs if doc["kind"] == "Pod")]
+    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "registry"}]] * 2
+
+    def selectors(docs: list[dict[str, Any]]) -> list[Any]:
+        return [
+            doc["spec"].get("selector") or doc["spec"].get("podSelector") for doc in docs if "spec" in doc
+        ]
+
+    assert selectors(docs) == selectors(plain)
+
+
+def test_a_label_that_is_given_twice_is_the_one_of_its_object(helm: Path) -> None:
+    """The label of every object gives way, in the text too: no key stands twice, which Flux would refuse."""
+    own = {
+        "podLabels": {"team": "pods"},
+        "serviceMonitor": {"enabled": True, "labels": {"team": "metrics"}},
+        "dashboards": {"enabled": True, "labels": {"team": "boards"}},
+    }
+    docs = documents(helm, EVERYTHING | {"commonLabels": {"team": "all", "cost": "7"}} | own)
+    objects = [doc["metadata"] | {"kind": doc["kind"]} for doc in docs]
+    deployment = next(doc for doc in docs if doc["kind"] == "Deployment")
+    objects.append(deployment["spec"]["template"]["metadata"] | {"kind": "template"})
+    teams = {"template": "pods", "ServiceMonitor": "metrics", "ConfigMap": "boards"}
+    given = {(one["kind"], one["labels"]["team"], one["labels"]["cost"]) for one in objects}
+    assert given == {(kind, teams.get(kind, "all"), "7") for kind, _, _ in given}
+    assert teams.keys() <= {kind for kind, _, _ in given}
+    selected = deployment["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= objects[-1]["labels"].items()
+
+
+def test_a_label_that_is_taken_away_leaves_the_charts_own(helm: Path) -> None:
+    """As `null` does with the label that Grafana's sidecar looks for."""
+    values = {"dashboards": {"enabled": True, "labels": {"grafana_dashboard": None}}, "podLabels": None}
+    docs = documents(helm, values)
+    boards = [doc["metadata"]["labels"] for doc in docs if doc["kind"] == "ConfigMap"]
+    account = next(doc["metadata"]["labels"] for doc in docs if doc["kind"] == "ServiceAccount")
+    assert boards == [account] * 3
+
+
+def test_helm_lint_has_nothing_to_say(helm: Path, tmp_path: Path) -> None:
+    """Not even a warning, with the defaults and with every object."""
+    for name, values in {"defaults": {}, "everything": EVERYTHING}.items():
+        (tmp_path / name).write_text(json.dumps(values))
+        words = [helm, "lint", "--strict", "--quiet", CHART, "--values", tmp_path / name]
+        done = subprocess.run(listed(words), capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+
+
+def test_helm_test_asks_for_a_verification_with_no_more_rights_than_that(helm: Path) -> None:
+    """Only where an endpoint is named; all are hooks, the pod is not the operator's, and its rights end with it."""
+
+    def hooks(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        docs = documents(helm, values)
+        return {doc["kind"]: doc for doc in docs if "helm.sh/hook" in doc["metadata"].get("annotations", {})}
+
+    assert hooks({}) == {}
+    made = hooks(EVERYTHING)
+    assert set(made) == {"ServiceAccount", "Role", "RoleBinding", "Pod"}
+    assert (made["Role"]["metadata"]["namespace"], made["Role"]["rules"]) == (
+        "models",
+        [
+            {
+                "apiGroups": ["streamingendpoints.dev"],
+                "resources": ["streamingendpoints"],
+                "resourceNames": ["chat"],
+                "verbs": ["get", "patch"],
+            }
+        ],
+    )
+    (container,) = made["Pod"]["spec"]["containers"]
+    assert container["args"] == ["verify", "chat", "--namespace=models", "--timeout=1800"]
+    deployment = next(doc for doc in documents(helm, {}) if doc["kind"] == "Deployment")
+    selector = deployment["spec"]["selector"]["matchLabels"].items()
+    assert not selector <= made["Pod"]["metadata"]["labels"].items()
+    policies = {
+        kind: doc["metadata"]["annotations"]["helm.sh/hook-delete-policy"] for kind, doc in made.items()
+    }
+    assert {kind for kind, policy in policies.items() if "hook-succeeded" not in policy} == {"Pod"}
+    assert {kind for kind, policy in policies.items() if "before-hook-creation" in policy} == set(made)
+
+
+def test_every_value_is_documented_and_in_the_schema() -> None:
+    """A comment above each in values.yaml, of which docs/values.md is made; and the schema has no value beside them."""
+    text = (CHART / "values.yaml").read_text()
+    values = list(values_page.described(text))
+    assert [value.path for value in values if not value.parts and not value.about] == []
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def paths(node: dict[str, Any], below: str = "") -> set[str]:
+        return {
+            path
+            for name, inner in node.get("properties", {}).items()
+            for path in ({f"{below}{name}"} | paths(inner, f"{below}{name}."))
+        }
+
+    theirs = {path for path in paths(schema) if not path.startswith(("settings.", "global"))}
+    assert theirs == {value.path for value in values if not value.path.startswith("resources.")}
 
 
 def test_secrets_can_be_taken_away(helm: Path) -> None:
@@ -270,6 +446,7 @@ def test_listed_namespaces_get_roles_of_their_own(helm: Path) -> None:
         (doc["metadata"]["namespace"], doc["roleRef"]["name"]) for doc in docs if doc["kind"] == "RoleBinding"
     ]
     assert granted == [
+        ("streaming-system", "streaming-operator-lease"),
         ("team-a", "streaming-operator"),
         ("team-b", "streaming-operator"),
         ("infra", "streaming-operator-gateways"),
@@ -354,6 +531,26 @@ def test_the_network_policy_lets_in_only_who_is_listed(
     assert "NetworkPolicy" not in {doc["kind"] for doc in documents(helm, {})}
 
 
+def test_dashboards_come_as_config_maps_that_grafanas_sidecar_finds(helm: Path) -> None:
+    """Only where they are asked for: each file as it is, with the label, in the namespace where the sidecar looks."""
+
+    def maps(**dashboards: Any) -> list[dict[str, Any]]:
+        docs = documents(helm, {"dashboards": dashboards})
+        return [doc for doc in docs if doc["kind"] == "ConfigMap"]
+
+    assert maps() == []
+    made = maps(enabled=True, namespace="grafana", annotations={"grafana_folder": "Streaming"})
+    files = {path.name: json.loads(path.read_text()) for path in (CHART / "dashboards").iterdir()}
+    assert {name: json.loads(text) for doc in made for name, text in doc["data"].items()} == files
+    for doc in made:
+        metadata = doc["metadata"]
+        assert metadata["labels"]["grafana_dashboard"] == "1"
+        assert (metadata["namespace"], metadata["annotations"]) == (
+            "grafana",
+            {"grafana_folder": "Streaming"},
+        )
+
+
 def test_admission_policies_come_only_where_they_are_asked_for(helm: Path) -> None:
     """Clusters before 1.30 lack the kind; each policy comes with its binding."""
     kinds = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
@@ -376,6 +573,50 @@ def test_crd_can_be_left_out_and_is_kept(helm: Path) -> None:
     assert [crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in crds] == ["keep"]
     without = with_crd(helm, {"crds": {"install": False}})
     assert "CustomResourceDefinition" not in {doc["kind"] for doc in without}
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"watchNamespaces": ["team-a"]}], ids=["everywhere", "in its namespaces"]
+)
+def test_only_its_own_lease_may_be_written(helm: Path, values: dict[str, Any]) -> None:
+    """By a Role in the release's namespace, of the name that the Deployment sets; no right to Leases elsewhere."""
+    docs = documents(helm, values)
+    granted = [
+        (doc["kind"], doc["metadata"].get("namespace"), rule.get("resourceNames"), rule["verbs"])
+        for doc in docs
+        if doc["kind"] in ("Role", "ClusterRole")
+        for rule in doc["rules"]
+        if "leases" in rule.get("resources", ())
+    ]
+    assert granted == [
+        ("Role", "streaming-system", [settings(helm, values).lease_name], ["get", "patch"]),
+        ("Role", "streaming-system", None, ["create"]),
+    ]
+
+
+def test_several_replicas_are_kept_apart_and_never_gone_together(helm: Path) -> None:
+    """With 2: rolled out one by one, spread, a budget; a FlowSchema where the chart has rights outside namespaces."""
+    alone, two = (documents(helm, {"replicas": count}) for count in (1, 2))
+    listed = documents(helm, {"replicas": 2, "watchNamespaces": ["team-a"]})
+
+    def kinds(docs: list[dict[str, Any]]) -> set[str]:
+        return {doc["kind"] for doc in docs}
+
+    assert kinds(two) - kinds(alone) == {"PodDisruptionBudget", "FlowSchema"}
+    assert "FlowSchema" not in kinds(listed)
+    deployment = next(doc for doc in two if doc["kind"] == "Deployment")["spec"]
+    labels = deployment["template"]["metadata"]["labels"]
+    budget = next(doc for doc in two if doc["kind"] == "PodDisruptionBudget")["spec"]
+    assert (deployment["replicas"], budget["maxUnavailable"]) == (2, 1)
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    selectors = [budget["selector"]["matchLabels"]]
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+    selectors += [one["labelSelector"]["matchLabels"] for one in spread]
+    assert [selected.items() <= labels.items() for selected in selectors] == [True] * 3
+    own = {"topologyKey": "x", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    docs = documents(helm, {"replicas": 2, "topologySpreadConstraints": [own]})
+    deployment = next(doc for doc in docs if doc["kind"] == "Deployment")["spec"]
+    assert deployment["template"]["spec"]["topologySpreadConstraints"] == [own]
 
 
 def test_pod_is_locked_down(helm: Path) -> None:

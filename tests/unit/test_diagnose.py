@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from streaming_operator.probe import ApiKey, Plan
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.guard import Guard
+from streaming_operator.probe.http.request import ExtraHeader
+from streaming_operator.probe.plan import Further
 from tests.engines.running import free_port, own_address
 
 
@@ -79,6 +82,26 @@ async def test_a_key_of_the_cluster_goes_over_plain_http_to_no_public_address(
     assert isinstance(refused, NotVerified)
     assert refused.evidence == f"nothing secret is sent over plain http to the public address {PUBLIC}"
     assert refused.remedy == "serve chat.example.com over https, or give the key yourself with --api-key-env"
+
+
+async def test_what_is_asked_besides_goes_to_the_address_that_was_judged(dns: Callable[[str], None]) -> None:
+    """An adapter at the very address of its model, a further host at the one that its own name had by then."""
+    dns(PRIVATE)
+    second = replace(edge(80), address="second.example.com", host="second.example.com")
+    further = (Further("adapter sql", "sql", edge(80)), Further("host second.example.com", "tiny", second))
+    plan = await pin(Plan((edge(80),), "tiny", guard=Guard(local=True), further=further))
+    assert isinstance(plan, Plan)
+    assert plan.further[0].target == plan.targets[0]
+    assert (plan.further[1].target.address, plan.further[1].target.host) == (PRIVATE, "second.example.com")
+
+
+async def test_a_header_that_an_edge_routes_by_goes_over_plain_http(dns: Callable[[str], None]) -> None:
+    """It is no secret: a canary at a public address is asked."""
+    dns(PUBLIC)
+    routed = replace(edge(80), headers=(ExtraHeader("X-Canary", ApiKey("always"), routes=True),))
+    plan = await pin(Plan((routed,), "tiny", guard=Guard(local=True)))
+    assert isinstance(plan, Plan)
+    assert plan.targets[0].address == PUBLIC
 
 
 async def test_a_name_without_an_address_is_left_to_the_verification(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,19 +28,10 @@ from streaming_operator.api.core_v1 import (
     TopologySpreadConstraint,
     Volume,
 )
-from streaming_operator.api.exposure import (
-    CREDENTIAL_RULES,
-    PROBED_PATHS,
-    Exposure,
-    Ingress,
-    Monitoring,
-    PrometheusRule,
-    ServiceMonitor,
-    Timeouts,
-    Verification,
-)
+from streaming_operator.api.exposure import Exposure, Ingress, Timeouts
 from streaming_operator.api.http_route import HttpRoute, ParentRef
 from streaming_operator.api.model import ServedModel
+from streaming_operator.api.monitoring import Monitoring, PrometheusRule, ServiceMonitor
 from streaming_operator.api.types import (
     QUALIFIED_KEY,
     QUALIFIED_KEY_RULE,
@@ -48,6 +39,7 @@ from streaming_operator.api.types import (
     Labels,
     Unique,
 )
+from streaming_operator.api.verification import CREDENTIAL_RULES, PROBED_PATHS, Verification
 from streaming_operator.api.workload import (
     DEFAULT_ENGINE_IMAGE,
     Cache,
@@ -263,7 +255,7 @@ NAME_MAX_LENGTH = 45
 NAME_RULE = "lower case letters, digits and '-', beginning with a letter"
 NAME_LENGTH_RULE = f"at most {NAME_MAX_LENGTH} characters, so that the children's names fit"
 
-ROOT_CEL = (
+NAME_CEL = (
     CEL(
         f"self.metadata.name.matches('^{NAME.pattern}$')",
         lambda body: NAME.fullmatch(body["metadata"]["name"]) is not None,
@@ -277,7 +269,32 @@ ROOT_CEL = (
         ".metadata.name",
     ),
 )
-"""Rules on the whole object; in Python they are checked on its body."""
+OWN_NAME_CEL = (
+    CEL(
+        "!has(self.spec.exposure) || !has(self.spec.exposure.canary) || "
+        "self.spec.exposure.canary.of != self.metadata.name",
+        lambda body: (
+            body["spec"].exposure is None
+            or body["spec"].exposure.canary is None
+            or body["spec"].exposure.canary.of != body["metadata"]["name"]
+        ),
+        "names another endpoint, not the canary itself",
+        ".spec.exposure.canary.of",
+    ),
+    CEL(
+        "!has(self.spec.model.adapters) || has(self.spec.model.servedName) || has(self.spec.model.servedNames) || "
+        "!self.spec.model.adapters.exists(a, a.name == self.metadata.name)",
+        lambda body: (
+            body["spec"].model.served_name is not None
+            or body["spec"].model.served_names is not None
+            or all(adapter.name != body["metadata"]["name"] for adapter in body["spec"].model.adapters)
+        ),
+        "the model has the endpoint's name unless servedName is set: give the adapter another one",
+        ".spec.model.adapters",
+    ),
+)
+ROOT_CEL = (*NAME_CEL, *OWN_NAME_CEL)
+"""Rules on the whole object; in Python they are checked on its name, and on the parsed spec beside it."""
 
 
 class StreamingEndpoint(Model):
@@ -292,8 +309,8 @@ class StreamingEndpoint(Model):
     spec: EndpointSpec
     pod_version: int = POD_VERSION
     """By which version its pods are rendered: that of those that run, until the spec changes them anyway."""
-    first_alone: bool = False
-    """Whether one pod is to run for now, whatever `replicas` says: it fills the cache that all share."""
+    alone_among: int | None = None
+    """How many pods there are while one new pod alone fills the cache that all share; None: as `replicas` says."""
     deleting: bool = False
     previous_status: dict[str, Any] = Field(default_factory=dict)
     verification_request: str = ""
@@ -311,11 +328,15 @@ class StreamingEndpoint(Model):
         if reason := body.get(UNREADABLE):
             raise InvalidEndpoint((str(reason),))
         named = {"metadata": {"name": str(metadata.get("name") or "")}}
-        problems = tuple(f"metadata.name: {rule.message}" for rule in ROOT_CEL if not rule.holds(named))
+        problems = tuple(f"metadata.name: {rule.message}" for rule in NAME_CEL if not rule.holds(named))
         try:
             spec = _parse(body.get("spec"))
         except ValidationError as error:
             raise InvalidEndpoint(problems + wording.problems(error)) from None
+        own = named | {"spec": spec}
+        problems += tuple(
+            f"{rule.field_path[1:]}: {rule.message}" for rule in OWN_NAME_CEL if not rule.holds(own)
+        )
         if problems:
             raise InvalidEndpoint(problems)
         return cls(

@@ -146,7 +146,7 @@ class Adapter(Model):
     """One LoRA adapter, served under a name of its own."""
 
     name: ServedName
-    """Model name by which clients ask for it."""
+    """Model name by which clients ask for it; none of the model's own."""
     source: AdapterSource
     """Where it comes from."""
 

@@ -214,7 +214,8 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
         "Correct the name, or install the controller.",
     ),
     Reason.HOST_CONFLICT: Explained(
-        "Another endpoint, Ingress or HTTPRoute already serves this host, with this path or one above or below it.",
+        "Another endpoint, Ingress or HTTPRoute already serves this host, with this path or one above or below it. The "
+        "endpoint's other hosts are served.",
         "Change one of the two hosts; whose host it is, the administrator can say in the chart's value `hostPolicy`.",
     ),
     Reason.NOT_SUPPORTED: Explained(
@@ -223,7 +224,7 @@ EXPLAINED: dict[Reason | Verdict, Explained] = {
     ),
     Reason.HOST_NOT_ALLOWED: Explained(
         "The administrator gave this host to other namespaces, or none to this one (the chart's value `hostPolicy`): "
-        "the route is not written, and one that was there is deleted.",
+        "the host is not served, also where it was before. The endpoint's other hosts are.",
         "Choose a host that the message lists, or let the administrator add it to `hostPolicy`.",
     ),
     Reason.ANNOTATION_NOT_ALLOWED: Explained(

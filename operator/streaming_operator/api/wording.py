@@ -31,6 +31,7 @@ ALLOWED: Mapping[str, str] = MappingProxyType(
         ),
         r"^[-._a-zA-Z][-._a-zA-Z0-9]*$": "a variable's name: letters, digits, '-', '_' and '.', no digit first",
         r"^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$": "an image reference, [registry/]name[:tag][@digest]",
+        r"^9[5-9](\.[0-9]+)?$": "a percentage from 95 to below 100 in quotes, such as '99.5'",
         r"^[0-9]+\.[0-9]+\.[0-9]+$": "three numbers, such as 0.33.0",
         r"^[a-z0-9][-.a-z0-9]*/[a-zA-Z0-9][-._a-zA-Z0-9]*$": "an extended resource, such as nvidia.com/gpu",
         r"^(s3|gs|az)://[a-zA-Z0-9][-._~/a-zA-Z0-9]*$": "s3://bucket/path, gs://bucket/path or az://container/path",
@@ -94,9 +95,10 @@ def _allowed(problem: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         pattern = problem["ctx"]["pattern"]
         return f"must be {ALLOWED[pattern]}" if pattern in ALLOWED else problem["msg"]
+    _, should, what = problem["msg"].partition(" should ")
     if kind == "string_type":
         return _text(problem["input"])
-    return _WORDS.get(kind, problem["msg"])
+    return _WORDS.get(kind, f"must {what}" if should else problem["msg"])
 
 
 def _text(value: Any) -> str:

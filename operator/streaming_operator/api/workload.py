@@ -60,10 +60,15 @@ class EnvVar(Model):
 
 
 class EngineTls(Model):
-    """TLS up to the pod. ingress-nginx is told to speak it; a Gateway needs a BackendTLSPolicy of yours."""
+    """TLS up to the pod: ingress-nginx is told to speak it, a Gateway by a BackendTLSPolicy."""
 
     secret_name: DnsName
     """Secret of type kubernetes.io/tls with the server's certificate; kubelets and the probe do not check its name."""
+    ca_config_map_name: DnsName | None = None
+    """
+    ConfigMap with the CA of that certificate under `ca.crt`. A Gateway checks it, for the name NAME.NAMESPACE.svc of
+    the Service.
+    """
 
 
 class Engine(Model):
@@ -107,12 +112,23 @@ class Engine(Model):
     Send `X-Accel-Buffering: no` and `Cache-Control: no-cache`; end what outlives the drain (vLLM may hang it); refuse
     paths from outside that are not users'.
     """
+    web_socket: bool = False
+    """Chat completions by WebSocket, too, and for browsers' EventSource at `/v1/chat/completions/stream`."""
     api_key_secret_ref: ApiKeySecretRef | None = None
     """API key that clients must send; read when the server starts."""
     tls: EngineTls | None = None
     """Serve HTTPS in the pod, and on port 443 of the Service."""
 
-    cel: ClassVar = (*engine_args.RULES, *pod_parts.MOUNT_RULES)
+    cel: ClassVar = (
+        *engine_args.RULES,
+        *pod_parts.MOUNT_RULES,
+        CEL(
+            "!has(self.webSocket) || !self.webSocket || !has(self.streamingHeaders) || self.streamingHeaders",
+            lambda engine: not engine.web_socket or engine.streaming_headers,
+            "webSocket needs streamingHeaders: both are middleware of vLLM's server",
+            ".webSocket",
+        ),
+    )
 
 
 class ResourceClaim(Model):

@@ -12,7 +12,7 @@ import click
 
 from streaming_operator.cli import options
 from streaming_operator.probe.http.request import ApiKey, ExtraHeader, extra_header
-from streaming_operator.probe.http.tls import Identity
+from streaming_operator.probe.http.tls import ClientCertificate
 
 BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 OPENAI = "https://api.openai.com/v1"
@@ -39,13 +39,13 @@ def headers(given: Sequence[str]) -> tuple[ExtraHeader, ...]:
     return parsed
 
 
-def identity(certificate: Path | None, key: Path | None) -> Identity | None:
+def identity(certificate: Path | None, key: Path | None) -> ClientCertificate | None:
     """The client certificate of --cert and --key; one file may hold both."""
     if certificate is None:
         if key is not None:
             raise click.UsageError("--key needs --cert")
         return None
-    made = Identity(options.text_of(certificate) or "", options.text_of(key) or "")
+    made = ClientCertificate(options.text_of(certificate) or "", options.text_of(key) or "")
     if problem := made.problem():
         raise click.UsageError(f"--cert {certificate}: {problem}")
     return made

@@ -43,6 +43,7 @@ class AssumedCluster:
             request_timeout_classes=frozenset({ASSUMED_CLASS} if takes else ()),
             policies=frozenset(renderer.policy_kinds() if self.policies else ()),
             prometheus_rules=self.service_monitors,
+            backend_tls_policies=self.http_routes,
         )
 
 

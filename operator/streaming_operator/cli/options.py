@@ -19,7 +19,7 @@ from streaming_operator.api.reasons import Hop
 from streaming_operator.cli import http_proxy
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.request import PATHS, Api, ApiKey, ExtraHeader
-from streaming_operator.probe.http.tls import Identity
+from streaming_operator.probe.http.tls import ClientCertificate
 
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443}
@@ -48,7 +48,7 @@ class RequestOptions:
     ca: str | None = None
     http2: bool = False
     headers: tuple[ExtraHeader, ...] = ()
-    identity: Identity | None = None
+    identity: ClientCertificate | None = None
     insecure: bool = False
 
 

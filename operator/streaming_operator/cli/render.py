@@ -10,7 +10,7 @@ import click
 from streaming_operator import render as renderer
 from streaming_operator import routes
 from streaming_operator.cli import files
-from streaming_operator.cluster import pod_policy
+from streaming_operator.cluster import exposure_policy, pod_policy
 from streaming_operator.foreign_text import readable
 from streaming_operator.render import documents
 from streaming_operator.settings import PodPolicy
@@ -68,7 +68,8 @@ def render(
     Print the objects that the operator would apply, as YAML.
 
     Assumes ingress-nginx behind the class and every optional kind present; options change that. What the engine's
-    version does not know, or the chart's own podPolicy does not allow, is printed all the same and named on stderr.
+    version or the edge does not know, or the chart's own podPolicy or list of annotations does not allow, is printed
+    all the same and named on stderr.
     Exit codes: 0 printed, 1 the input is invalid (each problem on stderr), 2 wrong usage.
     """
     assumed = files.AssumedCluster(
@@ -81,14 +82,17 @@ def render(
     manifests: list[Manifest] = []
     notes: list[str] = []
     for endpoint in (document.endpoint for document in files.read_file(file, namespace)):
-        children = renderer.children(endpoint, assumed.capabilities(endpoint))
+        capabilities = assumed.capabilities(endpoint)
+        children = renderer.children(endpoint, capabilities)
         manifests += children
         notes += (
             f"{endpoint.name}: the chart's defaults do not allow {refused}: the administrator must"
             for refused in pod_policy.refused(endpoint, children, PodPolicy())
         )
-        if note := renderer.engine_note(endpoint):
-            notes.append(f"{endpoint.name}: {note}")
+        if (problem := exposure_policy.refused_by_edge(endpoint, capabilities)) is not None:
+            notes.append(f"{endpoint.name}: {problem.reason}: {problem.message}")
+        said = (routes.remark(endpoint, capabilities), renderer.engine_note(endpoint))
+        notes += (f"{endpoint.name}: {note}" for note in said if note)
     click.echo(documents.as_yaml(manifests), nl=False)
     for note in notes:
         click.echo(readable(note), err=True)

@@ -138,6 +138,8 @@ class Applier:
         """Lay a manifest beside the object of its name."""
         kind = resources.BY_NAME[manifest["apiVersion"], manifest["kind"]]
         stored = self._caches.get(kind, (endpoint.namespace, manifest["metadata"]["name"]))
+        if stored is not None and stored.endpoint is None and kind in resources.POLICIES:
+            stored = None  # somebody else's, which keeps nothing else from being written
         return Child(kind, sealed(manifest), stored)
 
     async def _check_alive(self, endpoint: StreamingEndpoint) -> None:
@@ -164,7 +166,9 @@ class Applier:
         objects: dict[str, Cached | None] = {}
         refusals: list[ClusterError] = []
         for child, result in zip(missing, results, strict=True):
-            if isinstance(result, OF_ONE_KIND):
+            # A policy that somebody wrote by hand under the endpoint's name keeps nothing else from being written.
+            of_one = (*OF_ONE_KIND, NotOurs) if child.kind in resources.POLICIES else OF_ONE_KIND
+            if isinstance(result, of_one):
                 refusals.append(result)
             elif isinstance(result, BaseException):
                 raise result
@@ -174,7 +178,7 @@ class Applier:
 
     async def _find(self, endpoint: StreamingEndpoint, child: Child) -> Cached | None:
         """
-        Find an object of a missing child's name; foreign ones lack our label and are in no cache.
+        Find an object of a missing child's name; foreign ones lack our label and are in no cache, or not taken from it.
 
         One that is ours all the same (somebody took the label away) is written again, not refused.
         """
@@ -215,7 +219,10 @@ class Applier:
             raise Overwritten(f"{'; '.join(overwritten)}. It is repaired once a minute until that ends")
 
     def _surplus(self, endpoint: StreamingEndpoint, children: list[Child]) -> list[tuple[Kind, Cached]]:
-        """Objects of this very endpoint that are no longer rendered and that nothing needs any more."""
+        """
+        Objects of this very endpoint that are no longer rendered and that nothing needs any more; what is written last
+        comes first.
+        """
         wanted = {(child.kind, child.manifest["metadata"]["name"]) for child in children}
         surplus = [
             (kind, stored)
@@ -224,6 +231,7 @@ class Applier:
             and not stored.deleting
             and stored.is_controlled_by(endpoint.uid)
         ]
+        surplus.sort(key=lambda one: resources.CHILDREN.index(one[0]), reverse=True)
         if not any(kind is resources.CONFIG_MAPS for kind, _ in surplus):
             return surplus
         pods = (pod.body for pod in self._caches.of_endpoint(endpoint.key, resources.PODS))

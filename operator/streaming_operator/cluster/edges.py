@@ -80,6 +80,7 @@ def capabilities(
     by_class = gateway_classes(classes, settings)
     return Capabilities(
         prometheus_rules=source.has(resources.PROMETHEUS_RULES),
+        backend_tls_policies=source.has(resources.BACKEND_TLS_POLICIES),
         service_monitors=source.has(resources.SERVICE_MONITORS),
         http_routes=source.has(resources.HTTP_ROUTES),
         ingress_classes=ingress_classes(source.every(resources.INGRESS_CLASSES), settings),
@@ -96,6 +97,9 @@ def capabilities(
             or routes.takes_request_timeout(by_class[stored.key[1]])
         ),
         policies=frozenset(kind for kind in policies if source.has(kind)),
+        ignoring_request_timeout=frozenset(
+            name for name, edge in by_class.items() if routes.ignores_request_timeout(edge)
+        ),
     )
 
 

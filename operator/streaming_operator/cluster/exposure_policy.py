@@ -6,15 +6,15 @@ where: what may take those of others is refused here, before the write. Sends no
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming_operator import routes
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import hosts, resources
 from streaming_operator.cluster.hosts import Claims
-from streaming_operator.cluster.objects import Source
-from streaming_operator.cluster.places import places_of
+from streaming_operator.cluster.objects import Source, own
+from streaming_operator.cluster.places import Place, hosts_of, places_of, without
 from streaming_operator.settings import HostRule, covers
 from streaming_operator.values import Capabilities, Manifest, Problem
 
@@ -24,11 +24,13 @@ EVERY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a route is not written."""
+    """Why a route is not written as it is wanted."""
 
     problem: Problem
     keeps: bool = False
-    """A route that is there already and serves the same stays as it is: users are not cut off by an upgrade."""
+    """A route that is there already and serves no more than it may stays as it is: its users are not cut off."""
+    route: Manifest | None = None
+    """What is written instead: the route without what others have."""
 
 
 class ExposurePolicy:
@@ -45,33 +47,104 @@ class ExposurePolicy:
         self._rules, self._source, self._claims = rules, source, claims
         self._gateway_namespaces = gateway_namespaces
 
-    def may_use_host(self, endpoint: StreamingEndpoint) -> bool:
-        """Whether the endpoint's namespace may have its hosts; always, while the administrator has set no rule."""
-        return self._not_its_own(endpoint) is None
+    def claimable(
+        self, endpoint: StreamingEndpoint, children: Iterable[Manifest], capabilities: Capabilities
+    ) -> tuple[Manifest, ...]:
+        """
+        What the endpoint's namespace may have of the route among *children*: no other host is reserved. An Ingress that
+        waits for its class keeps what it has.
+        """
+        route = _route_of(children)
+        allowed = self._without_denied(endpoint, route, frozenset()) if route is not None else None
+        if allowed is None:
+            return ()
+        stored = own(self._source, endpoint, resources.INGRESSES)
+        served = hosts.held(endpoint, self._source)
+        if stored is not None and _awaits_class(endpoint, allowed, served, capabilities):
+            return ({**stored.body, "kind": resources.INGRESSES.kind},)
+        return (allowed,)
 
-    def _not_its_own(self, endpoint: StreamingEndpoint) -> str | None:
-        """The first host that the endpoint's namespace may not have."""
+    def _denied(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
+        """The hosts that the endpoint's namespace may not have; none, while the administrator has set no rule."""
         if endpoint.spec.exposure is None or not self._rules:
-            return None
+            return ()
         patterns = self._hosts(endpoint.namespace, EVERY)
         hosts_of_it = endpoint.spec.exposure.all_hosts
-        return next((host for host in hosts_of_it if not any(covers(one, host) for one in patterns)), None)
+        return tuple(host for host in hosts_of_it if not any(covers(one, host) for one in patterns))
+
+    def _without_denied(
+        self, endpoint: StreamingEndpoint, route: Manifest, served: frozenset[Place]
+    ) -> Manifest | None:
+        """The route on the hosts that the namespace may have; None where that is none."""
+        denied = self._denied(endpoint)
+        lost = frozenset(place for place in places_of(route, endpoint.namespace) if place[1] in denied)
+        return without(route, endpoint.namespace, lost, served)
 
     def refusal(
         self, endpoint: StreamingEndpoint, children: Iterable[Manifest], capabilities: Capabilities
     ) -> Refusal | None:
         """Why the route among *children* may not be written; None when it may."""
-        exposure = endpoint.spec.exposure
-        route = next((child for child in children if child["kind"] in hosts.ROUTES), None)
+        exposure, route = endpoint.spec.exposure, _route_of(children)
         if exposure is None or route is None:
             return None
-        if (host := self._not_its_own(endpoint)) is not None:
-            return Refusal(Problem(Reason.HOST_NOT_ALLOWED, self._not_allowed(endpoint.namespace, host)))
-        if (field := routes.not_supported(endpoint, capabilities)) is not None:
-            return Refusal(Problem(Reason.NOT_SUPPORTED, _without_means(endpoint, field)))
         served = hosts.held(endpoint, self._source)
-        unchanged = served == places_of(route, endpoint.namespace)
-        conflict = hosts.conflict(
+        problem: Problem | None = None
+        if denied := self._denied(endpoint):
+            problem = Problem(Reason.HOST_NOT_ALLOWED, self._not_allowed(endpoint, denied[0]))
+        possible = self._without_denied(endpoint, route, served)
+        if possible is None:
+            return Refusal(problem) if problem is not None else None
+        if (unsupported := _unsupported(endpoint, capabilities)) is not None:
+            return Refusal(
+                problem or unsupported, keeps=_awaits_class(endpoint, possible, served, capabilities)
+            )
+        if (conflict := self._conflict(endpoint, possible, served, capabilities)) is not None:
+            problem = problem or Problem(Reason.HOST_CONFLICT, conflict.message)
+            free = places_of(possible, endpoint.namespace) - conflict.lost
+            possible = without(possible, endpoint.namespace, conflict.lost, served)
+            if possible is None:
+                return Refusal(problem, keeps=bool(served) and served <= free)
+        keeps = bool(served) and served <= places_of(possible, endpoint.namespace)
+        if unknown := self._unknown_edge(endpoint, capabilities):
+            return Refusal(problem or Problem(Reason.EDGE_NOT_LISTED, unknown), keeps=keeps)
+        if (not_listed := _not_listed(endpoint, capabilities)) is not None:
+            problem = problem or not_listed
+            part = None if keeps else self._still_served(endpoint, possible, served, capabilities)
+            return Refusal(problem if part is None else _told(problem, part), keeps=keeps, route=part)
+        return None if problem is None else Refusal(_told(problem, possible), route=possible)
+
+    def _still_served(
+        self,
+        endpoint: StreamingEndpoint,
+        possible: Manifest,
+        served: frozenset[Place],
+        capabilities: Capabilities,
+    ) -> Manifest | None:
+        """
+        The route on what it serves and may serve, with the annotations that are refused as they are stored; None where
+        that is nothing.
+        """
+        stored = own(self._source, endpoint, hosts.ROUTES[possible["kind"]])
+        if stored is None:
+            return None
+        refused = routes.refused_annotations(endpoint, capabilities)
+        before, metadata = stored.body["metadata"].get("annotations") or {}, possible["metadata"]
+        wanted = {key: value for key, value in metadata["annotations"].items() if key not in refused}
+        annotations = wanted | {key: before[key] for key in refused if key in before}
+        route = {**possible, "metadata": {**metadata, "annotations": annotations}}
+        kept = served & places_of(possible, endpoint.namespace)
+        return without(route, endpoint.namespace, places_of(route, endpoint.namespace) - kept, served)
+
+    def _conflict(
+        self,
+        endpoint: StreamingEndpoint,
+        route: Manifest,
+        served: frozenset[Place],
+        capabilities: Capabilities,
+    ) -> hosts.Conflict | None:
+        """Who else holds places of the route."""
+        patterns = self._hosts(endpoint.namespace)
+        return hosts.conflict(
             endpoint,
             [route],
             self._source,
@@ -83,19 +156,10 @@ class ExposurePolicy:
                 for name, edge in capabilities.ingress_classes.items()
                 if (served_by := routes.of_profile(edge.profile)) is not None and served_by.canaries
             },
-            bound=all(
-                any(covers(pattern, host) for pattern in self._hosts(endpoint.namespace))
-                for host in exposure.all_hosts
+            bound=frozenset(
+                host for host in hosts_of(route) if any(covers(pattern, host) for pattern in patterns)
             ),
         )
-        if conflict is not None:
-            problem = Problem(Reason.HOST_CONFLICT, conflict.message)
-            return Refusal(problem, keeps=conflict.below and unchanged)
-        if unknown := self._unknown_edge(endpoint, capabilities):
-            return Refusal(Problem(Reason.EDGE_NOT_LISTED, unknown), keeps=unchanged)
-        if refused := routes.refused_annotations(endpoint, capabilities):
-            return Refusal(Problem(Reason.ANNOTATION_NOT_ALLOWED, _not_listed(refused)), keeps=unchanged)
-        return None
 
     def _hosts(self, *namespaces: str) -> tuple[str, ...]:
         """The host patterns of these namespaces."""
@@ -106,11 +170,11 @@ class ExposurePolicy:
             for host in rule.hosts
         )
 
-    def _not_allowed(self, namespace: str, host: str) -> str:
-        allowed = ", ".join(self._hosts(namespace, EVERY)) or "no host at all"
+    def _not_allowed(self, endpoint: StreamingEndpoint, host: str) -> str:
+        allowed = ", ".join(self._hosts(endpoint.namespace, EVERY)) or "no host at all"
         return (
-            f"The administrator's hostPolicy lets namespace {namespace} use {allowed}, and not {host}: change "
-            "spec.exposure, or add it to hostPolicy in the values of the operator's chart"
+            f"The administrator's hostPolicy lets namespace {endpoint.namespace} use {allowed}, and not {host}: change "
+            f"{hosts.field_of(endpoint, host)}, or add it to hostPolicy in the values of the operator's chart"
         )
 
     def _unknown_edge(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> str:
@@ -142,6 +206,37 @@ class ExposurePolicy:
         }
 
 
+def refused_by_edge(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Problem | None:
+    """Why no route of the endpoint would be written at its edge, whoever has its hosts; None where nothing is wrong."""
+    return _unsupported(endpoint, capabilities) or _not_listed(endpoint, capabilities)
+
+
+def _route_of(children: Iterable[Manifest]) -> Manifest | None:
+    """The child that serves the host; None where nothing is exposed."""
+    return next((child for child in children if child["kind"] in hosts.ROUTES), None)
+
+
+def _awaits_class(
+    endpoint: StreamingEndpoint, possible: Manifest, served: frozenset[Place], capabilities: Capabilities
+) -> bool:
+    """
+    Whether what is served stays until its class is there again, as while a controller is installed anew: without the
+    class another path is rendered, and nobody can say what the controller has no means for.
+    """
+    if routes.edge_of(endpoint, capabilities) is not None:
+        return False
+    if routes.not_supported(endpoint, capabilities) is None:
+        return False
+    allowed = {(edge, host) for edge, host, _ in places_of(possible, endpoint.namespace)}
+    return bool(served) and {(edge, host) for edge, host, _ in served} <= allowed
+
+
+def _told(problem: Problem, route: Manifest) -> Problem:
+    """The problem, with the hosts that are served all the same."""
+    served = ", ".join(sorted(hosts_of(route)))
+    return replace(problem, message=f"{problem.message}. Without that, the route serves {served}")
+
+
 FIELDS = {
     "canary": "exposure.canary",
     "rewrite-target": "exposure.stripPrefix",
@@ -160,21 +255,30 @@ def _not_readable(field: str, name: str) -> str:
     )
 
 
-def _not_listed(refused: tuple[str, ...]) -> str:
+def _not_listed(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Problem | None:
+    """The annotations that the edge's list does not allow; None where it allows all."""
+    refused = routes.refused_annotations(endpoint, capabilities)
+    if not refused:
+        return None
     names = [key.rpartition("/")[2] for key in refused]
     fields = sorted({field for start, field in FIELDS.items() for name in names if name.startswith(start)})
     instead = f"use spec.{' and spec.'.join(fields)} instead" if fields else "remove it"
-    return (
+    message = (
         f"Annotations of spec.exposure: {', '.join(refused)} may affect requests or objects of others, and the edge's "
         f"list does not allow it, so that the route is not written: {instead}, or let the administrator add it to "
         "edges[].allowedAnnotations in the values of the operator's chart"
     )
+    return Problem(Reason.ANNOTATION_NOT_ALLOWED, message)
 
 
-def _without_means(endpoint: StreamingEndpoint, field: str) -> str:
+def _unsupported(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Problem | None:
+    """The field that the edge has no means for; None where it has all."""
+    if (field := routes.not_supported(endpoint, capabilities)) is None:
+        return None
     exposure = endpoint.spec.exposure
     name = exposure.ingress.class_name if exposure is not None and exposure.ingress is not None else ""
-    return (
+    message = (
         f"spec.exposure.{field}: the controller of IngressClass {name} is not known to have a means for it, so that "
         "the Ingress is not written: name a class of ingress-nginx, expose by httpRoute, or leave the field out"
     )
+    return Problem(Reason.NOT_SUPPORTED, message)

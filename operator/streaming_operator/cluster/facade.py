@@ -4,7 +4,9 @@ The cluster as a pass sees it: everything that a pass reads and writes.
 It connects transport, caches, applier and observer, and has no rules of its own.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 from streaming_operator import metrics, routes
@@ -18,22 +20,25 @@ from streaming_operator.cluster import (
     pod_policy,
     pod_version,
     resources,
+    retries,
     secrets,
     shared_cache,
 )
 from streaming_operator.cluster.apply import Applied, Applier
-from streaming_operator.cluster.edge_addresses import EdgeAddresses
+from streaming_operator.cluster.edge_addresses import EdgeAddresses, ServicesOfGateways
 from streaming_operator.cluster.events import Publisher
 from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
 from streaming_operator.cluster.metrics_access import Access, MetricsAccess
 from streaming_operator.cluster.observe import Observer
-from streaming_operator.cluster.places import covering
+from streaming_operator.cluster.places import covering, places_of
+from streaming_operator.cluster.reload_limits import ROUND_SECONDS, ReloadLimits
 from streaming_operator.cluster.store import Caches, Dependency
 from streaming_operator.errors import EndpointGone, NotFound, PodNotAllowed, Unreachable
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube.client import METADATA_LIST, Transport
 from streaming_operator.kube.decode import Unreadable
+from streaming_operator.kube.fence import MayWrite, always
 from streaming_operator.kube.paging import pages
 from streaming_operator.settings import Settings
 from streaming_operator.values import Capabilities, Identity, Manifest, Observed
@@ -70,13 +75,21 @@ class Cluster:
         self._observer = Observer(self._caches, settings.quote_servers)
         self._publisher = Publisher(transport)
         self._metrics_access = MetricsAccess(transport)
+        self._services_of_gateways = ServicesOfGateways(transport)
+        self._reload_limits = ReloadLimits(transport, settings.watch_namespaces)
+        self._rounds: asyncio.Task[None] | None = None
 
     @classmethod
-    async def connect(cls, settings: Settings) -> Self:
-        """Read the credentials (service account, else kubeconfig) and open one session."""
+    async def connect(cls, settings: Settings, may_write: MayWrite = always) -> Self:
+        """
+        Read the credentials (service account, else kubeconfig) and open one session.
+
+        *may_write* raises `NotLeading` where nothing may be written.
+        """
         transport = await Transport.open(
             connections=settings.connections,
             field_manager=FIELD_MANAGER,
+            may_write=may_write,
         )
         return cls(transport, settings)
 
@@ -88,9 +101,20 @@ class Cluster:
         loop. Returns when all caches are filled; raises what the API server says to discovery.
         """
         await self._caches.start(wake)
+        await self._reload_limits.read(self.capabilities().ingress_classes)
+        self._rounds = asyncio.create_task(self._read_limits(), name="reload limits")
+
+    async def _read_limits(self) -> None:
+        """Notice when an administrator changes what edges do to streams at a reload."""
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            if await self._reload_limits.read(self.capabilities().ingress_classes):
+                self._caches.wake_all()
 
     async def close(self) -> None:
         """Stop watching and close the session."""
+        if self._rounds is not None:
+            self._rounds.cancel()
         await self._caches.close()
         await self._transport.close()
 
@@ -105,8 +129,12 @@ class Cluster:
         return self._transport.requests
 
     def last_event_age(self) -> float:
-        """Seconds since the quietest watch was last heard of; bookmarks come about every minute."""
+        """Seconds since the slowest watch last heard something or tried to; bookmarks come about every minute."""
         return self._caches.age
+
+    def watch_silences(self) -> dict[str, float]:
+        """Seconds since the API server last sent something of each kind that is watched, by the kind's name."""
+        return self._caches.silences()
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of an endpoint that is gone."""
@@ -118,7 +146,9 @@ class Cluster:
 
     def capabilities(self) -> Capabilities:
         """Which optional kinds and which classes there are now."""
-        return edges.capabilities(self._caches, self._settings.edges, self._policies)
+        found = edges.capabilities(self._caches, self._settings.edges, self._policies)
+        classes = self._reload_limits.known(found.ingress_classes)
+        return found if classes is found.ingress_classes else replace(found, ingress_classes=classes)
 
     def canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
         """The headers by which canaries of the endpoint are asked."""
@@ -127,11 +157,11 @@ class Cluster:
     def as_rendered(self, endpoint: StreamingEndpoint) -> StreamingEndpoint:
         """
         The endpoint with the version by which its pods are rendered: theirs, until the spec replaces them anyway; and
-        with its first pod alone while that fills a cache that all share.
+        with one new pod alone while that fills a cache that all share.
         """
         rendered = pod_version.as_rendered(self._caches, endpoint)
-        alone = shared_cache.starts_alone(self._caches, rendered)
-        return rendered.model_copy(update={"first_alone": True}) if alone else rendered
+        alone_among = shared_cache.alone_among(self._caches, rendered)
+        return rendered if alone_among is None else rendered.model_copy(update={"alone_among": alone_among})
 
     async def apply(self, endpoint: StreamingEndpoint, children: tuple[Manifest, ...]) -> Applied:
         """
@@ -140,17 +170,19 @@ class Cluster:
         See `Applier.apply` for what it raises; and `PodNotAllowed`, after the other children were written.
         """
         self._caches.depend(endpoint.key, dependencies(endpoint))
-        # An endpoint that may not use a host does not reserve it either.
-        claimed = children if self._policy.may_use_host(endpoint) else ()
+        capabilities = self.capabilities()
+        claimed = self._policy.claimable(endpoint, children, capabilities)
         for other in self._claims.claim(endpoint, claimed, hosts.held(endpoint, self._caches)):
             self._caches.wake(other)
-        refusal = self._policy.refusal(endpoint, children, self.capabilities())
+        refusal = self._policy.refusal(endpoint, children, capabilities)
         written, kept = children, frozenset[Kind]()
         if refusal is None:
             self._claims.settle(endpoint.key)
         else:
-            written = tuple(child for child in written if child["kind"] not in EXPOSING)
+            written = _with_route(children, refusal.route)
             kept = frozenset(EXPOSING.values()) if refusal.keeps else kept
+            if refusal.route is not None:
+                self._claims.settle(endpoint.key, places_of(refusal.route, endpoint.namespace))
         refused = pod_policy.refused(endpoint, children, self._settings.pod_policy)
         if refused:  # what runs goes on running, with the ConfigMap that it mounts
             held = OF_PODS | (
@@ -169,7 +201,8 @@ class Cluster:
         capabilities = self.capabilities()
         refusal = self._policy.refusal(endpoint, children, capabilities)
         url = routes.url_beside_the_route(endpoint, capabilities)
-        return self._observer.observe(endpoint, children, refusal.problem if refusal else None, url)
+        retried = retries.remark(self._caches, endpoint, capabilities)
+        return self._observer.observe(endpoint, children, refusal.problem if refusal else None, url, retried)
 
     async def read_endpoint(self, key: Key) -> dict[str, Any] | None:
         """The endpoint as it is now; None when there is none."""
@@ -258,6 +291,7 @@ class Cluster:
             return EdgeAddresses(())
         return await edge_addresses.edge_addresses(
             self._transport,
+            self._services_of_gateways,
             endpoint,
             self.capabilities(),
             self._observer.route_addresses(endpoint),
@@ -265,8 +299,15 @@ class Cluster:
         )
 
 
+def _with_route(children: tuple[Manifest, ...], route: Manifest | None) -> tuple[Manifest, ...]:
+    """The children with another route, and the policies beside it; without both if there is none."""
+    if route is None:
+        return tuple(child for child in children if child["kind"] not in EXPOSING)
+    return tuple(route if child["kind"] == route["kind"] else child for child in children)
+
+
 def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:
-    """What an endpoint must be woken for besides its own children: its class or Gateways, and its host."""
+    """What an endpoint must be woken for besides its own children: its class or Gateways, their policies, its host."""
     exposure = endpoint.spec.exposure
     if exposure is None:
         return frozenset()
@@ -274,6 +315,8 @@ def dependencies(endpoint: StreamingEndpoint) -> frozenset[Dependency]:
         wanted: set[Dependency] = {(resources.INGRESS_CLASSES, ("", exposure.ingress.class_name))}
     else:
         refs = exposure.http_route.parent_refs if exposure.http_route else ()
-        wanted = {(resources.GATEWAYS, (ref.namespace or endpoint.namespace, ref.name)) for ref in refs}
+        gateways = {(ref.namespace or endpoint.namespace, ref.name) for ref in refs}
+        places = {endpoint.namespace, *(namespace for namespace, _ in gateways)}
+        wanted = {*((resources.GATEWAYS, key) for key in gateways), *(("retries", place) for place in places)}
     hosts = {name for host in exposure.all_hosts for name in covering(host)}
     return frozenset(wanted | {("host", name) for name in hosts})

@@ -5,10 +5,11 @@ An edge that finds two routes for one host and path chooses one of them, and the
 deleted, with the users' requests and API keys. So the loser has no route at all. Sends no request.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from streaming_operator.api.endpoint import StreamingEndpoint
+from streaming_operator.api.naming import child_name
 from streaming_operator.cluster import resources
 from streaming_operator.cluster.objects import Cached, Source, own
 from streaming_operator.cluster.places import (
@@ -77,11 +78,15 @@ class Claims:
             self._by_host.setdefault(host, set()).add(endpoint.key)
         return concerned | self._sharing(new)
 
-    def settle(self, key: Key) -> None:
-        """Note that an endpoint was given what it wants: it keeps that against everybody who comes later."""
+    def settle(self, key: Key, given: frozenset[Place] | None = None) -> None:
+        """
+        Note that an endpoint was given what it wants, all of it or *given*: it keeps that against everybody who comes
+        later.
+        """
         claim = self._claims[key]
-        if claim.settled != claim.places:
-            self._claims[key] = replace(claim, settled=claim.places)
+        settled = claim.places if given is None else claim.settled | given
+        if claim.settled != settled:
+            self._claims[key] = replace(claim, settled=settled)
 
     def forget(self, key: Key) -> frozenset[Key]:
         """Drop the claim of an endpoint; returns the others that wanted one of its hosts."""
@@ -104,8 +109,8 @@ class Claims:
         others = (self._claims[other] for other in self._sharing(claim)) if claim is not None else ()
         return frozenset(other.canary_header for other in others if other.canary_of == key)
 
-    def before(self, claim: Claim, controllers: Mapping[str, str]) -> tuple[Claim, Place] | None:
-        """The first endpoint that may serve one of the same places before this one, and the place."""
+    def before(self, claim: Claim, controllers: Mapping[str, str]) -> Iterator[tuple[Claim, Place]]:
+        """The endpoints that may serve some of the same places before this one, with the place, the first one first."""
         others = sorted(
             (self._claims[key] for key in self._sharing(claim)),
             key=lambda other: (other.created, other.uid),
@@ -116,8 +121,7 @@ class Claims:
             near = Neighbours(controllers, trusted=other.endpoint[0] == claim.endpoint[0])
             for place, theirs in near.collisions(claim.places, other.places):
                 if other.rank(theirs, place) < claim.rank(place, theirs):
-                    return other, place
-        return None
+                    yield other, place
 
     def of(self, endpoint: StreamingEndpoint, children: Iterable[Manifest], held: Iterable[Place]) -> Claim:
         """What an endpoint wants with these children; nothing is noted."""
@@ -148,11 +152,11 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Who else holds a place that a route wants, and what to do."""
+    """Who else holds places that a route wants, and what to do."""
 
     message: str
-    below: bool = False
-    """Only a part of the other's host or path is wanted: two routes of one edge that have lived beside each other."""
+    lost: frozenset[Place]
+    """What is not the route's to serve; the rest is."""
 
 
 def conflict(
@@ -164,27 +168,34 @@ def conflict(
     served: frozenset[Place],
     controllers: Mapping[str, str] | None = None,
     canary_prefixes: Mapping[str, str] | None = None,
-    bound: bool = False,
+    bound: frozenset[str] = frozenset(),
 ) -> Conflict | None:
     """
-    Who else holds a place that the route among *children* wants; None when nobody does.
+    Who else holds places that the route among *children* wants; None when nobody does.
 
     Between endpoints the elder one wins, and one that moved to a host comes after all that are there. Against an
     Ingress or HTTPRoute that no known endpoint made, the one that was there first does: ours stays while it is older,
-    and is not made while the other one exists. *served* is what the endpoint's own routes serve now. *bound* says that
-    the administrator gave the host to the namespace: then nobody has it by a wildcard or a path above or below.
+    and is not made while the other one exists. *served* is what the endpoint's own routes serve now. *bound* are
+    hosts that the administrator gave to the namespace: nobody has one by a wildcard or a path above or below.
 
     A canary of the endpoint's own namespace (`places.is_canary`, by *canary_prefixes*) shares the host by intent. One
-    of another namespace takes requests that are not its own.
+    of another namespace takes requests that are not its own. An Ingress of the namespace that leads to the endpoint's
+    own Service takes nothing from it: so an endpoint comes back from another edge (docs/migrate-from-ingress-nginx.md).
+
+    What is served already and is only a part of the other's host or path is not lost: the two have lived beside each
+    other.
     """
     known = controllers or {}
     claim = claims.of(endpoint, children, served)
-    first = claims.before(claim, known)
-    if first is not None:
-        (namespace, name), (edge, host, path) = first[0].endpoint, first[1]
-        return Conflict(
+    messages: dict[str, str] = {}
+    lost: set[Place] = set()
+    for (namespace, name), place in ((first.endpoint, place) for first, place in claims.before(claim, known)):
+        edge, host, path = place
+        lost.add(place)
+        messages.setdefault(
+            host,
             f"StreamingEndpoint {key_of(namespace, name, endpoint.namespace)}, which comes first, already serves "
-            f"{host}{path} on {edge}: change spec.exposure.host, or delete that endpoint"
+            f"{host}{path} on {edge}: change {field_of(endpoint, host)}, or delete that endpoint",
         )
     for kind, other in _foreign(endpoint, claim, source, claims):
         theirs = places_of(other.body, other.key[0], kind)
@@ -193,16 +204,30 @@ def conflict(
             continue
         if claim.canary_of is not None and other.endpoint == claim.canary_of:
             continue  # that endpoint is not known yet, as after a restart
-        for trusted in (True, False) if not (same or bound) else (True,):
+        if same and other.body.get("services") == [child_name(endpoint)]:
+            continue  # whichever of the two an edge takes, the endpoint's own pods get the requests
+        for trusted in (True,) if same else (True, False):
             near = Neighbours(known, trusted=trusted)
-            for (edge, host, path), wanted in near.collisions(claim.places, theirs):
-                if not _was_first(endpoint, source, other, wanted, near):
-                    return Conflict(
-                        f"{kind} {key_of(*other.key, endpoint.namespace)} of {edge} already serves {host}{path}: "
-                        "change spec.exposure.host, or remove that rule",
-                        below=not trusted,
-                    )
-    return None
+            for place, wanted in near.collisions(claim.places, theirs):
+                edge, host, path = place
+                if host in bound and not trusted:
+                    continue
+                if _was_first(endpoint, source, other, wanted, near):
+                    continue
+                if trusted or place not in served:
+                    lost.add(place)
+                messages.setdefault(
+                    host,
+                    f"{kind} {key_of(*other.key, endpoint.namespace)} of {edge} already serves {host}{path}: "
+                    f"change {field_of(endpoint, host)}, or remove that rule",
+                )
+    return Conflict(". ".join(messages.values()), frozenset(lost)) if messages else None
+
+
+def field_of(endpoint: StreamingEndpoint, host: str) -> str:
+    """Which field wants a host."""
+    exposure = endpoint.spec.exposure
+    return f"spec.exposure.{exposure.field_of(host) if exposure is not None else 'host'}"
 
 
 def held(endpoint: StreamingEndpoint, source: Source) -> frozenset[Place]:

@@ -66,6 +66,9 @@ class Source(Protocol):
     def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
         """Everything of a kind that belongs to an endpoint."""
 
+    def of_others(self, kind: Kind) -> Iterable[Cached]:
+        """The policies of a kind that retry and belong to no endpoint (`retries`)."""
+
     def serving(self, host: str) -> list[tuple[str, Cached]]:
         """Every Ingress and HTTPRoute that names *host*, a wildcard as it is written; with its kind."""
 
@@ -165,7 +168,7 @@ def ingress(body: Body) -> Body:
     """Keep all of our own; of foreign ones only what they serve, to see a host that is served twice."""
     if Cached(body).endpoint is not None:
         return body
-    kept = _age_and_name(body)
+    kept = identity_and_age(body)
     annotations = body["metadata"].get("annotations") or {}
     if decisive := {key: value for key, value in annotations.items() if says_where(key)}:
         kept["annotations"] = decisive
@@ -182,7 +185,17 @@ def ingress(body: Body) -> Body:
         for rule in spec.get("rules") or ()
     ]
     classes = {"ingressClassName": spec["ingressClassName"]} if spec.get("ingressClassName") else {}
-    return {"metadata": kept, "spec": {**classes, "rules": rules}}
+    return {"metadata": kept, "spec": {**classes, "rules": rules}, "services": _services(spec)}
+
+
+def _services(spec: Body) -> list[str]:
+    """The Services that the rules of an Ingress lead to; an empty name stands for a backend that is none."""
+    backends = [
+        path.get("backend") or {}
+        for rule in spec.get("rules") or ()
+        for path in (rule.get("http") or {}).get("paths") or ()
+    ]
+    return sorted({(backend.get("service") or {}).get("name", "") for backend in backends})
 
 
 def http_route(body: Body) -> Body:
@@ -210,7 +223,7 @@ def http_route(body: Body) -> Body:
         for rule in spec.get("rules") or ()
     ]
     served = {"parentRefs": parents, "hostnames": spec.get("hostnames") or [], "rules": rules}
-    return {"metadata": _age_and_name(body), "spec": served}
+    return {"metadata": identity_and_age(body), "spec": served}
 
 
 def pod(body: Body) -> Body:
@@ -282,9 +295,10 @@ def gateway_class(body: Body) -> Body:
 
 
 def gateway(body: Body) -> Body:
-    """Keep its class, where it listens and for whom, and whether its author chose the addresses."""
+    """Keep its class, where it listens and for whom, whether its author chose the addresses, and what selects it."""
+    labels = body["metadata"].get("labels")
     return {
-        "metadata": _name(body),
+        "metadata": _name(body) | ({"labels": labels} if labels else {}),
         "spec": {"gatewayClassName": (body.get("spec") or {}).get("gatewayClassName", "")},
         "placed": bool((body.get("spec") or {}).get("addresses")),
         "listeners": [_listener(listener) for listener in (body.get("spec") or {}).get("listeners") or ()],
@@ -310,7 +324,7 @@ def _listener(listener: Body) -> Body:
     }
 
 
-def _age_and_name(body: Body) -> Body:
+def identity_and_age(body: Body) -> Body:
     """Identity, version and age of an object of somebody else; its deletion, too."""
     fields = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {key: body["metadata"][key] for key in fields if key in body["metadata"]}

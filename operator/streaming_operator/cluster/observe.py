@@ -15,6 +15,7 @@ from streaming_operator.cluster.drift import digest
 from streaming_operator.cluster.objects import ENDED, Cached, Source, cluster_ip, own
 from streaming_operator.kinds import Key
 from streaming_operator.kube.objects import Body
+from streaming_operator.routes.base import remarks
 from streaming_operator.values import Manifest, Observed, ObservedPod, ObservedRoute, Problem
 
 TEMPLATE_HASH_LABEL = "pod-template-hash"
@@ -39,10 +40,11 @@ class Observer:
         children: tuple[Manifest, ...],
         refused: Problem | None,
         url: str | None,
+        retried: str | None = None,
     ) -> Observed:
         """
         Everything that belongs to *endpoint*; *children* are what was rendered, *refused* why its route is not written,
-        *url* what users call as far as the route does not say it.
+        *url* what users call as far as the route does not say it, *retried* what has its requests sent again.
         """
         deployment = own(self._caches, endpoint, resources.DEPLOYMENTS)
         service = own(self._caches, endpoint, resources.SERVICES)
@@ -68,7 +70,7 @@ class Observer:
             workload_problem=workload_status.of_workload(
                 body, newest if self._quotes else [_without_quotes(pod) for pod in newest]
             ),
-            route=self._route(endpoint, refused),
+            route=self._route(endpoint, refused, retried),
             route_hash=render.route_hash(children, url),
             service_monitor=own(self._caches, endpoint, resources.SERVICE_MONITORS) is not None,
             service_address=cluster_ip(service.body) if service else None,
@@ -76,10 +78,11 @@ class Observer:
 
     def route_addresses(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
         """Addresses from the status of the endpoint's Ingress or Gateways."""
+        exposure = endpoint.spec.exposure
+        if exposure is None or exposure.ingress is None:  # an Ingress of before may still be there
+            return self._gateway_addresses(endpoint)
         route = own(self._caches, endpoint, resources.INGRESSES)
-        if route is not None:
-            return route_status.ingress_addresses(route)
-        return self._gateway_addresses(endpoint)
+        return route_status.ingress_addresses(route) if route is not None else ()
 
     def _pods(self, endpoint: StreamingEndpoint, deployment: Cached | None) -> list[tuple[Cached, Body]]:
         """
@@ -114,11 +117,14 @@ class Observer:
         known, name = self._templates.get(endpoint.key, ("", ""))
         return name if known == template and name else None
 
-    def _route(self, endpoint: StreamingEndpoint, refused: Problem | None) -> ObservedRoute | None:
+    def _route(
+        self, endpoint: StreamingEndpoint, refused: Problem | None, retried: str | None
+    ) -> ObservedRoute | None:
         """State of the route; None when nothing is exposed."""
         exposure = endpoint.spec.exposure
         if exposure is None:
             return None
+        remark = remarks((self._policy_remark(endpoint), retried))
         if exposure.ingress is not None:
             stored = own(self._caches, endpoint, resources.INGRESSES)
             classes = {known.key[1] for known in self._caches.every(resources.INGRESS_CLASSES)}
@@ -129,6 +135,7 @@ class Observer:
                 problem=problem,
                 addresses=route_status.ingress_addresses(stored) if stored else (),
                 written_at=_written_at(stored),
+                remark=remark,
             )
         stored = own(self._caches, endpoint, resources.HTTP_ROUTES)
         gateways = {"/".join(known.key) for known in self._caches.every(resources.GATEWAYS)}
@@ -141,12 +148,13 @@ class Observer:
             problem=problem,
             addresses=self._gateway_addresses(endpoint),
             written_at=_written_at(stored),
-            remark=self._policy_remark(endpoint),
+            remark=remark,
         )
 
     def _policy_remark(self, endpoint: StreamingEndpoint) -> str | None:
         """What an edge says against a policy of the endpoint."""
-        policies = ((kind, own(self._caches, endpoint, kind)) for kind in resources.POLICIES)
+        kinds = (*resources.POLICIES, resources.BACKEND_TLS_POLICIES)
+        policies = ((kind, own(self._caches, endpoint, kind)) for kind in kinds)
         refused = (
             route_status.policy_remark(kind.kind, stored) for kind, stored in policies if stored is not None
         )

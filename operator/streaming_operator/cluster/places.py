@@ -43,9 +43,7 @@ def places_of(route: Manifest, namespace: str, kind: str = "") -> frozenset[Plac
         ]
         served += product(_aliases(annotations), {path for _, path in served})
         return frozenset((edge, host, path) for host, path in served)
-    edges = [
-        f"Gateway {ref.get('namespace') or namespace}/{ref['name']}" for ref in spec.get("parentRefs") or ()
-    ]
+    edges = [_gateway(ref, namespace) for ref in spec.get("parentRefs") or ()]
     matches: list[Manifest] = [
         match for rule in spec.get("rules") or () for match in rule.get("matches") or [{}]
     ]
@@ -130,6 +128,61 @@ class Neighbours:
         return bool(controllers[0]) and controllers[0] == controllers[1]
 
 
+def without(
+    route: Manifest, namespace: str, lost: frozenset[Place], served: frozenset[Place]
+) -> Manifest | None:
+    """
+    A route without these places of it; None when nothing is left, or when it has no part that could be left out alone.
+
+    An HTTPRoute serves all its paths on all its hosts and Gateways, so that hosts, paths or Gateways are left out: of
+    these what keeps the most of *served*, then the most of all.
+    """
+    if not lost:
+        return route
+    spec = route["spec"]
+    if route["kind"] == "Ingress":
+        shorter = [_ingress_without(spec, lost)]
+    else:
+        edges, hosts, paths = ({place[part] for place in lost} for part in range(3))
+        rules = [
+            {**rule, "matches": matches}
+            for rule in spec["rules"]
+            if (matches := [match for match in rule["matches"] if _path(match["path"]["value"]) not in paths])
+        ]
+        parents = [ref for ref in spec["parentRefs"] if _gateway(ref, namespace) not in edges]
+        shorter = [
+            {**spec, "hostnames": [host for host in spec["hostnames"] if host not in hosts]},
+            *([{**spec, "rules": rules}] if rules else []),
+            {**spec, "parentRefs": parents},
+        ]
+    candidates = [
+        ({**route, "spec": part}, places_of({**route, "spec": part}, namespace)) for part in shorter
+    ]
+    left = [(part, places) for part, places in candidates if places and places.isdisjoint(lost)]
+    best = max(left, key=lambda one: (len(one[1] & served), len(one[1])), default=None)
+    return best[0] if best is not None else None
+
+
+def _ingress_without(spec: Manifest, lost: frozenset[Place]) -> Manifest:
+    """The spec of an Ingress without some of its paths, and without the hosts of which none is left."""
+    gone = {(host, path) for _, host, path in lost}
+    rules = [
+        {**rule, "http": {"paths": paths}}
+        for rule in spec["rules"]
+        if (
+            paths := [
+                path for path in rule["http"]["paths"] if (rule["host"], _path(path["path"])) not in gone
+            ]
+        )
+    ]
+    hosts = {rule["host"] for rule in rules}
+    tls = [
+        {**entry, "hosts": [host for host in entry["hosts"] if host in hosts]}
+        for entry in spec.get("tls", ())
+    ]
+    return {**spec, "rules": rules, **({"tls": tls} if tls else {})}
+
+
 def key_of(namespace: str, name: str, home: str) -> str:
     """How an object is called towards people of the namespace *home*: those of others are not theirs to know."""
     return f"{namespace}/{name}" if namespace == home else "of another namespace"
@@ -145,6 +198,11 @@ def _aliases(annotations: Mapping[str, str]) -> set[str]:
     lists = (value for key, value in annotations.items() if key.endswith(ALIAS))
     names = (name.strip().lower() for text in lists for name in text.split(","))
     return {name for name in names if name and not name.startswith("~")}
+
+
+def _gateway(ref: Manifest, namespace: str) -> str:
+    """The Gateway of a parentRef, as an edge."""
+    return f"Gateway {ref.get('namespace') or namespace}/{ref['name']}"
 
 
 def _path(path: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from streaming_operator import render, routes
 from streaming_operator.api.endpoint import VERIFY_ANNOTATION, StreamingEndpoint
-from streaming_operator.cluster import edges, edits, resources, secrets, workload_status
+from streaming_operator.cluster import edges, edits, resources, retries, secrets, workload_status
 from streaming_operator.cluster.edits import Edit
 from streaming_operator.cluster.exposure_policy import ExposurePolicy
 from streaming_operator.cluster.hosts import Claims
@@ -45,6 +45,8 @@ class EndpointView:
     """Pod and port of every ready address behind the Service."""
     hidden: tuple[str, ...]
     """Kinds that may not be listed."""
+    canary_headers: frozenset[str] = frozenset()
+    """The headers by which canaries of the endpoint are asked; none where endpoints may not be listed."""
 
 
 class ClusterReader:
@@ -75,13 +77,20 @@ class ClusterReader:
 
     async def names(self, namespace: str) -> tuple[str, ...]:
         """Which endpoints there are instead; empty where they may not be listed."""
+        return tuple(item["metadata"]["name"] for item in await self._endpoints(namespace))
+
+    async def _endpoints(self, namespace: str) -> list[dict[str, Any]]:
+        """The endpoints of a namespace; none where they may not be listed."""
         try:
-            endpoints = await self._transport.get(
-                resources.ENDPOINTS.path(namespace), "list StreamingEndpoints"
-            )
+            listed = await self._transport.get(resources.ENDPOINTS.path(namespace), "list StreamingEndpoints")
         except ClusterError:
-            return ()
-        return tuple(item["metadata"]["name"] for item in endpoints.get("items") or ())
+            return []
+        return list(listed.get("items") or ())
+
+    async def _canary_headers(self, endpoint: StreamingEndpoint) -> frozenset[str]:
+        exposures = (item["spec"].get("exposure") or {} for item in await self._endpoints(endpoint.namespace))
+        canaries = (exposure.get("canary") or {} for exposure in exposures)
+        return frozenset(canary["header"] for canary in canaries if canary.get("of") == endpoint.name)
 
     async def view(self, endpoint: StreamingEndpoint) -> EndpointView:
         """Read the endpoint and its children once."""
@@ -100,6 +109,7 @@ class ClusterReader:
                 children,
                 refusal.problem if refusal else None,
                 routes.url_beside_the_route(endpoint, capabilities),
+                retries.remark(snapshot, endpoint, capabilities),
             ),
             observer.route_addresses(endpoint),
             tuple(
@@ -108,6 +118,7 @@ class ClusterReader:
             ),
             await self._behind_service(endpoint),
             snapshot.hidden,
+            await self._canary_headers(endpoint),
         )
 
     async def secret_key(self, namespace: str, name: str, key: str) -> str:

@@ -3,6 +3,7 @@
 from streaming_operator import render
 from streaming_operator.kinds import Kind
 from streaming_operator.render.alerts import PROMETHEUS_RULES
+from streaming_operator.render.backend_tls import BACKEND_TLS_POLICIES
 from streaming_operator.render.config import CONFIG_MAPS
 from streaming_operator.render.deployment import DEPLOYMENTS
 from streaming_operator.render.disruption import BUDGETS
@@ -11,6 +12,7 @@ from streaming_operator.render.service import SERVICES
 from streaming_operator.routes.base import HTTP_ROUTES, INGRESSES
 
 __all__ = [
+    "BACKEND_TLS_POLICIES",
     "BUDGETS",
     "BY_NAME",
     "CHILDREN",

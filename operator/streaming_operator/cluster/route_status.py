@@ -4,6 +4,7 @@ State of a route: whether its edge accepted it, who else serves its host, where 
 
 from collections.abc import Collection, Iterable
 
+from streaming_operator import routes
 from streaming_operator.api.endpoint import ParentRef, StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster.objects import Cached
@@ -33,6 +34,8 @@ def ingress_problem(class_name: str, classes: Collection[str], refused: Problem 
     if refused is not None and refused.reason is Reason.EDGE_NOT_LISTED:  # whether it exists is not known
         return refused
     if class_name not in classes:
+        if (advice := routes.without_class(class_name)) is not None:
+            return Problem(Reason.CLASS_NOT_FOUND, f"IngressClass {class_name} does not exist: {advice}")
         known = ", ".join(sorted(classes)) or "none"
         return Problem(
             Reason.CLASS_NOT_FOUND,
@@ -107,11 +110,12 @@ def _parent_problem(route: Cached, ref: ParentRef, home: str) -> Problem | None:
 def policy_remark(kind: str, policy: Cached) -> str | None:
     """
     Why an edge does not follow its policy beside the route, by `status.ancestors` as the Gateway API's policies have it
-    (GEP-713); None while it does, or has not said. The stream itself decides whether that matters.
+    (GEP-713), or by conditions of the status itself, as Azure's have; None while it does, or has not said. The stream
+    itself decides whether that matters.
     """
-    generation = int(policy.metadata.get("generation") or 1)
-    for ancestor in (policy.body.get("status") or {}).get("ancestors") or ():
-        for condition in ancestor.get("conditions") or ():
+    generation, status = int(policy.metadata.get("generation") or 1), policy.body.get("status") or {}
+    for holder in (status, *(status.get("ancestors") or ())):
+        for condition in holder.get("conditions") or ():
             current = int(condition.get("observedGeneration") or generation) >= generation
             if condition["type"] == "Accepted" and condition["status"] == "False" and current:
                 return (

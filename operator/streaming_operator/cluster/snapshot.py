@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
-from streaming_operator.cluster import objects, resources
+from streaming_operator.cluster import objects, resources, retries
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.places import hosts_of
 from streaming_operator.cluster.store import TRIMS
@@ -50,7 +50,9 @@ class Snapshot:
         hidden: list[str] = []
 
         async def ours(kind: Kind) -> None:
-            listed[kind] = await _list(transport, kind, endpoint.namespace, MANAGED_BY_SELECTOR)
+            everyones = kind in retries.RULES and not as_rendered
+            selector = None if everyones else MANAGED_BY_SELECTOR
+            listed[kind] = await _list(transport, kind, endpoint.namespace, selector)
 
         async def optional(kind: Kind) -> None:
             try:
@@ -92,6 +94,10 @@ class Snapshot:
     def of_endpoint(self, key: Key, kind: Kind) -> list[Cached]:
         """Everything of a kind that belongs to an endpoint."""
         return [stored for stored in self.every(kind) if stored.endpoint == key]
+
+    def of_others(self, kind: Kind) -> list[Cached]:
+        """The policies of a kind that retry and belong to no endpoint, in the endpoint's namespace."""
+        return [one for one in self.every(kind) if one.endpoint is None and retries.matters(one)]
 
     def serving(self, host: str) -> list[tuple[str, Cached]]:
         """Every Ingress and HTTPRoute that was listed and names *host*; with its kind."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from streaming_operator.api.naming import MANAGED_BY_SELECTOR
-from streaming_operator.cluster import objects, resources
+from streaming_operator.cluster import objects, resources, retries
 from streaming_operator.cluster.objects import Cached, Trim
 from streaming_operator.cluster.places import hosts_of
 from streaming_operator.errors import ClusterError, KindMissing, Unreachable
@@ -25,7 +25,10 @@ SYNC_SECONDS = 20.0
 """Patience with the first list of an optional kind."""
 
 Dependency = tuple[Kind | str, Key | str]
-"""What an endpoint waits for besides its own children: a class or a Gateway by its key, or `("host", name)`."""
+"""
+What an endpoint waits for besides its own children: a class or a Gateway by its key, `("host", name)`, or what others
+say of retries in a namespace, `("retries", namespace)`.
+"""
 
 TRIMS: dict[Kind, Trim] = {
     resources.CONFIG_MAPS: objects.config_map,
@@ -36,6 +39,7 @@ TRIMS: dict[Kind, Trim] = {
     resources.INGRESS_CLASSES: objects.ingress_class,
     resources.GATEWAY_CLASSES: objects.gateway_class,
     resources.GATEWAYS: objects.gateway,
+    **retries.trims(),
 }
 """What is kept of a kind; everything of those not named."""
 
@@ -53,9 +57,15 @@ FOLLOWED = (
 DISCOVERED = tuple(kind for kind in FOLLOWED if kind.optional)
 
 UNFILTERED = frozenset(
-    {*resources.ROUTES, resources.INGRESS_CLASSES, resources.GATEWAY_CLASSES, resources.GATEWAYS}
+    {
+        *resources.ROUTES,
+        resources.INGRESS_CLASSES,
+        resources.GATEWAY_CLASSES,
+        resources.GATEWAYS,
+        *retries.RULES,
+    }
 )
-"""Kinds of which foreign objects matter: classes, gateways, and whatever serves the same host."""
+"""Kinds of which foreign objects matter: classes, gateways, whatever serves the same host, and what may retry."""
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +111,7 @@ class Caches:
         self._wake: Callable[[Key], None] = lambda key: None
         self._by_endpoint: dict[Key, dict[tuple[Kind, str], Cached]] = {}
         self._by_host: dict[str, dict[tuple[str, Key], Cached]] = {}
+        self._of_others: dict[Kind, dict[Key, Cached]] = {kind: {} for kind in retries.RULES}
         self._depends: dict[Key, frozenset[Dependency]] = {}
         self._dependents: dict[Dependency, set[Key]] = {}
 
@@ -157,6 +168,10 @@ class Caches:
             if kind in resources.CHILDREN
         ]
 
+    def of_others(self, kind: Kind) -> list[Cached]:
+        """The policies of a kind that retry and belong to no endpoint."""
+        return list(self._of_others[kind].values())
+
     def serving(self, host: str) -> list[tuple[str, Cached]]:
         """Every Ingress and HTTPRoute, ours or not, that names *host*, a wildcard as it is written; with its kind."""
         return [(kind, stored) for (kind, _), stored in self._by_host.get(host, {}).items()]
@@ -171,12 +186,19 @@ class Caches:
     @property
     def age(self) -> float:
         """
-        Seconds since the quietest kind was last heard of; an optional one says nothing about the process.
+        Seconds since the slowest informer last moved; one of an optional kind says nothing about the process.
         """
         return max(
             (informer.age for kind in self._always for informer in self._informers.get(kind, ())),
             default=float("inf"),
         )
+
+    def silences(self) -> dict[str, float]:
+        """Seconds since the API server last sent something of each kind that is followed, by the kind's name."""
+        return {
+            kind.kind: max(informer.silence for informer in informers)
+            for kind, informers in self._informers.items()
+        }
 
     def depend(self, key: Key, on: Iterable[Dependency]) -> None:
         """Wake an endpoint when one of these changes; replaces what it depended on before."""
@@ -205,7 +227,7 @@ class Caches:
                 partial(self._changed, kind),
                 namespace=namespace,
                 selector=None if kind in UNFILTERED else MANAGED_BY_SELECTOR,
-                wanted=_every if kind in UNFILTERED else objects.of_an_endpoint,
+                wanted=_wanted(kind),
                 same=objects.still_carries,
                 metadata_only=kind is resources.REPLICA_SETS,
             )
@@ -311,10 +333,17 @@ class Caches:
                 for gateway in self.every(resources.GATEWAYS)
                 if gateway.body["spec"]["gatewayClassName"] in classes
             }
+        if kind in retries.RULES:
+            return {("retries", stored.key[0]) for stored in versions if stored.endpoint is None}
         return {(kind, stored.key) for stored in versions}
 
     def _index(self, kind: Kind, old: Cached | None, new: Cached | None) -> None:
         """Replace *old* by *new* in every index."""
+        if (of_others := self._of_others.get(kind)) is not None:
+            if old is not None:
+                of_others.pop(old.key, None)
+            if new is not None and new.endpoint is None:
+                of_others[new.key] = new
         if old is not None:
             if old.endpoint is not None:
                 ours = self._by_endpoint.get(old.endpoint, {})
@@ -335,3 +364,10 @@ class Caches:
 def _every(stored: Cached) -> bool:
     """Of classes, Gateways and routes foreign ones matter."""
     return True
+
+
+def _wanted(kind: Kind) -> Callable[[Cached], bool]:
+    """Which objects of a kind are kept."""
+    if kind in retries.RULES:
+        return retries.matters
+    return _every if kind in UNFILTERED else objects.of_an_endpoint

@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from streaming_operator.cluster import Access
+from streaming_operator.errors import OperatorError
 from streaming_operator.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,14 @@ class Rendering:
     REST = 9.0
 
     def __init__(
-        self, render: Callable[[], bytes] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        render: Callable[[], bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        measure: Callable[[], None] = lambda: None,
     ) -> None:
+        """*measure* sets the metrics that are read rather than counted; it is called in the main loop."""
         self._render = render or partial(generate_latest, REGISTRY)
+        self._measure = measure
         self._clock = clock
         self._text, self._until = b"", -math.inf
         self._task: asyncio.Task[bytes] | None = None
@@ -66,6 +72,7 @@ class Rendering:
     async def _rendered(self) -> bytes:
         started = self._clock()
         try:
+            self._measure()
             self._text = await asyncio.to_thread(self._render)
             ended = self._clock()
             self._until = ended + self.REST * (ended - started)
@@ -74,9 +81,18 @@ class Rendering:
             self._task = None
 
 
-def application(live: Check, ready: Check, authorize: Authorize | None = None) -> web.Application:
-    """Build the three routes; each check is asked anew at every request. /metrics is open without *authorize*."""
-    rendering = Rendering()
+def application(
+    live: Check,
+    ready: Check,
+    authorize: Authorize | None = None,
+    measure: Callable[[], None] = lambda: None,
+) -> web.Application:
+    """
+    Build the three routes; each check is asked anew at every request. /metrics is open without *authorize*.
+
+    *measure* is called before metrics are rendered.
+    """
+    rendering = Rendering(measure=measure)
     logged: set[Access] = set()
 
     def answer(check: Check) -> web.Response:
@@ -115,8 +131,12 @@ def _token(request: web.Request) -> str | None:
 
 
 async def serve(app: web.Application, port: int) -> web.AppRunner:
-    """Listen on all addresses; the returned runner is cleaned up by its owner."""
+    """Listen on all addresses; the returned runner is cleaned up by its owner. Raises where *port* cannot be had."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    try:
+        await web.TCPSite(runner, port=port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise OperatorError(f"cannot listen on port {port}: {error.strerror}") from error
     return runner

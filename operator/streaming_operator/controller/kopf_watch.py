@@ -21,6 +21,7 @@ from streaming_operator.cluster import objects
 from streaming_operator.kinds import Key
 from streaming_operator.kube.checked_session import CheckedSession
 from streaming_operator.kube.credentials import Credentials
+from streaming_operator.kube.request_count import counting
 from streaming_operator.values import Identity
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,9 @@ async def login() -> Session:
     """
     credentials = await Credentials.load()
     connector = aiohttp.TCPConnector(ssl=credentials.tls(), limit=4)
-    session = aiohttp.ClientSession(connector=connector, headers=await credentials.authorization())
+    session = aiohttp.ClientSession(
+        connector=connector, headers=await credentials.authorization(), trace_configs=[counting()]
+    )
     return kopf.AiohttpSession(aiohttp_session=session, server=credentials.server)
 
 
@@ -165,6 +168,12 @@ class KopfWatch:
         self._login = login
         self._on_update, self._on_delete, self._on_list = on_update, on_delete, on_list
         self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the API server last sent something of the endpoints, or since the start."""
+        return self._loop.time() - self._heard
 
     async def run(self) -> None:
         """Keep kopf running until this task is cancelled; each ending is logged with its cause."""
@@ -207,7 +216,9 @@ class KopfWatch:
         @kopf.on.login(registry=registry, backoff=LOGIN_BACKOFF)
         async def login(**_: Any) -> Session:
             session = await self._login()
-            checked: Any = CheckedSession(session.aiohttp_session, KIND, f"/{PLURAL}", objects.endpoint)
+            checked: Any = CheckedSession(
+                session.aiohttp_session, KIND, f"/{PLURAL}", objects.endpoint, self._hear
+            )
             return kopf.AiohttpSession(aiohttp_session=checked, server=session.server)
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -215,6 +226,10 @@ class KopfWatch:
             self._loop.call_soon_threadsafe(self._hand_over, event)
 
         return registry
+
+    def _hear(self) -> None:
+        """Note, in any thread, that the API server has sent something."""
+        self._heard = self._loop.time()
 
     def _hand_over(self, event: Mapping[str, Any]) -> None:
         """In the main loop: keep the body, or forget the endpoint. kopf keeps the order of events by uid only."""

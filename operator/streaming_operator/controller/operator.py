@@ -1,36 +1,42 @@
 """
 `streamctl run`: the parts of the operator put together, started and stopped in order.
 
-Start: own HTTP side, cluster caches, kopf, workers. Stop on SIGTERM: not ready, no new passes; running passes and
-kopf end, then verifications, then connections. All of it fits into the pod's grace period.
+Start: own HTTP side, cluster caches, kopf; passes and verifications while the Lease is held. Stop on SIGTERM: not
+ready, no new passes; when those that run have ended, and the verifications, the Lease is released; then kopf and
+connections end. All of it fits into the pod's grace period.
 """
 
 import asyncio
 import gc
 import logging
+import platform
 import signal
+import uuid
 
 from streaming_operator import metrics
+from streaming_operator.api.endpoint import KIND
+from streaming_operator.api.naming import FIELD_MANAGER
 from streaming_operator.cluster import Cluster
 from streaming_operator.controller import http
-from streaming_operator.controller.kopf_watch import KopfWatch, login, roll_call
+from streaming_operator.controller.endpoint_watch import EndpointWatch
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.workqueue import WorkQueue
-from streaming_operator.errors import ClusterError
 from streaming_operator.kinds import Key
+from streaming_operator.kube.client import Transport
+from streaming_operator.kube.election import Election
+from streaming_operator.kube.lease import StoredLease
 from streaming_operator.settings import Settings
-from streaming_operator.values import Identity
 
 log = logging.getLogger(__name__)
 
 STALE_SECONDS = 900.0
-"""No event, bookmark or list from any watch for this long: the process is considered stuck."""
+"""No event, bookmark, list or failure of any watch for this long: the process is considered stuck."""
 
 DRAIN_SECONDS = 12.0
-"""Time for running passes and for kopf to end, beside each other."""
+"""Time for running passes, with the release of the Lease, and for kopf to end, beside each other."""
 
 CLOSE_SECONDS = 5.0
-"""Time for verifications and connections to end."""
+"""Time for connections to end."""
 
 CANCEL_SECONDS = 1.0
 """Time for what did not end by itself, once it is cancelled."""
@@ -46,23 +52,47 @@ async def run(settings: Settings) -> None:
     if settings.detailed_metrics:
         metrics.use_buckets()
     started = False
-    cluster = await Cluster.connect(settings)
+    lease_transport = await Transport.open(connections=2, field_manager=FIELD_MANAGER)
+    election = candidate(lease_transport, settings)
+    cluster = await Cluster.connect(settings, election.may_write)
     queue: WorkQueue[Key] = WorkQueue()
     reconciler = Reconciler(cluster, settings, queue.add)
+    endpoints = EndpointWatch(cluster, settings, queue, reconciler)
 
     def live() -> str | None:
         age = cluster.last_event_age()
         return (
-            f"nothing received from the API server for {age:.0f} s"
+            f"no watch of the API server has moved for {age:.0f} s"
             if started and age > STALE_SECONDS
             else None
         )
 
     def ready() -> str | None:
-        return "stopping" if stop.is_set() else None if started else "caches are not filled yet"
+        if stop.is_set():
+            return "stopping"
+        return election.problem if started else "caches are not filled yet"
+
+    async def work() -> None:
+        """What the leader does: passes over every endpoint, with the verifications that they start."""
+        for endpoint in reconciler.known():
+            queue.add(endpoint.key)
+        try:
+            await queue.run(settings.workers, reconciler.process)
+        finally:
+            await reconciler.rest()
+
+    def measure() -> None:
+        metrics.QUEUE_LENGTH.set(len(queue))
+        metrics.QUEUE_AGE.set(queue.age)
+        metrics.PASSES_RUNNING.set(len(queue.running))
+        metrics.PROBES_RUNNING.set(reconciler.verifying)
+        metrics.LEASE_LEFT.set(election.seconds_left)
+        metrics.STANDS_BY.set(election.stands_by)
+        if started:
+            metrics.show_watch_ages({**cluster.watch_silences(), KIND: endpoints.silence})
 
     access = cluster.metrics_access if settings.metrics_authentication else None
-    own_http = await http.serve(http.application(live, ready, access), settings.http_port)
+    own_http = await http.serve(http.application(live, ready, access, measure), settings.http_port)
     log.info("operator starts", extra={"http_port": settings.http_port})
     tasks: list[asyncio.Task[None]] = []
     try:
@@ -71,27 +101,34 @@ async def run(settings: Settings) -> None:
         if not stop.is_set():
             start.result()
             gc.freeze()  # the caches live as long as the process: keep them out of every collection
-            work = asyncio.create_task(queue.run(settings.workers, reconciler.process), name="passes")
-            watch = asyncio.create_task(_watch(cluster, settings, queue, reconciler), name="watch")
-            tasks = [work, watch]
+            passes = asyncio.create_task(election.run(work, stop), name="passes")
+            watch = asyncio.create_task(endpoints.run(), name="watch")
+            tasks = [passes, watch]
             started = True
-            log.info("operator is ready")
+            log.info("caches are filled")
             await _first(*tasks, stop=stop)
     finally:
         stop.set()
         log.info("operator stops")
-        queue.close()  # ends the passes when those that run are done
+        queue.close()  # ends the leader's work when the passes that run are done, and with it the election
         for task in (start, *tasks[1:]):
             task.cancel()
         await _ended(DRAIN_SECONDS, start, *tasks)
         closings = {
-            "verifications": reconciler.close(),
             "connections": cluster.close(),
+            "connection of the Lease": lease_transport.close(),
             "HTTP": own_http.cleanup(),
         }
         await _ended(
             CLOSE_SECONDS, *(asyncio.create_task(closing, name=name) for name, closing in closings.items())
         )
+
+
+def candidate(transport: Transport, settings: Settings) -> Election:
+    """This process in the election of its namespace; a container that starts again is another one."""
+    identity = f"{platform.node()}_{uuid.uuid4().hex[:8]}"
+    lease = StoredLease(transport, transport.own_namespace, settings.lease_name)
+    return Election(lease, identity, float(settings.lease_seconds))
 
 
 async def _ended(seconds: float, *tasks: "asyncio.Task[None]") -> None:
@@ -117,45 +154,3 @@ async def _first(*tasks: "asyncio.Task[None]", stop: asyncio.Event) -> None:
             task.result()
     finally:
         waiter.cancel()
-
-
-async def _watch(cluster: Cluster, settings: Settings, queue: WorkQueue[Key], reconciler: Reconciler) -> None:
-    """Keep the set of known endpoints true: kopf's watch, and the roll call behind it."""
-    call = asyncio.Event()
-
-    def updated(key: Key, body: object) -> None:
-        if reconciler.update(key, body):  # type: ignore[arg-type]
-            queue.add(key)
-
-    def deleted(endpoint: Identity) -> None:
-        if reconciler.remove(endpoint):
-            queue.forget(endpoint.key)
-
-    async def missed(key: Key) -> None:
-        body = await cluster.read_endpoint(key)
-        if body is not None:
-            updated(key, body)
-
-    async def listing() -> frozenset[Identity]:
-        return frozenset(Identity.of(metadata) for metadata in await cluster.list_endpoints())
-
-    async def calls() -> None:
-        while True:
-            try:
-                async with asyncio.timeout(settings.roll_call_seconds):
-                    await call.wait()
-                    await asyncio.sleep(2)  # a list arrives object by object: one call for all of it
-            except TimeoutError:
-                pass
-            call.clear()
-            try:
-                await roll_call(reconciler.known, listing, deleted, missed)
-            except ClusterError as error:
-                log.warning("roll call failed", extra={"cause": str(error)})
-            except Exception:  # a response of unexpected form costs one roll call, not the operator
-                log.exception("roll call failed unexpectedly")
-
-    watch = KopfWatch(settings.watch_namespaces, login, updated, deleted, call.set)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(watch.run())
-        group.create_task(calls())

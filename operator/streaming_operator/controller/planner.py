@@ -15,7 +15,7 @@ from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import Cluster, pod_policy
 from streaming_operator.errors import ClusterError, Forbidden, NotFound, Rejected
 from streaming_operator.probe.http.request import ExtraHeader
-from streaming_operator.probe.http.tls import Identity
+from streaming_operator.probe.http.tls import ClientCertificate
 from streaming_operator.settings import Settings, covers
 from streaming_operator.values import EdgeAddress, Observed, Problem
 
@@ -154,7 +154,7 @@ class Planner:
         entries = await self._cluster.read_secret_entries(endpoint.namespace, ref.name)
         return probe.headers_of(f"{endpoint.namespace}/{ref.name}", entries)
 
-    async def _identity(self, endpoint: StreamingEndpoint) -> Identity | None:
+    async def _identity(self, endpoint: StreamingEndpoint) -> ClientCertificate | None:
         """The client certificate that the users' address asks for."""
         ref = endpoint.spec.verification.tls.client_cert_secret_ref
         if ref is None:

@@ -115,9 +115,26 @@ class Reconciler:
         """All endpoints that were shown by the watch and not deleted since."""
         return frozenset(Identity(*stored.key, stored.uid) for stored in self._stored.values())
 
+    @property
+    def verifying(self) -> int:
+        """How many verifications run or wait for their turn."""
+        return self._verifier.under_way
+
     async def close(self) -> None:
         """End the verifications that run."""
         await self._verifier.close()
+
+    async def rest(self) -> None:
+        """
+        End the verifications, and forget what was learnt in passes: another process may work from now on.
+
+        The endpoints stay known, as the watch shows them.
+        """
+        await self.close()
+        for key in (
+            self._stored.keys() | self._memories.keys()
+        ):  # one of an unreadable spec has metrics, and no memory
+            self._forget(key)
 
     # ---- one pass ------------------------------------------------------------------------------------------
 
@@ -309,6 +326,8 @@ class Reconciler:
             )
             schedule = Schedule.recall(stored.content, settings, self._now(), jitter=jitter, turn=turn)
             memory = self._memories[endpoint.key] = Memory(endpoint.uid, schedule, stored, jitter)
+            if schedule.state.streams and schedule.state.last_time is not None:
+                metrics.set_last_success(endpoint.key, schedule.state.last_time.timestamp())
         return memory
 
     def _is_current(self, key: Key, uid: str) -> bool:

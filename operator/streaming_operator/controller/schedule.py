@@ -8,6 +8,7 @@ Durations are counted on the monotonic clock: setting the wall clock postpones n
 only, and an age made of them is at least 0 and at most one interval.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from streaming_operator import status
 from streaming_operator.api.endpoint import StreamingEndpoint, Verification
-from streaming_operator.api.reasons import STREAMS, Verdict
+from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.probe import Trigger
 from streaming_operator.status import Answer, VerificationState
 from streaming_operator.values import Observed, ProbeResult, Problem
@@ -27,7 +28,11 @@ the endpoint's interval.
 """
 
 EDGE_SETTLES = 30.0
-"""Seconds after a change of route or pods in which a 404 or 503 says only that the edge has not loaded it yet."""
+"""
+Seconds after a change of route or pods in which some answers say only that it has not reached everybody: a 404 or 503
+that the edge has not loaded it, a Service that refuses connections that a node has not written its rules (kube-proxy
+follows the EndpointSlice by seconds).
+"""
 
 SETTLING_PAUSE = 2.0
 
@@ -36,6 +41,9 @@ BLOCKED_PAUSE_MAX = 60.0
 
 MAX_SKIPPED = 3
 """Intervals in a row that a full engine queue may cost; then it is asked all the same."""
+
+AWAY = "away"
+"""In the place of a route's hash: the route was not served meanwhile, and no verdict is about it."""
 
 UNSETTLED = frozenset({Verdict.ROUTE_NOT_FOUND, Verdict.UPSTREAM_ERROR})
 
@@ -76,8 +84,8 @@ class Schedule:
     """Starts in a row that brought no answer: blocked, or failed in the operator itself."""
     attempted_at: float = 0.0
     generation: int = 0
-    edge: tuple[frozenset[str], datetime | None] | None = None
-    """What the edge had to load last: the ready pods, and when the route was written."""
+    edge: tuple[frozenset[str], datetime | None, bool] | None = None
+    """What the edge had to load last: the ready pods, when the route was written, and whether it is served."""
     edge_changed_at: float = 0.0
     request: str = ""
     """The verification that somebody asks for; "" when nobody does."""
@@ -85,6 +93,8 @@ class Schedule:
     """The request when the last verification began: an answer to a later one must begin later."""
     answer: Answer | None = None
     """The result of the request that was answered last."""
+    away_at: float = -math.inf
+    """When the route was last seen not to be served: what was asked before says nothing of it."""
 
     @classmethod
     def recall(
@@ -120,13 +130,22 @@ class Schedule:
         return replace(self._taking(theirs, settings, now), answer=answer)
 
     def observing(self, endpoint: StreamingEndpoint, observed: Observed, now: Moment) -> "Schedule":
-        """Note a request, a changed spec, which ends the wait after a problem, and what the edge has to load."""
+        """
+        Note a request, a changed spec, which ends the wait after a problem, and what the edge has to load.
+
+        A verdict about a route ends when the edge no longer serves it as it is rendered: the same route that comes
+        back, after another endpoint had its host for a while, is verified before it counts again.
+        """
         current = replace(self, request=endpoint.verification_request)
         if endpoint.generation != self.generation:
             current = replace(current, generation=endpoint.generation, attempts=0, problem=None)
-        edge = (observed.ready_pods, observed.route.written_at if observed.route else None)
+        is_served = _is_served(observed)
+        edge = (observed.ready_pods, observed.route.written_at if observed.route else None, is_served)
         if edge != self.edge:
             current = replace(current, edge=edge, edge_changed_at=now.seconds)
+        if not is_served:
+            state = self.state if self.state.verdict is None else replace(self.state, route_hash=AWAY)
+            current = replace(current, state=state, away_at=now.seconds)
         return current
 
     def started(self, settings: Verification, now: Moment) -> "Schedule":
@@ -158,12 +177,18 @@ class Schedule:
         in a row. `Inconclusive` keeps what held before.
         """
         current = replace(self, attempts=0, problem=None, recalled_at=None)
-        if (result.pod_template_hash, result.route_hash) != (observed.pod_template_hash, observed.route_hash):
+        is_current = (result.pod_template_hash, result.route_hash) == (
+            observed.pod_template_hash,
+            observed.route_hash,
+        )
+        if not is_current:
             return current
+        if not _is_served(observed) or self.attempted_at < self.away_at:
+            return replace(current, answered_at=now.seconds)
         if result.skipped:
             return replace(current, skipped=self.skipped + 1, answered_at=now.seconds)
         before = self.state if self.state.is_about(observed) else VerificationState()
-        settling = result.verdict in UNSETTLED and now.seconds - self.edge_changed_at < EDGE_SETTLES
+        settling = _may_be_early(result) and now.seconds - self.edge_changed_at < EDGE_SETTLES
         state = _folded(before, result, settings.failure_threshold, settling=settling)
         return replace(
             current,
@@ -191,6 +216,9 @@ class Schedule:
             due = self.answered_at + (min(pause, FAILING_PAUSE) if self.is_asked else pause)
             if self.recalled_at is not None and self.state.streams and not self.is_asked:
                 due = max(due, self.recalled_at + interval * self.turn)
+        if self.state.route_hash == AWAY and self.answered_at is not None:
+            # An edge may take the route and let go of it by turns.
+            due = max(due, self.answered_at + FAILING_PAUSE)
         if self.attempts:
             longest = min(BLOCKED_PAUSE_MAX, interval) if self.problem else interval
             due = max(due, self.attempted_at + _doubled(self.attempts, longest))
@@ -246,6 +274,17 @@ class Schedule:
             return _doubled(self.without_stream, interval)
         new_pods = self.verified_pods not in (None, observed.ready_pods)
         return FAILING_PAUSE if self.state.failures or new_pods else interval
+
+
+def _is_served(observed: Observed) -> bool:
+    """Whether the route, where there is one, is at the edge as it is rendered."""
+    return observed.route is None or observed.route.admitted
+
+
+def _may_be_early(result: ProbeResult) -> bool:
+    """Whether a change that has not reached everybody explains the result."""
+    unprogrammed = (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.SERVICE)
+    return result.verdict in UNSETTLED or unprogrammed
 
 
 def _folded(

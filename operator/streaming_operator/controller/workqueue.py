@@ -31,7 +31,8 @@ class WorkQueue(Generic[KeyT]):
     """Keys to be processed: now, later, or after a failure."""
 
     def __init__(self) -> None:
-        self._ready: OrderedDict[KeyT, None] = OrderedDict()
+        self._ready: OrderedDict[KeyT, float] = OrderedDict()
+        """Since when each could start, by the event loop's clock, the oldest first."""
         self._running: set[KeyT] = set()
         self._again: set[KeyT] = set()
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
@@ -44,6 +45,12 @@ class WorkQueue(Generic[KeyT]):
         return len(self._ready)
 
     @property
+    def age(self) -> float:
+        """Seconds that the key which waits longest could have been started; 0 where none waits."""
+        oldest = next(iter(self._ready.values()), None)
+        return 0.0 if oldest is None else asyncio.get_running_loop().time() - oldest
+
+    @property
     def running(self) -> frozenset[KeyT]:
         """Keys in a pass."""
         return frozenset(self._running)
@@ -54,7 +61,7 @@ class WorkQueue(Generic[KeyT]):
         if key in self._running:
             self._again.add(key)
         elif key not in self._ready:
-            self._ready[key] = None
+            self._ready[key] = asyncio.get_running_loop().time()
             self._wakeup.set()
 
     def add_after(self, key: KeyT, seconds: float) -> None:
@@ -99,7 +106,7 @@ class WorkQueue(Generic[KeyT]):
 
     async def run(self, workers: int, process: Callable[[KeyT], Awaitable[float | None]]) -> None:
         """
-        Work until `close`, with at most *workers* passes at once.
+        Work until `close`, with at most *workers* passes at once; cancelled, it ends them and may be run again.
 
         *process* returns the seconds until the next pass, or None for none. It is expected to map its errors
         to values; an exception that it lets through is logged and costs only this key a backoff.
@@ -119,6 +126,8 @@ class WorkQueue(Generic[KeyT]):
         finally:
             for task in passes:
                 task.cancel()
+            await asyncio.gather(*passes, return_exceptions=True)
+            self._again.clear()
 
     def _take(self) -> KeyT:
         """Move the oldest ready key into its pass."""

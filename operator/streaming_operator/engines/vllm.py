@@ -166,6 +166,9 @@ class Vllm:
             ]
         if engine.streaming_headers:
             args += ["--middleware", "streaming_middleware.StreamingMiddleware"]
+            if engine.web_socket:
+                args += ["--middleware", "websocket_bridge.WebSocketBridge"]
+                args += ["--middleware", "event_source.EventSource"]
             if endpoint.pod_version >= 2:
                 # vLLM puts the one that is named last outermost: nothing is routed before it.
                 args += ["--middleware", "exposed_paths.ExposedPaths"]

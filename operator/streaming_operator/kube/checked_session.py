@@ -26,10 +26,22 @@ log = logging.getLogger(__name__)
 class CheckedSession:
     """An `aiohttp.ClientSession` as far as kopf uses one."""
 
-    def __init__(self, session: aiohttp.ClientSession, kind: str, path: str, keep: Keep) -> None:
-        """Lists and watches whose address ends with *path* are of *kind*; others are handed on as they are."""
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        kind: str,
+        path: str,
+        keep: Keep,
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Lists and watches whose address ends with *path* are of *kind*; others are handed on as they are.
+
+        *heard* is called, in the session's loop, whenever the API server sends something of them.
+        """
         self._session = session
         self._checks = _Checks(kind, keep)
+        self._heard = heard
         self._path = path
 
     def __getattr__(self, name: str) -> Any:
@@ -41,16 +53,19 @@ class CheckedSession:
         response = await self._session.request(method, url, **options)
         if response.status >= 400 or not response.url.path.endswith(self._path):
             return response
-        return _CheckedResponse(response, self._checks)
+        self._heard()
+        return _CheckedResponse(response, self._checks, self._heard)
 
 
 class _CheckedResponse:
     """The response to a list or to a watch."""
 
-    def __init__(self, response: aiohttp.ClientResponse, checks: "_Checks") -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, checks: "_Checks", heard: Callable[[], None]
+    ) -> None:
         self._response = response
         self._checks = checks
-        self.content = _CheckedLines(response.content, checks)
+        self.content = _CheckedLines(response.content, checks, heard)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._response, name)
@@ -75,14 +90,16 @@ class _CheckedResponse:
 class _CheckedLines:
     """The content of a watch."""
 
-    def __init__(self, content: aiohttp.StreamReader, checks: "_Checks") -> None:
+    def __init__(self, content: aiohttp.StreamReader, checks: "_Checks", heard: Callable[[], None]) -> None:
         self._content = content
         self._checks = checks
+        self._heard = heard
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Lines of events whose objects can be read, whatever *size* is."""
         try:
             async for line in lines(self._content, "watch"):
+                self._heard()
                 if line and (checked := self._checks.line(line)):
                     yield checked + b"\n"
         except Unreachable as error:

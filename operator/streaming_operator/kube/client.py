@@ -16,12 +16,14 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from streaming_operator.errors import Forbidden, NotFound, TooLarge, Unreachable
-from streaming_operator.kube import decode
+from streaming_operator.errors import Forbidden, NotFound, NotLeading, TooLarge, Unreachable
+from streaming_operator.kube import decode, fence
 from streaming_operator.kube.answers import error_of, retry_after
 from streaming_operator.kube.credentials import Credentials
+from streaming_operator.kube.fence import FencedBody, MayWrite
 from streaming_operator.kube.objects import Body
 from streaming_operator.kube.rate_limit import WriteLimit
+from streaming_operator.kube.request_count import counting
 
 CALL_SECONDS = 15.0
 """Limit of one call: three times the slowest response of a busy API server that is still useful."""
@@ -49,8 +51,19 @@ _NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
 class Transport:
     """The session; one per operator."""
 
-    def __init__(self, credentials: Credentials, connections: int, *, field_manager: str) -> None:
-        """`field_manager` is how the API server calls the author of what we write; our User-Agent, too."""
+    def __init__(
+        self,
+        credentials: Credentials,
+        connections: int,
+        *,
+        field_manager: str,
+        may_write: MayWrite = fence.always,
+    ) -> None:
+        """
+        `field_manager` is how the API server calls the author of what we write; our User-Agent, too. `may_write` is
+        asked before every request that changes something, and again as its bytes leave.
+        """
+        self._may_write = may_write
         self._field_manager = field_manager
         self._credentials = credentials
         self._limit = WriteLimit(connections)
@@ -61,9 +74,10 @@ class Transport:
         """Calls so far by HTTP method, for the bench and the tests."""
 
     @classmethod
-    async def open(cls, *, connections: int, field_manager: str) -> Self:
+    async def open(cls, *, connections: int, field_manager: str, may_write: MayWrite = fence.always) -> Self:
         """Read the credentials and prepare the session; sends no request yet."""
-        return cls(await Credentials.load(), connections, field_manager=field_manager)
+        credentials = await Credentials.load()
+        return cls(credentials, connections, field_manager=field_manager, may_write=may_write)
 
     @classmethod
     def of_person(cls, credentials: Credentials, *, field_manager: str) -> Self:
@@ -74,6 +88,11 @@ class Transport:
     def server(self) -> str:
         """`https://host:port` of the API server."""
         return self._credentials.server
+
+    @property
+    def own_namespace(self) -> str:
+        """The namespace that this process belongs to."""
+        return self._credentials.own_namespace()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -118,13 +137,16 @@ class Transport:
             body=orjson.dumps(manifest),
             content=APPLY,
             read=decode.stored,
+            fenced=True,
         )
         return answer
 
     async def merge(self, path: str, change: Mapping[str, Any], doing: str) -> None:
         """JSON merge patch: lists are replaced as a whole."""
         query = {"fieldManager": self._field_manager}
-        await self._call("PATCH", path, doing, query=query, body=orjson.dumps(change), content=MERGE)
+        await self._call(
+            "PATCH", path, doing, query=query, body=orjson.dumps(change), content=MERGE, fenced=True
+        )
 
     async def preview(self, path: str, change: Mapping[str, Any], doing: str, *, manager: str | None) -> Body:
         """
@@ -140,9 +162,10 @@ class Transport:
         )
         return answer
 
-    async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> None:
-        """Create one object; used for events only."""
-        await self._call("POST", path, doing, body=orjson.dumps(manifest))
+    async def create(self, path: str, manifest: Mapping[str, Any], doing: str) -> Body:
+        """Create one object; raises `Conflict` where its name is taken."""
+        answer: Body = await self._call("POST", path, doing, body=orjson.dumps(manifest), fenced=True)
+        return answer
 
     async def review(self, path: str, manifest: Mapping[str, Any], doing: str) -> Body:
         """Ask a question that the API server answers at once, such as a TokenReview."""
@@ -162,7 +185,7 @@ class Transport:
             "preconditions": {"uid": uid},
             "propagationPolicy": "Background",
         }
-        await self._call("DELETE", path, doing, body=orjson.dumps(body))
+        await self._call("DELETE", path, doing, body=orjson.dumps(body), fenced=True)
 
     async def _call(
         self,
@@ -177,8 +200,10 @@ class Transport:
         seconds: float = CALL_SECONDS,
         read: Callable[[bytes], Any] = decode.document,
         most: int = LARGEST_ANSWER,
+        fenced: bool = False,
     ) -> Any:
         """One call, repeated while the API server says 429, and once with fresh credentials after a 401."""
+        may_write = self._may_write if fenced else fence.always
         headers = {"Content-Type": content} if body is not None else {}
         if accept:
             headers["Accept"] = accept
@@ -186,9 +211,11 @@ class Transport:
         for attempt in range(1, TRIES + 1):
             await self._limit.unpaused()
             async with nullcontext() if method == "GET" else self._limit.write():
+                may_write()
                 started = asyncio.get_running_loop().time()
+                sent = FencedBody(body, may_write) if fenced and body is not None else body
                 code, wait, answer = await self._once(
-                    method, path, doing, query, body, headers, seconds, read, most
+                    method, path, doing, query, sent, headers, seconds, read, most
                 )
             if code != 429 and method != "GET":
                 self._limit.responded(started)
@@ -209,7 +236,7 @@ class Transport:
         path: str,
         doing: str,
         query: Mapping[str, str] | None,
-        body: bytes | None,
+        body: bytes | FencedBody | None,
         headers: Mapping[str, str],
         seconds: float,
         read: Callable[[bytes], Any],
@@ -234,6 +261,8 @@ class Transport:
                     read(raw) if response.status < 400 else _refusal(raw),
                 )
         except _NETWORK as error:
+            if isinstance(error.__cause__, NotLeading):  # of the fence; aiohttp calls it a failure to send
+                raise error.__cause__ from None
             raise Unreachable(f"cannot {doing}: {_network(error)}") from error
         except ValueError as error:
             raise Unreachable(
@@ -292,6 +321,7 @@ class Transport:
             limit=self._connections if limit is None else limit,
             ssl=self._credentials.tls(),
             keepalive_timeout=60,
+            socket_factory=fence.socket_with_write_timeout,
         )
         headers = {
             "Accept": "application/json",
@@ -299,7 +329,11 @@ class Transport:
             "User-Agent": self._field_manager,
         }
         return aiohttp.ClientSession(
-            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            connector=connector,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trace_configs=[counting()],
         )
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:

@@ -14,11 +14,14 @@ from typing import Any, Self
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import incluster_config
 
 from streaming_operator.errors import UnreadableCredentials
 
 _HOME = str(Path("~/.kube/config").expanduser())
 """Where people keep theirs."""
+_ACCOUNT = Path(incluster_config.SERVICE_TOKEN_FILENAME).parent
+"""Where a pod has its service account."""
 
 
 class _ClientContext(ssl.SSLContext):
@@ -61,7 +64,7 @@ class Credentials:
         self._file = file
         self._context = context
         self.namespace = "default"
-        """Of the kubeconfig's context: where a person works who names none."""
+        """Of the kubeconfig's context: where a person works who names none. See `own_namespace` for an operator's."""
 
     @classmethod
     async def load(cls) -> Self:
@@ -74,16 +77,17 @@ class Credentials:
     @classmethod
     async def of_person(cls, file: str | None, context: str | None) -> Self:
         """
-        Take a kubeconfig and nothing else: *file*, else KUBECONFIG, else ~/.kube/config.
+        Take *file*, else KUBECONFIG, else ~/.kube/config; without any of them a pod's service account, as kubectl does.
 
         Raises `UnreadableCredentials` with what is wrong with it: people write these files.
         """
-        credentials = cls(
-            Configuration(),
-            inside=False,
-            file=file or os.environ.get("KUBECONFIG") or _HOME,
-            context=context,
-        )
+        named = file or os.environ.get("KUBECONFIG")
+        if not named and context is None and _only_in_a_pod():
+            pod = cls(Configuration(), inside=True)
+            await pod.reload()
+            pod.namespace = _namespace()
+            return pod
+        credentials = cls(Configuration(), inside=False, file=named or _HOME, context=context)
         if not any(map(os.path.exists, str(credentials._file).split(os.pathsep))):
             raise UnreadableCredentials(
                 f"cannot read the kubeconfig {credentials._file}: there is no such file"
@@ -114,9 +118,15 @@ class Credentials:
                     self._file, self._context, client_configuration=configuration, persist_config=False
                 )
         except (config.ConfigException, OSError) as error:
-            where = "the service account" if self._inside else f"the kubeconfig {self._file or ''}".rstrip()
-            raise UnreadableCredentials(f"cannot read {where}: {error}") from error
+            raise self._unreadable(error) from error
         self._configuration = configuration
+
+    def own_namespace(self) -> str:
+        """The namespace of our pod; outside a cluster that of the kubeconfig's context, `default` without one."""
+        if self._inside:
+            return _namespace()
+        _, active = config.list_kube_config_contexts(self._file)  # type: ignore[no-untyped-call]
+        return str(active["context"].get("namespace") or "default")
 
     @property
     def server(self) -> str:
@@ -129,24 +139,52 @@ class Credentials:
         return self._configuration.proxy or None
 
     def tls(self) -> ssl.SSLContext:
-        """The TLS context that the configuration describes."""
+        """The TLS context that the configuration describes; raises `UnreadableCredentials` for a file that is none."""
         known = self._configuration
         context = _ClientContext(known.tls_server_name)
-        if known.ssl_ca_cert or known.ca_cert_data:
-            context.load_verify_locations(cafile=known.ssl_ca_cert, cadata=known.ca_cert_data)
-        else:
-            context.load_default_certs()
-        if known.cert_file:
-            context.load_cert_chain(known.cert_file, keyfile=known.key_file)
+        try:
+            if known.ssl_ca_cert or known.ca_cert_data:
+                context.load_verify_locations(cafile=known.ssl_ca_cert, cadata=known.ca_cert_data)
+            else:
+                context.load_default_certs()
+            if known.cert_file:
+                context.load_cert_chain(known.cert_file, keyfile=known.key_file)
+        except OSError as error:  # what OpenSSL refuses is one, too
+            raise self._unreadable(error) from error
         if not known.verify_ssl:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
 
     async def authorization(self) -> dict[str, str]:
-        """The header that tells who we are; empty with client certificates."""
-        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        """
+        The header that tells who we are; empty with client certificates.
+
+        Raises `UnreadableCredentials` where the token is read again and cannot be, or a plug-in gives none.
+        """
+        try:
+            token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        except (config.ConfigException, OSError) as error:
+            raise self._unreadable(error) from error
         return {"Authorization": token} if token else {}
+
+    def _unreadable(self, error: Exception) -> UnreadableCredentials:
+        """Where they are, and why they cannot be read."""
+        where = "the service account" if self._inside else f"the kubeconfig {self._file or ''}".rstrip()
+        return UnreadableCredentials(f"cannot read {where}: {error}")
+
+
+def _only_in_a_pod() -> bool:
+    """Whether there is a service account, and nobody's own kubeconfig."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and not Path(_HOME).exists()
+
+
+def _namespace() -> str:
+    """The pod's."""
+    try:
+        return (_ACCOUNT / "namespace").read_text().strip()
+    except OSError as error:
+        raise UnreadableCredentials(f"cannot read the service account: {error}") from error
 
 
 def _named(context: str, file: str | None) -> dict[str, Any]:

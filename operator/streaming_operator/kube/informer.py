@@ -79,13 +79,15 @@ class Informer(Generic[Stored]):
         """Objects of which the log has said that they cannot be read."""
         self._metadata_only = metadata_only
         self._objects: dict[Key, Stored] = {}
-        self._gone: dict[str, None] = {}
+        self._gone: dict[str, str | None] = {}
+        """By uid: the version of the event that told it; None where a list did not have the object."""
         self._writing: dict[Key, str | None] = {}
         self._listing: dict[Key, Stored] | None = None
         """Objects that we wrote while a list was under way: the list may have been taken before."""
         self._version = ""
         self._failures = 0
         self._sign_of_life: float | None = None
+        self._heard = 0.0
         self.synced = asyncio.Event()
 
     def __iter__(self) -> Iterator[Stored]:
@@ -102,12 +104,20 @@ class Informer(Generic[Stored]):
 
     @property
     def age(self) -> float:
-        """Seconds since the API server last said anything about this kind; infinite before the first list."""
+        """
+        Seconds since this informer last heard of the API server or failed to: it moves; infinite before the first list.
+        """
         now = asyncio.get_running_loop().time()
         return float("inf") if self._sign_of_life is None else now - self._sign_of_life
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the API server last answered or sent something here, or since the start."""
+        return asyncio.get_running_loop().time() - self._heard
+
     async def run(self) -> None:
         """Keep the cache in step until cancelled."""
+        self._heard = asyncio.get_running_loop().time()
         listed = False
         short = 0
         while True:
@@ -121,6 +131,7 @@ class Informer(Generic[Stored]):
                     await asyncio.sleep(_backoff(short))
             except ClusterError as error:
                 listed = False
+                self._alive()
                 self._failures += 1
                 metrics.WATCH_RESTARTS.labels(kind=self.kind.kind).inc()
                 log.log(
@@ -132,6 +143,7 @@ class Informer(Generic[Stored]):
                 await asyncio.sleep(_backoff(self._failures))
             except Exception:  # a response of unexpected form must not end the informer
                 listed = False
+                self._alive()
                 self._failures += 1
                 log.exception("watch of %s failed unexpectedly; listing again", self.kind.kind)
                 await asyncio.sleep(_backoff(self._failures))
@@ -163,7 +175,7 @@ class Informer(Generic[Stored]):
         if known is not None and not _newer(version, known.resource_version):
             return known
         written = self._keep(body)
-        if written.uid not in self._gone:
+        if not self._is_gone(written.uid, version):
             self._objects[written.key] = written
             if self._listing is not None:
                 self._listing[written.key] = written
@@ -188,7 +200,7 @@ class Informer(Generic[Stored]):
                     stored = self._stored(body)
                     if stored is not None and self._wanted(stored):
                         fresh[stored.key] = stored
-                self._alive()
+                self._hear()
                 version = page.metadata["resourceVersion"]
                 del page  # not held while the next one is read
             self._version = version
@@ -230,9 +242,9 @@ class Informer(Generic[Stored]):
         }
         accept = METADATA if self._metadata_only else None
         async with self._transport.watch(self._path, query, f"watch {self.kind.plural}", accept) as lines:
-            self._alive()
+            self._hear()
             async for line in lines:
-                self._alive()
+                self._hear()
                 if line:
                     self._take(line)
                     self._failures = 0
@@ -260,7 +272,7 @@ class Informer(Generic[Stored]):
         """Store or drop the object of an event."""
         key, metadata = _key_of(body["metadata"]), body["metadata"]
         if deleted:
-            self._drop(key, metadata["uid"])
+            self._drop(key, metadata["uid"], metadata["resourceVersion"])
             return
         stored, old = self._stored(body), self._objects.get(key)
         if stored is not None and self._wanted(stored):
@@ -298,10 +310,10 @@ class Informer(Generic[Stored]):
             metadata["resourceVersion"],
         )
 
-    def _drop(self, key: Key, uid: str | None) -> None:
+    def _drop(self, key: Key, uid: str | None, version: str | None = None) -> None:
         """Forget an object and report it, if it is the one of that uid (None: whichever is there)."""
         old = self._objects.get(key)
-        self._remember_gone(uid or (old.uid if old is not None else None))
+        self._remember_gone(uid or (old.uid if old is not None else None), version)
         if old is not None and uid in (None, old.uid):
             del self._objects[key]
             self._changed(old, None, Change.FOREIGN)
@@ -321,10 +333,20 @@ class Informer(Generic[Stored]):
             self._writing[key] = new.resource_version
         self._changed(old, new, Change.OWN if ours else Change.FOREIGN)
 
-    def _remember_gone(self, uid: str | None) -> None:
+    def _is_gone(self, uid: str, version: str) -> bool:
+        """
+        Whether that version is of an object that is no longer there. One that only lost the label by which it is
+        listed is told as deleted too: a version that is written later has the label again.
+        """
+        if uid not in self._gone:
+            return False
+        told = self._gone[uid]
+        return told is None or not _newer(version, told)
+
+    def _remember_gone(self, uid: str | None, version: str | None) -> None:
         """Keep the last uids that were deleted, so that a late response to our own write does not bring one back."""
         if uid is not None:
-            self._gone[uid] = None
+            self._gone[uid] = version
             if len(self._gone) > 1000:
                 del self._gone[next(iter(self._gone))]
 
@@ -332,8 +354,13 @@ class Informer(Generic[Stored]):
         """Forget everything: the kind itself is gone."""
         self._replace({})
 
+    def _hear(self) -> None:
+        """Note that the API server has sent something that was asked for."""
+        self._alive()
+        self._heard = asyncio.get_running_loop().time()
+
     def _alive(self) -> None:
-        """Note that the API server said something."""
+        """Note that this informer moves."""
         self._sign_of_life = asyncio.get_running_loop().time()
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from streaming_operator.errors import OperatorError
+from streaming_operator.errors import Unreachable
 
 FIRST = 8.0
 """
@@ -55,7 +55,7 @@ class WriteLimit:
         started = self._clock()
         try:
             yield
-        except OperatorError:
+        except Unreachable:
             self._shrink(started, SHRINK_WHEN_REFUSED)
             raise
         finally:

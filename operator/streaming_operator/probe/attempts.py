@@ -7,6 +7,7 @@ left; what was accepted is used for every further request, and `Plan.on_wording`
 
 import asyncio
 import re
+import time
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -25,7 +26,7 @@ from streaming_operator.probe.http.request import (
 from streaming_operator.probe.http.response import TLS_ENDED, NoResponse
 from streaming_operator.probe.http.wording import described, fewer, refers_to, unforced
 from streaming_operator.probe.judge.finding import Attempt
-from streaming_operator.probe.judge.remarks import Kind, remark
+from streaming_operator.probe.judge.remarks import RemarkKind, on_certificate, remark
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.stream.recorder import EVENTS, Recorder
 from streaming_operator.probe.stream.redaction import without_secrets
@@ -41,7 +42,13 @@ _EVENTS_PER_TOKEN = 2
 
 LONGEST_PAUSE = 60.0
 """Seconds that one verification waits altogether because of Retry-After."""
-_SHORTEST_PAUSE = 0.5
+SHORTEST_PAUSE = 0.5
+"""
+Seconds before the first repetition of a request that a rate limit refused, however short its Retry-After; twice as many
+before each further one.
+"""
+REPETITIONS = 5
+"""Repetitions of one request that a rate limit refuses each time."""
 _SECONDS = re.compile(r"\d{1,5}(\.\d{1,9})?", re.ASCII)
 
 
@@ -52,16 +59,15 @@ def retry_after(timeline: Timeline | None) -> float | None:
     value = (timeline.head.header("retry-after") or "").strip()
     if not _SECONDS.fullmatch(value):
         return _until(value, timeline.head.header("date") or "")
-    return max(float(value), _SHORTEST_PAUSE)
+    return float(value)
 
 
 def _until(moment: str, now: str) -> float | None:
     """Seconds from the response's own Date to a Retry-After that is a date; None where one of them is none."""
     try:
-        pause = (parsedate_to_datetime(moment) - parsedate_to_datetime(now)).total_seconds()
+        return (parsedate_to_datetime(moment) - parsedate_to_datetime(now)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # no date, or one with a zone and one without
         return None
-    return max(pause, _SHORTEST_PAUSE)
 
 
 def _refusal(t: Timeline, wording: Wording, api: Api) -> tuple[int, str] | None:
@@ -112,23 +118,29 @@ class Attempts:
                 "carry, such as a line feed"
             )
             return Attempt(cause=NoResponse.KEY, detail=detail, with_key=True)
-        attempt = await self._when_allowed(target, encoding, tokens)
+        attempt = await self._when_allowed(target, encoding, tokens, self.wording)
         if not self._accepted:
             attempt = await self._with_fewer(attempt, target, encoding, tokens)
         if attempt.timeline is not None and attempt.timeline.error is not None:
             attempt = await self._unforced(attempt, target, encoding, tokens)
-        return attempt if attempt.timeline is None else replace(attempt, remarks=self._remarks(target))
+        return (
+            attempt
+            if attempt.timeline is None
+            else replace(attempt, remarks=(*attempt.remarks, *self._remarks(target)))
+        )
 
     def _remarks(self, target: connection.Target) -> tuple[Remark, ...]:
         remarks = []
         pinned = self._pinned.get(target, target)
         if pinned.unreachable:
             failed = ", ".join(f"{address}: {why}" for address, why in pinned.unreachable)
-            remarks.append(remark(Kind.ADDRESS, f"{failed}; connected to {pinned.address} instead"))
+            remarks.append(remark(RemarkKind.ADDRESS, f"{failed}; connected to {pinned.address} instead"))
         if pinned.proxy is not None:
-            remarks.append(remark(Kind.PROXY, f"{pinned.proxy} makes the connection to {pinned.authority}"))
+            remarks.append(
+                remark(RemarkKind.PROXY, f"{pinned.proxy} makes the connection to {pinned.authority}")
+            )
         if words := described(self.wording):
-            remarks.append(remark(Kind.WORDING, f"the server accepts the request only {words}"))
+            remarks.append(remark(RemarkKind.WORDING, f"the server accepts the request only {words}"))
         return tuple(remarks)
 
     def _accept(self, wording: Wording) -> None:
@@ -138,15 +150,22 @@ class Attempts:
             self.wording = wording
             self._plan.on_wording(wording)
 
-    async def _when_allowed(self, target: connection.Target, encoding: Encoding, tokens: int) -> Attempt:
+    async def _when_allowed(
+        self, target: connection.Target, encoding: Encoding, tokens: int, wording: Wording
+    ) -> Attempt:
         """One request; after a 429 another one as soon as Retry-After allows, if that is soon."""
-        while True:
-            attempt = await self._send(target, encoding, tokens, self.wording)
-            pause = retry_after(attempt.timeline)
-            if pause is None or self._paused + pause > LONGEST_PAUSE:
-                return attempt
+        attempt = await self._send(target, encoding, tokens, wording)
+        for repetition in range(REPETITIONS):
+            allowed = retry_after(attempt.timeline)
+            if allowed is None:
+                break
+            pause = max(allowed, SHORTEST_PAUSE * 2**repetition)
+            if self._paused + pause > LONGEST_PAUSE:
+                break
             self._paused += pause
             await asyncio.sleep(pause)
+            attempt = await self._send(target, encoding, tokens, wording)
+        return attempt
 
     async def _with_fewer(
         self, refused: Attempt, target: connection.Target, encoding: Encoding, tokens: int
@@ -169,7 +188,7 @@ class Attempts:
             if less is None:
                 break
             wording = less
-            attempt = await self._send(target, encoding, tokens, wording)
+            attempt = await self._when_allowed(target, encoding, tokens, wording)
         return refused
 
     async def _unforced(
@@ -183,7 +202,7 @@ class Attempts:
         if less is None or self._unforced_asked:
             return failed
         self._unforced_asked = True
-        attempt = await self._send(target, encoding, tokens, less)
+        attempt = await self._when_allowed(target, encoding, tokens, less)
         t = attempt.timeline
         if t is None or t.error is not None or t.status is None or t.status >= 300:
             return failed
@@ -195,7 +214,7 @@ class Attempts:
     ) -> Attempt:
         plan = self._plan
         # Gateways have headers of their own for keys.
-        with_key = plan.key is not None or any(not header.routes for header in target.headers)
+        with_key = target.has_credentials(plan.key)
         try:
             pinned = await self.pin(target)
             params = CompletionParams(plan.model, plan.prompt, tokens, encoding, plan.api, wording)
@@ -208,7 +227,8 @@ class Attempts:
             return Attempt(cause=error.cause, detail=error.detail, with_key=with_key)
         timeline = await connection.off_loop(partial(_recorded, recorder, end, plan.secrets))
         plan.on_exchange(request, timeline)
-        return Attempt(timeline, with_key=with_key, asked=params.max_tokens)
+        expiring = on_certificate(end.certificate, time.time())
+        return Attempt(timeline, with_key=with_key, asked=params.max_tokens, remarks=expiring)
 
     def _limits(self, target: connection.Target) -> connection.Limits:
         limits = self._plan.limits

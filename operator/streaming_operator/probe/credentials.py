@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from streaming_operator.errors import NotFound, Rejected
 from streaming_operator.probe.http.request import ApiKey, ExtraHeader, extra_headers
-from streaming_operator.probe.http.tls import Identity
+from streaming_operator.probe.http.tls import ClientCertificate
 
 IDENTITY_KEYS = CERTIFICATE, PRIVATE_KEY = "tls.crt", "tls.key"
 """Keys of a Secret of type kubernetes.io/tls."""
@@ -23,7 +23,7 @@ class Credentials:
     """CA bundle that the certificate of the users' address is checked with; None for the system's."""
     headers: tuple[ExtraHeader, ...] = ()
     """Sent to the edge and to the public URL: a gateway's secrets are nothing to a pod, which is a tenant's."""
-    identity: Identity | None = None
+    identity: ClientCertificate | None = None
     """The client certificate, shown at the same two over TLS."""
 
 
@@ -35,12 +35,12 @@ def headers_of(secret: str, entries: Mapping[str, str]) -> tuple[ExtraHeader, ..
         raise Rejected(f"Secret {secret}: {error}") from None
 
 
-def identity_of(secret: str, entries: Mapping[str, str]) -> Identity:
+def identity_of(secret: str, entries: Mapping[str, str]) -> ClientCertificate:
     """The client certificate in a Secret, `namespace/name`; raises `NotFound` or `Rejected`, without its content."""
     for key in IDENTITY_KEYS:
         if not entries.get(key):
             raise NotFound(f"Secret {secret} has no key {key!r}")
-    identity = Identity(entries[CERTIFICATE], entries[PRIVATE_KEY])
+    identity = ClientCertificate(entries[CERTIFICATE], entries[PRIVATE_KEY])
     if problem := identity.problem():
         raise Rejected(f"Secret {secret}: {CERTIFICATE} and {PRIVATE_KEY} cannot be used: {problem}")
     return identity

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from streaming_operator import engines
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.api.exposure import ProbedApi
 from streaming_operator.api.reasons import Hop
+from streaming_operator.api.verification import ProbedApi
 from streaming_operator.probe.credentials import Credentials
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http.connection import Limits, Target

@@ -8,7 +8,7 @@ from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.checks import pod_names
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
-from streaming_operator.probe.judge.remarks import Kind, remark
+from streaming_operator.probe.judge.remarks import RemarkKind, remark
 from streaming_operator.probe.judge.storing import Measured
 from streaming_operator.probe.plan import Replica
 from streaming_operator.probe.stream.timeline import Timeline
@@ -37,7 +37,7 @@ def is_limited(outcome: Outcome) -> bool:
 
 def remarked(outcome: Outcome, observed: str) -> Outcome:
     """The outcome that was learnt before a rate limit refused to confirm it."""
-    remarks = (*outcome.finding.remarks, remark(Kind.LIMITED, observed))
+    remarks = (*outcome.finding.remarks, remark(RemarkKind.LIMITED, observed))
     return replace(outcome, finding=replace(outcome.finding, remarks=remarks))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop
+from streaming_operator.api.verification import Checks
 from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.guard import Guard

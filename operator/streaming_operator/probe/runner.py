@@ -38,6 +38,11 @@ class Verifier:
         self._wordings: dict[Key, tuple[str, Wording]] = {}
         """The pod template whose engine accepted a wording, and the wording: a refused one is not tried every time."""
 
+    @property
+    def under_way(self) -> int:
+        """How many verifications run or wait for their turn."""
+        return len(self._tasks)
+
     def running(self, key: Key) -> bool:
         """Whether a verification of this endpoint runs or waits for its turn."""
         return key in self._tasks

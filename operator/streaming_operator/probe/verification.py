@@ -206,6 +206,7 @@ class _Verification:
             if outcome.finding.verdict is Verdict.INCONCLUSIVE or is_limited(outcome):
                 self._notes.append(outcome.finding.evidence)
             elif not streams(outcome.finding.verdict):
+                self._outcomes[further.target.hop] = outcome
                 return outcome
         return None
 

@@ -9,6 +9,7 @@ from streaming_operator import engines
 from streaming_operator.api.endpoint import POD_VERSION, StreamingEndpoint
 from streaming_operator.kinds import Kind
 from streaming_operator.render.alerts import PROMETHEUS_RULES, prometheus_rule
+from streaming_operator.render.backend_tls import BACKEND_TLS_POLICIES, backend_tls_policy
 from streaming_operator.render.config import CONFIG_MAPS, config_map, pod_version
 from streaming_operator.render.deployment import DEPLOYMENTS, deployment
 from streaming_operator.render.disruption import BUDGETS, disruption_budget
@@ -34,12 +35,13 @@ CHILD_KINDS: tuple[Kind, ...] = (
     SERVICES,
     BUDGETS,
     DEPLOYMENTS,
-    *route_kinds(),
+    BACKEND_TLS_POLICIES,
     *policy_kinds(),
+    *route_kinds(),
     SERVICE_MONITORS,
     PROMETHEUS_RULES,
 )
-"""Every kind ever rendered, in apply order: to watch, to prune, and for the operator's role."""
+"""Every kind ever rendered, in apply order: to watch, to prune from its end, and for the operator's role."""
 
 
 def engine_note(endpoint: StreamingEndpoint) -> str | None:
@@ -49,12 +51,12 @@ def engine_note(endpoint: StreamingEndpoint) -> str | None:
 
 
 def _first_alone(endpoint: StreamingEndpoint) -> str | None:
-    if not endpoint.first_alone:
+    if endpoint.alone_among is None:
         return None
     claim = endpoint.spec.cache.persistent_volume_claim
     return (
         f"One pod starts alone and downloads into the claim {claim.claim_name if claim else 'of the cache'}, which all "
-        f"share: the other {endpoint.spec.replicas - 1} start when it is ready"
+        f"{endpoint.spec.replicas} share: the others follow when it is ready"
     )
 
 
@@ -79,9 +81,10 @@ def children(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[M
     engine = engines.select(endpoint)
     rendered = (
         config_map(endpoint),
-        service(endpoint),
+        service(endpoint, capabilities),
         disruption_budget(endpoint),
         deployment(endpoint, engine),
+        backend_tls_policy(endpoint, capabilities),  # before the route, which sends plain HTTP without it
         *exposing(endpoint, capabilities),
         service_monitor(endpoint, engine, capabilities),
         prometheus_rule(endpoint, engine, capabilities),

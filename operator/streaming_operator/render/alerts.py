@@ -5,34 +5,25 @@ The engine's clock ends before its bytes leave, so no rule on its series sees a 
 do. docs/alerts.md has a section for each alert, which a test holds.
 """
 
-from math import ceil
-
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import STREAMS, Hop, Verdict
 from streaming_operator.engines.base import Engine, Series
 from streaming_operator.kinds import Kind
+from streaming_operator.render import slo
+from streaming_operator.render.rules import SCRAPES, alert, of_engine, one_verification, own, record, recorded
 from streaming_operator.values import Capabilities, Manifest
 
 PROMETHEUS_RULES = Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules", optional=True)
-
-RUNBOOK = "docs/alerts.md"
-"""Where each alert has a section of its own name."""
 
 BUFFERING = (Verdict.BUFFERED, Verdict.COALESCED)
 UNPROVEN = (*STREAMS, Verdict.INCONCLUSIVE)
 """Verdicts that blame nobody."""
 
-PROBE_MARGIN_SECONDS = 120
-"""A failed verification is repeated within this time; the interval itself has a jitter of a tenth (`controller`)."""
-
 RATE_SECONDS = 300
 """Over which the engine's rates and percentiles are taken."""
 STALL_SECONDS = 120
 """Without a step, after which an engine with requests is stalled."""
-SCRAPES = 4
-"""Scrapes that a window has at least, whatever their interval: a rate needs two, and one may fail."""
-
 MEAN_WINDOW_SECONDS = 1800
 """Over which users' first tokens and the engine's are compared; a probe comes every few minutes."""
 
@@ -51,6 +42,8 @@ def prometheus_rule(
     groups = [("engine", _of_engine(endpoint, engine.series))]
     if verified:
         groups.append(("probe", _of_probe(endpoint, engine.series)))
+    if (objective := endpoint.spec.monitoring.slo) is not None:
+        groups.append(("slo", slo.rules(endpoint, objective, engine.series)))
     return {
         "apiVersion": PROMETHEUS_RULES.api_version,
         "kind": PROMETHEUS_RULES.kind,
@@ -63,59 +56,58 @@ def prometheus_rule(
 
 
 def _of_engine(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
-    """The job of a scrape is the endpoint's name (`render.monitoring`)."""
     limits = endpoint.spec.monitoring.prometheus_rule
-    own = f'namespace="{endpoint.namespace}",job="{endpoint.name}"'
+    pods = of_engine(endpoint)
     window = _window(endpoint, RATE_SECONDS)
-    failed = f"{series.finished}{{{own},{series.failed}}}"
-    running, waiting = f"{series.running}{{{own}}}", f"{series.waiting}{{{own}}}"
+    failed = f"{series.finished}{{{pods},{series.failed}}}"
+    running, waiting = f"{series.running}{{{pods}}}", f"{series.waiting}{{{pods}}}"
     return [
-        _record(endpoint, "ttft_seconds:p95", _p95(series.ttft, own, window)),
-        _record(endpoint, "token_gap_seconds:p95", _p95(series.gap, own, window)),
-        _record(
+        record(endpoint, "ttft_seconds:p95", _p95(series.ttft, pods, window)),
+        record(endpoint, "token_gap_seconds:p95", _p95(series.gap, pods, window)),
+        record(
             endpoint,
             "error_ratio:rate",
-            f"(sum(rate({failed}[{window}])) or vector(0)) / sum(rate({series.finished}{{{own}}}[{window}]))",
+            f"(sum(rate({failed}[{window}])) or vector(0)) / sum(rate({series.finished}{{{pods}}}[{window}]))",
         ),
-        _record(endpoint, "requests_running:sum", f"sum({running})"),
-        _record(endpoint, "requests_waiting:sum", f"sum({waiting})"),
-        _alert(
+        record(endpoint, "requests_running:sum", f"sum({running})"),
+        record(endpoint, "requests_waiting:sum", f"sum({waiting})"),
+        alert(
             endpoint,
             "SlowFirstToken",
-            f"{_recorded(endpoint, 'ttft_seconds:p95')} > {limits.ttft_milliseconds / 1000:g}",
+            f"{recorded(endpoint, 'ttft_seconds:p95')} > {limits.ttft_milliseconds / 1000:g}",
             "10m",
             "warning",
             "95 % of first tokens come within {{ $value | humanizeDuration }} only, by the engine's own clock",
         ),
-        _alert(
+        alert(
             endpoint,
             "SlowTokens",
-            f"{_recorded(endpoint, 'token_gap_seconds:p95')} > {limits.token_gap_milliseconds / 1000:g}",
+            f"{recorded(endpoint, 'token_gap_seconds:p95')} > {limits.token_gap_milliseconds / 1000:g}",
             "10m",
             "warning",
             "95 % of the gaps between tokens last {{ $value | humanizeDuration }}, by the engine's own clock",
         ),
-        _alert(
+        alert(
             endpoint,
             "Errors",
-            f"{_recorded(endpoint, 'error_ratio:rate')} > {limits.error_percent / 100:g}",
+            f"{recorded(endpoint, 'error_ratio:rate')} > {limits.error_percent / 100:g}",
             "5m",
             "critical",
             "{{ $value | humanizePercentage }} of requests end in an error or are aborted by the engine",
         ),
-        _alert(
+        alert(
             endpoint,
             "Saturated",
-            f"{_recorded(endpoint, 'requests_waiting:sum')} > 0",
+            f"{recorded(endpoint, 'requests_waiting:sum')} > 0",
             "15m",
             "warning",
             "requests wait in the engine's queue all the time, now {{ $value }}",
         ),
-        _alert(
+        alert(
             endpoint,
             "EngineStalled",
             f"(sum by (pod) ({running}) > 0) and on (pod) "
-            f"(sum by (pod) (rate({series.steps}{{{own}}}[{_window(endpoint, STALL_SECONDS)}])) == 0)",
+            f"(sum by (pod) (rate({series.steps}{{{pods}}}[{_window(endpoint, STALL_SECONDS)}])) == 0)",
             "3m",
             "critical",
             "the engine in {{ $labels.pod }} has {{ $value }} requests and generates nothing; its health path may "
@@ -140,20 +132,20 @@ def _of_probe(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
     """Of the operator's own metrics, which Prometheus scrapes with the endpoint's namespace and name as labels."""
     limits = endpoint.spec.monitoring.prometheus_rule
     interval = endpoint.spec.verification.interval_seconds
-    window = f"{ceil(1.1 * interval) + PROBE_MARGIN_SECONDS}s"
+    window = f"{one_verification(endpoint)}s"
     mean = f"{max(MEAN_WINDOW_SECONDS, 3 * interval)}s"
     streamed = f"{_increase(endpoint, 'verdict=~', STREAMS, window)} > 0"
     buffered = _increase(endpoint, "verdict=~", BUFFERING, window)
     failed = _increase(endpoint, "verdict!~", (*UNPROVEN, *BUFFERING), window)
     faults = _increase(endpoint, "verdict!~", UNPROVEN, window)
-    last = f"max by (namespace, name) (streamingendpoint_probe_last_success_timestamp_seconds{{{_own(endpoint)}}})"
-    users = f'{_own(endpoint)},hop="{_outermost(endpoint)}"'
-    engine = f'namespace="{endpoint.namespace}",job="{endpoint.name}"'
+    last = f"max by (namespace, name) (streamingendpoint_probe_last_success_timestamp_seconds{{{own(endpoint)}}})"
+    users = f'{own(endpoint)},hop="{_outermost(endpoint)}"'
+    engine = of_engine(endpoint)
     first = "streamingendpoint_probe_ttft_seconds"
     return [
-        _record(endpoint, "probe_ttft_seconds:mean", _mean(first, users, mean)),
-        _record(endpoint, "ttft_seconds:mean", _mean(series.ttft, engine, mean)),
-        _alert(
+        record(endpoint, "probe_ttft_seconds:mean", _mean(first, users, mean)),
+        record(endpoint, "ttft_seconds:mean", _mean(series.ttft, engine, mean)),
+        alert(
             endpoint,
             "Buffered",
             f"({buffered} > 0) unless ({streamed})",
@@ -161,7 +153,7 @@ def _of_probe(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
             "critical",
             "a proxy holds tokens back: users get them in blocks, although the engine streams",
         ),
-        _alert(
+        alert(
             endpoint,
             "ProbeFailing",
             f"({failed} > 0) unless ({streamed})",
@@ -169,7 +161,7 @@ def _of_probe(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
             "critical",
             "no completion streams through the users' address",
         ),
-        _alert(
+        alert(
             endpoint,
             "NotVerified",
             f"(time() - {last} > {3 * interval}) unless on () ({faults} > 0)",
@@ -177,20 +169,16 @@ def _of_probe(endpoint: StreamingEndpoint, series: Series) -> list[Manifest]:
             "warning",
             "no stream was proven for {{ $value | humanizeDuration }}",
         ),
-        _alert(
+        alert(
             endpoint,
             "PathSlow",
-            f"{_recorded(endpoint, 'probe_ttft_seconds:mean')} - {_recorded(endpoint, 'ttft_seconds:mean')} "
+            f"{recorded(endpoint, 'probe_ttft_seconds:mean')} - {recorded(endpoint, 'ttft_seconds:mean')} "
             f"> {limits.path_milliseconds / 1000:g}",
             "15m",
             "warning",
             "users get the first token {{ $value | humanizeDuration }} later than the engine has it",
         ),
     ]
-
-
-def _own(endpoint: StreamingEndpoint) -> str:
-    return f'namespace="{endpoint.namespace}",name="{endpoint.name}"'
 
 
 def _outermost(endpoint: StreamingEndpoint) -> Hop:
@@ -208,40 +196,9 @@ def _increase(
 ) -> str:
     """Verifications of these verdicts, or of all others."""
     names = "|".join(sorted(verdicts))
-    return f'sum(increase(streamingendpoint_probes_total{{{_own(endpoint)},{operator}"{names}"}}[{window}]))'
+    return f'sum(increase(streamingendpoint_probes_total{{{own(endpoint)},{operator}"{names}"}}[{window}]))'
 
 
 def _mean(series: str, selector: str, window: str) -> str:
     total, count = (f"sum(rate({series}_{part}{{{selector}}}[{window}]))" for part in ("sum", "count"))
     return f"{total} / {count}"
-
-
-# ---- rules -------------------------------------------------------------------------------------------------
-
-
-def _labels(endpoint: StreamingEndpoint) -> Manifest:
-    return {"namespace": endpoint.namespace, "name": endpoint.name}
-
-
-def _record(endpoint: StreamingEndpoint, name: str, expression: str) -> Manifest:
-    return {"record": f"streamingendpoint:{name}", "expr": expression, "labels": _labels(endpoint)}
-
-
-def _recorded(endpoint: StreamingEndpoint, name: str) -> str:
-    return f"streamingendpoint:{name}{{{_own(endpoint)}}}"
-
-
-def _alert(
-    endpoint: StreamingEndpoint, name: str, expression: str, lasting: str, severity: str, summary: str
-) -> Manifest:
-    name = f"StreamingEndpoint{name}"
-    return {
-        "alert": name,
-        "expr": expression,
-        "for": lasting,
-        "labels": {**_labels(endpoint), "severity": severity},
-        "annotations": {
-            "summary": f"{endpoint.name} in {endpoint.namespace}: {summary}",
-            "runbook": f"{RUNBOOK}#{name.lower()}",
-        },
-    }

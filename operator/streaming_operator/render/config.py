@@ -7,6 +7,7 @@ new version, which endpoints get when they are made or when their spec changes t
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -29,23 +30,27 @@ FILES: Mapping[int, tuple[str, ...]] = MappingProxyType(
 """The files of each version; see `api.endpoint.POD_VERSION`."""
 TLS_FILES = ("drain_tls.py",)
 """Further files where the server speaks TLS."""
+WEB_SOCKET_FILES = ("event_source.py", "websocket_bridge.py")
+"""Further files with `engine.webSocket`."""
 
 
-def files(version: int, tls: bool = False) -> dict[str, str]:
+def files(version: int, tls: bool = False, web_socket: bool = False) -> dict[str, str]:
     """The files of a version by name."""
-    return {name: documents.packaged(name) for name in (*FILES[version], *(TLS_FILES if tls else ()))}
+    further = (*(TLS_FILES if tls else ()), *(WEB_SOCKET_FILES if web_socket else ()))
+    return {name: documents.packaged(name) for name in (*FILES[version], *further)}
 
 
 @cache
-def content_hash(version: int, tls: bool = False) -> str:
+def content_hash(version: int, tls: bool = False, web_socket: bool = False) -> str:
     """8 hex digits of a version's files, and from 3 on of its number: versions may have the same files."""
-    content = files(version, tls) | ({"version": str(version)} if version >= 3 else {})
+    content = files(version, tls, web_socket) | ({"version": str(version)} if version >= 3 else {})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def pod_version(config_maps: Iterable[str]) -> int | None:
     """The version of the files in one of these ConfigMaps, by its name; None if there are none of ours."""
-    by_hash = {content_hash(version, tls): version for version in FILES for tls in (False, True)}
+    switches = itertools.product((False, True), repeat=2)
+    by_hash = {content_hash(version, *on): version for on in switches for version in FILES}
     return next((by_hash[end] for name in config_maps if (end := name[-8:]) in by_hash), None)
 
 
@@ -55,7 +60,12 @@ def config_map_name(endpoint: StreamingEndpoint) -> str:
 
 
 def _suffix(endpoint: StreamingEndpoint) -> str:
-    return f"engine-{content_hash(endpoint.pod_version, endpoint.spec.engine.tls is not None)}"
+    return f"engine-{content_hash(endpoint.pod_version, *_switches(endpoint))}"
+
+
+def _switches(endpoint: StreamingEndpoint) -> tuple[bool, bool]:
+    """TLS, WebSocket."""
+    return endpoint.spec.engine.tls is not None, endpoint.spec.engine.web_socket
 
 
 def config_map(endpoint: StreamingEndpoint) -> Manifest:
@@ -65,5 +75,5 @@ def config_map(endpoint: StreamingEndpoint) -> Manifest:
         "kind": "ConfigMap",
         "metadata": naming.metadata(endpoint, _suffix(endpoint)),
         "immutable": True,
-        "data": files(endpoint.pod_version, endpoint.spec.engine.tls is not None),
+        "data": files(endpoint.pod_version, *_switches(endpoint)),
     }

@@ -34,10 +34,10 @@ def deployment(endpoint: StreamingEndpoint, engine: Engine) -> Manifest:
         "kind": "Deployment",
         "metadata": _workload_metadata(endpoint),
         "spec": {
-            "replicas": min(spec.replicas, 1) if endpoint.first_alone else spec.replicas,
+            "replicas": spec.replicas if endpoint.alone_among is None else endpoint.alone_among,
             "revisionHistoryLimit": 3,
             "progressDeadlineSeconds": grace_seconds(endpoint) + start + PROGRESS_MARGIN_SECONDS,
-            "strategy": _strategy(endpoint),
+            "strategy": strategy(endpoint),
             "selector": {"matchLabels": naming.selector(endpoint)},
             "template": {"metadata": _pod_metadata(endpoint), "spec": _pod_spec(endpoint, engine)},
         },
@@ -54,7 +54,7 @@ def _workload_metadata(endpoint: StreamingEndpoint) -> Manifest:
     return metadata
 
 
-def _strategy(endpoint: StreamingEndpoint) -> Manifest:
+def strategy(endpoint: StreamingEndpoint) -> Manifest:
     """How pods are replaced: in place unless the user asks for surge, since a surge pod needs a free GPU."""
     rollout = endpoint.spec.rollout
     if rollout.strategy == "Recreate":
@@ -64,6 +64,8 @@ def _strategy(endpoint: StreamingEndpoint) -> Manifest:
     else:
         surge = 1 if rollout.max_surge is None else rollout.max_surge
         unavailable = rollout.max_unavailable or 0
+    if endpoint.alone_among is not None:
+        surge, unavailable = (1, 0) if surge else (0, 1)
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
 
 

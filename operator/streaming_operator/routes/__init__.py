@@ -7,9 +7,9 @@ from functools import cache
 from typing import Literal
 
 from streaming_operator.api.endpoint import StreamingEndpoint
-from streaming_operator.kinds import Key
+from streaming_operator.kinds import Key, Kind
 from streaming_operator.registry import DuplicateMemberError, members
-from streaming_operator.routes.base import ExposureKind, Route
+from streaming_operator.routes.base import ExposureKind, RetryRule, Route, remarks
 from streaming_operator.routes.listeners import gateways_of, listener_of
 from streaming_operator.values import Capabilities, Edge, GatewayServices
 
@@ -37,6 +37,11 @@ def with_policies() -> tuple[str, ...]:
     return tuple(sorted({route.profile for route in registry().values() if route.policies}))
 
 
+def retry_rules() -> Mapping[Kind, RetryRule]:
+    """The kinds of policies by which edges send requests again, of all edges."""
+    return {kind: rule for route in registry().values() for kind, rule in route.retry_rules.items()}
+
+
 def of_profile(profile: str | None) -> Route | None:
     """The route of a kind of edge; None for `generic`, and for edges that are not known."""
     return next(
@@ -44,10 +49,22 @@ def of_profile(profile: str | None) -> Route | None:
     )
 
 
+def without_class(class_name: str) -> str | None:
+    """Why no IngressClass of this name can be there, and what to do instead; None for any other name."""
+    known = (route.classes_without_object.get(class_name) for route in registry().values())
+    return next((advice for advice in known if advice is not None), None)
+
+
 def takes_request_timeout(edge: Edge) -> bool:
     """Whether an edge is known to take `timeouts.request`, whatever its class lists."""
     route = of_profile(edge.profile)
     return route is not None and route.takes_request_timeout
+
+
+def ignores_request_timeout(edge: Edge) -> bool:
+    """Whether an edge is known to ignore `timeouts.request` without refusing the route."""
+    route = of_profile(edge.profile)
+    return route is not None and route.ignores_request_timeout
 
 
 def recognised(kind: ExposureKind, controller: str) -> Route | None:
@@ -94,9 +111,16 @@ def edges_of(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[E
 
 
 def select(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Route | None:
-    """The route for the endpoint's edge, else the portable one; None when nothing is exposed."""
+    """The route for the edge that users are led to, else the portable one; None when nothing is exposed."""
+    return next(iter(serving(endpoint, capabilities)), None)
+
+
+def serving(endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Route, ...]:
+    """The routes for all of the endpoint's edges, that of the first Gateway first, each once."""
     kind = exposure_kind(endpoint)
-    return None if kind is None else _serving(kind, edge_of(endpoint, capabilities))
+    if kind is None:
+        return ()
+    return tuple(dict.fromkeys(_serving(kind, edge) for edge in edges_of(endpoint, capabilities)))
 
 
 def _serving(kind: ExposureKind, edge: Edge | None) -> Route:
@@ -105,22 +129,40 @@ def _serving(kind: ExposureKind, edge: Edge | None) -> Route:
     return specific or by_claim[(kind, GENERIC)]
 
 
+def service_annotations(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Mapping[str, str]:
+    """What the endpoint's edges read from its Service; nothing where it is not exposed."""
+    return {
+        key: text
+        for route in reversed(serving(endpoint, capabilities))
+        for key, text in route.service_annotations(endpoint, capabilities).items()
+    }
+
+
 def remark(endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
-    """What the endpoint's streams meet at its edge that no route can set; None where there is nothing to say."""
-    route = select(endpoint, capabilities)
-    if route is None:
-        return None
-    said = (route.remark(endpoint, capabilities), _of_tls(endpoint, route))
-    return ". Remark: ".join(one for one in said if one) or None
+    """What the endpoint's streams meet at its edges that no route can set; None where there is nothing to say."""
+    chosen = serving(endpoint, capabilities)
+    said = [route.remark(endpoint, capabilities) for route in chosen]
+    said += [_of_tls(endpoint, route, capabilities) for route in chosen]
+    return remarks(said)
 
 
-def _of_tls(endpoint: StreamingEndpoint, route: Route) -> str | None:
-    """What speaks TLS to the pods where no field of the route says it."""
-    if endpoint.spec.engine.tls is None or route.speaks_tls:
+def _of_tls(endpoint: StreamingEndpoint, route: Route, capabilities: Capabilities) -> str | None:
+    """What speaks TLS to the pods where neither the route nor a BackendTLSPolicy says it."""
+    tls, service = endpoint.spec.engine.tls, f"Service {endpoint.name}"
+    if tls is None or route.speaks_tls:
         return None
-    service = f"Service {endpoint.name}"
     if exposure_kind(endpoint) == "httpRoute":
-        return f"the pods speak TLS (engine.tls): the Gateway needs a BackendTLSPolicy for {service}"
+        if tls.ca_config_map_name is None:
+            return (
+                "the pods speak TLS (engine.tls), which a Gateway is told by a BackendTLSPolicy that names a CA: set "
+                f"engine.tls.caConfigMapName, or write one for {service}"
+            )
+        if capabilities.backend_tls_policies:
+            return None
+        return (
+            "the pods speak TLS (engine.tls), and the cluster has no BackendTLSPolicy (gateway.networking.k8s.io/v1), "
+            "by which a Gateway is told: install the CRDs of the Gateway API 1.4 or newer"
+        )
     return f"the pods speak TLS (engine.tls): the controller must speak it to the port https of {service}"
 
 

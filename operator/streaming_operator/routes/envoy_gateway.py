@@ -9,12 +9,20 @@ retry stanza is never written: with one Envoy sent a POST three times (measured 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from streaming_operator.api import naming
 from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.kinds import Kind
-from streaming_operator.routes.base import ASK, HTTP_ROUTES, Route, exposure_of
-from streaming_operator.routes.gateway_api import http_route
+from streaming_operator.routes.base import (
+    ASK,
+    RetryRule,
+    Route,
+    exposure_of,
+    policy,
+    remarks,
+    repeats_answers,
+    route_target,
+)
+from streaming_operator.routes.gateway_api import http_route, whole_request_remark
 from streaming_operator.values import Capabilities, GatewayServices, Manifest
 
 BACKEND_TRAFFIC_POLICIES = Kind(
@@ -30,7 +38,7 @@ REMEDIES: Mapping[Symptom, str] = {
     Symptom.TOTAL_CUT: (
         "timeouts.request of the HTTPRoute is exposure.timeouts.requestSeconds, where 0 is no limit: set that, or "
         + _FOREIGN
-        + "whose timeout.http.requestTimeout overrides it"
+        + "whose timeout.http.maxStreamDuration ends every stream"
     ),
     Symptom.IDLE_CUT: (
         "raise exposure.timeouts.idleSeconds, which the operator writes where edgePolicies of its chart names "
@@ -50,6 +58,18 @@ REMEDIES: Mapping[Symptom, str] = {
 }
 
 
+def _retries(spec: Manifest) -> bool:
+    """
+    Whether a BackendTrafficPolicy has requests sent again: any retry stanza does, twice without a number, unless it
+    names reasons before a pod answers alone.
+    """
+    retry = spec.get("retry")
+    if retry is None or retry.get("numRetries") == 0:
+        return False
+    on = retry.get("retryOn") or {}
+    return bool(on.get("httpStatusCodes")) or repeats_answers(on.get("triggers") or ())
+
+
 class EnvoyGateway(Route):
     """Envoy Gateway by the Gateway API."""
 
@@ -58,6 +78,7 @@ class EnvoyGateway(Route):
     title = "Envoy Gateway"
     controllers: ClassVar = {"httpRoute": ("gateway.envoyproxy.io/gatewayclass-controller",)}
     policies = (BACKEND_TRAFFIC_POLICIES,)
+    retry_rules: ClassVar = {BACKEND_TRAFFIC_POLICIES: RetryRule(_retries)}
     gateway_services = GatewayServices(
         {
             "gateway.envoyproxy.io/owning-gateway-name": "{name}",
@@ -74,31 +95,26 @@ class EnvoyGateway(Route):
         return (http_route(endpoint, capabilities), _policy(endpoint))
 
     def remark(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
-        """A drain of the endpoint that is longer than that of Envoy's own pods."""
-        drain = endpoint.spec.rollout.drain_seconds
-        if drain <= DRAIN_SECONDS:
-            return None
-        return (
-            f"streams may take {drain} s to drain, and when its own pods are replaced Envoy Gateway ends them after "
-            f"{DRAIN_SECONDS} s unless its administrator raised spec.shutdown.drainTimeout in the EnvoyProxy"
-        )
+        """Its limit on a whole request where nothing lifts it; a drain that is longer than that of Envoy's own pods."""
+        drain, said = endpoint.spec.rollout.drain_seconds, []
+        if BACKEND_TRAFFIC_POLICIES not in capabilities.policies:
+            said.append(whole_request_remark(endpoint, capabilities, self.title))
+        if drain > DRAIN_SECONDS:
+            said.append(
+                f"streams may take {drain} s to drain, and when its own pods are replaced Envoy Gateway ends them "
+                f"after {DRAIN_SECONDS} s unless its administrator raised spec.shutdown.drainTimeout in the EnvoyProxy"
+            )
+        return remarks(said)
 
 
 def _policy(endpoint: StreamingEndpoint) -> Manifest:
     """The BackendTrafficPolicy of the endpoint's HTTPRoute."""
     timeouts = exposure_of(endpoint).timeouts
-    return {
-        "apiVersion": BACKEND_TRAFFIC_POLICIES.api_version,
-        "kind": BACKEND_TRAFFIC_POLICIES.kind,
-        "metadata": naming.metadata(endpoint),
-        "spec": {
-            "targetRefs": [
-                {
-                    "group": HTTP_ROUTES.api_version.partition("/")[0],
-                    "kind": HTTP_ROUTES.kind,
-                    "name": naming.child_name(endpoint),
-                }
-            ],
+    return policy(
+        BACKEND_TRAFFIC_POLICIES,
+        endpoint,
+        {
+            "targetRefs": [route_target(endpoint)],
             "timeout": {
                 "tcp": {"connectTimeout": f"{timeouts.connect_seconds}s"},
                 "http": {
@@ -107,7 +123,7 @@ def _policy(endpoint: StreamingEndpoint) -> Manifest:
                 },
             },
         },
-    }
+    )
 
 
 ROUTE: Route = EnvoyGateway()

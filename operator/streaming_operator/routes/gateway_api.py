@@ -1,18 +1,23 @@
 """
 The portable HTTPRoute of the Gateway API: it has no field for buffering or idle timeouts, so only the probe can tell.
 
-`timeouts.request` is rendered only where every Gateway's class lists the feature, or is known to take it: an
-implementation without it may ignore the field, warn, or refuse the route. Never a retry stanza: setting it turns
+`timeouts.request` is rendered only where every Gateway's class lists the feature, is known to take it, or beside one
+that does is known to ignore it: others may warn, or refuse the route. Never a retry stanza: setting it turns
 retries on.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from streaming_operator.api import naming
 from streaming_operator.api.endpoint import Exposure, HttpRoute, ParentRef, StreamingEndpoint
 from streaming_operator.api.http_route import RouteFilter
 from streaming_operator.routes.base import HTTP_ROUTES, Route, exposure_of, service_port
+from streaming_operator.routes.listeners import gateways_of
 from streaming_operator.values import Capabilities, Manifest
+
+ENVOY_TOTAL_SECONDS = 15
+"""Envoy's own limit on a whole request, where neither a route nor a policy sets one."""
 
 
 def _parent(reference: ParentRef) -> Manifest:
@@ -64,16 +69,33 @@ def _rules(endpoint: StreamingEndpoint, exposure: Exposure, route: HttpRoute) ->
 
 
 def takes_request_timeout(endpoint: StreamingEndpoint, capabilities: Capabilities) -> bool:
-    """Whether the class of every parent takes `timeouts.request`."""
+    """Whether the class of every parent takes `timeouts.request`; one that ignores it stands in nobody's way."""
     route = exposure_of(endpoint).http_route
     refs = route.parent_refs if route is not None else ()
     gateways = (f"{parent.namespace or endpoint.namespace}/{parent.name}" for parent in refs)
-    classes = (capabilities.gateways.get(gateway) for gateway in gateways)
-    return all(name in capabilities.request_timeout_classes for name in classes)
+    classes = {capabilities.gateways.get(gateway) for gateway in gateways}
+    takes, ignores = capabilities.request_timeout_classes, capabilities.ignoring_request_timeout
+    return bool(classes) and classes <= takes | ignores and not classes.isdisjoint(takes)
 
 
-def http_route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manifest:
-    """Host, paths and backend; the total time limit where every Gateway takes it: `0s` turns it off."""
+def whole_request_remark(endpoint: StreamingEndpoint, capabilities: Capabilities, title: str) -> str | None:
+    """Envoy's own limit on a whole request, which stays where another Gateway may refuse `timeouts.request`."""
+    several = len(set(gateways_of(endpoint, capabilities))) > 1
+    if not several or takes_request_timeout(endpoint, capabilities):
+        return None
+    return (
+        f"{title} ends every response after {ENVOY_TOTAL_SECONDS} s unless the HTTPRoute has timeouts.request, "
+        "which another of the endpoint's Gateways is not known to take: give that Gateway an HTTPRoute of its own"
+    )
+
+
+def http_route(
+    endpoint: StreamingEndpoint, capabilities: Capabilities, annotations: Mapping[str, str] | None = None
+) -> Manifest:
+    """
+    Host, paths and backend; the total time limit where every Gateway takes it: `0s` turns it off. `annotations` take
+    precedence over the user's.
+    """
     exposure = exposure_of(endpoint)
     route = exposure.http_route
     if route is None:
@@ -82,8 +104,8 @@ def http_route(endpoint: StreamingEndpoint, capabilities: Capabilities) -> Manif
     if takes_request_timeout(endpoint, capabilities):
         rules = [{**rule, "timeouts": {"request": f"{exposure.timeouts.request_seconds}s"}} for rule in rules]
     metadata = naming.metadata(endpoint)
-    if route.annotations:
-        metadata["annotations"] = dict(route.annotations)
+    if merged := route.annotations | dict(annotations or {}):
+        metadata["annotations"] = merged
     return {
         "apiVersion": HTTP_ROUTES.api_version,
         "kind": HTTP_ROUTES.kind,

@@ -73,6 +73,14 @@ def is_safe(annotation: str) -> bool:
     return not slash or name in SAFE.get(prefix, ())
 
 
+def unless_given(endpoint: StreamingEndpoint, annotations: Mapping[str, str]) -> dict[str, str]:
+    """Those that the user does not set on the route: theirs take precedence."""
+    exposure = exposure_of(endpoint)
+    exposed = exposure.ingress or exposure.http_route
+    given = exposed.annotations if exposed is not None else {}
+    return {key: value for key, value in annotations.items() if key not in given}
+
+
 def portable_ingress(
     endpoint: StreamingEndpoint, annotations: dict[str, str], patterns: tuple[str, ...] = ()
 ) -> Manifest:

@@ -77,7 +77,8 @@ def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
     if endpoint.spec.engine.tls is not None:
         values["backend-protocol"] = "HTTPS"
     if exposure.strip_prefix is not None:
-        values |= {"use-regex": "true", "rewrite-target": "$1"}
+        # What no path takes is rewritten too: to nothing without the slash, which nginx answers with 500.
+        values |= {"use-regex": "true", "rewrite-target": "/$1"}
     if (canary := exposure.canary) is not None:
         values |= {
             "canary": "true",
@@ -92,7 +93,7 @@ def annotations(endpoint: StreamingEndpoint, prefix: str) -> dict[str, str]:
 
 def patterns(endpoint: StreamingEndpoint) -> tuple[str, ...]:
     """
-    The paths of users where a prefix is taken away, each with what is kept of it as its first group.
+    The paths of users where a prefix is taken away, each with what is kept after its slash as its first group.
 
     Without `?` and `|`, by which `cluster.places` could not tell where a pattern begins.
     """
@@ -102,7 +103,9 @@ def patterns(endpoint: StreamingEndpoint) -> tuple[str, ...]:
         return ()
     prefix, *kept = [path.rstrip("/").replace(".", r"\.") for path in (strip, *exposure.path_prefixes)]
     return tuple(
-        text for path in kept for text in (*([f"{prefix}({path})$"] if path else []), f"{prefix}({path}/.*)")
+        f"{prefix}/({group}"
+        for path in kept
+        for group in ((f"{path[1:]})$", f"{path[1:]}/.*)") if path else (".*)",))
     )
 
 
@@ -116,6 +119,7 @@ class IngressNginx(Route):
     speaks_tls = True
     rewrites = True
     canaries = True
+    reload_limit = ("worker-shutdown-timeout", 240.0)
     proxies = ("", "nginx")
     remedies = REMEDIES
 
@@ -131,6 +135,18 @@ class IngressNginx(Route):
         edge = capabilities.ingress_classes.get(ingress.class_name) if ingress else None
         prefix = (edge or Edge(profile="ingress-nginx")).annotations_prefix
         return (portable_ingress(endpoint, annotations(endpoint, prefix), patterns(endpoint)),)
+
+    def remark(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> str | None:
+        """A reload that ends streams before the endpoint's own drain would."""
+        ingress, drain = exposure_of(endpoint).ingress, endpoint.spec.rollout.drain_seconds
+        edge = capabilities.ingress_classes.get(ingress.class_name) if ingress else None
+        if edge is None or edge.reload_seconds is None or edge.reload_seconds >= drain:
+            return None
+        return (
+            f"ingress-nginx cuts streams {edge.reload_seconds:g} s after a reload, which a change of any Ingress "
+            f"causes, and rollout.drainSeconds lets them run {drain} s: its administrator can raise "
+            f"worker-shutdown-timeout in ConfigMap {edge.service}"
+        )
 
 
 ROUTE: Route = IngressNginx()

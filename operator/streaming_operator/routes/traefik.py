@@ -23,9 +23,10 @@ class Traefik(Route):
     title = "Traefik"
     controllers: ClassVar = {"httpRoute": ("traefik.io/gateway-controller",)}
     ports_of_pods = True
+    ignores_request_timeout = True
 
     def render(self, endpoint: StreamingEndpoint, capabilities: Capabilities) -> tuple[Manifest, ...]:
-        """The HTTPRoute; with a total time limit should a later version list it."""
+        """The HTTPRoute; with a total time limit should a later version list it, or another of its Gateways take it."""
         return (http_route(endpoint, capabilities),)
 
 

@@ -125,7 +125,11 @@ def streaming_verified(endpoint: StreamingEndpoint, world: World) -> Condition:
         if world.verification_problem is not None:
             return say("Unknown", world.verification_problem.reason, world.verification_problem.message)
         if state.settling:
-            return say("Unknown", Reason.PENDING, "The edge has not loaded the route yet")
+            edge, service = (
+                "The edge has not loaded the route yet",
+                "The Service does not lead to the pods yet",
+            )
+            return say("Unknown", Reason.PENDING, edge if observed and observed.route else service)
         return say("Unknown", Reason.PENDING, "Not verified yet for the present pod template and route")
     if state.verdict is Verdict.INCONCLUSIVE:
         return say("Unknown", Verdict.INCONCLUSIVE, state.message)

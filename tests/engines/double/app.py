@@ -44,7 +44,9 @@ class Double:
         self._fingerprint = f"vllm-{VERSION}-{secrets.token_hex(4)}"
         self.app = Starlette(
             routes=self._routes(),
-            middleware=layers(settings.middleware, settings.api_keys, HttpMetrics(self._registry)),
+            middleware=layers(
+                settings.middleware, settings.api_keys, HttpMetrics(self._registry), settings.allowed_origins
+            ),
             exception_handlers={HTTPException: _http_error, Exception: _crash},
         )
 

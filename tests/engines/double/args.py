@@ -45,6 +45,7 @@ class Settings:
     adapters: dict[str, str]
     ssl_certfile: str | None
     ssl_keyfile: str | None
+    allowed_origins: tuple[str, ...] = ()
 
 
 def parse(argv: Sequence[str]) -> Settings:
@@ -93,6 +94,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         adapters=dict(_adapter(value) for value in given.lora_modules or ()),
         ssl_certfile=given.ssl_certfile,
         ssl_keyfile=given.ssl_keyfile,
+        allowed_origins=tuple(json.loads(given.allowed_origins or "[]")),
     )
 
 

@@ -20,11 +20,13 @@ GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 UNCOUNTED = ("/metrics", "/health", "/load", "/ping", "/version")
 
 
-def layers(names: Iterable[str], keys: tuple[str, ...], metrics: HttpMetrics) -> list[Middleware]:
+def layers(
+    names: Iterable[str], keys: tuple[str, ...], metrics: HttpMetrics, origins: tuple[str, ...] = ()
+) -> list[Middleware]:
     """Outermost first; of the user's own, the one named last is outermost."""
     users = [_imported(name) for name in names]
     guard = [Middleware(ApiKey, keys=keys)] if keys else []
-    cors = Middleware(CORSMiddleware, allow_origins=[], allow_methods=["*"], allow_headers=["*"])
+    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return [*reversed(users), *guard, cors, Middleware(CountRequests, metrics=metrics)]
 
 

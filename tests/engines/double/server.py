@@ -76,6 +76,7 @@ def _config(settings: Settings, double: Double) -> uvicorn.Config:
         log_level=settings.log_level,
         access_log=settings.access_log,
         timeout_keep_alive=int(os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5")),
+        ws_ping_interval=float(os.environ.get("DOUBLE_WS_PING_SECONDS", "20")),
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,
     )

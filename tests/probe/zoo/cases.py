@@ -6,7 +6,6 @@ Data only. Timeouts are a second or two where a site has minutes, so that the wh
 
 import json
 from dataclasses import dataclass
-from typing import Literal
 
 from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.api.symptoms import Symptom
@@ -16,7 +15,6 @@ from tests.probe.proxies import Relay
 from tests.probe.zoo.running import Setup
 
 V, S = Verdict, Symptom
-Known = Literal["ours", "generic", "url", "envoy-gateway", "contour", "istio", "haproxy-ingress"]
 PATIENT = Limits(connect=20.0, first_token=20.0, stall=20.0, total=60.0)
 HASTY = Limits(connect=20.0, first_token=2.0, stall=2.0, total=60.0)
 
@@ -53,8 +51,8 @@ class Case:
     """Nobody listens at the pod."""
     service: Setup | None = None
     """A proxy between the pod and the edge."""
-    known: Known = "generic"
-    """What the probe knows of the path: our Ingress, some edge, or a URL alone."""
+    known: str = "generic"
+    """What the probe knows of the path: our Ingress (`ours`), a route by its name, some edge, or a URL alone (`url`)."""
     fingerprint: str = ""
     """What the message must say of the proxy."""
     https: bool = False
@@ -371,23 +369,28 @@ def envoy() -> tuple[Case, ...]:
 
 
 def envoy_gateway() -> tuple[Case, ...]:
-    """Envoy with what Envoy Gateway makes of our HTTPRoute and BackendTrafficPolicy; the gateway itself is in no test."""
+    """
+    Envoy with what Envoy Gateway makes of our HTTPRoute and BackendTrafficPolicy, and as little of a mark.
+
+    The gateway itself: tests/e2e/test_envoy_gateway.py.
+    """
+    outside = json.dumps({"manager": {"server_header_transformation": "PASS_THROUGH"}, "quiet": True})
 
     def setup(**route: str) -> Setup:
-        return Setup("envoy", json.dumps({"timeout": "0s", "idle_timeout": "3600s"} | route), "{}")
+        return Setup("envoy", json.dumps({"timeout": "0s", "idle_timeout": "3600s"} | route), outside)
 
     def bad(
         fault: str, edge: Setup | proxies.Relay, expected: Verdict, symptom: Symptom, **more: object
     ) -> Case:
-        known: dict[str, object] = {"known": "envoy-gateway", "fingerprint": "Envoy"}
+        known: dict[str, object] = {"known": "envoy-gateway", "fingerprint": ""}
         return Case("Envoy Gateway", fault, edge, expected, "envoy-gateway", symptom, **(known | more))  # type: ignore[arg-type]
 
     return (
         fine("Envoy Gateway", "as our route and policy have it", setup(), known="envoy-gateway"),
-        bad("timeouts.request", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG, fingerprint=""),
+        bad("timeouts.request", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
         bad("streamIdleTimeout", setup(idle_timeout="2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
-        bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
-        bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT, fingerprint=""),
+        bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD, fingerprint="Envoy"),
+        bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT),
     )  # fmt: skip
 
 
@@ -397,7 +400,9 @@ def contour() -> tuple[Case, ...]:
     def setup(**route: str) -> Setup:
         return Setup("envoy", json.dumps({"timeout": "0s"} | route), "{}")
 
-    def bad(fault: str, edge: Setup, expected: Verdict, symptom: Symptom, **more: object) -> Case:
+    def bad(
+        fault: str, edge: Setup | proxies.Relay, expected: Verdict, symptom: Symptom, **more: object
+    ) -> Case:
         return Case("Contour", fault, edge, expected, "contour", symptom, known="contour", **more)  # type: ignore[arg-type]
 
     return (
@@ -405,6 +410,7 @@ def contour() -> tuple[Case, ...]:
         bad("response-timeout", setup(timeout="2s"), V.TOTAL_TIMEOUT, S.TOTAL_CUT, engine=LONG),
         bad("stream-idle-timeout", setup(idle_timeout="2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
         bad("504", setup(idle_timeout="1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
+        bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT),
     )  # fmt: skip
 
 
@@ -430,7 +436,9 @@ def haproxy_ingress() -> tuple[Case, ...]:
     def setup(route: str) -> Setup:
         return Setup("haproxy", route, "")
 
-    def bad(fault: str, edge: Setup, expected: Verdict, symptom: Symptom, **more: object) -> Case:
+    def bad(
+        fault: str, edge: Setup | proxies.Relay, expected: Verdict, symptom: Symptom, **more: object
+    ) -> Case:
         return Case(
             "haproxy-ingress",
             fault,
@@ -447,6 +455,7 @@ def haproxy_ingress() -> tuple[Case, ...]:
         bad("config-backend is refused", setup("timeout server 3600s"), V.COALESCED, S.TIMED_BURSTS),
         bad("timeout-server", setup(FLOWS + "timeout server 2s"), V.IDLE_TIMEOUT, S.IDLE_CUT, engine=PAUSES),
         bad("504", setup(FLOWS + "timeout server 1s"), V.UPSTREAM_ERROR, S.GATEWAY_TIMEOUT, engine=SLOW_HEAD),
+        bad("its pod is replaced", proxies.cut(3000), V.TRUNCATED, S.CUT),
     )  # fmt: skip
 
 

@@ -170,10 +170,14 @@ http:
 
 
 def envoy(place: Place, route: str, outside: str) -> str:
-    """`route` is JSON merged over the route's action; `outside` JSON: `filters`, `manager`, `virtual_host`."""
+    """
+    `route` is JSON merged over the route's action; `outside` JSON: `filters`, `manager`, `virtual_host`, `cluster`, and
+    `quiet` for no headers of Envoy's own.
+    """
     more: dict[str, Any] = json.loads(outside or "{}")
     action: dict[str, Any] = {"cluster": "engine"} | json.loads(route or "{}")
     filters = [_filter(name, kind, body) for name, kind, body in more.get("filters", [])]
+    router = {"suppress_envoy_headers": more.get("quiet", False)}
     host: dict[str, Any] = {
         "name": "edge",
         "domains": ["*"],
@@ -182,7 +186,7 @@ def envoy(place: Place, route: str, outside: str) -> str:
     manager = {
         "stat_prefix": "edge",
         "route_config": {"virtual_hosts": [host]},
-        "http_filters": [*filters, _filter("envoy.filters.http.router", f"{_HTTP}.router.v3.Router", {})],
+        "http_filters": [*filters, _filter("envoy.filters.http.router", f"{_HTTP}.router.v3.Router", router)],
     } | more.get("manager", {})
     chain: dict[str, Any] = {
         "filters": [

@@ -10,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from streaming_operator import routes
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.guard import Guard
@@ -32,13 +33,20 @@ LATE = 0.05
 """Seconds after which a sleeping process that may run again is late."""
 NAMES = {
     "ours": Names("llm", "llm-key", "ingress-nginx", "IngressClass nginx", "llm.example"),
-    "envoy-gateway": Names("llm", "llm-key", "envoy-gateway", "Gateway other", "llm.example"),
-    "contour": Names("llm", "llm-key", "contour", "IngressClass other", "llm.example"),
-    "istio": Names("llm", "llm-key", "istio", "Gateway other", "llm.example"),
-    "haproxy-ingress": Names("llm", "llm-key", "haproxy-ingress", "IngressClass other", "llm.example"),
     "generic": Names("llm", "llm-key", "generic", "IngressClass other", "llm.example"),
     "url": Names(),
+} | {
+    route.name: Names(
+        "llm",
+        "llm-key",
+        route.profile,
+        "IngressClass other" if "ingress" in route.controllers else "Gateway other",
+        "llm.example",
+    )
+    for route in routes.registry().values()
+    if route.profile != routes.GENERIC
 }
+"""What the probe knows of the path, by `Case.known`."""
 SEED = 20261121
 """Of the moments at which a proxy is reloaded."""
 

@@ -83,6 +83,12 @@ class Running:
     ) -> None:
         self._stop()
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def _ask(self) -> None:
         """Whether it listens; Traefik does so before it has read its routes, one of which answers 418."""
         socket.create_connection(("127.0.0.1", self.port), 1).close()

@@ -3,7 +3,7 @@
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.judge.fingerprint import Proxy
 from streaming_operator.probe.judge.remedies import TABLE
-from tests.probe.zoo import cases, other_cases, url_cases
+from tests.probe.zoo import cases, edge_cases, front_cases, other_cases, url_cases
 from tests.probe.zoo.cases import Case
 
 CASES: tuple[Case, ...] = (
@@ -17,6 +17,11 @@ CASES: tuple[Case, ...] = (
     *cases.contour(),
     *cases.istio(),
     *cases.haproxy_ingress(),
+    *edge_cases.f5_nginx_ingress(),
+    *edge_cases.nginx_gateway_fabric(),
+    *edge_cases.haproxytech_ingress(),
+    *edge_cases.kgateway(),
+    *edge_cases.cilium(),
     *cases.caddy(),
     *cases.traefik(),
     *cases.http2(),
@@ -24,10 +29,12 @@ CASES: tuple[Case, ...] = (
     *other_cases.of_the_engine(),
     *other_cases.of_strangers(),
     *url_cases.of_urls(),
+    *front_cases.of_fronts(),
 )
 
 _CLOUD = "a cloud load balancer: its marks and fields are from its documentation"
-_UNSEEN = (Proxy.ALB, Proxy.GOOGLE, Proxy.AZURE, Proxy.CLOUDFLARE)
+_UNSEEN = (Proxy.GOOGLE, Proxy.AZURE, "gke", "aws-alb", "azure-agc")
+_ALB_CUT = f"{Proxy.ALB}/{Symptom.IDLE_CUT}"
 _SHAPES = ("url/bursts of a timer", *(f"{scope}/{Symptom.ONE_EVENT}" for scope in ("url", "any", "engine")))
 _CHECKS = (Symptom.OPEN, Symptom.LEFT_RUNNING, Symptom.WRONG_MODEL)
 
@@ -37,7 +44,11 @@ def _not_here() -> dict[str, str]:
     for (scope, symptom), row in TABLE.items():
         if scope in _UNSEEN:
             reasons[row.name] = _CLOUD
-        elif scope == Proxy.KONG:
+        elif row.name == _ALB_CUT:
+            reasons[row.name] = (
+                "a load balancer that leaves no mark in what it passes on: it is named by its error page alone"
+            )
+        elif scope in (Proxy.KONG, "kong"):
             reasons[row.name] = "there is no package of Kong that the tests could install"
         elif symptom is Symptom.UNCLEAR:
             reasons[row.name] = "no fault: the remedy of an inconclusive verdict"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.api.verification import Checks
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.judge.verdict import streams
 from streaming_operator.probe.plan import Replica

@@ -30,6 +30,8 @@ from tests.probe.zoo.cases import PAUSES
 PREFIX = "nginx.ingress.kubernetes.io"
 CLASS = "zoo-traefik"
 ROUTE_SECONDS = 30.0
+DEFAULT_SECONDS = 2
+"""How long a silence may be unless an Ingress says it; 60 by default, made small here."""
 OURS = {"proxy-buffering": "off", "proxy-read-timeout": "3600", "proxy-http-version": "1.1"}
 
 
@@ -118,6 +120,8 @@ def edge(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterato
         f"--providers.kubernetesingressnginx.ingressclass={CLASS}",
         "--providers.kubernetesingressnginx.ingressclassbyname=true",
         f"--providers.kubernetesingressnginx.watchnamespace={namespace}",
+        # For Ingresses that say nothing of it: 60 by default.
+        f"--providers.kubernetesingressnginx.proxyreadtimeout={DEFAULT_SECONDS}",
     ]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -180,6 +184,21 @@ async def test_proxy_read_timeout_cuts_a_pause(edge: Edge) -> None:
     assert (result.verdict, result.hop) == (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE), result.message
 
 
+@pytest.mark.apiserver
+@pytest.mark.programs("traefik")
+async def test_its_own_limit_on_a_silence_cuts_where_no_annotation_lifts_it(edge: Edge) -> None:
+    """An Ingress that says nothing has it; the Ingress that the operator renders for the class passes the silence."""
+    result = await probed(edge, "plain", PAUSES, {})
+    assert (result.verdict, result.hop) == (Verdict.IDLE_TIMEOUT, Hop.EXPOSURE), result.message
+    with RunningEngine("double", ("--host", "0.0.0.0", METRICS, *PAUSES)) as engine:
+        exposed(edge, "chat", engine.port, stripPrefix=None)
+        await_served(edge)
+        asked = plan([engine.port, edge.port])
+        pod, outer = asked.targets
+        result = await verify(replace(asked, targets=(pod, replace(outer, host="chat.example"))))
+    assert (result.verdict, result.hop) == (Verdict.STREAMING, Hop.EXPOSURE), result.message
+
+
 def exposed(edge: Edge, name: str, engine: int, **exposure: object) -> None:
     """Service and Ingress as the operator renders them, with a server of this machine behind them."""
     exposure = {
@@ -200,6 +219,14 @@ def exposed(edge: Edge, name: str, engine: int, **exposure: object) -> None:
         if child["kind"] in ("Service", "Ingress"):
             edge.plane.create(child)
     edge.plane.create(_endpoints(edge, name, engine))
+
+
+def await_served(edge: Edge) -> None:
+    """Return once the users' host is served."""
+    deadline = time.monotonic() + ROUTE_SECONDS
+    while served(edge, "/v1/models")[0] != 200:
+        assert time.monotonic() < deadline, "Traefik does not serve the host"
+        time.sleep(0.1)
 
 
 def served(edge: Edge, path: str, **headers: str) -> tuple[int, str]:

@@ -33,6 +33,8 @@ def refusal(edits: dict[str, Any]) -> tuple[str, ...]:
         ("spec.podMetadata.annotations", {"scrape": True}, ".scrape: must be text: put it in quotes"),
         ("spec.podMetadata.annotations", ["a"], ": must be a map of names and values"),
         ("spec.gpu", 1, ": must be an object"),
+        ("spec.replicas", -1, ": must be greater than or equal to 0"),
+        ("spec.verification.request.api", "completions", ": must be 'Chat', 'Completions' or 'Responses'"),
         ("spec.exposure.host", "https://llm.example.com",
          ": must be a DNS name of lower case letters, digits, '-' and '.', without scheme, port or path"),
     ],

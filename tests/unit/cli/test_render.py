@@ -126,6 +126,34 @@ def test_what_the_administrator_must_allow_is_told_beside_what_is_printed() -> N
     assert run(ENDPOINT.format(uid="''", exposure=INGRESS)).stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("exposure", "options", "said"),
+    [
+        (
+            "ingress: {className: nginx, annotations: {nginx.ingress.kubernetes.io/canary: 'true'}}",
+            [],
+            [
+                "AnnotationNotAllowed",
+                "nginx.ingress.kubernetes.io/canary",
+                "use spec.exposure.canary instead",
+            ],
+        ),
+        (
+            "ingress: {className: nginx}\n    stripPrefix: /llama",
+            ["--edge-profile", "generic"],
+            ["NotSupported", "spec.exposure.stripPrefix", "IngressClass nginx"],
+        ),
+        (f"{HTTP_ROUTE}\n  engine: {{tls: {{secretName: pods}}}}", [], ["engine.tls.caConfigMapName"]),
+    ],
+)
+def test_what_keeps_a_route_from_being_written_is_told(
+    exposure: str, options: list[str], said: list[str]
+) -> None:
+    """With the reason that the condition would have; and what is remarked of the edge."""
+    result = run(ENDPOINT.format(uid="''", exposure=exposure), *options)
+    assert (result.exit_code, [part for part in said if part not in result.stderr]) == (0, [])
+
+
 HEAD = "apiVersion: streamingendpoints.dev/v1alpha1\nkind: StreamingEndpoint\nmetadata: {name: qwen}\n"
 LOCAL = "model: {source: {local: {path: /opt/model}}}"
 
@@ -178,7 +206,7 @@ def test_every_document_of_a_file_is_looked_at(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert [
         f"{file}, document 2: kind: Pod is not a StreamingEndpoint of streamingendpoints.dev/v1alpha1",
-        f"{file}, document 3: spec.replicas: Input should be greater than or equal to 0",
+        f"{file}, document 3: spec.replicas: must be greater than or equal to 0",
     ] == result.stderr.splitlines()
 
 

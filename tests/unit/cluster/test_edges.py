@@ -82,7 +82,7 @@ def test_whether_listeners_name_the_ports_of_pods_is_known_of_each_traefik(
         (Settings(edges=(EdgeSetting(class_name="a", profile="caddy"),)), "EDGES[0].profile: known are"),
         (
             Settings(edge_policies=("ingress-nginx",)),
-            "EDGE_POLICIES: profiles with policies are envoy-gateway",
+            f"EDGE_POLICIES: profiles with policies are {', '.join(routes.with_policies())}",
         ),
     ],
 )

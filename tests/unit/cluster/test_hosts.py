@@ -10,7 +10,7 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.cluster import objects
 from streaming_operator.cluster.hosts import Claims, conflict, held
 from streaming_operator.cluster.objects import Cached, Source
-from streaming_operator.cluster.places import hosts_of
+from streaming_operator.cluster.places import hosts_of, places_of, without
 from streaming_operator.values import Manifest
 
 HOST = "chat.example.com"
@@ -203,7 +203,7 @@ def test_what_does_not_collide_is_no_conflict() -> None:
     ("has", "wants"),
     [
         ("/Llama-3", "/llama-3/v1"),
-        ("/Llama-3", r"/llama-3(/v1/.*)"),
+        ("/Llama-3", r"/llama-3/(v1/.*)"),
         ("/llama-3", "/llama.3/v1"),
         ("/llama.3", "/llama-3/v1"),
     ],
@@ -215,6 +215,16 @@ def test_paths_that_only_a_pattern_makes_the_same_are_one_place_of_an_ingress(ha
 
     routes = an_http_route("a", path=has), an_http_route("a", path="/llama_3/v1")
     assert conflict_of(YOUNGER, routes[1], both_claim(*routes)) is None
+
+
+def test_prefixes_that_only_begin_alike_are_two_places() -> None:
+    """What ingress-nginx gives to the one begins with the whole prefix and a slash."""
+    routes = a_route(path=r"/llama/(v1/.*)"), a_route(path=r"/llama-3/(v1/.*)")
+    assert conflict_of(YOUNGER, routes[1], both_claim(*routes)) is None
+    assert (
+        conflict_of(YOUNGER, a_route(path="/llama/v1"), both_claim(routes[0], a_route(path="/llama/v1")))
+        is not None
+    )
 
 
 def test_a_host_on_one_gateway_has_one_owner_as_well() -> None:
@@ -304,6 +314,37 @@ def test_an_elder_endpoint_does_not_take_by_an_edit_what_a_younger_one_has(wante
 
 
 @pytest.mark.parametrize(
+    ("namespace", "services", "in_conflict"),
+    [
+        ("demo", ["a"], False),
+        ("demo", ["a", "other"], True),
+        ("demo", ["other"], True),
+        ("demo", [None], True),
+        ("elsewhere", ["a"], True),
+    ],
+)
+def test_an_ingress_that_leads_to_the_endpoints_own_service_takes_nothing_from_it(
+    namespace: str, services: list[str | None], in_conflict: bool
+) -> None:
+    """As the copy that serves the host while the endpoint moves to another edge; None: a backend that is no Service."""
+    backends = [
+        {"service": {"name": name}} if name else {"resource": {"kind": "Bucket"}} for name in services
+    ]
+    paths = [{"path": f"/v{number}", "backend": backend} for number, backend in enumerate(backends, 1)]
+    body = {
+        "metadata": {
+            "name": "a-before", "namespace": namespace, "uid": "u", "resourceVersion": "1",
+            "creationTimestamp": "2026-01",
+        },
+        "spec": {"ingressClassName": "nginx", "rules": [{"host": HOST, "http": {"paths": paths}}]},
+    }  # fmt: skip
+    copy = objects.cache(body, objects.ingress)
+    endpoint = an_endpoint("a", "2025")
+    found = conflict(endpoint, [a_route()], cast("Source", Ingresses(copy)), Claims(), served=frozenset())
+    assert (found is not None) is in_conflict
+
+
+@pytest.mark.parametrize(
     "created", ["2025-12-31T00:00:00Z", "2026-01-03T00:00:00Z"], ids=["elder", "younger"]
 )
 def test_a_canary_shares_the_host_of_its_endpoint(created: str) -> None:
@@ -328,6 +369,47 @@ def test_a_canary_of_another_endpoint_is_a_conflict() -> None:
 
     assert "elder, which comes first" in (conflict_of(canary, a_route(), claims) or "")
     assert claims.canary_headers(ELDER.key) == frozenset()
+
+
+def test_an_ingress_loses_the_paths_that_others_have_and_nothing_else() -> None:
+    """Each path of each host by itself, and the certificate's hosts with them; nothing is left of a single one."""
+    both = and_also(and_also(a_route(), a_route(path="/v2")), a_route(host="b.example.com"))
+    both["spec"]["tls"] = [{"hosts": [HOST, "b.example.com"], "secretName": "edge"}]
+    lost = places_of(and_also(a_route(path="/v2"), a_route(host="b.example.com")), "demo")
+
+    left = without(both, "demo", lost, frozenset())
+
+    assert left is not None
+    assert (places_of(left, "demo"), left["spec"]["tls"][0]) == (
+        places_of(a_route(), "demo"),
+        {"hosts": [HOST], "secretName": "edge"},
+    )
+    assert without(a_route(), "demo", places_of(a_route(), "demo"), frozenset()) is None
+
+
+@pytest.mark.parametrize(
+    "added", ["hostnames", "parentRefs", "rules"], ids=["a host", "a Gateway", "a path of a rule of its own"]
+)
+def test_an_http_route_loses_what_was_added(added: str) -> None:
+    """It serves all its paths on all its hosts and Gateways: what is served already stays."""
+    before, route, other = an_http_route("a"), an_http_route("a"), an_http_route("b", "b.example.com", "/b")
+    route["spec"][added] = [*route["spec"][added], *other["spec"][added]]
+    served = places_of(before, "demo")
+
+    left = without(route, "demo", places_of(route, "demo") - served, served)
+
+    assert left == before
+
+
+def test_a_host_that_is_refused_by_its_alias_has_no_part_of_its_own() -> None:
+    """The annotation is on every rule, so that the whole route is refused."""
+    aliased = {
+        **a_route(),
+        "metadata": {"annotations": {"nginx.ingress.kubernetes.io/server-alias": "b.example.com"}},
+    }
+    lost = frozenset(place for place in places_of(aliased, "demo") if place[1] == "b.example.com")
+
+    assert without(aliased, "demo", lost, frozenset()) is None
 
 
 def test_a_route_by_a_header_is_a_canary_of_its_namespace() -> None:

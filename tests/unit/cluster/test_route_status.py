@@ -8,7 +8,7 @@ from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import objects
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.cluster.observe import Observer
-from streaming_operator.cluster.resources import GATEWAYS
+from streaming_operator.cluster.resources import GATEWAYS, INGRESSES
 from streaming_operator.cluster.route_status import (
     gateway_addresses,
     http_route_problem,
@@ -25,6 +25,16 @@ def test_a_class_that_does_not_exist_is_reported_with_those_that_do() -> None:
     assert problem is not None
     assert problem.reason is Reason.CLASS_NOT_FOUND
     assert "(alb, nginx)" in problem.message
+
+
+def test_a_class_that_no_object_stands_for_is_told_with_what_serves_instead() -> None:
+    """GKE's Ingress reads an annotation, and its Gateway is what the operator can tell of streams."""
+    problem = ingress_problem("gce", {"nginx"}, None)
+
+    assert problem is not None
+    assert problem.reason is Reason.CLASS_NOT_FOUND
+    assert "spec.exposure.httpRoute with a Gateway of class gke-l7-global-external-managed" in problem.message
+    assert ingress_problem("gce", {"gce"}, None) is None
 
 
 def test_addresses_come_as_the_controller_wrote_them() -> None:
@@ -73,6 +83,33 @@ def test_of_several_gateways_the_address_is_that_of_the_one_whose_listener_users
     assert addresses(a_gateway("demo"), a_gateway("infra")) == ("10.0.0.1",)
     assert addresses(a_gateway("demo"), without) == ()
     assert addresses(a_gateway("demo")) == ("10.0.0.1",)
+
+
+def test_an_ingress_that_is_going_does_not_lead_the_probe_of_an_http_route() -> None:
+    """The spec names a Gateway now: the address of the old edge, which is cached until it is gone, is not asked."""
+    owner = {"apiVersion": "streamingendpoints.dev/v1alpha1", "kind": "StreamingEndpoint", "name": "chat"}
+    metadata = {
+        "name": "chat", "namespace": "demo", "uid": "i", "resourceVersion": "1",
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "ownerReferences": [{**owner, "uid": "u", "controller": True}],
+    }  # fmt: skip
+    status = {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}
+    going = Cached({"metadata": metadata, "spec": {}, "status": status})
+    snapshot = Snapshot({GATEWAYS: [a_gateway("infra")], INGRESSES: [going]}, ())
+
+    def addresses(**exposure: Any) -> tuple[str, ...]:
+        endpoint = StreamingEndpoint.from_body(
+            {
+                "metadata": {"name": "chat", "namespace": "demo", "uid": "u"},
+                "spec": {
+                    "model": {"source": {"huggingFace": {"repo": "a/b"}}},
+                    "exposure": {"host": "h", **exposure},
+                },
+            }
+        )
+        return Observer(snapshot).route_addresses(endpoint)
+
+    assert addresses(ingress={"className": "nginx"}) == ("10.0.0.9",)
+    assert addresses(httpRoute={"parentRefs": [{"name": "gw", "namespace": "infra"}]}) == ("10.0.0.1",)
 
 
 def the_answer(

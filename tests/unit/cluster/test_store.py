@@ -9,10 +9,11 @@ import orjson
 
 from streaming_operator.cluster import resources
 from streaming_operator.cluster.store import DISCOVERY_SECONDS, Caches
-from streaming_operator.errors import ClusterError, Forbidden
+from streaming_operator.errors import ClusterError, Forbidden, Unreachable
 from streaming_operator.kinds import Key, Kind
 from streaming_operator.kube import decode
 from streaming_operator.kube.client import Transport
+from streaming_operator.kube.informer import LONGEST_BACKOFF_SECONDS
 from tests.unit.virtual_time import run
 
 GATEWAY_API = {"resources": [{"name": name} for name in ("gateways", "gatewayclasses", "httproutes")]}
@@ -103,6 +104,41 @@ def test_a_kind_that_cannot_be_listed_does_not_block_the_start() -> None:
         routes, gateways, age = run(main())
         assert (routes, gateways) == (True, False)
         assert age <= 120
+
+
+def test_an_api_server_that_is_away_does_not_age_the_process() -> None:
+    """Its informers move, they try again and again: a restart would cost the caches and help nobody."""
+
+    class Away(Server):
+        """Answers until it is away."""
+
+        away = False
+
+        def _refuse(self, path: str) -> None:
+            if self.away:
+                raise Unreachable("connection refused")
+
+        @asynccontextmanager
+        async def watch(self, *_: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+            async def lines() -> AsyncIterator[bytes]:
+                while True:
+                    await asyncio.sleep(1)
+                    self._refuse("")
+                    yield b""
+
+            yield lines()
+
+    async def main() -> float:
+        server = Away()
+        caches = Caches(cast(Transport, server), ())
+        await caches.start(lambda key: None)
+        server.away = True
+        await asyncio.sleep(3600)
+        age = caches.age
+        await caches.close()
+        return age
+
+    assert run(main()) <= LONGEST_BACKOFF_SECONDS
 
 
 def test_a_discovery_that_answers_something_else_is_asked_again() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from streaming_operator.api.endpoint import StreamingEndpoint, Verification
-from streaming_operator.api.reasons import Reason, Verdict
+from streaming_operator.api.reasons import Hop, Reason, Verdict
 from streaming_operator.controller.schedule import Moment, Schedule
 from streaming_operator.status import VerificationState, recall, summarize
-from streaming_operator.values import Observed, ObservedPod, ProbeResult, Problem
+from streaming_operator.values import Observed, ObservedPod, ObservedRoute, ProbeResult, Problem
 from tests.unit.status.worlds import NOON, a_result, a_state, a_world, an_endpoint, observed
 
 SETTINGS = Verification(interval_seconds=300, failure_threshold=3)
@@ -90,6 +90,16 @@ def test_a_404_or_503_right_after_a_change_is_not_judged(verdict: Verdict) -> No
     assert late.verdict is verdict
 
 
+def test_a_service_without_rules_right_after_a_change_is_not_judged() -> None:
+    """kube-proxy follows the pods by seconds; a pod or an edge that refuses connections is told at once."""
+    early, late = edge_loaded_at(-29), edge_loaded_at(-31)
+
+    assert fold(early, Verdict.UNREACHABLE, hop=Hop.SERVICE).state.settling
+    assert fold(late, Verdict.UNREACHABLE, hop=Hop.SERVICE).state.verdict is Verdict.UNREACHABLE
+    for hop in (Hop.POD, Hop.EXPOSURE):
+        assert fold(early, Verdict.UNREACHABLE, hop=hop).state.verdict is Verdict.UNREACHABLE
+
+
 def test_a_pod_that_becomes_ready_is_a_change_to_the_edge() -> None:
     """Its address must be loaded before it can be asked for."""
     changed = edge_loaded_at(LONG_AGO).observing(an_endpoint(), OTHER_POD, at(-5))
@@ -102,6 +112,52 @@ def test_a_result_about_another_route_says_nothing() -> None:
     schedule = fold(STREAMING, Verdict.BUFFERED, route_hash="r2")
 
     assert schedule.state == STREAMING.state
+
+
+GONE = observed(route=ObservedRoute(True, False))
+
+
+@pytest.mark.parametrize("hash_meanwhile", ["r1", "of another address", ""])
+def test_a_route_that_was_away_is_verified_before_it_counts_again(hash_meanwhile: str) -> None:
+    """Another endpoint had its host meanwhile, whatever was rendered then; nor does it count without a route."""
+    away = STREAMING.observing(an_endpoint(), replace(GONE, route_hash=hash_meanwhile), at(60))
+    late = away.answered(a_result(Verdict.STREAMING), SETTINGS, GONE, at(61))
+    back = late.observing(an_endpoint(), observed(), at(80))
+
+    assert not back.state.is_about(observed())
+    assert not back.state.is_about(observed(route=None, route_hash=""))
+    assert due_in(back, 80) <= 0
+    verified = back.started(SETTINGS, at(80)).answered(
+        a_result(Verdict.STREAMING), SETTINGS, observed(), at(81)
+    )
+    assert verified.state.is_about(observed())
+
+
+def test_an_answer_to_a_question_from_before_the_route_was_away_says_nothing() -> None:
+    """It was asked of who served the host then."""
+    asked = STREAMING.started(SETTINGS, at(59)).observing(an_endpoint(), GONE, at(60))
+    back = asked.observing(an_endpoint(), observed(), at(65))
+
+    late = back.answered(a_result(Verdict.STREAMING), SETTINGS, observed(), at(66))
+    assert not late.state.is_about(observed())
+
+
+def test_a_route_that_comes_back_is_loaded_first() -> None:
+    """A 404 in the first half minute is the edge's that has not loaded it again."""
+    away = STREAMING.observing(an_endpoint(), GONE, at(60))
+    back = away.observing(an_endpoint(), observed(), at(80)).started(SETTINGS, at(80))
+
+    early = back.answered(a_result(Verdict.ROUTE_NOT_FOUND), SETTINGS, observed(), at(81))
+    assert early.state.settling
+
+
+def test_a_route_that_comes_and_goes_is_not_asked_all_the_time() -> None:
+    """Two controllers that take it from each other cost one completion each 10 s at most."""
+    away = STREAMING.started(SETTINGS, at(59)).observing(an_endpoint(), GONE, at(60))
+    answered = away.answered(a_result(Verdict.STREAMING), SETTINGS, GONE, at(61))
+    back = answered.observing(an_endpoint(), observed(), at(62))
+
+    assert due_in(back, 62) == 9
 
 
 def test_successes_of_an_older_route_do_not_count_for_a_new_one() -> None:

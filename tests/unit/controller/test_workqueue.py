@@ -44,6 +44,24 @@ def test_requests_for_a_key_are_coalesced_into_one_pass() -> None:
     assert passes == ["a", "b"]
 
 
+def test_the_queue_has_the_age_of_the_key_that_waits_longest() -> None:
+    """From when it could start until it starts; a key that is added again is not younger."""
+
+    async def main() -> list[tuple[int, float]]:
+        queue: WorkQueue[str] = WorkQueue()
+        seen = [(len(queue), queue.age)]
+        for key in ("a", "b", "a"):
+            queue.add(key)
+            await asyncio.sleep(1)
+        seen.append((len(queue), queue.age))
+        queue.forget("a")
+        seen.append((len(queue), queue.age))
+        await working(queue, lambda key: asyncio.sleep(5), 1)
+        return [*seen, (len(queue), queue.age)]
+
+    assert run(main()) == [(0, 0.0), (2, 3.0), (1, 2.0), (0, 0.0)]
+
+
 def test_a_key_is_never_in_two_passes_at_once_and_misses_nothing() -> None:
     """A request during the key's own pass becomes exactly one pass after it."""
     begun: list[float] = []
@@ -286,3 +304,29 @@ def test_every_request_is_followed_by_a_pass(requests: list[tuple[str, float, fl
 
     run(main())
     assert all(begun[key] >= at for key, at in asked.items())
+
+
+def test_a_queue_that_was_cancelled_works_again() -> None:
+    """A Lease that is lost ends the passes that run; with the next one everything that was asked for is done."""
+    begun: list[str] = []
+    ended: list[str] = []
+
+    async def process(key: str) -> None:
+        begun.append(key)
+        await asyncio.sleep(10)
+        ended.append(key)
+
+    async def main() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        queue.add_after("b", 50)
+        task = asyncio.create_task(queue.run(4, process))
+        await asyncio.sleep(5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert queue.running == frozenset()
+        queue.add("a")
+        await working(queue, process, 100)
+
+    run(main())
+    assert (begun, ended) == (["a", "a", "b"], ["a", "b"])

@@ -203,6 +203,19 @@ def test_without_headers_nothing_of_ours_is_on_the_path() -> None:
     assert "PYTHONPATH" not in environment(streamingHeaders=False)
 
 
+def test_sockets_are_taken_behind_the_check_of_paths_and_before_the_rest() -> None:
+    """The one that is named last is outermost: a refused path stays refused, and an answer ends as any stream does."""
+    args = vllm.ENGINE.args(endpoint(webSocket=True))
+    named = [args[place + 1] for place, word in enumerate(args) if word == "--middleware"]
+
+    assert named == [
+        "streaming_middleware.StreamingMiddleware",
+        "websocket_bridge.WebSocketBridge",
+        "event_source.EventSource",
+        "exposed_paths.ExposedPaths",
+    ]
+
+
 def test_the_engine_of_an_endpoint_is_registered() -> None:
     """The registry is the only way to an engine."""
     assert select(endpoint()) is registry()["vllm"]

@@ -17,7 +17,7 @@ from tests.cluster import ahead, steps, tools
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs these tests may have called them with `nohup`
 os.geteuid = lambda: 0  # no step of this file does anything that needs root
 from tests.cluster import command, {module}
 sys.exit(command.run(lambda: {call}, failed="error", interrupted="interrupted"))
@@ -111,11 +111,21 @@ def pids(folder: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
-def alive(pid: int) -> bool:
+def state(pid: int) -> str:
+    """As /proc tells it: S sleeps, Z has ended and was not waited for; empty: there is no such process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
-        return False
+        return ""
+
+
+def waits_for_a_program(folder: Path, process: "subprocess.Popen[str]", count: int = 1) -> bool:
+    """Whether that many were started and the command waits: a signal that comes while it starts one loses it."""
+    return len(pids(folder)) >= count and state(process.pid) == "S"
+
+
+def alive(pid: int) -> bool:
+    return state(pid) not in ("", "Z")
 
 
 def interrupted(folder: Path, module: str, call: str) -> tuple[int, str]:
@@ -134,6 +144,18 @@ def test_ctrl_c_ends_a_step_with_one_sentence(folder: Path, phase: Phase) -> Non
     """Exit code 130, no traceback, and the program that the step waited for is gone."""
     place(folder, phase.program, WAITS, phase.build)
     assert interrupted(folder, phase.module, phase.call) == (130, "interrupted")
+    eventually(lambda: not any(alive(pid) for pid in pids(folder)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_cancelled_job_ends_as_by_ctrl_c(folder: Path, number: signal.Signals) -> None:
+    """Only the command itself is told; the program that it waits for ends with it."""
+    place(folder, "go", WAITS)
+    process = started(folder, "tools", "tools.build('helm')")
+    eventually(lambda: waits_for_a_program(folder, process) or process.poll() is not None)
+    process.send_signal(number)
+    _, text = process.communicate(timeout=SECONDS)
+    assert (process.returncode, text.splitlines()[-1]) == (130, "interrupted")
     eventually(lambda: not any(alive(pid) for pid in pids(folder)))
 
 

@@ -209,11 +209,15 @@ def test_whoever_cannot_build_is_pointed_to_registry_mode(monkeypatch: pytest.Mo
 def test_registry_mode_asks_for_an_engine_and_nothing_else(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither root, nor Debian, nor Linux; an engine that does not answer is quoted."""
+    """Neither root, nor Debian, nor Linux; an engine that does not answer is quoted, of any version."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     assert "install Docker or Podman" in str(lifecycle.available("registry"))
     docker = program(path, "docker", "Server: running")
     assert lifecycle.available("registry") is None
-    docker.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2; exit 1\n")
+    docker.write_text(
+        "#!/bin/sh\n"
+        "if [ $1 = info ]; then echo 'ERROR: Cannot connect to the Docker daemon'; echo 'errors printing info' >&2\n"
+        "else echo 'Cannot connect to the Docker daemon' >&2; fi; exit 1\n"
+    )
     assert "Cannot connect to the Docker daemon" in str(lifecycle.available("registry"))

@@ -18,6 +18,9 @@ PINS = [
     ("prometheus-server", "github.com/prometheus/prometheus", f"v0.3{VERSIONS.prometheus.split('.')[1]}.0"),
     ("gateway-api", "sigs.k8s.io/gateway-api", VERSIONS.gateway_api),
     ("envoy-gateway", "github.com/envoyproxy/gateway", VERSIONS.envoy_gateway),
+    ("haproxy-ingress", "github.com/jcmoraisjr/haproxy-ingress", VERSIONS.haproxy_ingress),
+    ("contour", "github.com/projectcontour/contour", VERSIONS.contour),
+    ("istio", "istio.io/istio", VERSIONS.istio),
 ]
 
 

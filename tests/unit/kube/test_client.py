@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -10,10 +11,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from streaming_operator.errors import Forbidden, Unreachable
+from streaming_operator import metrics
+from streaming_operator.errors import Expired, Forbidden, Unreachable
 from streaming_operator.kube import client as module
 from streaming_operator.kube.client import Transport
 from streaming_operator.kube.credentials import Credentials
+from tests.engines.running import free_port
 
 
 class FakeCredentials:
@@ -74,6 +77,18 @@ def busy(seconds: str) -> web.Response:
     return web.json_response({"message": "too many requests"}, status=429, headers={"Retry-After": seconds})
 
 
+def a_service() -> web.Response:
+    """A stored object."""
+    metadata = {"name": "x", "namespace": "demo", "uid": "1", "resourceVersion": "1"}
+    return web.json_response({"kind": "Service", "metadata": metadata})
+
+
+def requests() -> Counter[tuple[str, str]]:
+    """How many requests were counted so far, by verb and code."""
+    samples = (sample for family in metrics.REQUESTS.collect() for sample in family.samples)
+    return Counter({(s.labels["verb"], s.labels["code"]): int(s.value) for s in samples})
+
+
 async def test_a_busy_server_is_asked_again_after_the_pause_that_it_names() -> None:
     """429 with Retry-After is patience, not failure; the same request is sent again."""
     script = Script(busy("0.1"), busy("0.1"), ok())
@@ -81,6 +96,30 @@ async def test_a_busy_server_is_asked_again_after_the_pause_that_it_names() -> N
         assert await transport.get("/x", "read x", query={"a": "b c"}) == {"kind": "Service"}
 
     assert [request.path_qs for request in script.asked] == ["/x?a=b+c"] * 3
+
+
+async def test_requests_are_counted_by_verb_and_code() -> None:
+    """As the API server counts them: a list, a watch and each try of a write; what was not answered has no code."""
+    page = web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+    gone = web.json_response({"message": "gone"}, status=410)
+    script = Script(ok(), page, gone, busy("0.1"), a_service())
+    async with talking_to(script) as (transport, credentials):
+        before = requests()
+        await transport.get("/x", "read x")
+        await transport.page("/x", "list x", query={"limit": "500"})
+        with pytest.raises(Expired):
+            async with transport.watch("/x", {"watch": "1"}, "watch x"):
+                pass
+        await transport.apply("/x", {}, "write x")
+        credentials.server = f"http://127.0.0.1:{free_port()}"
+        with pytest.raises(Unreachable):
+            await transport.get("/x", "read x")
+        counts = requests() - before
+
+    assert counts == {
+        ("get", "200"): 1, ("list", "200"): 1, ("watch", "410"): 1, ("patch", "429"): 1, ("patch", "200"): 1,
+        ("get", "none"): 1,
+    }  # fmt: skip
 
 
 async def test_patience_with_a_busy_server_ends() -> None:

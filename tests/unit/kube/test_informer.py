@@ -12,7 +12,7 @@ from streaming_operator.cluster.resources import SERVICES
 from streaming_operator.errors import ClusterError, Expired, Forbidden, KindMissing, Unreachable
 from streaming_operator.kube import decode
 from streaming_operator.kube.client import Transport
-from streaming_operator.kube.informer import Change, Informer
+from streaming_operator.kube.informer import LONGEST_BACKOFF_SECONDS, Change, Informer
 from streaming_operator.kube.objects import StoredObject
 from tests.unit.virtual_time import run
 
@@ -198,6 +198,24 @@ def test_a_server_that_is_away_for_minutes_is_waited_for() -> None:
     assert Followed(server).follow(1000) == {"a": "1"}
 
 
+def test_silence_is_the_time_since_the_server_last_sent_something() -> None:
+    """A list that fails again and again does not end it, although the informer moves."""
+    server = ScriptedServer()
+    server.watches = [
+        [bookmark(11), lambda: server.list_errors.extend([Unreachable("away")] * 1000), Unreachable("cut")]
+    ]
+
+    async def main() -> tuple[float, float]:
+        informer = Informer(cast(Transport, server), SERVICES, StoredObject, lambda *_: None)
+        task = asyncio.create_task(informer.run())
+        await asyncio.sleep(600)
+        task.cancel()
+        return informer.silence, informer.age
+
+    silence, age = run(main())
+    assert (silence, age < LONGEST_BACKOFF_SECONDS) == (600.0, True)
+
+
 def test_what_is_not_kept_wakes_nobody() -> None:
     """An event that changes only the version is stored and not reported as a change."""
     server = ScriptedServer([event("MODIFIED", an_object("a", 11))])
@@ -290,6 +308,21 @@ def test_a_response_that_comes_late_does_not_restore_a_deleted_object() -> None:
     server.watches = [[event("DELETED", an_object("a", 12)), write]]
 
     assert followed.follow() == {}
+    assert followed.reported == [(None, "5"), ("5", None)]
+
+
+def test_what_we_write_to_an_object_that_had_lost_its_label_is_known_at_once() -> None:
+    """It is told as deleted when it leaves what is listed: until the event of our write a pass would write it again."""
+    server = ScriptedServer([])
+    server.objects = [an_object("a", 5)]
+    followed = Followed(server)
+
+    def write() -> None:
+        followed.informer.note(an_object("a", 13))
+
+    server.watches = [[event("DELETED", an_object("a", 12)), write, event("ADDED", an_object("a", 13))]]
+
+    assert followed.follow() == {"a": "13"}
     assert followed.reported == [(None, "5"), ("5", None)]
 
 

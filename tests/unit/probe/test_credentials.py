@@ -10,7 +10,7 @@ import pytest
 from streaming_operator import probe
 from streaming_operator.errors import ClusterError, NotFound, Rejected
 from streaming_operator.probe.http.request import MOST_HEADERS
-from streaming_operator.probe.http.tls import LARGEST_CHAIN, LARGEST_KEY, Identity
+from streaming_operator.probe.http.tls import LARGEST_CHAIN, LARGEST_KEY, ClientCertificate
 from tests.probe.certificates import authority
 
 VALUE = "g4teway-secret"
@@ -72,7 +72,7 @@ def test_a_certificate_with_its_key_is_an_identity(pems: tuple[str, str, str]) -
     certificate, key, _ = pems
     identity = probe.identity_of("chat/client", {"tls.crt": certificate, "tls.key": key, "ca.crt": "x"})
     assert (identity.certificate, identity.key) == (certificate, key)
-    assert repr(identity) == "Identity()"
+    assert repr(identity) == "ClientCertificate()"
 
 
 def test_a_client_certificate_that_cannot_be_used_is_named(pems: tuple[str, str, str]) -> None:
@@ -114,5 +114,5 @@ def test_no_file_with_the_private_key_is_left(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     if not in_memory:
         monkeypatch.delattr(os, "memfd_create")
-    assert Identity(certificate, key).problem() == ""
+    assert ClientCertificate(certificate, key).problem() == ""
     assert list(tmp_path.iterdir()) == []

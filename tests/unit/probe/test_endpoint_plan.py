@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from streaming_operator import probe
-from streaming_operator.api.exposure import Checks
 from streaming_operator.api.reasons import Hop
+from streaming_operator.api.verification import Checks
 from streaming_operator.probe.http.request import ExtraHeader
-from streaming_operator.probe.http.tls import Identity
+from streaming_operator.probe.http.tls import ClientCertificate
 from streaming_operator.values import Capabilities, Edge, EdgeAddress, ObservedPod
 from tests.unit.status.worlds import CAPABILITIES, NOON, an_endpoint, observed
 
@@ -195,7 +195,7 @@ def test_a_canary_asks_for_itself_and_its_endpoint_never_does() -> None:
 def test_headers_and_the_client_certificate_go_to_the_users_address_alone() -> None:
     """To the edge and the public URL, the certificate where there is TLS; the key goes to every hop."""
     headers = (ExtraHeader("X-Gateway-Key", probe.ApiKey("g4teway-secret")),)
-    identity = Identity("certificate", "private key")
+    identity = ClientCertificate("certificate", "private key")
     plan = planned(
         credentials=probe.Credentials(headers=headers, identity=identity),
         verification={"publicURL": "https://llm.example.com", "headersSecretRef": {"name": "gateway"}},

@@ -22,6 +22,12 @@ def page(status: int, body: bytes, headers: bytes = b"") -> object:
         (b"server: awselb/2.0", Proxy.ALB),
         (b"via: 1.1 google", Proxy.GOOGLE),
         (b"cf-ray: 8f-TXL", Proxy.CLOUDFLARE),
+        (b"x-amz-apigw-id: QkX1aF2bIAM=", Proxy.API_GATEWAY),
+        (b"apigw-requestid: QkX1aF2bIAM=", Proxy.API_GATEWAY),
+        (b"server: Vercel", Proxy.VERCEL),
+        (b"x-vercel-id: fra1::abc", Proxy.VERCEL),
+        (b"server: Netlify", Proxy.NETLIFY),
+        (b"x-nf-request-id: 01H", Proxy.NETLIFY),
     ],
 )
 def test_headers(header: bytes, proxy: Proxy) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streaming_operator.api.reasons import STREAMS, Verdict
 from streaming_operator.probe.http.reader import LATE
 from streaming_operator.probe.http.response import Ending
-from streaming_operator.probe.judge.finding import Attempt
+from streaming_operator.probe.judge.finding import Attempt, Needs
 from streaming_operator.probe.judge.lateness import lateness, spread_out
 from streaming_operator.probe.judge.verdict import can_compare, judge
 from streaming_operator.probe.stream.recorder import Recorder
@@ -88,6 +88,14 @@ def test_stored_stream_is_found_by_a_late_reader(timing: bool) -> None:
         assert verdict(t) is Verdict.BUFFERED
     else:  # nobody knows for how long the tokens were generated
         assert verdict(t) not in STREAMS
+
+
+def test_more_tokens_are_asked_for_where_the_reader_was_too_late() -> None:
+    """64 tokens at once may have come while nobody looked; with the most tokens that can be asked for it is an end."""
+    t = read(held(paced(64, 0.002), 0.5), blind([(0.3, 0.65)]))
+    first, last = judge(Attempt(t)), judge(Attempt(t), capped=True)
+    assert (first.verdict, first.needs) == (Verdict.INCONCLUSIVE, Needs.MORE_TOKENS), first.evidence
+    assert (last.verdict, last.needs) == (Verdict.INCONCLUSIVE, Needs.NOTHING), last.evidence
 
 
 def test_bursts_of_a_timer_are_found_by_a_late_reader() -> None:

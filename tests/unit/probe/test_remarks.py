@@ -3,8 +3,9 @@
 import pytest
 
 from streaming_operator.api.reasons import Hop, Verdict
+from streaming_operator.probe.http.response import Validity
 from streaming_operator.probe.judge.finding import Attempt
-from streaming_operator.probe.judge.remarks import ADVICE, Kind
+from streaming_operator.probe.judge.remarks import ADVICE, RemarkKind, on_certificate
 from streaming_operator.probe.judge.verdict import judge
 from streaming_operator.values import HopResult, ProbeResult, Remark
 from tests.unit.probe.streams import DONE, LAST, chunk, paced, record, token, usage
@@ -24,27 +25,27 @@ def streamed(status: bytes = b"200", headers: bytes = EVENTS) -> Attempt:
 @pytest.mark.parametrize(
     ("attempt", "kind", "observed"),
     [
-        (streamed(b"201"), Kind.STATUS, "the stream has the status 201"),
+        (streamed(b"201"), RemarkKind.STATUS, "the stream has the status 201"),
         (
             streamed(headers=b"content-type: text/plain\r\n"),
-            Kind.CONTENT_TYPE,
+            RemarkKind.CONTENT_TYPE,
             "the Content-Type is text/plain",
         ),
         (
             streamed(headers=b"content-type: application/json\r\n"),
-            Kind.CONTENT_TYPE,
+            RemarkKind.CONTENT_TYPE,
             "the Content-Type is application/json",
         ),
-        (streamed(headers=b""), Kind.CONTENT_TYPE, "the Content-Type is missing"),
+        (streamed(headers=b""), RemarkKind.CONTENT_TYPE, "the Content-Type is missing"),
         (
             streamed(headers=EVENTS + b"content-length: 612\r\n"),
-            Kind.LENGTH_AND_CHUNKED,
+            RemarkKind.LENGTH_AND_CHUNKED,
             "Content-Length: 612 beside Transfer-Encoding: chunked",
         ),
     ],
 )
 def test_what_arrives_evenly_streams_whatever_its_head_says(
-    attempt: Attempt, kind: Kind, observed: str
+    attempt: Attempt, kind: RemarkKind, observed: str
 ) -> None:
     """The verdict is that of the arrivals; the head is remarked, with what to do."""
     finding = judge(attempt)
@@ -76,7 +77,7 @@ def test_what_was_noticed_with_the_request_stays_beside_the_verdict() -> None:
 
 def test_every_remark_says_what_to_do() -> None:
     """One row of advice for each kind."""
-    assert set(ADVICE) == set(Kind)
+    assert set(ADVICE) == set(RemarkKind)
 
 
 def test_the_condition_has_each_remark_once() -> None:
@@ -88,3 +89,32 @@ def test_the_condition_has_each_remark_once() -> None:
     )
     result = ProbeResult(Verdict.STREAMING, Hop.EXPOSURE, "64 tokens", hops, "", "", frozenset(), AT)
     assert result.message_with_remarks == "64 tokens. Remark: it is odd; fix it"
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "told"),
+    [
+        (90, 14.01, False),
+        (90, 13.99, True),
+        (90, 0.5, True),
+        (365, 20, False),
+        (6, 2.1, False),
+        (6, 1.9, True),
+        (1, 0.9, False),
+    ],
+)
+def test_a_certificate_is_told_14_days_ahead_or_in_the_last_third_of_a_short_life(
+    life: float, left: float, told: bool
+) -> None:
+    """What is renewed at two thirds of its life, as cert-manager does it, is never told; the words stay the same."""
+    ends = 1_800_000_000.0
+    remarks = on_certificate(Validity(ends - life * 86400, ends), ends - left * 86400)
+
+    assert [remark.observed for remark in remarks] == [
+        "the certificate expires on 2027-01-15 at 08:00 UTC"
+    ] * told
+
+
+def test_a_certificate_that_was_not_checked_is_not_told() -> None:
+    """A pod's certificate is not: nothing is known of it."""
+    assert on_certificate(None, 0.0) == ()

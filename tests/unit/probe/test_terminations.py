@@ -8,7 +8,7 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.response import Ending
 from streaming_operator.probe.judge.finding import Attempt, Finding
-from streaming_operator.probe.judge.remarks import Kind
+from streaming_operator.probe.judge.remarks import RemarkKind
 from streaming_operator.probe.judge.verdict import agree, is_certain, judge, same_fault
 from streaming_operator.probe.stream.timeline import Timeline
 from tests.unit.probe.streams import DONE, HEAD, LAST, chunk, delta, record, token, usage
@@ -60,6 +60,31 @@ def test_known_default_needs_no_second_stream() -> None:
         True,
     )
     assert "15 s is the default" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("ages", "events", "expected"),
+    [
+        pytest.param((3.01, 3.02), (39, 39), Verdict.TOTAL_TIMEOUT, id="whole seconds and one more"),
+        pytest.param((2.53, 2.55), (40, 41), Verdict.TOTAL_TIMEOUT, id="one age, other tokens"),
+        pytest.param((2.53, 2.55), (40, 40), Verdict.IDLE_TIMEOUT, id="the same tokens: the engine paused"),
+        pytest.param((2.5, 3.4), (40, 55), Verdict.IDLE_TIMEOUT, id="ages differ"),
+    ],
+)
+def test_an_envoy_that_names_itself_nowhere_closes_a_second_late(
+    ages: tuple[float, ...], events: tuple[int, ...], expected: Verdict
+) -> None:
+    """As behind Envoy Gateway: streams of one age were not idle, whatever the second of silence at their end."""
+
+    def cut(age: float, count: int) -> Timeline:
+        first = age - 1.0 - 0.02 * count
+        reads = [(0.0, CHUNKED), *((first + 0.02 * number, chunk(token())) for number in range(count + 1))]
+        return record(reads, Ending.CLOSED, age)
+
+    finding = judged(*(cut(age, count) for age, count in zip(ages, events, strict=True)))
+    assert finding.verdict is expected
+    if expected is Verdict.TOTAL_TIMEOUT:
+        assert finding.symptom is Symptom.TOTAL_CUT
 
 
 @pytest.mark.parametrize(
@@ -121,6 +146,16 @@ def ended(reason: str | None, count: int, tokens: int | None = None) -> Attempt:
         "server_busy",
         "rate_limit_exceeded",
         "evicted",
+        "InsufficientSystemResource",
+        "quotaExceeded",
+        "quota",
+        "OOM",
+        "server_shutdown",
+        "no_capacity",
+        "no_quota",
+        "not_busy_failed",
+        "terminate",
+        "terminated_by_server",
         "",
         "null",
         None,
@@ -133,13 +168,37 @@ def test_an_answer_that_was_given_up_never_passes(reason: str | None) -> None:
     assert "after 30 of 64 tokens" in finding.evidence
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *(
+            "terminator",
+            "no_error",
+            "no_errors",
+            "without_failure",
+            "not_interrupted",
+            "no_timeout",
+            "notTimedOut",
+        ),
+        *("uninterrupted", "quotation", "not-cancelled", "not_aborted"),
+    ],
+)
+def test_words_that_only_resemble_a_failure_are_unknown(reason: str) -> None:
+    """A token that terminates, an answer without an error: all tokens came, so it streams, with a remark."""
+    finding = judge(ended(reason, 64, 64))
+    assert (finding.verdict, [one.name for one in finding.remarks]) == (
+        Verdict.STREAMING,
+        [RemarkKind.UNKNOWN_REASON.value],
+    )
+
+
 @pytest.mark.parametrize("tokens", [64, None])
 def test_an_unknown_reason_is_judged_by_how_much_came(tokens: int | None) -> None:
     """All that was asked for: it streams, with a remark. Less: nobody can tell why it ended."""
     whole = judge(ended("completed", 64, tokens))
     assert (whole.verdict, [one.name for one in whole.remarks]) == (
         Verdict.STREAMING,
-        [Kind.UNKNOWN_REASON.value],
+        [RemarkKind.UNKNOWN_REASON.value],
     )
     less = judge(ended("completed", 30, None if tokens is None else 30))
     assert (less.verdict, less.symptom) == (Verdict.INCONCLUSIVE, Symptom.UNKNOWN_REASON)
@@ -182,12 +241,12 @@ def test_a_server_that_keeps_its_client_waiting_is_told_from_a_dead_path() -> No
 @pytest.mark.parametrize(
     ("ending", "kind"),
     [
-        (Ending.CLOSED, Kind.NO_LAST_CHUNK),
-        (Ending.RESET, Kind.NO_LAST_CHUNK),
-        (Ending.LEFT_OPEN, Kind.LEFT_OPEN),
+        (Ending.CLOSED, RemarkKind.NO_LAST_CHUNK),
+        (Ending.RESET, RemarkKind.NO_LAST_CHUNK),
+        (Ending.LEFT_OPEN, RemarkKind.LEFT_OPEN),
     ],
 )
-def test_a_whole_answer_with_a_broken_end_is_remarked(ending: Ending, kind: Kind) -> None:
+def test_a_whole_answer_with_a_broken_end_is_remarked(ending: Ending, kind: RemarkKind) -> None:
     """[DONE] came: it streams; but clients that read to the end fail or wait."""
     reads = [(0.001, HEAD + b"transfer-encoding: chunked\r\n\r\n")]
     reads += [(0.1 + 0.02 * n, chunk(token())) for n in range(64)]

@@ -46,6 +46,8 @@ def test_the_files_of_the_engine_are_frozen() -> None:
         3: "5337d5b3",
     }
     assert config.content_hash(POD_VERSION, tls=True) == "0e2bb08d"
+    assert config.content_hash(POD_VERSION, web_socket=True) == "e7e4e4b5"
+    assert config.content_hash(POD_VERSION, tls=True, web_socket=True) == "9dff47b7"
     assert max(config.FILES) == POD_VERSION
 
 
@@ -85,8 +87,14 @@ def test_the_address_does_not_reach_into_the_pod(case: Case) -> None:
     body = case.body()
     body["spec"] |= {"replicas": 5, "verification": {"mode": "Disabled"}}
     body["spec"]["monitoring"] = {"serviceMonitor": {"enabled": False}}
-    named = {key: body["spec"].get("exposure", {}).get(key) for key in ("pathPrefixes",)}
-    body["spec"]["exposure"] = {"host": "other.example.com", "ingress": {"className": "other"}, **named}
+    given = body["spec"].get("exposure", {})
+    gateway = {"httpRoute": {"parentRefs": [{"name": "other"}]}}
+    other = gateway if "httpRoute" in given else {"ingress": {"className": "other"}}
+    body["spec"]["exposure"] = {
+        "host": "other.example.com",
+        "pathPrefixes": given.get("pathPrefixes"),
+        **other,
+    }
     edited = StreamingEndpoint.from_body(body)
 
     assert pod_template(case.children()) == pod_template(render.children(edited, NOTHING))

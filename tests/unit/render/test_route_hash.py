@@ -50,6 +50,16 @@ def test_what_the_edge_does_not_read_does_not_count() -> None:
     assert hash_of(BODY) == hash_of({"metadata": BODY["metadata"] | {"uid": "2"}, "spec": spec})
 
 
+def test_what_the_service_says_to_the_edge_counts() -> None:
+    """A limit that haproxy-ingress reads at the Service is verified anew; what a user writes there does not count."""
+    edge = Capabilities(True, True, {"nginx": Edge("haproxy-ingress")})
+    exposure = {**BODY["spec"]["exposure"], "timeouts": {"idleSeconds": 60}}
+    users = {**BODY["spec"], "service": {"annotations": {"prometheus.io/scrape": "true"}}}
+
+    assert hash_of({**BODY, "spec": {**BODY["spec"], "exposure": exposure}}, edge) != hash_of(BODY, edge)
+    assert hash_of({**BODY, "spec": users}, edge) == hash_of(BODY, edge)
+
+
 def test_where_users_call_counts() -> None:
     """A verdict about one public URL says nothing of another; who sets none keeps the hash they had."""
     children = render.children(StreamingEndpoint.from_body(BODY), NGINX)

@@ -91,22 +91,22 @@ def test_an_unknown_edge_gets_the_users_annotations_alone() -> None:
     ],
 )
 def test_a_prefix_is_taken_away(path: str, kept: str | None) -> None:
-    """Of what lies below it and below the named paths, and of nothing else; the first group is what is kept."""
+    """Of what lies below it and below the named paths, and of nothing else; the first group is kept after a slash."""
     exposure = {"stripPrefix": "/my.model", "pathPrefixes": ["/v1", "/health"]}
     patterns = [one["path"] for one in rendered(**exposure)["spec"]["rules"][0]["http"]["paths"]]
     given = annotations(Edge("ingress-nginx"), **exposure)
 
     # As the controller writes a location of it: from the beginning of the path.
-    matched = [match.group(1) for pattern in patterns if (match := re.match(f"^{pattern}", path))]
+    matched = [match.expand(r"/\1") for pattern in patterns if (match := re.match(f"^{pattern}", path))]
     assert matched == ([kept] if kept else [])
-    assert [given[f"{PREFIX}/{name}"] for name in ("use-regex", "rewrite-target")] == ["true", "$1"]
+    assert [given[f"{PREFIX}/{name}"] for name in ("use-regex", "rewrite-target")] == ["true", "/$1"]
 
 
 def test_slash_keeps_everything_below_the_prefix() -> None:
     """Without the prefix alone, which no API has."""
     (path,) = rendered(stripPrefix="/qwen", pathPrefixes=["/"])["spec"]["rules"][0]["http"]["paths"]
 
-    assert (path["path"], path["pathType"]) == ("/qwen(/.*)", "ImplementationSpecific")
+    assert (path["path"], path["pathType"]) == ("/qwen/(.*)", "ImplementationSpecific")
 
 
 def test_a_canary_gets_its_share_and_what_asks_for_it() -> None:

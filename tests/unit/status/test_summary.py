@@ -213,7 +213,7 @@ def test_a_failure_that_changes_no_verdict_yet_is_written_up_to_the_threshold() 
 
 def test_an_unreadable_spec_stalls_with_path_and_rule() -> None:
     """Every condition is there, and the ones about children claim nothing."""
-    status = unreadable(4, ("spec.gpu.count: Input should be greater than or equal to 0",), {}, NOON)
+    status = unreadable(4, ("spec.gpu.count: must be greater than or equal to 0",), {}, NOON)
 
     assert [c["type"] for c in status["conditions"]] == sorted(ConditionType)
     assert said(status, "Stalled") == ("True", "InvalidSpec")

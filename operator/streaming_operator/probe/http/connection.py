@@ -80,7 +80,7 @@ async def resolve(target: Target, guard: Guard, key: ApiKey | None) -> Target:
         # public ones.
         if (
             refusal is None
-            and (key is not None or target.headers)
+            and target.has_credentials(key)
             and target.hop in (Hop.EXPOSURE, Hop.PUBLIC)
             and not guard.own_key
         ):

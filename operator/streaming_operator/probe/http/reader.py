@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from streaming_operator.probe.http import stamps, tls
-from streaming_operator.probe.http.response import Codec, Ending
+from streaming_operator.probe.http.response import Codec, Ending, Validity
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,8 @@ class ExchangeEnd:
     """TCP segments with data since the request; None where the kernel does not count them."""
     alert: str = ""
     """With what the peer, or our side, ended the TLS session; empty if nothing did."""
+    certificate: Validity | None = None
+    """Of the peer's certificate; None without TLS, or where it was not checked."""
 
 
 @dataclass(slots=True, eq=False)
@@ -231,7 +233,8 @@ class Exchange:
         before, after = self.segments_before, stamps.segments_of(self.sock)
         segments = None if before is None or after is None else after - before
         clock: Literal["kernel", "monotonic"] = "kernel" if self.stamped and not stepped else "monotonic"
-        return ExchangeEnd(ending, at, clock, segments)
+        certificate = self.session.validity if self.session else None
+        return ExchangeEnd(ending, at, clock, segments, certificate=certificate)
 
     def _correct_departure(self) -> None:
         """

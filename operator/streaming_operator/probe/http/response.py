@@ -61,6 +61,14 @@ class NoResponse(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """From when to when a certificate is valid, in seconds of Unix time."""
+
+    begins: float
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """Status line and headers; names in lower case."""
 

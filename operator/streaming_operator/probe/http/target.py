@@ -7,7 +7,7 @@ from typing import Literal
 
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, ExtraHeader
-from streaming_operator.probe.http.tls import Identity
+from streaming_operator.probe.http.tls import ClientCertificate
 from streaming_operator.probe.http.tunnel import HttpProxy
 
 SHORTEST_SECRET = 6
@@ -35,7 +35,7 @@ class Target:
     """Other addresses of the name that failed before this one was pinned, and why."""
     headers: tuple[ExtraHeader, ...] = ()
     """Sent with every request to this target, and to no other."""
-    identity: Identity | None = None
+    identity: ClientCertificate | None = None
     """The client certificate, shown to this target alone."""
     insecure: bool = False
     """Accept every certificate."""
@@ -56,6 +56,10 @@ class Target:
         )
         given = (*values, self.proxy.authorization if self.proxy else None)
         return tuple(secret for secret in (key, *given) if secret is not None)
+
+    def has_credentials(self, key: ApiKey | None) -> bool:
+        """Whether a key or a Secret's headers are sent there; a header by which an edge routes is none."""
+        return key is not None or any(not header.routes for header in self.headers)
 
     @property
     def host_header(self) -> str:

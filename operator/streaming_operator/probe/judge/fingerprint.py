@@ -26,6 +26,9 @@ class Proxy(StrEnum):
     GOOGLE = "Google load balancer"
     AZURE = "Azure Application Gateway"
     CLOUDFLARE = "Cloudflare"
+    API_GATEWAY = "AWS API Gateway"
+    VERCEL = "Vercel"
+    NETLIFY = "Netlify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class ProxyMatch:
 
 
 HEADERS: tuple[tuple[str, str, Proxy], ...] = (
+    ("x-amz-apigw-id", "", Proxy.API_GATEWAY),  # passes the `Server` of what is behind it on
+    ("apigw-requestid", "", Proxy.API_GATEWAY),
     ("server", "envoy", Proxy.ENVOY),
     ("server", "nginx", Proxy.NGINX),
     ("server", "openresty", Proxy.NGINX),
@@ -47,11 +52,15 @@ HEADERS: tuple[tuple[str, str, Proxy], ...] = (
     ("server", "kong", Proxy.KONG),
     ("server", "awselb", Proxy.ALB),
     ("server", "cloudflare", Proxy.CLOUDFLARE),
+    ("server", "vercel", Proxy.VERCEL),
+    ("server", "netlify", Proxy.NETLIFY),
     ("server", "microsoft-azure-application-gateway", Proxy.AZURE),
     ("via", "caddy", Proxy.CADDY),
     ("via", "kong", Proxy.KONG),
     ("via", "google", Proxy.GOOGLE),
     ("cf-ray", "", Proxy.CLOUDFLARE),
+    ("x-vercel-id", "", Proxy.VERCEL),
+    ("x-nf-request-id", "", Proxy.NETLIFY),
     ("x-kong-upstream-latency", "", Proxy.KONG),
     ("x-envoy-upstream-service-time", "", Proxy.ENVOY),
 )

@@ -56,13 +56,13 @@ def spread_out(t: Timeline) -> Timeline:
     return replace(t, arrivals=tuple(arrivals), sizes=tuple(sizes), late=())
 
 
-def in_doubt(finding: Finding, t: Timeline) -> Finding:
-    """The finding where the probe's own lateness explains it."""
+def in_doubt(finding: Finding, t: Timeline, needs: Needs) -> Finding:
+    """The finding where the probe's own lateness explains it; *needs* would help."""
     evidence = (
         f"the probe itself came up to {lateness(t):.2f} s late to this stream, so its timing is not judged: "
         f"{finding.evidence}"
     )
-    return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence, Needs.NOTHING)
+    return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, evidence, needs)
 
 
 def _reads(t: Timeline) -> Iterator[tuple[float, int, float, list[Arrival]]]:

@@ -5,15 +5,16 @@ A stream that arrives as it is generated streams, whatever its headers say; but 
 refuse it. Each kind has its advice in one table, from which docs/probe.md is generated.
 """
 
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from streaming_operator.probe.http.response import Ending, readable
+from streaming_operator.probe.http.response import Ending, Validity, readable
 from streaming_operator.probe.judge.terminations import ENDS
 from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.values import Remark
 
 
-class Kind(StrEnum):
+class RemarkKind(StrEnum):
     """What is remarked; the stable name in reports."""
 
     STATUS = "another status than 200"
@@ -28,58 +29,79 @@ class Kind(StrEnum):
     UNKNOWN_REASON = "unknown finish reason"
     ADDRESS = "an address that does not answer"
     PROXY = "through an HTTP proxy"
+    CERTIFICATE = "a certificate that expires soon"
 
 
-ADVICE: dict[Kind, str] = {
-    Kind.STATUS: "answer a stream with 200: some clients take any other status for an error",
-    Kind.CONTENT_TYPE: (
+ADVICE: dict[RemarkKind, str] = {
+    RemarkKind.STATUS: "answer a stream with 200: some clients take any other status for an error",
+    RemarkKind.CONTENT_TYPE: (
         "set Content-Type: text/event-stream: browsers' EventSource refuses any other, and proxies buffer it"
     ),
-    Kind.CODING: (
+    RemarkKind.CODING: (
         "send no Content-Encoding that the request does not accept: the clients of OpenAI accept gzip and deflate, and "
         "br or zstd only with further libraries"
     ),
-    Kind.UNREAD: (
+    RemarkKind.UNREAD: (
         "clients ignore what is no field of an event and fail on data that is not JSON: look for what writes into the "
         "body, or frames it twice"
     ),
-    Kind.LIMITED: (
+    RemarkKind.LIMITED: (
         "the verdict is that of the streams before it; for one with both encodings probe again when the rate limit "
         "allows it"
     ),
-    Kind.LENGTH_AND_CHUNKED: (
+    RemarkKind.LENGTH_AND_CHUNKED: (
         "remove Content-Length from the response, such as a header that a proxy copies from its upstream: strict "
         "clients (Node.js) refuse it beside Transfer-Encoding: chunked, and proxies may take it for an attack"
     ),
-    Kind.WORDING: (
+    RemarkKind.WORDING: (
         "nothing has to be done: it is asked so from now on, but a stream may end before its limit, and the count of "
         "tokens or the server's timing may be missing"
     ),
-    Kind.NO_LAST_CHUNK: (
+    RemarkKind.NO_LAST_CHUNK: (
         "let the server or the proxy that closes end the message (the last chunk, END_STREAM): clients that read to "
         "the end (httpx, aiohttp, urllib3) raise an error after a whole answer"
     ),
-    Kind.LEFT_OPEN: (
+    RemarkKind.LEFT_OPEN: (
         "let the server end the message after its end marker: clients that read to the end wait until they time out, "
         "and each holds a connection"
     ),
-    Kind.UNKNOWN_REASON: (
+    RemarkKind.UNKNOWN_REASON: (
         "clients that know OpenAI's reasons alone may take it for an error: end a whole answer with stop or length"
     ),
-    Kind.ADDRESS: (
+    RemarkKind.ADDRESS: (
         "let the server listen on every address of its name, or remove the address from the name: clients that try one "
         "address alone fail, and others may wait"
     ),
-    Kind.PROXY: (
+    RemarkKind.PROXY: (
         "it is a hop of this path as well: list the host in NO_PROXY and probe again to see what it adds"
+    ),
+    RemarkKind.CERTIFICATE: (
+        "renew it before: clients refuse the connection from then on; where cert-manager makes it, kubectl describe "
+        "certificate says why it was not renewed"
     ),
 }
 """What to do about each."""
+TOLD_BEFORE = 14 * 86400.0
+"""Seconds before the end of a certificate."""
 
 
-def remark(kind: Kind, observed: str) -> Remark:
+def remark(kind: RemarkKind, observed: str) -> Remark:
     """A remark; *observed* is a clause without a full stop."""
     return Remark(kind.value, observed, ADVICE[kind])
+
+
+def on_certificate(validity: Validity | None, now: float) -> tuple[Remark, ...]:
+    """
+    The remark on a certificate that expires within 14 days, and within the last third of its life; *now* is Unix time.
+
+    cert-manager renews at two thirds, so that a certificate of a few days is told only when that did not happen.
+    """
+    if validity is None:
+        return ()
+    if validity.ends - now > min(TOLD_BEFORE, (validity.ends - validity.begins) / 3):
+        return ()
+    moment = datetime.fromtimestamp(validity.ends, UTC)
+    return (remark(RemarkKind.CERTIFICATE, f"the certificate expires on {moment:%Y-%m-%d at %H:%M} UTC"),)
 
 
 def remarks_on(t: Timeline, *, streamed: bool) -> tuple[Remark, ...]:
@@ -88,22 +110,26 @@ def remarks_on(t: Timeline, *, streamed: bool) -> tuple[Remark, ...]:
         return ()
     remarks = []
     if t.head.status != 200:
-        remarks.append(remark(Kind.STATUS, f"the stream has the status {t.head.status}"))
+        remarks.append(remark(RemarkKind.STATUS, f"the stream has the status {t.head.status}"))
     if not t.head.is_event_stream:
         content_type = t.head.header("content-type")
         declared = f"is {readable(content_type)[:60]}" if content_type else "is missing"
-        remarks.append(remark(Kind.CONTENT_TYPE, f"the Content-Type {declared}"))
+        remarks.append(remark(RemarkKind.CONTENT_TYPE, f"the Content-Type {declared}"))
     if t.has_content_length and t.is_chunked:
         length = readable(t.head.header("content-length") or "")[:20]
         remarks.append(
-            remark(Kind.LENGTH_AND_CHUNKED, f"Content-Length: {length} beside Transfer-Encoding: chunked")
+            remark(
+                RemarkKind.LENGTH_AND_CHUNKED, f"Content-Length: {length} beside Transfer-Encoding: chunked"
+            )
         )
     coding = (t.head.header("content-encoding") or "identity").strip().lower()
     if coding not in ("gzip", "x-gzip", "identity"):
-        remarks.append(remark(Kind.CODING, f"the Content-Encoding is {readable(coding)[:32]}"))
+        remarks.append(remark(RemarkKind.CODING, f"the Content-Encoding is {readable(coding)[:32]}"))
     if t.unread:
         what = "1 event or line is" if t.unread == 1 else f"{t.unread} events or lines are"
-        remarks.append(remark(Kind.UNREAD, f"{what} of no known format, the first: {t.first_unread[:80]}"))
+        remarks.append(
+            remark(RemarkKind.UNREAD, f"{what} of no known format, the first: {t.first_unread[:80]}")
+        )
     return (*remarks, *_on_the_end(t, streamed))
 
 
@@ -118,14 +144,15 @@ def _on_the_end(t: Timeline, streamed: bool) -> tuple[Remark, ...]:
         how = {Ending.RESET: "reset", Ending.BROKEN: "broken"}.get(t.ending, "closed")
         remarks.append(
             remark(
-                Kind.NO_LAST_CHUNK, f"the connection was {how} after {marker} without the end of the message"
+                RemarkKind.NO_LAST_CHUNK,
+                f"the connection was {how} after {marker} without the end of the message",
             )
         )
     if t.ending is Ending.LEFT_OPEN:
         observed = (
             f"the connection stayed open for {t.silence:.0f} s after {marker}, without the end of the message"
         )
-        remarks.append(remark(Kind.LEFT_OPEN, observed))
+        remarks.append(remark(RemarkKind.LEFT_OPEN, observed))
     if streamed and t.finish_reason is not None and t.finish_reason.lower() not in ENDS:
-        remarks.append(remark(Kind.UNKNOWN_REASON, f"the finish reason is {t.finish_reason}"))
+        remarks.append(remark(RemarkKind.UNKNOWN_REASON, f"the finish reason is {t.finish_reason}"))
     return tuple(remarks)

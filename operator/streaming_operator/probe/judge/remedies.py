@@ -14,6 +14,7 @@ from streaming_operator import routes
 from streaming_operator.api.reasons import Hop
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.judge.fingerprint import Proxy
+from streaming_operator.probe.judge.front_advice import FRONTS
 from streaming_operator.probe.judge.url_advice import URL
 from streaming_operator.routes.base import ASK
 
@@ -226,13 +227,6 @@ _PROXIES: dict[Proxy, dict[Symptom | None, str]] = {
         _S.IDLE_CUT: _KONG_READ,
         _S.GATEWAY_TIMEOUT: _KONG_READ,
     },
-    Proxy.CLOUDFLARE: {
-        _S.BLOCK: ASK + "to switch Response Buffering off in Cloudflare's zone",
-        _S.GATEWAY_TIMEOUT: (
-            "let headers or a keep-alive comment come within 100 s, which is as long as Cloudflare waits for a byte "
-            "(engine.sseKeepAliveSeconds)"
-        ),
-    },
 }
 _ANY: dict[Symptom | None, str] = {
     _S.BLOCK: (
@@ -331,7 +325,7 @@ def _table() -> dict[tuple[str, Symptom | None], Row]:
         "any": _ANY,
         "url": URL,
     }
-    scopes |= {proxy.value: rows for proxy, rows in _PROXIES.items()}
+    scopes |= {proxy.value: rows for proxy, rows in (_PROXIES | FRONTS).items()}
     scopes |= {route.name: route.remedies for route in routes.registry().values()}
     return {
         (scope, symptom): Row(scope, symptom, advice)

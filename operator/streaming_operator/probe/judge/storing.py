@@ -5,12 +5,13 @@ TCP sends ten segments first and twice as many after each round trip (RFC 6928, 
 for every byte: a block of 1,024 tokens arrives over a second on a long path. So arrivals prove that text was sent
 while it was generated only where they took longer than a block would have (`may_be_a_block`). Else the number of
 tokens decides: a hop that stores waits for the last token, so the first one comes later the more tokens are asked for
-(`waits_for_the_end`); a hop that streams does not (`waits_for_nothing`). Pure.
+(`waits_for_the_end`); a hop that streams does not (`waits_for_nothing`). A very fast engine is waited for too briefly
+to show that, so the segments must be small as well: a block fills them, tokens that were sent one by one do not. Pure.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streaming_operator.probe.judge.lateness import begins_in_time
 from streaming_operator.probe.stream.timeline import Timeline
@@ -31,8 +32,17 @@ LONGEST = 3
 """Pauses that prove nothing: round trips in slow start, a retransmission."""
 CHANGED = 0.15
 """Seconds by which the duration must differ for two streams to be compared."""
-FLAT, STORED = 0.25, 0.5
-"""Share of the additional time before the first token: up to FLAT the response streams, from STORED on it is stored."""
+FASTEST = 0.0001
+"""
+Seconds a token of the fastest engine that is told from a hop that stores: 10,000 tokens a second. Whoever stores 1,024
+of them holds the first one for 0.1 s, which nobody notices.
+"""
+SMALL = 1_000
+"""Bytes of a segment, on average, that no block is sent in: the smallest packet that IPv6 allows a path holds 1,220."""
+COMPARED = 2
+"""Streams of fewer tokens that must agree that the first token does not wait: one may have been late by chance."""
+STORED = 0.5
+"""Share of the additional time before the first token from which on the response is stored."""
 VISIBLE = 0.3
 """Seconds of additional waiting that are no noise."""
 CROOKED = 0.1
@@ -51,15 +61,22 @@ class Measured:
 
     tokens: int
     ttft: float
+    """To the first token of the text, without a beginning of little text (`Timeline.of_text`)."""
     spread: float
+    begun: float
+    """To the first text of any kind."""
+
+    @property
+    def from_the_beginning(self) -> "Measured":
+        """The same with all of its beginning: over a long path the first flights of a block look like one."""
+        return replace(self, ttft=self.begun, spread=self.ttft + self.spread - self.begun)
 
 
 def measured(t: Timeline) -> Measured | None:
     """None for a stream that nothing can be compared with: it is not complete, or the probe came late to it."""
-    text = t.of_text
-    if not t.done or text.ttft is None or not begins_in_time(t):
+    if not t.done or t.ttft is None or not begins_in_time(t):
         return None
-    return _measured(text)
+    return _measured(t)
 
 
 def block_seconds(size: int, round_trip: float = ROUND_TRIP) -> float:
@@ -92,36 +109,48 @@ def held_for(t: Timeline) -> float | None:
 
 
 def waits_for_nothing(t: Timeline, earlier: Sequence[Measured]) -> bool:
-    """Whether more tokens took longer, but the first of them did not."""
-    here = _measured(t)
-    before = _fewer(here, earlier)[-1:]
-    return any(here.spread - one.spread >= CHANGED and abs(_share(one, here)) <= FLAT for one in before)
-
-
-def waits_for_the_end(t: Timeline, earlier: Sequence[Measured], *, capped: bool) -> bool:
     """
-    Whether the first token came later in proportion to the number of tokens, over `SERIES` numbers of them.
-
-    A queue delays first tokens too, but not on a straight line.
+    Whether more tokens took longer, but the first of them came no later than the fastest engine makes them, and nothing
+    was sent as a block is.
     """
     here = _measured(t)
-    fewer = _fewer(here, earlier)
-    if len(fewer) + 1 < (SERIES - 1 if capped else SERIES):
-        return False
-    first, delay = fewer[0], here.ttft - fewer[0].ttft
-    slope = delay / (here.tokens - first.tokens)
+    before = _fewer(here, earlier)[-COMPARED:]
+    longer = bool(before) and here.spread - before[-1].spread >= CHANGED
+    at_once = all(abs(here.ttft - one.ttft) <= FASTEST * (here.tokens - one.tokens) for one in before)
+    return longer and at_once and _in_small_segments(t)
+
+
+def _in_small_segments(t: Timeline) -> bool:
+    """Whether the response came in pieces that a block is not sent in; by the kernel's count, else by the reads."""
+    return sum(size for _, size in t.sizes) <= SMALL * (t.segments or t.reads)
+
+
+def waits_for_the_end(t: Timeline, earlier: Sequence[Measured], *, capped: bool) -> Sequence[Measured]:
+    """
+    The streams that show that the first token comes later in proportion to the number of tokens, over `SERIES` numbers
+    of them; none where they do not. A queue delays first tokens too, but not on a straight line.
+    """
+    here = _measured(t)
+    of_text = (*_fewer(here, earlier), here)
+    of_all = [one.from_the_beginning for one in of_text]
+    least = SERIES - 1 if capped else SERIES
+    return next((series for series in (of_text, of_all) if len(series) >= least and _is_straight(series)), ())
+
+
+def _is_straight(series: Sequence[Measured]) -> bool:
+    first, last = series[0], series[-1]
+    delay = last.ttft - first.ttft
+    slope = delay / (last.tokens - first.tokens)
     straight = all(
         abs(first.ttft + slope * (one.tokens - first.tokens) - one.ttft) <= CROOKED * delay
-        for one in fewer[1:]
+        for one in series[1:-1]
     )
-    explained = slope * here.tokens >= here.ttft / 2
-    return delay >= VISIBLE and straight and explained and _share(first, here) >= STORED
+    explained = slope * last.tokens >= last.ttft / 2
+    return delay >= VISIBLE and straight and explained and _share(first, last) >= STORED
 
 
-def growth(t: Timeline, earlier: Sequence[Measured]) -> str:
+def growth(series: Sequence[Measured]) -> str:
     """The times to the first token by number of tokens, in words."""
-    here = _measured(t)
-    series = (*_fewer(here, earlier), here)
     return ", ".join(f"{one.ttft:.2f} s for {one.tokens}" for one in series)
 
 
@@ -132,7 +161,8 @@ def in_one_event(t: Timeline) -> bool:
 
 
 def _measured(t: Timeline) -> Measured:
-    return Measured(t.tokens or t.events, t.ttft or 0.0, t.spread)
+    text, begun = t.of_text, t.ttft or 0.0
+    return Measured(t.tokens or text.events, text.ttft or begun, text.spread, begun)
 
 
 def _fewer(here: Measured, earlier: Sequence[Measured]) -> list[Measured]:

@@ -5,6 +5,7 @@ One cut can be an accident or an idle timeout; only several at the same age show
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,13 @@ from streaming_operator.api.reasons import Verdict
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.http.response import Ending, readable
 from streaming_operator.probe.judge.finding import Cut, Finding
-from streaming_operator.probe.judge.fingerprint import DELAYED_CLOSE, EARLY, REQUEST_TIMEOUTS, ProxyMatch
+from streaming_operator.probe.judge.fingerprint import (
+    DELAYED_CLOSE,
+    EARLY,
+    REQUEST_TIMEOUTS,
+    Proxy,
+    ProxyMatch,
+)
 from streaming_operator.probe.stream.timeline import Timeline
 
 IDLE_CUT = 5.0
@@ -36,13 +43,26 @@ ENDS = frozenset(
     }
 )
 """Finish reasons of an answer that is whole, in lower case."""
+NEEDED = ("capacity", "quota(?![a-z])")
+"""Patterns of how words begin that name what an answer lacked, so that a `no` before one denies nothing."""
 GIVEN_UP = (
-    *("abort", "cancel", "interrupt", "disconnect", "preempt"),
-    *("error", "fail", "timeout", "timed_out", "unavailable"),
-    *("insufficient", "overload", "exhausted", "capacity", "throttl", "busy", "quota", "rate_limit"),
-    *("terminat", "evict", "killed", "expired", "deadline", "crash", "out_of_memory", "lost"),
+    *NEEDED,
+    *("abort", "cancel", "interrupt", "disconnect", "preempt", "shutdown", "shut_down"),
+    *("error", "fail", "timeout", "timed_out", "time_out", "unavailable"),
+    *("insufficient", "overload", "exhausted", "throttl", "busy", "rate_limit"),
+    *("terminate", "evict", "kill", "expired", "deadline", "crash", "out_of_memory", "oom", "lost"),
 )
-"""Parts of finish reasons of an answer that was given up, such as DeepSeek's insufficient_system_resource."""
+"""
+Patterns of how words begin in finish reasons of an answer that was given up, such as DeepSeek's
+insufficient_system_resource.
+"""
+_FAILURE = re.compile(rf"(?:^|(?<!no)(?<!not)(?<!without)_)(?:{'|'.join(GIVEN_UP)})|_(?:{'|'.join(NEEDED)})")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def says_given_up(reason: str) -> bool:
+    """Whether a word of this finish reason means a failure; `terminator`, `no_error` and `uninterrupted` have none."""
+    return _FAILURE.search("_".join(_WORDS.findall(reason)).lower()) is not None
 
 
 def incomplete(t: Timeline, proxy: ProxyMatch | None, asked: int | None = None) -> Finding | None:
@@ -71,7 +91,7 @@ def _given_up(t: Timeline, asked: int | None) -> Finding | None:
     if not reason and whole:
         evidence = f"the stream ended without a finish reason {how_much}"
         return Finding(Verdict.ABORTED, Symptom.NO_REASON, evidence)
-    if not reason or any(part in reason for part in GIVEN_UP):
+    if not reason or says_given_up(t.finish_reason or ""):
         how = t.finish_reason or "no finish reason"
         return Finding(Verdict.ABORTED, Symptom.ABORTED, f"the stream was ended with {how} {how_much}")
     if whole:
@@ -158,6 +178,21 @@ def _on_time(seconds: float, early: float = 0.0) -> bool:
     """Whether a time looks like a timer of whole seconds that may fire *early*."""
     whole = math.floor(seconds + early + ON_TIME / 3)
     return whole >= 1 and seconds - whole <= ON_TIME
+
+
+def closed_late(finding: Finding) -> Finding | None:
+    """
+    A silence before a cut read anew: as the second for which Envoy keeps a connection open that it has ended.
+
+    Behind a gateway Envoy may name itself nowhere, and a limit on the whole request then looks like one on a silence.
+    None where it can be no other than that.
+    """
+    cut, delay = finding.cut, DELAYED_CLOSE[Proxy.ENVOY]
+    if finding.fingerprint or finding.symptom is not Symptom.IDLE_CUT or cut is None or not cut.events:
+        return None
+    if abs(cut.silence - delay) > ON_TIME:
+        return None
+    return replace(finding, cut=Cut(cut.age - delay, cut.silence - delay, cut.events, True))
 
 
 def one_age(findings: Sequence[Finding]) -> Finding | None:

@@ -26,7 +26,7 @@ from streaming_operator.probe.judge.storing import (
     waits_for_nothing,
     waits_for_the_end,
 )
-from streaming_operator.probe.judge.terminations import IDLE_CUT, incomplete, one_age
+from streaming_operator.probe.judge.terminations import IDLE_CUT, closed_late, incomplete, one_age
 from streaming_operator.probe.stream.timeline import Timeline
 
 FLOOR = 300.0
@@ -96,8 +96,10 @@ def agree(findings: Sequence[Finding]) -> Finding:
     """
     majority = len(findings) // 2 + 1
     cut = [finding for finding in findings if finding.verdict in _CUTS]
-    if len(cut) >= max(majority, 2) and (total := one_age(cut)) is not None:
-        return total
+    late = [other for finding in findings if (other := closed_late(finding)) is not None]
+    for same in (cut, late):
+        if len(same) >= max(majority, 2) and (total := one_age(same)) is not None:
+            return total
     verdict, count = Counter(finding.verdict for finding in findings).most_common(1)[0]
     if count >= majority:
         return next(finding for finding in findings if finding.verdict is verdict)
@@ -152,7 +154,9 @@ def judge(
     if finding.verdict not in (Verdict.STREAMING, Verdict.INCONCLUSIVE) and lateness(t):
         possible = judged(spread_out(t)).verdict
         if possible is not finding.verdict and not {possible, finding.verdict} <= set(_TIMING):
-            finding = in_doubt(finding, t)
+            # Of more tokens the same lateness is a smaller part.
+            more = t.done and finding.verdict in _TIMING and not capped
+            finding = in_doubt(finding, t, Needs.MORE_TOKENS if more else Needs.NOTHING)
     finding = replace(finding, remarks=(*attempt.remarks, *remarks_on(t, streamed=streams(finding.verdict))))
     return replace(finding, fingerprint=proxy.proxy.value) if proxy else finding
 
@@ -210,8 +214,8 @@ def _timing(whole: Timeline, context: _Context) -> Finding:
     if not t.events:
         needs = Needs.NOTHING if context.capped else Needs.MORE_TOKENS
         return Finding(Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"no event carried any text: {numbers}", needs)
-    if waits_for_the_end(t, context.earlier, capped=context.capped):
-        later = f"the first token comes later the more tokens are asked for: {growth(t, context.earlier)}"
+    if series := waits_for_the_end(whole, context.earlier, capped=context.capped):
+        later = f"the first token comes later the more tokens are asked for: {growth(series)}"
         stored = _stored(t, f"{numbers}; {later}")
         return replace(stored, symptom=Symptom.ONE_EVENT) if t.events == 1 else stored
     if whole.ttft != t.ttft:
@@ -229,7 +233,11 @@ def _with_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         return _stored(t, numbers)
     held = held_for(t)
     if r < HELD and generation >= max(FLOOR, STRICT * jitter):
-        return _bursts(t, context, numbers) or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
+        bursts = _bursts(t, context, numbers)
+        undecided = bursts is not None and bursts.verdict is Verdict.INCONCLUSIVE
+        if undecided and not capped and _may_be_stored(t, context):
+            return _unclear(numbers, context)
+        return bursts or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
     if HELD <= r <= STRETCHED:
         enough = generation >= max(FLOOR, LOOSE * jitter)
         fast = capped and generation >= max(FLOOR_AT_CAP, STRICT * jitter) and t.token_reads >= 10
