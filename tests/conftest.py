@@ -7,6 +7,9 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before the imports: what the servers and clients that tests share assert is told with its values, too.
+pytest.register_assert_rewrite(*(f"tests.{folder.stem}" for folder in Path(__file__).parent.glob("[a-z]*")))
+
 from streaming_operator import metrics
 from tests.apiserver import control_plane as planes
 from tests.apiserver.control_plane import ControlPlane

@@ -51,7 +51,7 @@ class Pod:
         self.env = {
             name: text
             for name, text in given.items()
-            if name.startswith(("PYTHONPATH", "STREAMING_", "DOUBLE_"))
+            if name.startswith(("PYTHONPATH", "STREAMING_", "DOUBLE_", "VLLM_HTTP_"))
         }
         args = [*map(self.mounted, self.container["args"][1:]), "--host", "127.0.0.1", *more]
         self.engine = RunningEngine(kind, args, self.env, wait=wait, port=self.port)

@@ -20,7 +20,8 @@ WAIT = aiohttp.ClientTimeout(total=120)
 def request(tokens: int) -> dict[str, Any]:
     """A request that is answered by so many tokens."""
     messages = [{"role": "user", "content": "count"}]
-    return {"model": "tiny", "messages": messages, "max_tokens": tokens, "ignore_eos": True}
+    body = {"model": "tiny", "messages": messages, "max_tokens": tokens, "ignore_eos": True}
+    return body | {"stream_options": {"include_usage": True}}
 
 
 @asynccontextmanager
@@ -39,9 +40,15 @@ async def answered(socket: aiohttp.ClientWebSocketResponse) -> list[str]:
 
 
 def tokens(messages: list[str]) -> int:
-    """Messages with text of the model; one a token, as the model server sent its events."""
-    choices = [json.loads(message)["choices"] for message in messages[:-1]]
-    return sum(bool(choice and choice[0]["delta"].get("content")) for choice in choices)
+    """
+    Tokens of a whole answer, by the usage at its end: a real server sends several at once when it is late, and a token
+    may have no text.
+    """
+    *_, end, usage, done = messages
+    assert done == DONE, messages
+    assert json.loads(end)["choices"][0]["finish_reason"] == "length", messages
+    counted: int = json.loads(usage)["usage"]["completion_tokens"]
+    return counted
 
 
 async def holds(port: int, key: str, host: str | None = None, address: str = "127.0.0.1") -> None:

@@ -87,11 +87,12 @@ VERSION = "v1alpha1"
 KIND = "StreamingEndpoint"
 PLURAL = "streamingendpoints"
 API_VERSION = f"{GROUP}/{VERSION}"
-POD_VERSION = 3
+POD_VERSION = 4
 """
 The newest version of what the operator puts into pods besides the spec: files, arguments, variables. 1: drain and
 streaming headers. 2: also the check of exposed paths. 3: also the command, /dev/shm for every pod, folders that any
-user can write, an empty security context as it is, and ranks by the arguments, too.
+user can write, an empty security context as it is, and ranks by the arguments, too. 4: also how long the server keeps
+an idle connection.
 """
 
 

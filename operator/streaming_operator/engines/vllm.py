@@ -54,6 +54,13 @@ Answered to everybody: the APIs that vLLM guards by its key, and health. What it
 CLOSED_PATHS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 """For operators, although below /v1."""
 
+KEPT_IDLE = 3900
+"""
+Seconds for which the server keeps an idle connection: longer than any edge does (Envoy for an hour, GKE's load balancer
+for 600 s, ingress-nginx for 60). The server's own 5 s are shorter, so an edge now and then sends a request on a
+connection that is being closed, and its user gets a 502: a POST is not sent twice.
+"""
+
 _LOAD_FORMAT = "--load-format"
 _API_SERVER = "api_server"
 _TAG_VERSION = re.compile(r"^v?(\d+\.\d+\.\d+)(?:[-.+_].*)?$")
@@ -255,6 +262,8 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
     }
     if endpoint.pod_version >= 3:
         values["XDG_CONFIG_HOME"] = f"{CACHE_PATH}/config"
+    if endpoint.pod_version >= 4:
+        values["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] = str(KEPT_IDLE)
     if endpoint.spec.engine.streaming_headers:
         values[FLAG_VARIABLE] = DRAIN_OVER_FILE
         if endpoint.pod_version >= 2:

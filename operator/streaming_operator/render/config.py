@@ -25,6 +25,7 @@ FILES: Mapping[int, tuple[str, ...]] = MappingProxyType(
         1: ("drain.py", "streaming_middleware.py"),
         2: ("drain.py", "exposed_paths.py", "streaming_middleware.py"),
         3: ("drain.py", "exposed_paths.py", "streaming_middleware.py"),
+        4: ("drain.py", "exposed_paths.py", "streaming_middleware.py"),
     }
 )
 """The files of each version; see `api.endpoint.POD_VERSION`."""

@@ -18,18 +18,18 @@ from tests.golden import Case, cases
 
 ALL_CASES = pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 EARLIER = {
-    "claim-and-api-key": ("1ed2d14a9632eb89", "51e4248744fb4692"),
-    "cpu-and-internal": ("47bd71b74194bac1", "a25ad87daa744439"),
-    "full": ("0ff6ef7074496187", "6279d4bd9fc40af0"),
-    "http-route": ("26b10004ab1fc987", "a8da227eae298da4"),
-    "http-route-with-timeout": ("26b10004ab1fc987", "a8da227eae298da4"),
-    "ingress-of-unknown-edge": ("26b10004ab1fc987", "a8da227eae298da4"),
-    "minimal": ("26b10004ab1fc987", "a8da227eae298da4"),
-    "no-optional-kinds": ("26b10004ab1fc987", "a8da227eae298da4"),
-    "tls-and-two-replicas": ("26b10004ab1fc987", "a8da227eae298da4"),
-    "unknown-version-and-two-gpus": ("25694a5596e38ab9", "1d0d85e2afaa2b6b"),
+    "claim-and-api-key": ("1ed2d14a9632eb89", "51e4248744fb4692", "f48d60e32afeeea3"),
+    "cpu-and-internal": ("47bd71b74194bac1", "a25ad87daa744439", "2f7677ffe8da0e6e"),
+    "full": ("0ff6ef7074496187", "6279d4bd9fc40af0", "e7df715612057e04"),
+    "http-route": ("26b10004ab1fc987", "a8da227eae298da4", "6da8bf4890a37e36"),
+    "http-route-with-timeout": ("26b10004ab1fc987", "a8da227eae298da4", "6da8bf4890a37e36"),
+    "ingress-of-unknown-edge": ("26b10004ab1fc987", "a8da227eae298da4", "6da8bf4890a37e36"),
+    "minimal": ("26b10004ab1fc987", "a8da227eae298da4", "6da8bf4890a37e36"),
+    "no-optional-kinds": ("26b10004ab1fc987", "a8da227eae298da4", "6da8bf4890a37e36"),
+    "tls-and-two-replicas": ("26b10004ab1fc987", "a8da227eae298da4", "6da8bf4890a37e36"),
+    "unknown-version-and-two-gpus": ("25694a5596e38ab9", "1d0d85e2afaa2b6b", "8929e4a36572ac05"),
 }
-"""Hashes of the pod templates of the golden cases, by versions 1 and 2 of the pods."""
+"""Hashes of the pod templates of the golden cases, by versions 1 to 3 of the pods."""
 NOTHING = Capabilities(service_monitors=False, http_routes=False)
 
 
@@ -44,10 +44,11 @@ def test_the_files_of_the_engine_are_frozen() -> None:
         1: "05cdfe00",
         2: "037b9db3",
         3: "5337d5b3",
+        4: "c37188db",
     }
-    assert config.content_hash(POD_VERSION, tls=True) == "0e2bb08d"
-    assert config.content_hash(POD_VERSION, web_socket=True) == "e7e4e4b5"
-    assert config.content_hash(POD_VERSION, tls=True, web_socket=True) == "9dff47b7"
+    assert config.content_hash(POD_VERSION, tls=True) == "9d13053d"
+    assert config.content_hash(POD_VERSION, web_socket=True) == "7220199f"
+    assert config.content_hash(POD_VERSION, tls=True, web_socket=True) == "412a7964"
     assert max(config.FILES) == POD_VERSION
 
 
@@ -56,7 +57,7 @@ def test_the_files_of_the_engine_are_frozen() -> None:
 )
 def test_pods_of_earlier_versions_are_frozen(case: Case) -> None:
     """Whatever is new, an endpoint whose pods run by an earlier version is rendered as it was."""
-    endpoints = [case.endpoint().model_copy(update={"pod_version": version}) for version in (1, 2)]
+    endpoints = [case.endpoint().model_copy(update={"pod_version": version}) for version in (1, 2, 3)]
 
     assert tuple(digest(render.pod_template(endpoint)) for endpoint in endpoints) == EARLIER[case.name]
 
