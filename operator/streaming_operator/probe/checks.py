@@ -182,7 +182,8 @@ async def _gauge_falls(context: CheckContext, limit: float) -> CheckResult:
     """Whether the engine runs no request any more within *limit* seconds."""
     begin = time.monotonic()
     while True:
-        after = time.monotonic() - begin  # what is read is of a later moment, however long a busy pod takes to answer
+        # Taken before: what is read is of a later moment, however long a busy pod takes to answer.
+        after = time.monotonic() - begin
         running = await _running(context)
         if running == 0:
             return PASSED
