@@ -29,9 +29,19 @@ FLAGS = (
 class Page:
     """The page at an origin of its own, open until the end; the same lines as of the other clients."""
 
-    def __init__(self, base: str, tokens: int, folder: Path, *, leave_after: int = 0) -> None:
+    def __init__(
+        self,
+        base: str,
+        tokens: int,
+        folder: Path,
+        *,
+        leave_after: int = 0,
+        file: str = "page.html",
+        port: int = 0,
+    ) -> None:
+        """*base* is what it asks, with /v1; *port* is that of its own origin, any by default."""
         asked = {"base": base, "model": MODEL, "tokens": tokens, "leaveAfter": leave_after}
-        page = (HERE / "page.html").read_text().replace("ASKED", json.dumps(asked)).encode()
+        page = (HERE / file).read_text().replace("ASKED", json.dumps(asked)).encode()
         lines: queue.Queue[dict[str, Any]] = queue.Queue()
         again = threading.Event()
 
@@ -59,7 +69,7 @@ class Page:
 
         self._lines, self._again, self._folder = lines, again, folder
         self._chromium = installed.chromium()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
 
