@@ -4,6 +4,7 @@ import json
 import queue
 import subprocess
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any, Self
 from tests.cluster.programs import listed
 from tests.engines.running import MODEL, end
 from tests.probe.clients import installed
-from tests.probe.clients.running import HERE, WAIT_SECONDS
+from tests.probe.clients.running import HERE, NO_HEADERS, WAIT_SECONDS
 
 FLAGS = (
     "--headless",
@@ -21,7 +22,6 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--no-proxy-server",
     "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # it asks nobody but the test
     "--remote-debugging-port=0",  # without it, it ends when the page has loaded
 )
 
@@ -38,9 +38,17 @@ class Page:
         leave_after: int = 0,
         file: str = "page.html",
         port: int = 0,
+        address: str = "~NOTFOUND",
+        model: str = MODEL,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
-        """*base* is what it asks, with /v1; *port* is that of its own origin, any by default."""
-        asked = {"base": base, "model": MODEL, "tokens": tokens, "leaveAfter": leave_after}
+        """
+        *base* is what it asks, with /v1; *port* is that of its own origin, any by default; *address* is where it finds
+        every other host, nowhere by default.
+        """
+        asked = {"base": base, "model": model, "tokens": tokens, "leaveAfter": leave_after}
+        asked |= {"headers": dict(headers)}
+        self._hosts = f"--host-resolver-rules=MAP * {address}, EXCLUDE 127.0.0.1"
         page = (HERE / file).read_text().replace("ASKED", json.dumps(asked)).encode()
         lines: queue.Queue[dict[str, Any]] = queue.Queue()
         again = threading.Event()
@@ -80,6 +88,7 @@ class Page:
         command = [
             str(self._chromium.program),
             *FLAGS,
+            self._hosts,
             f"--user-data-dir={self._folder}/profile",
             f"{self.origin}/",
         ]

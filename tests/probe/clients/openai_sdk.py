@@ -1,6 +1,7 @@
 """OpenAI's SDK for Python as its documentation shows it. Arguments and output: see report.cjs."""
 
 import json
+import socket
 import sys
 from typing import Any
 
@@ -38,6 +39,9 @@ def answer(asked: dict[str, Any], leave_after: int) -> None:
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
+    if asked.get("address"):
+        look_up = socket.getaddrinfo
+        socket.getaddrinfo = lambda _, *of, **more: look_up(asked["address"], *of, **more)
     if asked.get("leaveAfter"):
         answer(asked, asked["leaveAfter"])
         sys.stdin.readline()

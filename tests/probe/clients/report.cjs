@@ -2,9 +2,15 @@
 // with the turn of the event loop that brought it (tokens of one turn came in one read), and one for how it ended.
 // With `leaveAfter` it aborts after so many tokens, and asks again, to the end, when a line comes on its standard input:
 // meanwhile nothing but the abort can have closed the connection.
+// Every host is at `address` where there is one, as DNS would have it.
+const dns = require("node:dns");
 const { once } = require("node:events");
 
 const asked = JSON.parse(process.argv[2]);
+if (asked.address) {
+  const found = { address: asked.address, family: 4 };
+  dns.lookup = (name, options, done) => (options.all ? done(null, [found]) : done(null, found.address, found.family));
+}
 const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 let turn = 0;

@@ -6,8 +6,9 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from tests.cluster.programs import listed
@@ -19,6 +20,7 @@ HERE = Path(__file__).parent
 WAIT_SECONDS = 120.0
 """Longest wait for a line that must come; generous, since two cores are shared with other work."""
 NAMES = ("openai-python", "openai-node", "ai-sdk", "fetch")
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _SCRIPTS = {"openai-node": "openai.cjs", "ai-sdk": "ai.cjs", "fetch": "fetch.cjs"}
 _LOCK = HERE.parent / "clients.lock"
 
@@ -27,10 +29,19 @@ class Client:
     """One of `NAMES`, which asks at `base` (with /v1) for a stream."""
 
     def __init__(
-        self, name: str, base: str, tokens: int, *, leave_after: int = 0, host: str = "", model: str = MODEL
+        self,
+        name: str,
+        base: str,
+        tokens: int,
+        *,
+        leave_after: int = 0,
+        address: str = "",
+        model: str = MODEL,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
+        """*address* is where it finds every host, as DNS would have it; by default it asks DNS."""
         asked = {"base": base, "model": model, "tokens": tokens, "leaveAfter": leave_after}
-        asked["headers"] = {"Host": host} if host else {}
+        asked |= {"address": address, "headers": dict(headers)}
         self._command, self._environment = _command(name, json.dumps(asked))
         self._lines: queue.Queue[str] = queue.Queue()
 
