@@ -37,10 +37,13 @@ SLOW = {"X-Double-Inter-Token-Latency": "300"}
 OUTLASTS_THE_DEFAULT = 64
 """Tokens that take 19 s at this pace; Envoy by itself ends every answer after 15 s."""
 EVERY_SECOND = {"X-Double-Inter-Token-Latency": "1000"}
+PATIENT = {"timeoutSeconds": 10, "failureThreshold": 6}
+"""Of the probes of its container; by default a single answer that takes longer than 1 s makes it unready."""
 
 
 def _proxy(**service: Any) -> kube.Manifest:
-    """How Envoy runs: small, and with a drain that a test can wait for."""
+    """How Envoy runs: small, also on a busy machine, and with a drain that a test can wait for."""
+    patient = {"name": "envoy", "readinessProbe": PATIENT, "livenessProbe": PATIENT}
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "EnvoyProxy",
@@ -55,7 +58,8 @@ def _proxy(**service: Any) -> kube.Manifest:
                         "container": {
                             "image": test_cluster.image_name("envoy"),
                             "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
-                        }
+                        },
+                        "patch": {"value": {"spec": {"template": {"spec": {"containers": [patient]}}}}},
                     },
                 },
             },
