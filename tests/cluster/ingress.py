@@ -136,8 +136,9 @@ def manifest(
     ]  # fmt: skip
     for port, number in zip(ports, host_ports or (), strict=False):
         port["hostPort"] = number
-    # Debian's nginx has no `http2` directive.
-    settings = {"use-http2": "false", **(configmap or {})}
+    # Debian's nginx has no `http2` directive. Each worker learns of pods by a timer of its own: with one, whoever
+    # asks after the probe is answered by what the probe saw.
+    settings = {"use-http2": "false", "worker-processes": "1", **(configmap or {})}
     text = (_FILES / "ingress.yaml").read_text()
     for name, value in (
         ("NAMESPACE", namespace), ("CLASS", class_name), ("CONTROLLER", controller),

@@ -8,8 +8,8 @@ from typing import Any
 from tests.cluster.programs import listed
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.kube import Manifest
+from tests.e2e.streamctl import streamctl
 from tests.e2e.streams import EdgeAddress, Stream
-from tests.e2e.test_pipeline import streamctl
 from tests.e2e.waiting import wait_for
 
 API = "gateway.networking.k8s.io/v1"
@@ -101,13 +101,14 @@ def probe(edge: EdgeAddress, host: str, *words: str) -> dict[str, Any]:
     return report
 
 
-def verify(endpoint: Endpoint) -> None:
-    """Have the operator verify it now: it streams through the edge."""
+def verify(endpoint: Endpoint) -> dict[str, Any]:
+    """Have the operator verify it now: it streams through the edge; the report."""
     for _ in range(1 + FURTHER):
         code, report = streamctl("verify", endpoint.name, "-n", endpoint.namespace, "--timeout", "240")
         if report["verdict"] not in UNDECIDED:
             break
     assert (code, report["verdict"], report["hop"]) == (0, "Streaming", "Exposure"), report
+    return report
 
 
 def await_verdict(endpoint: Endpoint, verdict: str) -> None:
