@@ -10,7 +10,7 @@ import aiohttp
 from tests.contract import sockets
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import EdgeAddress, Stream
+from tests.e2e.streams import EdgeAddress, serves
 from tests.e2e.waiting import wait_for
 
 KEY = "key-of-the-sockets"
@@ -64,8 +64,7 @@ def pair(namespace: str, **exposure: Any) -> Pair:
 
 def await_route(edge: EdgeAddress, host: str) -> None:
     """Until the edge leads a host to the pods of one of them."""
-    request = {"max_tokens": 1, "api_key": KEY}
-    wait_for(lambda: Stream(edge, host, MODEL, **request).finish().status == 200, f"the route of {host}")
+    wait_for(lambda: serves(edge, host, MODEL, api_key=KEY), f"the route of {host}")
 
 
 def hold(edge: EdgeAddress, host: str) -> None:

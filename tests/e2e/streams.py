@@ -146,6 +146,16 @@ class Stream:
         """How many events have come."""
         return sum(data.count(b"data:") for _, data in tuple(self._reads))
 
+    def await_status(self, seconds: float = 60) -> int:
+        """Wait until the response begins; its status, 0 where the stream has ended without one."""
+        wait_for(
+            lambda: self._status or not self.is_open,
+            f"a response of {self.host}",
+            seconds=seconds,
+            tell=lambda: f"trouble: {self._trouble}",
+        )
+        return self._status
+
     def await_events(self, count: int, seconds: float = 60) -> None:
         """Wait until so many events have come: the stream is under way."""
         wait_for(
@@ -238,6 +248,23 @@ class Stream:
             "Accept-Encoding": "gzip" if self.gzip else "identity",
         }
         return list((given | key | dict(self.headers)).items())
+
+
+def begun(edge: EdgeAddress, host: str, model: str, **request: Any) -> Stream | None:
+    """A stream whose response has begun with 200; None where the edge does not serve the host yet."""
+    try:
+        stream = Stream(edge, host, model, **request)
+    except OSError:
+        return None
+    return stream if stream.await_status() == 200 else None
+
+
+def serves(edge: EdgeAddress, host: str, model: str, **request: Any) -> bool:
+    """Whether the edge answers one token with 200; not yet, where it refuses or resets the connection."""
+    try:
+        return Stream(edge, host, model, max_tokens=1, **request).finish().status == 200
+    except OSError:
+        return False
 
 
 def ends(streams: Iterable[Stream]) -> Counter[tuple[str, str | None, bool]]:

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster import contour, kind
 from tests.e2e import audit, gateways, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import EdgeAddress, Stream
+from tests.e2e.streams import EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
 
 pytestmark = pytest.mark.programs("contour", "envoy")
@@ -84,7 +84,7 @@ def plain(edge: EdgeAddress, routed: Endpoint, ingressed: Endpoint) -> dict[str,
         },
     )
     for name, host in hosts.items():
-        wait_for(lambda host=host: Stream(edge, host, routed.name, max_tokens=1).finish().status == 200, name)
+        wait_for(lambda host=host: serves(edge, host, routed.name), name)
     return hosts
 
 

@@ -15,7 +15,7 @@ from tests.cluster import envoy_gateway, kind
 from tests.e2e import audit, gateways, kube, sockets
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.sockets import Idle, Pair
-from tests.e2e.streams import EdgeAddress, Stream
+from tests.e2e.streams import EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
 
 pytestmark = pytest.mark.programs("envoy-gateway", "envoy")
@@ -118,7 +118,7 @@ def plain(edge: EdgeAddress, exposed: Endpoint) -> str:
     """The host of a route without any settings to the same pods, once the edge serves it."""
     host = f"plain.{exposed.namespace}.example.com"
     kube.apply(gateways.plain_route("plain", exposed.namespace, GATEWAY, host, exposed.name))
-    wait_for(lambda: Stream(edge, host, exposed.name, max_tokens=1).finish().status == 200, "the plain route")
+    wait_for(lambda: serves(edge, host, exposed.name), "the plain route")
     return host
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster import istio, kind
 from tests.e2e import audit, gateways, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import EdgeAddress, Stream
+from tests.e2e.streams import EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
 
 pytestmark = pytest.mark.programs("istio", "envoy")
@@ -119,9 +119,7 @@ def others(edge: EdgeAddress, exposed: Endpoint) -> dict[str, str]:
     routes[LIMITED]["spec"]["rules"][0]["timeouts"] = {"request": "6s"}
     kube.apply(*routes.values())
     for name, host in hosts.items():
-        wait_for(
-            lambda host=host: Stream(edge, host, exposed.name, max_tokens=1).finish().status == 200, name
-        )
+        wait_for(lambda host=host: serves(edge, host, exposed.name), name)
     return hosts
 
 

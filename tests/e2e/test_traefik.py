@@ -10,7 +10,7 @@ import pytest
 from tests.cluster import kind, traefik
 from tests.e2e import audit, gateways, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import Answer, EdgeAddress, Stream
+from tests.e2e.streams import Answer, EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
 
 pytestmark = pytest.mark.programs("traefik")
@@ -60,7 +60,7 @@ def test_a_time_limit_of_a_route_is_ignored(ports: dict[str, EdgeAddress], expos
     route["spec"]["rules"][0]["timeouts"] = {"request": "1s"}
     kube.apply(route)
     edge = ports["web"]
-    wait_for(lambda: Stream(edge, host, exposed.name, max_tokens=1).finish().status == 200, "the route")
+    wait_for(lambda: serves(edge, host, exposed.name), "the route")
     answer = Stream(edge, host, exposed.name, max_tokens=30, headers=SLOW).finish()
     assert (answer.status, answer.ending, answer.done) == (200, "whole", True)
     parent = (kube.get("httproute", "plain", exposed.namespace) or {})["status"]["parents"][0]
@@ -82,7 +82,7 @@ def test_a_buffering_middleware_is_seen(ports: dict[str, EdgeAddress], exposed: 
     host = f"buffered.{exposed.namespace}.example.com"
     kube.apply(gateways.plain_route("buffered", exposed.namespace, BUFFERED, host, exposed.name))
     edge = ports["buffered"]
-    wait_for(lambda: Stream(edge, host, exposed.name, max_tokens=1).finish().status == 200, "the route")
+    wait_for(lambda: serves(edge, host, exposed.name), "the route")
     report = gateways.probe(edge, host)
     assert (report["verdict"], report["exitCode"]) == ("Buffered", 1), report
 
@@ -115,9 +115,7 @@ def test_a_silence_passes_where_the_annotations_of_ingress_nginx_are_read(
         }
     )
     edge = ports["web"]
-    wait_for(
-        lambda: Stream(edge, host, annotated.name, max_tokens=1).finish().status == 200, "the plain Ingress"
-    )
+    wait_for(lambda: serves(edge, host, annotated.name), "the plain Ingress")
 
     def cut_there() -> Answer | None:
         """The response, once one has begun: a busy machine may need the whole limit to begin it, which is a 504."""
