@@ -15,7 +15,7 @@ from tests import cluster as test_cluster
 from tests.cluster import kind, tour
 from tests.e2e import audit, kube
 from tests.e2e.endpoints import Endpoint
-from tests.e2e.streams import HELD_BACK, EdgeAddress, Stream
+from tests.e2e.streams import HELD_BACK, EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
 
 EDGE = "ingress-buffering"
@@ -31,6 +31,8 @@ BUFFERING = {
 KEY = "sk-of-the-added-header"
 SHORT = 5
 """Seconds that streams have to end after a reload, instead of 240."""
+PACE = {"X-Double-Inter-Token-Latency": "50"}
+"""Milliseconds: a hundred tokens take five seconds, beside which the delays of a busy machine are short."""
 EVERY_SECOND = {"X-Double-Inter-Token-Latency": "1000"}
 REPAIRED = {"proxy-buffering": "off", "use-gzip": "false", "gzip-types": None, "http-snippet": None}
 
@@ -74,10 +76,10 @@ def held(edge: EdgeAddress, shared_namespace: str) -> tuple[Endpoint, Endpoint]:
 
 
 def test_a_plain_client_sees_it_buffer(edge: EdgeAddress, held: tuple[Endpoint, Endpoint]) -> None:
-    """Two seconds of tokens arrive in one piece at the end: the edge does what this test needs."""
+    """Ten seconds of tokens arrive in one piece at the end: the edge does what this test needs."""
     moved, _ = held
-    wait_for(lambda: moved.stream(edge, max_tokens=1).finish().status == 200, "the edge to serve the host")
-    answer = moved.stream(edge, max_tokens=200, gzip=True).finish()
+    wait_for(lambda: serves(edge, moved.host, moved.name), "the edge to serve the host")
+    answer = moved.stream(edge, max_tokens=200, gzip=True, headers=PACE).finish()
     assert (answer.headers.get("content-encoding"), answer.done) == ("gzip", True)
     assert answer.flow < HELD_BACK, answer.reads
 
@@ -113,7 +115,7 @@ def test_the_repaired_edge_makes_it_ready(edge: EdgeAddress, held: tuple[Endpoin
     since = audit.mark()
     kube.patch("configmap", "ingress-nginx-controller", {"data": REPAIRED}, EDGE)
     waiting.await_ready(180)
-    answer = waiting.stream(edge, max_tokens=100, gzip=True).finish()
+    answer = waiting.stream(edge, max_tokens=100, gzip=True, headers=PACE).finish()
     assert answer.done
     assert answer.flowed, answer.reads
     assert audit.children_written(since, waiting.namespace) == []

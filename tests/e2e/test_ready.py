@@ -12,7 +12,8 @@ def test_ready_through_the_ingress(endpoint: Endpoint) -> None:
     kube.kubectl(
         "-n", endpoint.namespace, "wait", "--for=condition=Ready", f"sep/{endpoint.name}", "--timeout=9s"
     )
-    answer = endpoint.stream(max_tokens=100).finish()
+    # Five seconds of tokens: a stream also where a busy machine brings the first of them late.
+    answer = endpoint.stream(max_tokens=100, headers={"X-Double-Inter-Token-Latency": "50"}).finish()
     assert (answer.status, answer.ending, answer.done, answer.finish_reason) == (200, "whole", True, "length")
     assert answer.flowed, answer.reads
 
