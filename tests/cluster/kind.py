@@ -22,7 +22,7 @@ NODE = f"{CLUSTER}-control-plane"
 KUBECONFIG = cache.STATE / "kubeconfig"
 AUDIT_LOG = "/var/log/kubernetes/audit.log"
 GPU = "nvidia.com/gpu"
-GPUS = 16  # what the node advertises unless a test asks for another number: the demo and a test side by side
+GPUS = 32  # what the node advertises unless a test asks for another number: the demo and several tests side by side
 _FILES = HERE / "files"
 _SYSTEM = (
     ("kube-system", "daemonset/kube-proxy"),

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e import kube
 from tests.e2e.endpoints import Endpoint
+from tests.e2e.waiting import wait_for
 from tests.lanes import ended, preparation
 from tests.lanes.plugin import others_on_the_cluster
 
@@ -35,10 +36,11 @@ def cluster() -> int:
 
 
 def _fresh(name: str) -> str:
-    """A namespace of a name of its own."""
+    """A namespace of a name of its own, in which a pod can be made: a busy cluster brings its account later."""
     short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30]
     namespace = f"e2e-{short}-{secrets.token_hex(2)}"
     kube.kubectl("create", "namespace", namespace)
+    wait_for(lambda: kube.get("serviceaccount", "default", namespace), f"the service account of {namespace}")
     return namespace
 
 
