@@ -119,3 +119,13 @@ def await_verdict(endpoint: Endpoint, verdict: str) -> None:
         return bool(report["verdict"] == verdict)
 
     wait_for(said, f"{verdict} of {endpoint.name}", seconds=180, tell=endpoint.diagnosis)
+
+
+def await_every_check(endpoint: Endpoint) -> None:
+    """The operator judges every check of it, asked again: on a busy machine the engine may be late with its metrics."""
+
+    def judged() -> bool:
+        code, report = streamctl("verify", endpoint.name, "-n", endpoint.namespace, "--timeout", "240")
+        return code == 0 and "not judged" not in report["message"]
+
+    wait_for(judged, f"every check of {endpoint.name}", seconds=180, tell=endpoint.diagnosis)

@@ -7,7 +7,10 @@ It knows nothing of endpoints; a refusal of the API server is an exception with 
 import json
 import re
 import subprocess
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -20,6 +23,14 @@ Manifest = dict[str, Any]
 
 class Refused(Exception):
     """kubectl ended with an error; the text is what it printed."""
+
+
+class Answered(Exception):
+    """A pod answered, with another status than 200."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}: {text}")
+        self.status, self.text = status, text
 
 
 def kubectl(*words: str, stdin: str | None = None, seconds: float = 120) -> str:
@@ -55,11 +66,31 @@ def of_pod(namespace: str, pod: str, port: int, path: str, token: str = "") -> s
                 raise Refused(line.strip() or "kubectl port-forward ended")
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             request = urllib.request.Request(f"http://127.0.0.1:{local.group(1)}{path}", headers=headers)
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text: str = answer.read().decode()
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    text: str = answer.read().decode()
+            except urllib.error.HTTPError as error:
+                # Its text, while the port is still forwarded.
+                text = error.read().decode()
+                raise Answered(error.code, text) from error
             return text
         finally:
             forwarding.terminate()
+
+
+@contextmanager
+def watching(
+    resource: str, name: str, namespace: str, seconds: float = 300
+) -> Iterator[Iterator[tuple[str, Manifest]]]:
+    """One object as it is, then as each of its changes left it, with the type of the change; ended after *seconds*."""
+    words = ["get", resource, name, "--watch", "--output-watch-events", "--output=json"]
+    command = kind.kubectl_argv(*_in(namespace), *words, f"--request-timeout={seconds:.0f}s")
+    with subprocess.Popen(listed(command), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield ((event["type"], event["object"]) for event in map(json.loads, process.stdout))
+        finally:
+            process.terminate()
 
 
 def key_secret(name: str, namespace: str, value: str) -> Manifest:

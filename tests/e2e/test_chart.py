@@ -1,13 +1,12 @@
 """The chart: upgraded under open streams, its CRD with it; uninstalled without harm, and installed again."""
 
 import shutil
-import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import audit, kube, release
+from tests.e2e import audit, gateways, kube, release
 from tests.e2e.endpoints import SAMPLES, Endpoint
 from tests.e2e.waiting import wait_for
 
@@ -30,6 +29,11 @@ def running(shared_namespace: str) -> Iterator[Endpoint]:
 
 KEY = "a-key-of-this-test"
 SLOW = {"X-Double-Inter-Token-Latency": "100"}
+
+
+def _await_one_operator() -> None:
+    """The one that was just installed is alone: helm does not wait for the end of the one before it."""
+    wait_for(lambda: len(release.pods()) == 1, "the end of the operator before it", tell=release.logs)
 
 
 def _ready_since(endpoint: Endpoint) -> str:
@@ -55,11 +59,26 @@ def test_an_upgrade_touches_no_endpoint(running: Endpoint) -> None:
     other.delete()
 
 
+def _log_of_test() -> str:
+    return kube.kubectl("-n", release.NAMESPACE, "logs", f"{release.RELEASE}-test")
+
+
+def _tested() -> str:
+    """What `helm test` prints; asked again where a busy machine left the verification undecided."""
+    for _ in range(gateways.FURTHER):
+        try:
+            return release.helm("test", release.RELEASE, "--timeout", "4m")
+        except AssertionError:
+            if not any(f": {verdict} at " in _log_of_test() for verdict in gateways.UNDECIDED):
+                raise
+    return release.helm("test", release.RELEASE, "--timeout", "4m")
+
+
 def test_helm_test_ends_with_the_verdict(running: Endpoint) -> None:
     """A pod of the chart asks the operator to verify an endpoint; one that does not exist fails the test."""
     release.install(test={"endpoint": running.name, "namespace": running.namespace})
-    assert "Phase:          Succeeded" in release.helm("test", release.RELEASE, "--timeout", "4m")
-    assert "Streaming at Exposure" in kube.kubectl("-n", release.NAMESPACE, "logs", f"{release.RELEASE}-test")
+    assert "Phase:          Succeeded" in _tested()
+    assert "Streaming at Exposure" in _log_of_test()
     release.install(test={"endpoint": "nobody", "namespace": running.namespace})
     with pytest.raises(AssertionError, match="helm test"):
         release.helm("test", release.RELEASE, "--timeout", "4m")
@@ -94,7 +113,7 @@ def test_without_the_right_to_secrets_it_says_so(running: Endpoint) -> None:
     """`rbac.readSecrets=false`: an endpoint with a key stays unverified and its condition names the value."""
     release.install(rbac={"readSecrets": False, "aggregate": True})
     # The operator before it may ask once more, after its right is gone and before it ends.
-    wait_for(lambda: len(release.pods()) == 1, "the end of the operator before it")
+    _await_one_operator()
     since = audit.mark()
     keyed = Endpoint(running.namespace, "keyed")
     keyed.apply(keyed.double(engine={"apiKeySecretRef": {"name": "key"}}))
@@ -142,15 +161,16 @@ def test_metrics_are_for_who_may_read_them(running: Endpoint) -> None:
     for name in ("prometheus", "other"):
         kube.kubectl("-n", namespace, "create", "serviceaccount", name)
     release.install(metrics={"readers": [{"namespace": namespace, "name": "prometheus"}]})
+    _await_one_operator()
 
     def scrape(account: str = "") -> tuple[int, str] | None:
         token = kube.kubectl("-n", namespace, "create", "token", account).strip() if account else ""
         try:
             pod = release.pods()[0]["metadata"]["name"]
             return 200, kube.of_pod(release.NAMESPACE, pod, 8080, "/metrics", token)
-        except urllib.error.HTTPError as error:
+        except kube.Answered as other:
             # 503: too many new tokens at once, ask again
-            return None if error.code == 503 else (error.code, error.read().decode())
+            return None if other.status == 503 else (other.status, other.text)
 
     try:
         assert wait_for(scrape, "an answer")[0] == 401

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from urllib.error import URLError
+from http.client import HTTPException
 
 import pytest
 
@@ -66,7 +66,7 @@ def _running(endpoint: Endpoint, pod: str) -> str:
     """How many requests the pod answers; a pod without any goes at once, and is printed as gone."""
     try:
         return str(int(endpoint.running_requests(pod)))
-    except (kube.Refused, URLError):
+    except (kube.Refused, kube.Answered, OSError, HTTPException):
         return "gone"
 
 
