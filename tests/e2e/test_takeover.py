@@ -23,6 +23,8 @@ def two_operators(cluster: int) -> Iterator[None]:
     release.install(replicas=2)
     yield
     release.install()
+    # It may be the leader that goes, after helm has ended.
+    wait_for(lambda: len(release.pods()) == 1, "the end of the other one", seconds=120, tell=release.logs)
 
 
 def _holder() -> str:
