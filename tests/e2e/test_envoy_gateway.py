@@ -37,7 +37,7 @@ SLOW = {"X-Double-Inter-Token-Latency": "300"}
 OUTLASTS_THE_DEFAULT = 64
 """Tokens that take 19 s at this pace; Envoy by itself ends every answer after 15 s."""
 EVERY_SECOND = {"X-Double-Inter-Token-Latency": "1000"}
-PATIENT = {"timeoutSeconds": 10, "failureThreshold": 6}
+PATIENT = {"timeoutSeconds": 10}
 """Of the probes of its container; by default a single answer that takes longer than 1 s makes it unready."""
 
 
