@@ -54,5 +54,5 @@ def read_and_leave(edge: EdgeAddress, endpoint: Endpoint, page: Path | None = No
         for client in clients:
             endings = [client.line().get("ending") for _ in range(LEAVES_AFTER + 1)]
             assert endings == [None] * LEAVES_AFTER + ["left"]
-        wait_for(lambda: endpoint.running_requests(pod) == 0, "the engine to drop the requests", seconds=60)
+        wait_for(lambda: endpoint.running_requests(pod) == 0, "the engine to drop the requests", seconds=180)
         assert all(client.alive() for client in clients)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import contour, kind
-from tests.e2e import audit, gateways, kube
+from tests.e2e import audit, clients, gateways, kube
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.streams import EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
@@ -103,6 +103,12 @@ def test_it_is_asked_where_the_status_of_its_routes_says(routed: Endpoint, ingre
         hops = {hop["name"]: hop["address"] for hop in endpoint.body()["status"]["verification"]["hops"]}
         assert hops["Exposure"] == f"http://{service['spec']['clusterIP']}:80"
     assert gateways.conditions(kube.get("gatewayclass", contour.CLASS))["Accepted"][0] != "True"
+
+
+@pytest.mark.programs("nodejs")
+def test_sdks_read_and_leave_through_it(edge: EdgeAddress, routed: Endpoint) -> None:
+    """OpenAI's SDKs, the AI SDK and Node's fetch."""
+    clients.read_and_leave(edge, routed)
 
 
 def test_what_only_its_administrator_can_lift_is_said_beforehand(routed: Endpoint) -> None:

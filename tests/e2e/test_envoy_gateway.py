@@ -6,13 +6,14 @@ Its Envoy has a Service of type LoadBalancer, as by default, in a cluster that g
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import cluster as test_cluster
 from tests.cluster import envoy_gateway, kind
-from tests.e2e import audit, gateways, kube, sockets
+from tests.e2e import audit, clients, gateways, kube, sockets
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.sockets import Idle, Pair
 from tests.e2e.streams import EdgeAddress, Stream, serves
@@ -103,7 +104,7 @@ def exposed(edge: EdgeAddress, shared_namespace: str) -> Endpoint:
     endpoint.apply(
         endpoint.double(
             exposure={"ingress": None, "httpRoute": ROUTE},
-            engine={"args": PACE},
+            engine={"args": [*PACE, *clients.ANY_ORIGIN]},
             rollout={"drainSeconds": 90},
         )
     )
@@ -199,6 +200,14 @@ def test_the_edge_follows_the_route_and_the_policy(exposed: Endpoint) -> None:
         "the status of the policy",
     )
     assert accepted == ["True"]
+
+
+@pytest.mark.programs("nodejs", "chromium")
+def test_sdks_and_a_page_read_and_leave_through_it(
+    edge: EdgeAddress, exposed: Endpoint, tmp_path: Path
+) -> None:
+    """OpenAI's SDKs, the AI SDK, Node's fetch and a page in a browser."""
+    clients.read_and_leave(edge, exposed, tmp_path / "browser")
 
 
 def test_the_drain_of_the_edge_is_said_beforehand(exposed: Endpoint) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import haproxy_ingress, kind
-from tests.e2e import audit, gateways, kube
+from tests.e2e import audit, clients, gateways, kube
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.streams import Answer, EdgeAddress, Stream, begun, serves
 from tests.e2e.waiting import wait_for
@@ -107,6 +107,12 @@ def test_it_is_asked_where_the_status_of_its_ingress_says(exposed: Endpoint) -> 
     assert service is not None
     hops = {hop["name"]: hop["address"] for hop in exposed.body()["status"]["verification"]["hops"]}
     assert hops["Exposure"] == f"http://{service['spec']['clusterIP']}:80"
+
+
+@pytest.mark.programs("nodejs")
+def test_sdks_read_and_leave_through_it(edge: EdgeAddress, exposed: Endpoint) -> None:
+    """OpenAI's SDKs, the AI SDK and Node's fetch."""
+    clients.read_and_leave(edge, exposed)
 
 
 def test_the_drain_of_its_pods_is_said_beforehand(exposed: Endpoint) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import istio, kind
-from tests.e2e import audit, gateways, kube
+from tests.e2e import audit, clients, gateways, kube
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.streams import EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
@@ -132,6 +132,12 @@ def test_it_is_asked_at_the_host_name_of_its_status(exposed: Endpoint) -> None:
     assert gateway["status"]["addresses"] == [{"type": "Hostname", "value": name}]
     hops = {hop["name"]: hop["address"] for hop in exposed.body()["status"]["verification"]["hops"]}
     assert hops["Exposure"] == f"http://{service['spec']['clusterIP']}:80"
+
+
+@pytest.mark.programs("nodejs")
+def test_sdks_read_and_leave_through_it(edge: EdgeAddress, exposed: Endpoint) -> None:
+    """OpenAI's SDKs, the AI SDK and Node's fetch."""
+    clients.read_and_leave(edge, exposed)
 
 
 def test_the_drain_of_its_pods_is_said_beforehand(exposed: Endpoint) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import kind, traefik
-from tests.e2e import audit, gateways, kube
+from tests.e2e import audit, clients, gateways, kube
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.streams import Answer, EdgeAddress, Stream, serves
 from tests.e2e.waiting import wait_for
@@ -50,6 +50,12 @@ def test_it_is_asked_at_the_port_of_its_service(exposed: Endpoint) -> None:
     assert hops["Exposure"] == f"http://{service['spec']['clusterIP']}:80"
     assert exposed.body()["status"]["url"] == f"http://{exposed.host}"
     assert "timeouts" not in exposed.child("httproute")["spec"]["rules"][0]
+
+
+@pytest.mark.programs("nodejs")
+def test_sdks_read_and_leave_through_it(ports: dict[str, EdgeAddress], exposed: Endpoint) -> None:
+    """OpenAI's SDKs, the AI SDK and Node's fetch."""
+    clients.read_and_leave(ports["web"], exposed)
 
 
 @pytest.mark.shows("traefik", "default", "no cut; `timeouts.request` is ignored")
