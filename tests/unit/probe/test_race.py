@@ -32,13 +32,14 @@ def test_a_refusal_starts_the_next_address_at_once() -> None:
 def test_an_address_that_is_silent_is_overtaken() -> None:
     """Its queue is full, so that it answers nothing: the next one is tried beside it."""
     with contextlib.ExitStack() as stack:
-        silent = stack.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
-        port = silent.getsockname()[1]
+        # The port is taken on the usual address first: there, and not on the other, somebody else may have it.
+        served = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = served.getsockname()[1]
+        stack.enter_context(socket.create_server(("127.0.0.2", port), backlog=0))
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(("127.0.0.2", port))
-        stack.enter_context(socket.create_server(("127.0.0.1", port)))
         assert race(["127.0.0.2", "127.0.0.1"], port, 20) == Race("127.0.0.1", ())
 
 
