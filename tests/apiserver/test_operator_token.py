@@ -16,7 +16,7 @@ from streaming_operator.values import Capabilities
 from tests.apiserver.client import ApiClient, ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, connected, exists, of_kind, write_kubeconfig
-from tests.apiserver.test_process import operator
+from tests.apiserver.test_process import PATIENCE, operator
 from tests.unit.test_chart import documents, helm  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.apiserver
@@ -462,7 +462,7 @@ def test_the_whole_operator_runs_with_roles_only(
             f"http://127.0.0.1:{running.port}/metrics", headers={"Authorization": "Bearer x"}
         )
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=5)
+            urllib.request.urlopen(request, timeout=PATIENCE)
         assert refused.value.code == 503
         assert "rbac.clusterRoles=true" in refused.value.read().decode()
 
