@@ -13,7 +13,7 @@ import pytest
 from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import TcpProxy, an_endpoint, write_kubeconfig
-from tests.apiserver.test_process import PATIENCE, Running, await_true, operator
+from tests.apiserver.test_process import AT_REST, PATIENCE, Running, await_true, operator
 
 pytestmark = pytest.mark.apiserver
 
@@ -219,6 +219,8 @@ def settled(both: Pair) -> dict[str, str]:
 
     def at_rest() -> bool:
         nonlocal versions
+        # Two equal looks alone are not enough: a pass that waits for the processor changes nothing for a while.
+        both.standby.until_shown(*AT_REST)
         before, versions = versions, both.versions()
         return before == versions
 
