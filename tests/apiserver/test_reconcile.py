@@ -10,9 +10,9 @@ from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.controller.reconciler import Reconciler
 from streaming_operator.controller.workqueue import Retry
 from streaming_operator.settings import Settings
-from tests.apiserver.client import ApiError, Object
+from tests.apiserver.client import Object
 from tests.apiserver.control_plane import ControlPlane
-from tests.apiserver.following import Connected, an_endpoint, connected, of_kind
+from tests.apiserver.following import Connected, an_endpoint, connected, exists, of_kind
 
 pytestmark = pytest.mark.apiserver
 
@@ -51,11 +51,7 @@ class Bench:
 
     def has(self, child: Object) -> bool:
         """Whether this object is stored."""
-        try:
-            self.plane.get(child)
-        except ApiError:
-            return False
-        return True
+        return exists(self.plane, child)
 
 
 @pytest.fixture

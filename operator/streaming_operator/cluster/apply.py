@@ -42,9 +42,6 @@ ENDS_THE_PASS = (EndpointGone, NamespaceGone, Unreachable)
 OF_ONE_KIND = (Forbidden, KindMissing, Rejected)
 """Errors of a look for a name that say nothing of children of other kinds."""
 
-FROM_CACHE = {"resourceVersion": "0"}
-"""Asks the API server to answer from its memory: good enough to see whose name it is, and a third of the cost."""
-
 log = logging.getLogger(__name__)
 
 
@@ -180,11 +177,12 @@ class Applier:
         """
         Find an object of a missing child's name; foreign ones lack our label and are in no cache, or not taken from it.
 
-        One that is ours all the same (somebody took the label away) is written again, not refused.
+        One that is ours all the same (somebody took the label away) is written again, not refused. The API server's
+        watch cache is not asked (`resourceVersion=0`): it may not have an object yet, which we would then take over.
         """
         doing = f"read {child.title} in {endpoint.namespace}"
         try:
-            body = await self._transport.read(child.path, doing, query=FROM_CACHE, accept=METADATA)
+            body = await self._transport.read(child.path, doing, accept=METADATA)
         except NotFound:
             return None
         stored = Cached(whole(body))

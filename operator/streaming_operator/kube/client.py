@@ -106,11 +106,9 @@ class Transport:
         answer: Body = await self._call("GET", path, doing, query=query, accept=accept)
         return answer
 
-    async def read(
-        self, path: str, doing: str, *, query: Mapping[str, str] | None = None, accept: str | None = None
-    ) -> Body:
+    async def read(self, path: str, doing: str, *, accept: str | None = None) -> Body:
         """Read one object by its name; raises `Unreachable` for an answer without name, uid or version."""
-        answer: Body = await self._call("GET", path, doing, query=query, accept=accept, read=decode.stored)
+        answer: Body = await self._call("GET", path, doing, accept=accept, read=decode.stored)
         return answer
 
     async def page(
