@@ -8,6 +8,7 @@ import pytest
 
 from streaming_operator import routes
 from streaming_operator.api.crd import UNOBSERVED
+from streaming_operator.api.endpoint import StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster import facade, resources
 from streaming_operator.errors import Conflict, EndpointGone, Expired, NotFound, Rejected
@@ -329,9 +330,15 @@ async def test_the_loser_of_a_host_has_no_ingress(
         assert not exists(control_plane, route[younger.key])
         assert exists(control_plane, route[elder.key])
 
+        def has_ingress(one: StreamingEndpoint) -> bool:
+            return here.cluster._caches.get(resources.INGRESSES, one.key) is not None
+
+        # Its deletion wakes the elder too.
+        await here.until(lambda: not has_ingress(younger), "the loser's Ingress is gone")
         here.woken.clear()
         control_plane.delete(route[elder.key])
         await here.until_woken(elder.key)
+        await here.until(lambda: not has_ingress(elder), "the winner's Ingress is gone")
         await here.cluster.apply(younger, children[younger.key])
         assert not exists(control_plane, route[younger.key])
         observed = here.cluster.observe(younger, children[younger.key]).route
@@ -357,7 +364,10 @@ async def test_the_workload_is_observed_as_its_controllers_report_it(
         assert here.cluster.observe(endpoint, children).pod_template_hash is None
         await play_controllers(control_plane, of_kind(children, "Deployment"))
         await here.until(lambda: here.cluster.observe(endpoint, children).rolled_out, "the rollout is seen")
-        await here.until(lambda: bool(here.cluster.observe(endpoint, children).pods), "the pod is seen")
+        await here.until(
+            lambda: [pod.ready for pod in here.cluster.observe(endpoint, children).pods] == [True],
+            "the pod is seen, and its status",
+        )
 
         workload = here.cluster.observe(endpoint, children)
         assert (
