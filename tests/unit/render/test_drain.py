@@ -16,6 +16,8 @@ from tests.cluster.programs import listed
 
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
+NOBODY = 2**31 - 1
+"""The number of no process: Linux gives none above 2**22."""
 
 
 def metrics(running: int, waiting: int = 0) -> str:
@@ -40,9 +42,10 @@ class Engine(ThreadingHTTPServer):
 
     @property
     def arguments(self) -> list[str]:
-        """Arguments of the script, as the Deployment has them, less the times."""
+        """Arguments of the script, as the Deployment has them, less the times; one that is refused stops nobody."""
         gauges = [f"--busy-gauge={RUNNING}", f"--busy-gauge={WAITING}"]
-        return [f"--port={self.server_port}", "--health-path=/health", "--metrics-path=/metrics", *gauges]
+        paths = ["--health-path=/health", "--metrics-path=/metrics"]
+        return [f"--port={self.server_port}", f"--pid={NOBODY}", *paths, *gauges]
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -152,13 +155,12 @@ def test_the_script_runs_on_its_own(engine: Engine) -> None:
 def test_a_server_that_leaves_ends_the_drain() -> None:
     """When the engine dies during the drain there is nothing left to wait for."""
     with Engine([metrics(1)]) as server:
-        server.timeout = 10
         answers = threading.Thread(
-            target=lambda: [server.handle_request(), server.handle_request(), server.server_close()]
+            target=lambda: [server.handle_request(), server.handle_request(), server.server_close()],
+            daemon=True,  # it waits for both, however late they come
         )
         answers.start()
         drain.main([*server.arguments, "--pre-stop-seconds=0", "--drain-seconds=600"])
-        answers.join()
 
     assert server.asked == ["/health", "/metrics"]
 
