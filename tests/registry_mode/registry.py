@@ -61,14 +61,14 @@ def _program() -> Path:
 
 
 def _await_answer(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             connection.request("GET", "/v2/")
             assert connection.getresponse().status == 200
             return
-        except ConnectionRefusedError:
+        except OSError:  # nobody listens yet, or it does not answer yet
             time.sleep(0.05)
     raise AssertionError(f"the registry did not start: {log.read_text()}")
 

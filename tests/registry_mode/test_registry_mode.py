@@ -24,7 +24,7 @@ INSTALLS = (
     "tests/cluster", "tests/engines/vllm", "tests/registry_mode",
 )  # fmt: skip
 """What decides whether the demo can be installed; the rest is the other lanes'."""
-pytestmark = pytest.mark.timeout(1800)  # the first one fills the registry and waits for the demo
+pytestmark = pytest.mark.timeout(2400)  # the first one fills the registry and waits for the demo
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def world() -> Iterator[World]:
 @pytest.fixture(scope="module")
 def demo(world: World, request: pytest.FixtureRequest) -> Iterator["subprocess.CompletedProcess[str]"]:
     """`IMAGES=registry make demo`, once; noted as passed when no test of this run has failed."""
-    done = world.newcomer.run("make", "demo", env=world.env, seconds=1100)
+    done = world.newcomer.run("make", "demo", env=world.env, seconds=1700)
     assert done.returncode == 0, done.stdout + done.stderr
     yield done
     if not request.session.testsfailed:
