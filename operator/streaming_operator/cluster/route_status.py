@@ -2,6 +2,7 @@
 State of a route: whether its edge accepted it, who else serves its host, where it listens. Pure.
 """
 
+import difflib
 from collections.abc import Collection, Iterable
 
 from streaming_operator import routes
@@ -9,6 +10,9 @@ from streaming_operator.api.endpoint import ParentRef, StreamingEndpoint
 from streaming_operator.api.reasons import Reason
 from streaming_operator.cluster.objects import Cached
 from streaming_operator.values import Problem
+
+MOST_CLASSES = 3
+"""Named where a class does not exist: with all of them, each class that comes or goes would write every such status."""
 
 
 def ingress_addresses(ingress: Cached) -> tuple[str, ...]:
@@ -36,7 +40,9 @@ def ingress_problem(class_name: str, classes: Collection[str], refused: Problem 
     if class_name not in classes:
         if (advice := routes.without_class(class_name)) is not None:
             return Problem(Reason.CLASS_NOT_FOUND, f"IngressClass {class_name} does not exist: {advice}")
-        known = ", ".join(sorted(classes)) or "none"
+        likely = difflib.get_close_matches(class_name, classes, n=MOST_CLASSES, cutoff=0.0)
+        more = ", ..." if len(classes) > len(likely) else ""
+        known = ", ".join(sorted(likely)) + more or "none"
         return Problem(
             Reason.CLASS_NOT_FOUND,
             f"IngressClass {class_name} does not exist: install it, "

@@ -27,6 +27,16 @@ def test_a_class_that_does_not_exist_is_reported_with_those_that_do() -> None:
     assert "(alb, nginx)" in problem.message
 
 
+def test_of_many_classes_those_are_named_that_may_be_meant() -> None:
+    """Another class that comes or goes writes no status and no Event anew."""
+    many = {"nginx", "nginx-internal", "nginx-public", *(f"tenant-{number}" for number in range(20))}
+    problem = ingress_problem("ngnix", many, None)
+
+    assert problem is not None
+    assert "(nginx, nginx-internal, nginx-public, ...)" in problem.message
+    assert ingress_problem("ngnix", many | {"a-tenant"}, None) == problem
+
+
 def test_a_class_that_no_object_stands_for_is_told_with_what_serves_instead() -> None:
     """GKE's Ingress reads an annotation, and its Gateway is what the operator can tell of streams."""
     problem = ingress_problem("gce", {"nginx"}, None)
