@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.apiserver.client import Object
+from tests.apiserver.client import ApiError, Object
 from tests.apiserver.control_plane import ControlPlane, optional_crds
-from tests.apiserver.following import an_endpoint, exists
+from tests.apiserver.following import an_endpoint
 from tests.cluster.programs import listed
 from tests.engines.running import free_port
 
@@ -170,25 +170,33 @@ def test_a_kind_that_is_removed_and_added_again_is_written_again(
     def named(kind: Object, name: str) -> Object:
         return {**kind, "metadata": {"name": name, "namespace": namespace}}
 
+    def answer(obj: Object) -> int:
+        """200, 404, or 503 while a kind is taken away."""
+        try:
+            control_plane.get(obj)
+        except ApiError as refusal:
+            return refusal.status
+        return 200
+
     def has_status(name: str) -> bool:
         return "conditions" in (control_plane.get(named(endpoint, name)).get("status") or {})
 
     with operator(control_plane.kubeconfig, tmp_path, WATCH_NAMESPACES=namespace) as running:
         running.until("/readyz", 200)
         an_endpoint(control_plane, namespace, "before")
-        await_true(lambda: exists(control_plane, named(monitor, "before")))
+        await_true(lambda: answer(named(monitor, "before")) == 200)
         control_plane.delete(crd)
         try:
-            await_true(lambda: not exists(control_plane, named(monitor, "before")))
+            await_true(lambda: answer(named(monitor, "before")) == 404)
             an_endpoint(control_plane, namespace, "between")
             await_true(lambda: has_status("between"))
         finally:
             # Installed while it is still being deleted, it would go with the one that was there.
-            await_true(lambda: not exists(control_plane, crd))
+            await_true(lambda: answer(crd) == 404)
             control_plane.install([crd])
         for name in ("before", "between"):
             await_true(
-                lambda name=name: exists(control_plane, named(monitor, name)), seconds=120
+                lambda name=name: answer(named(monitor, name)) == 200, seconds=120
             )  # discovery comes once a minute
 
 
