@@ -20,7 +20,7 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that `until` waits."""
 IDLE = 20.0
 """Seconds after which an idle connection is not used again: the server closes it at 90."""

@@ -18,7 +18,7 @@ from streaming_operator.values import Manifest
 from tests.apiserver.client import ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until a test that waits for an event gives up."""
 
 

@@ -21,7 +21,7 @@ from tests.engines.running import free_port
 
 pytestmark = pytest.mark.apiserver
 
-PATIENCE = 40.0
+PATIENCE = 60.0
 """Seconds until a test gives up on the process."""
 
 
@@ -52,7 +52,7 @@ class Running:
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of one answer; 0 while nobody listens."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -14,7 +14,7 @@ from streaming_operator import metrics
 from streaming_operator.controller import http
 from streaming_operator.errors import OperatorError
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Waiting:

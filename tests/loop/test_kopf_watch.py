@@ -24,7 +24,7 @@ from tests.unit.virtual_time import run
 from .cluster_in_memory import ClusterInMemory, Driver
 from .scripted_api import ScriptedApi, body, serving
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for an event gives up."""
 
 

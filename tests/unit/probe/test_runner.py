@@ -10,7 +10,7 @@ from tests.probe.conftest import plan
 from tests.probe.proxies import Proxy
 from tests.probe.servers import Asked, Client, Server
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def until(holds: Callable[[], bool]) -> None:
