@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.raw import Exchange
 from tests.contract.scraped import value
-from tests.engines.running import Kind, RunningEngine
+from tests.engines.running import START_SECONDS, Kind, RunningEngine
 from tests.engines.vllm.install import InstallError
 
 KEY = "sesame"
@@ -17,8 +17,10 @@ AUTH = {"Authorization": f"Bearer {KEY}"}
 CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 WAIT_SECONDS = 120.0
 """Longest wait for a state that must come; generous, since two cores are shared with other work."""
-TOKENS = 24
+TOKENS = 96
 """Of an answer: more than a server sends at once however late it is."""
+LOAD_SECONDS = 10.0
+"""For which the double loads: a test that is late still finds it loading."""
 LOADING = {"double": "Loading", "vllm": "EngineCore"}
 """What the log holds once the load itself has begun."""
 
@@ -27,7 +29,7 @@ class Server:
     """A server that is started when first asked for, and again if a test has ended it."""
 
     def __init__(self, kind: Kind, args: list[str], env: Mapping[str, str]) -> None:
-        slow_load = {"DOUBLE_STARTUP_DURATION": "1"} if kind == "double" else {}
+        slow_load = {"DOUBLE_STARTUP_DURATION": str(LOAD_SECONDS)} if kind == "double" else {}
         self.kind: Kind = kind
         self.refused_while_loading, self.first_status = False, 0
         self._args, self._env = args, {**slow_load, **env}
@@ -37,7 +39,7 @@ class Server:
     def engine(self) -> RunningEngine:
         if self._engine is None or self._engine.ended():
             self._engine = self.loading()
-            until(lambda: self._listens(self._engine))
+            until(lambda: self._listens(self._engine), START_SECONDS[self.kind])
         return self._engine
 
     def loading(self) -> RunningEngine:
@@ -47,7 +49,7 @@ class Server:
             engine.start()
         except InstallError as reason:
             pytest.skip(f"the real vLLM cannot be installed: {reason}")
-        until(lambda: LOADING[self.kind] in engine.log() or engine.ended())
+        until(lambda: LOADING[self.kind] in engine.log() or engine.ended(), START_SECONDS[self.kind])
         return engine
 
     def stop(self) -> None:
@@ -96,9 +98,9 @@ def response(**changes: Any) -> dict[str, Any]:
     return asked | {"input": "hello"} | changes
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     """Poll a state that must come; the test fails when it does not."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "the awaited state did not come"
         time.sleep(0.1)

@@ -6,7 +6,7 @@ Structure only: key order, types, frames, header names, statuses, exit codes. No
 import itertools
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from tests.contract.raw import Exchange
 from tests.contract.scraped import families, value
 from tests.contract.shapes import shape
 from tests.engines.double.args import known_flags
+from tests.engines.running import START_SECONDS
 from tests.engines.vllm import installed
 
 DONE = b"data: [DONE]\n\n"
@@ -46,6 +47,8 @@ BOTH = ["double", pytest.param("vllm", marks=pytest.mark.real_vllm)]
 NAMES = ["tiny", "small"]
 MAIN = ["--enable-per-request-metrics", "--sse-keep-alive-interval", "1", "--max-num-seqs", "2"]
 MAIN += ["--served-model-name", *NAMES]
+QUEUED = 5
+"""Seconds for which a request waits for a place: longer than a server needs from there to the first token."""
 
 
 @pytest.fixture(scope="module", params=BOTH)
@@ -62,8 +65,14 @@ def draining(request: pytest.FixtureRequest) -> Iterator[Server]:
     yield from served(request.param, ["--shutdown-timeout", "600"], {})
 
 
-def events(frames: list[bytes]) -> list[Any]:
+def without_comments(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """What is not there to keep a connection alive: such a comment comes whenever the server is silent for a second."""
+    return (frame for frame in frames if frame != KEEP_ALIVE)
+
+
+def events(received: Iterable[bytes]) -> list[Any]:
     """The JSON of every event but [DONE]; each frame must be one event, whole."""
+    frames = list(without_comments(received))
     assert all(frame.startswith(b"data: ") and frame.count(b"\n\n") == 1 for frame in frames)
     assert frames[-1] == DONE
     return [json.loads(frame.removeprefix(b"data: ")) for frame in frames[:-1]]
@@ -76,7 +85,7 @@ def kinds(received: list[Any]) -> list[str]:
 
 def stream(server: Server, path: str, **changes: Any) -> list[Any]:
     with server.ask(path, streamed(**changes)) as answer:
-        return events(list(answer.frames()))
+        return events(answer.frames())
 
 
 def test_loading_refuses_connections(server: Server) -> None:
@@ -109,7 +118,7 @@ def test_chat_stream(server: Server) -> None:
 def test_bytes_of_a_token(server: Server) -> None:
     """An event of a token is compact JSON, byte for byte."""
     with server.ask(CHAT, streamed()) as answer:
-        frame = list(answer.frames())[1]
+        frame = list(without_comments(answer.frames()))[1]
     event = json.loads(frame.removeprefix(b"data: "))
     assert frame == b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
 
@@ -117,7 +126,7 @@ def test_bytes_of_a_token(server: Server) -> None:
 def test_fingerprint_without_usage(server: Server) -> None:
     """Without include_usage the last chunk carries the fingerprint, and no usage follows."""
     with server.ask(CHAT, completion(stream=True)) as answer:
-        last = events(list(answer.frames()))[-1]
+        last = events(answer.frames())[-1]
     assert shape(last) == shapes.LAST[:-1] + ", system_fingerprint: str}"
 
 
@@ -125,7 +134,7 @@ def test_running_usage(server: Server) -> None:
     """`continuous_usage_stats` counts the tokens on every chunk, from nought on the role chunk."""
     options = {"include_usage": True, "continuous_usage_stats": True}
     with server.ask(CHAT, completion(stream=True, stream_options=options)) as answer:
-        received = events(list(answer.frames()))
+        received = events(answer.frames())
     expected = [shapes.ROLE, shapes.CONTENT, shapes.LAST]
     usage = shapes.USAGE_ON_THE_WAY
     assert kinds(received[:-1]) == [shapes.with_usage(chunk, usage) for chunk in expected]
@@ -139,7 +148,7 @@ def test_stream_interval(server: Server) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     body = completion(stream=True, stream_options=options, stream_interval=3)
     with server.ask(CHAT, body) as answer:
-        counts = [event["usage"]["completion_tokens"] for event in events(list(answer.frames()))]
+        counts = [event["usage"]["completion_tokens"] for event in events(answer.frames())]
     assert (counts[0], counts[-2:]) == (0, [TOKENS, TOKENS])
     assert min(later - earlier for earlier, later in itertools.pairwise(counts[1:-2])) >= 3
 
@@ -155,7 +164,7 @@ def test_text_running_usage(server: Server) -> None:
     """Running usage of /v1/completions lacks the details that chat has."""
     options = {"include_usage": True, "continuous_usage_stats": True}
     with server.ask(TEXT, completion(stream=True, stream_options=options)) as answer:
-        received = events(list(answer.frames()))
+        received = events(answer.frames())
     assert shape(received[0]) == shapes.with_usage(shapes.TEXT, shapes.USAGE)
 
 
@@ -309,11 +318,10 @@ def test_queue_and_keep_alive(server: Server) -> None:
         until(lambda: server.running() == 2)
         with server.ask(CHAT, streamed()) as third:
             frames = third.frames()
-            assert next(frames) == KEEP_ALIVE
+            assert [next(frames) for _ in range(QUEUED)] == [KEEP_ALIVE] * QUEUED
             assert (server.running(), server.waiting()) == (2, 1)
             first.close()
-            rest = [frame for frame in frames if frame != KEEP_ALIVE]
-    metrics = events(rest)[-1]["metrics"]
+            metrics = events(frames)[-1]["metrics"]
     assert metrics["queue_time_ms"] > metrics["time_to_first_token_ms"]
     until(lambda: server.running() == 0)
 
@@ -382,7 +390,7 @@ def test_sigterm_aborts_streams(server: Server) -> None:
 
 def test_double_can_lose_the_abort() -> None:
     """The double shows on demand the hang that the real server shows by chance."""
-    server = Server("double", [*MAIN, "--lose-abort"], {"VLLM_API_KEY": KEY})
+    server = Server("double", [*MAIN, "--lose-abort", "--startup-duration", "0"], {"VLLM_API_KEY": KEY})
     engine = server.engine
     with server.ask(CHAT, streamed(max_tokens=LONG)) as answer:
         assert stopped_stream(server, answer)[-1] != DONE
@@ -393,7 +401,8 @@ def test_double_can_lose_the_abort() -> None:
 def stopped_stream(server: Server, answer: Exchange) -> list[bytes]:
     """The events of a stream whose server gets SIGTERM, until its end or five comments without an event."""
     frames, received, silent = answer.frames(), [], 0
-    received += [next(frames) for _ in range(4)]  # two tokens, so that there is a mean time between them
+    # Two tokens, so that there is a mean time between them.
+    received += itertools.islice(without_comments(frames), 4)
     server.engine.signal(signal.SIGTERM)
     for frame in frames:
         silent = silent + 1 if frame == KEEP_ALIVE else 0
@@ -408,7 +417,7 @@ def test_sigterm_while_loading_is_swallowed(draining: Server) -> None:
     draining.stop()
     engine = draining.loading()
     engine.signal(signal.SIGTERM)
-    until(lambda: engine.listens() or engine.ended())
+    until(lambda: engine.listens() or engine.ended(), START_SECONDS[draining.kind])
     with draining.ask("/health") as answer:
         assert (answer.status, draining.engine.pid) == (200, engine.pid)
 
@@ -423,7 +432,7 @@ def test_drain(draining: Server) -> None:
         until(lambda: refused(engine.port))
         with Exchange(engine.port, "GET", "/health") as health:
             assert health.status == 200
-        received = events(list(frames))
+        received = events(frames)
     assert received[-2]["choices"][0]["finish_reason"] == "length", received[-3:]
     assert "metrics" not in received[-1]
     assert engine.wait(120) == 0
