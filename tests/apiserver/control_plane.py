@@ -8,7 +8,6 @@ used as a fixture (tests/conftest.py) and, where there is no pytest, as a contex
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from streaming_operator.api.crd import crd
 from tests.apiserver.client import ApiClient, Object
 from tests.cluster.programs import listed
+from tests.engines.running import free_port
 
 READY_WITHIN = 90.0
 """Seconds; about 6 on an idle machine with two cores."""
@@ -79,7 +79,7 @@ class ControlPlane(ApiClient):
 @contextmanager
 def start(folder: Path, programs: Mapping[str, Path]) -> Iterator[ControlPlane]:
     """Run the control plane with its files under *folder*, with our CRD and the optional ones installed."""
-    etcd_port, peer_port, port = _free_ports(3)
+    etcd_port, peer_port, port = free_port(), free_port(), free_port()
     token = secrets.token_hex(16)
     ca = _write_credentials(folder, token)
     with ExitStack() as stack:
@@ -170,13 +170,6 @@ def _await_ready(plane: ControlPlane, process: subprocess.Popen[bytes], log: Pat
     state = "is not ready" if process.poll() is None else f"ended with {process.returncode}"
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
     raise RuntimeError(f"kube-apiserver {state}; the end of {log}:\n{tail}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different: held together before any is given away."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in held]
 
 
 def _write_credentials(folder: Path, token: str) -> Path:

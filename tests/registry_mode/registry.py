@@ -7,7 +7,6 @@ layers go there as they lie in the cache, uncompressed: skopeo would spend minut
 
 import hashlib
 import http.client
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from tests.cluster import archive, cache, images, node_image, python_images, steps, vllm_image
 from tests.cluster.programs import listed
 from tests.cluster.versions import BASES, IMAGES
+from tests.engines.running import free_port
 
 PREFIX = "some/prefix"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -33,9 +33,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """`127.0.0.1:PORT`, where a registry answers that keeps its blobs below *folder*."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "registry.yaml"
     config.write_text(CONFIG.format(storage=folder / "blobs", port=port))
     with (folder / "registry.log").open("wb") as log:

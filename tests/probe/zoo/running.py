@@ -16,7 +16,8 @@ from tests.engines.running import end, free_port
 from tests.probe import packages
 from tests.probe.zoo.configs import Place, command
 
-START_SECONDS = 15.0
+START_SECONDS = 120.0
+"""Longest wait until it listens, beside hundreds of others; the end of its process is seen at once."""
 STOP_SECONDS = 5.0
 
 
