@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
-import random
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -47,8 +48,11 @@ NAMES = {
     if route.profile != routes.GENERIC
 }
 """What the probe knows of the path, by `Case.known`."""
-SEED = 20261121
-"""Of the moments at which a proxy is reloaded."""
+RELOAD_AGES = (0.9, 0.3, 1.5, 0.6, 1.8, 1.2)
+"""
+Of the streams of one verification, in seconds, at which the proxy is reloaded: uneven, as changes come, and none as
+another, which would look like a limit on the whole request.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,18 @@ class Outcome:
 def row(case: Case) -> Row | None:
     """The row of remedies that a case expects."""
     return TABLE[case.scope, case.symptom] if case.scope is not None else None
+
+
+def is_as_expected(case: Case, result: ProbeResult) -> bool:
+    """Whether the probe said what the table expects: the verdict, the hop to blame, the advice and the proxy."""
+    advised = row(case)
+    advice = f". Remedy: {advised.sentence(NAMES[case.known])}" if advised else ""
+    return (
+        (result.verdict, result.hop) == (case.expected, case.hop)
+        and result.message.endswith(advice)
+        and ("Remedy" in result.message) == bool(advised)
+        and case.fingerprint in result.message
+    )
 
 
 class Keeper:
@@ -100,12 +116,9 @@ class Keeper:
             path = _Path(case, self._engine(case), folder, self._certificate)
             # Starting and stopping wait for processes; the loop belongs to the other cases' probes.
             await asyncio.to_thread(path.open)
-            reloads = asyncio.create_task(path.reload()) if case.reloads else None
             try:
                 return Outcome(await self._verified(case, path))
             finally:
-                if reloads is not None:
-                    reloads.cancel()
                 await asyncio.to_thread(path.close)
         except Missing as missing:
             return Outcome(missing=str(missing))
@@ -118,13 +131,13 @@ class Keeper:
             if case.used_up:
                 await asyncio.to_thread(_ask_once, path.ports[Hop.EXPOSURE])
             async with _watched() as lateness:
-                result = await verify(self._plan(case, path.ports))
-            if (result.verdict, result.hop) == (case.expected, case.hop) or max(lateness) < LATE:
+                result = await verify(self._plan(case, path))
+            if is_as_expected(case, result) or max(lateness) < LATE:
                 break
         return result
 
-    def _plan(self, case: Case, ports: dict[Hop, int]) -> Plan:
-        targets = [Target(hop, "127.0.0.1", port) for hop, port in ports.items()]
+    def _plan(self, case: Case, path: "_Path") -> Plan:
+        targets = [Target(hop, "127.0.0.1", port) for hop, port in path.ports.items()]
         edge = replace(
             targets[-1],
             scheme="https" if case.https else "http",
@@ -134,7 +147,7 @@ class Keeper:
             address=case.address or "127.0.0.1",
         )
         inner = [] if case.known == "url" or case.alone else targets[:-1]
-        return Plan(
+        plan = Plan(
             (*inner, edge),
             case.model or MODEL,
             names=NAMES[case.known],
@@ -145,6 +158,7 @@ class Keeper:
             limits=case.limits,
             guard=Guard(local=not case.address),
         )
+        return replace(plan, on_read=path.reloads().on_read) if case.reloads else plan
 
 
 def _ask_once(port: int) -> None:
@@ -175,6 +189,25 @@ async def _watched() -> AsyncIterator[list[float]]:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
+
+
+class _Reloads:
+    """Reloads a proxy once in each stream through it, at another age each time."""
+
+    def __init__(self, edge: Running) -> None:
+        self._edge, self._ages = edge, itertools.cycle(RELOAD_AGES)
+        self._last, self._due = math.inf, math.inf
+
+    def on_read(self, hop: Hop, at: float, size: int) -> None:
+        """`Plan.on_read`; streams come one after the other."""
+        if hop is not Hop.EXPOSURE:
+            return
+        if at < self._last:
+            self._due = next(self._ages)
+        self._last = at
+        if at >= self._due:
+            self._due = math.inf
+            self._edge.reload()
 
 
 class _Path:
@@ -213,12 +246,10 @@ class _Path:
         """Stop it again."""
         self._stack.close()
 
-    async def reload(self) -> None:
-        """Reloads at uneven moments, as changes come."""
-        dice = random.Random(SEED)
-        while self._edge is not None:
-            await asyncio.sleep(dice.uniform(0.3, 1.2))
-            self._edge.reload()
+    def reloads(self) -> "_Reloads":
+        """Those of one verification."""
+        assert self._edge is not None, "only a proxy of its own is reloaded"
+        return _Reloads(self._edge)
 
     def _nearest(self) -> int:
         return list(self.ports.values())[-1]

@@ -2,7 +2,6 @@
 
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +60,7 @@ PATHS = {
 }
 LOAD_SECONDS = 60.0
 LOOKS = 5
-"""Verifications at a path: each of a healthy one streams, one of a fault shows it."""
+"""Verifications at a path: of a healthy one none shows a fault, one of a fault does."""
 
 pytestmark = pytest.mark.programs("nginx", "haproxy", "envoy", "caddy")
 
@@ -90,26 +89,34 @@ def wait_until_loaded(engine: RunningEngine) -> None:
             with urllib.request.urlopen(f"{engine.base_url}/health", timeout=5) as answer:
                 answer.read()
             return
-        except urllib.error.HTTPError:
+        except OSError:  # 503, or no answer in time
             assert time.monotonic() < deadline, engine.log()[-2000:]
             time.sleep(0.1)
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> None:
-    """Healthy paths stream, each time; faults are named at the edge, with the pod shown to stream."""
+    """
+    Healthy paths stream, and no look finds a fault; faults are named at the edge, with the pod shown to stream.
+
+    On a busy machine a server or the probe may be too late for a verdict, and the probe says just that.
+    """
     setup, expected = PATHS[path]
+    said: set[Verdict] = set()
     with Running(setup, engine.port, tmp_path, tmp_path) as edge:
         for look in range(LOOKS):
             result = await verify(plan([engine.port, edge.port], cap_tokens=512))
             # llama.cpp joins bytes until they are text: several tokens an event are its own doing.
             verdict = Verdict.STREAMING if streams(result.verdict) else result.verdict
+            said.add(verdict)
             if expected is Verdict.STREAMING:
-                assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
+                assert result.hop is Hop.EXPOSURE, result.message
+                assert verdict in (expected, Verdict.INCONCLUSIVE), result.message
             elif verdict is expected or look == LOOKS - 1:
                 # A server without processor time sends at longer intervals than HAProxy holds tokens back.
                 assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
                 break
+    assert expected in said
 
 
 @pytest.mark.parametrize(

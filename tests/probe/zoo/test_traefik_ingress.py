@@ -51,9 +51,7 @@ class Edge:
             self.plane.create(manifest)
         deadline = time.monotonic() + ROUTE_SECONDS
         while time.monotonic() < deadline:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-            connection.request("GET", "/v1/models", headers={"Host": host})
-            if connection.getresponse().status == 200:
+            if served(self, "/v1/models", host)[0] == 200:
                 return host
             time.sleep(0.1)
         raise AssertionError(f"Traefik does not serve {host}")
@@ -229,12 +227,17 @@ def await_served(edge: Edge) -> None:
         time.sleep(0.1)
 
 
-def served(edge: Edge, path: str, **headers: str) -> tuple[int, str]:
-    """The status and the body of a GET at the users' host."""
-    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=5)
-    connection.request("GET", path, headers={"Host": "chat.example", **headers})
-    response = connection.getresponse()
-    return response.status, response.read().decode()
+def served(edge: Edge, path: str, host: str = "chat.example", **headers: str) -> tuple[int, str]:
+    """The status and the body of a GET at a host; 0 and the reason where nothing answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=ROUTE_SECONDS)
+    try:
+        connection.request("GET", path, headers={"Host": host, **headers})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    except OSError as error:
+        return 0, str(error)
+    finally:
+        connection.close()
 
 
 @pytest.mark.apiserver

@@ -13,7 +13,7 @@ import pytest
 from streaming_operator.probe.judge.remedies import TABLE
 from tests.probe.conftest import Engines
 from tests.probe.zoo import keeper, matrix
-from tests.probe.zoo.keeper import NAMES, Outcome
+from tests.probe.zoo.keeper import Outcome
 from tests.probe.zoo.table import CASES, NOT_HERE
 
 BY_NAME = {case.name: case for case in CASES}
@@ -54,12 +54,9 @@ def test_case(name: str, outcomes: dict[str, Outcome]) -> None:
     assert not outcome.broken, outcome.broken
     result = outcome.result
     assert result is not None
-    assert (result.verdict, result.hop) == (case.expected, case.hop), result.message
-    row = keeper.row(case)
-    advice = f". Remedy: {row.sentence(NAMES[case.known])}" if row else ""
-    assert result.message.endswith(advice), result.message
-    assert ("Remedy" in result.message) == bool(row), result.message
-    assert case.fingerprint in result.message
+    expected = f"{case.expected} at {case.hop}, {keeper.row(case)}, {case.fingerprint or 'any proxy'}"
+    said = f"{result.verdict} at {result.hop}: {result.message}"
+    assert keeper.is_as_expected(case, result), f"expected {expected}; the probe said {said}"
 
 
 def test_every_row_has_a_case_and_every_case_a_row() -> None:
