@@ -1,7 +1,9 @@
 """A connected `Cluster` for tests: endpoints in a namespace, which of them were woken, and a connection to cut."""
 
 import asyncio
+import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from streaming_operator.cluster import Cluster
 from streaming_operator.kinds import Key
 from streaming_operator.settings import Settings
 from streaming_operator.values import Manifest
-from tests.apiserver.client import ApiError, Object
+from tests.apiserver.client import ApiClient, ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 
 PATIENCE = 60.0
@@ -131,7 +133,40 @@ def as_service_account(plane: ControlPlane, namespace: str, folder: Path, rules:
     )
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
     token = plane.request("POST", f"{plane.path(account)}/token", request)["status"]["token"]
+    until_allowed(ApiClient(plane.server, token, plane.ca), rules)
     return write_kubeconfig(folder / "limited", plane.server, token, plane.ca)
+
+
+def until_allowed(client: ApiClient, rules: list[Object], namespace: str = "") -> None:
+    """
+    Wait until the client may do what *rules* say, in a namespace or everywhere: the API server decides by what it
+    watches, and hears of a new binding a moment later.
+    """
+    review: Object = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    deadline = time.monotonic() + PATIENCE
+    for asked in (one for rule in rules for one in _questions(rule, namespace)):
+        answer: Object = {}
+        while not answer.get("allowed"):
+            assert time.monotonic() < deadline, f"still not allowed: {asked}: {answer}"
+            path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            answer = client.request("POST", path, review | {"spec": asked})["status"]
+            time.sleep(0 if answer["allowed"] else 0.05)
+
+
+def _questions(rule: Object, namespace: str) -> list[Object]:
+    """A question, as a review has it, for everything that a rule allows."""
+    if "nonResourceURLs" in rule:
+        pairs = itertools.product(rule["nonResourceURLs"], rule["verbs"])
+        return [{"nonResourceAttributes": {"path": path, "verb": verb}} for path, verb in pairs]
+    names = rule.get("resourceNames") or [""]
+    questions = []
+    for group, resource, verb, name in itertools.product(
+        rule["apiGroups"], rule["resources"], rule["verbs"], names
+    ):
+        kind, _, part = resource.partition("/")
+        what = {"group": group, "resource": kind, "subresource": part, "verb": verb, "name": name}
+        questions.append({"resourceAttributes": what | {"namespace": namespace}})
+    return questions
 
 
 def write_kubeconfig(path: Path, server: str, token: str, ca: Path, namespace: str = "default") -> Path:

@@ -13,6 +13,7 @@ from streaming_operator import render
 from streaming_operator.api.reasons import Reason
 from streaming_operator.settings import EdgeSetting, Settings
 from streaming_operator.values import Capabilities
+from tests.apiserver import following
 from tests.apiserver.client import ApiClient, ApiError, Object
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, connected, exists, of_kind, write_kubeconfig
@@ -59,7 +60,9 @@ def an_account(plane: ControlPlane, namespace: str, name: str, rules: list[Objec
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
         }
     )
-    return ApiClient(plane.server, token_of(plane, namespace, name), plane.ca)
+    client = ApiClient(plane.server, token_of(plane, namespace, name), plane.ca)
+    following.until_allowed(client, rules, namespace)
+    return client
 
 
 def refusal(attempt: Callable[[], Any]) -> str:
