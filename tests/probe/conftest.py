@@ -11,6 +11,8 @@ from streaming_operator.probe.gauges import Gauges
 from streaming_operator.probe.http.connection import Limits, Target
 from streaming_operator.probe.http.guard import Guard
 from streaming_operator.probe.http.request import ApiKey
+from streaming_operator.probe.judge.lateness import lateness
+from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan
 from tests.engines.running import MODEL, RunningEngine
 
@@ -21,6 +23,12 @@ GAUGES = Gauges(Vllm.metrics_path, Vllm.running_gauge, Vllm.waiting_gauge)
 METRICS = "--enable-per-request-metrics"
 
 Engines = Callable[..., RunningEngine]
+
+
+def at_the_servers_pace(t: Timeline) -> bool:
+    """Whether a stream took as long as the server did; less by what the reader of a busy machine came late to."""
+    generation = t.metrics.generation / 1000 if t.metrics else 0.0
+    return 0.85 * generation - lateness(t) <= t.spread <= 1.15 * generation
 
 
 @pytest.fixture(scope="package")

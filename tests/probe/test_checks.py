@@ -156,7 +156,7 @@ async def test_requests_of_users_are_not_taken_for_ours(
 async def test_a_stream_too_short_to_be_cut(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gauge that would fall by itself proves nothing."""
     monkeypatch.setattr(verification, "CANCEL_TOKENS", 20)
-    engine = engines()
+    engine = engines("--inter-token-latency", "40")  # a client that is late still leaves before its end
     result = await checked([engine.port], [engine], checks=Checks(cancel=True))
     assert result.verdict is Verdict.STREAMING, result.message
     assert "cancel not judged: the model would have been done 0." in result.message

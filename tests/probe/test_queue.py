@@ -1,5 +1,6 @@
 """A full queue: users come first, and a probe delayed by their load is not judged."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -61,7 +62,7 @@ async def test_a_first_token_that_users_delay_is_not_judged(full: RunningEngine)
 
 async def test_a_late_stream_counts_as_a_stream() -> None:
     """The queue moved on while we waited: it streams, however late the first token was."""
-    with RunningEngine("double", ("--max-num-seqs", "1", METRICS)) as engine, User(engine, 2, 150) as users:
+    with RunningEngine("double", ("--max-num-seqs", "1", METRICS)) as engine, User(engine, 2, 8000) as users:
         users.await_waiting(1)
         asked = plan(
             [engine.port],
@@ -70,5 +71,8 @@ async def test_a_late_stream_counts_as_a_stream() -> None:
             max_ttft=0.001,
             encodings=("identity",),
         )
-        result = await verify(asked)
+        verification = asyncio.create_task(verify(asked))
+        await asyncio.to_thread(users.await_waiting, 2)  # ours, too: it has seen the queue
+        users.leave()
+        result = await verification
     assert result.verdict is Verdict.STREAMING, result.message

@@ -39,9 +39,13 @@ class User:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave()
+        self._await("running", lambda count: count == 0)
+
+    def leave(self) -> None:
+        """End their streams now."""
         for line in self._lines:
             line.close()
-        self._await("running", lambda count: count == 0)
 
     def await_running(self, expected: int) -> None:
         """Wait until the server says that so many run."""
