@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from streaming_operator.api.reasons import Verdict
+from streaming_operator.api.reasons import Hop, Verdict
 from streaming_operator.probe.http.request import Request
 from streaming_operator.probe.verification import verify
 from tests.loop import virtual_path
@@ -45,6 +45,13 @@ def at_a_rate(tokens_a_second: float, first: float = 0.005) -> Texts:
             await asyncio.sleep(4 / tokens_a_second)
 
     return texts
+
+
+async def one_by_one(count: int) -> AsyncIterator[bytes]:
+    """A token each 20 ms."""
+    for _ in range(count):
+        await asyncio.sleep(0.02)
+        yield token(PAD)
 
 
 async def one_then_all(count: int) -> AsyncIterator[bytes]:
@@ -105,3 +112,24 @@ async def test_a_second_encoding_is_compared_with_fewer_tokens(monkeypatch: pyte
         ("identity", 1024),
         ("identity", 512),
     ]
+
+
+@pytest.mark.parametrize(
+    ("late", "verdict"),
+    [
+        pytest.param([], Verdict.COALESCED, id="in time"),
+        pytest.param([0.5], Verdict.COALESCED, id="late to one"),
+        pytest.param([0.5] * 9, Verdict.INCONCLUSIVE, id="late to each"),
+    ],
+)
+async def test_a_control_that_the_probe_came_late_to_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, late: list[float], verdict: Verdict
+) -> None:
+    """The server sends no timing: only a stream of its own tells an edge that bundles from a server that does."""
+    ports = virtual_path.install(monkeypatch)
+    pod = Server(one_by_one)
+    edge = virtual_path.Edge(pod, virtual_path.corked)
+    asked = plan([ports.listen(pod), ports.listen(edge)], model="m", encodings=("identity",))
+    ports.late[ports.listen(pod)] = late
+    result = await verify(asked)
+    assert (result.verdict, result.hop) == (verdict, Hop.EXPOSURE), result.message

@@ -25,6 +25,7 @@ from tests.engines.double.args import parse
 MODEL = "tiny"
 FIRST_PORT = 10_000
 LAST_CHUNK = b"0\r\n\r\n"
+CORKED = 0.2
 
 Bytes = AsyncIterator[bytes]
 
@@ -125,6 +126,18 @@ async def store_and_forward(answer: Bytes) -> Bytes:
     yield b"".join([data async for data in answer])
 
 
+async def corked(answer: Bytes) -> Bytes:
+    """What has come in the last `CORKED` seconds, together."""
+    clock = asyncio.get_running_loop().time
+    waiting, since = b"", clock()
+    async for data in answer:
+        waiting += data
+        if clock() - since >= CORKED:
+            yield waiting
+            waiting, since = b"", clock()
+    yield waiting
+
+
 async def mute(answer: Bytes) -> Bytes:
     """Not a byte, until the client leaves."""
     await asyncio.Event().wait()
@@ -135,7 +148,7 @@ async def mute(answer: Bytes) -> Bytes:
 class Edge:
     """Stands before a model server; `requests` holds what clients sent."""
 
-    upstream: Engine
+    upstream: "Server"
     relay: Relay = healthy
     requests: list[Request] = field(default_factory=list)
 
@@ -158,6 +171,8 @@ class Ports:
     """What listens where, on 127.0.0.1."""
 
     servers: list[Server] = field(default_factory=list)
+    late: dict[int, list[float]] = field(default_factory=dict)
+    """By port, of the first streams: seconds between two looks of the probe."""
 
     def listen(self, server: Server) -> int:
         """The port of this server, its own."""
@@ -175,6 +190,9 @@ class Ports:
         answer = self.servers[target.port - FIRST_PORT].answer(request)
         reads = aiter(answer)
         count = 0
+        late = self.late.get(target.port, [])
+        between = late.pop(0) if late else 0.0
+        looked, waiting = 0.0, b""
         try:
             while True:
                 patience = limits.stall if reader.token_seen else limits.first_token - (clock() - begin)
@@ -184,9 +202,12 @@ class Ports:
                 except TimeoutError:
                     ending = Ending.STALLED if reader.token_seen else Ending.SILENT
                     return ExchangeEnd(ending, clock() - begin, "kernel", count)
-                last, count = clock() - begin, count + 1
-                for _ in reader.steps(last, data):
+                last, count, waiting = clock() - begin, count + 1, waiting + data
+                if data and last - looked < between:
+                    continue
+                for _ in reader.steps(last, waiting, last - looked if between else 0.0):
                     pass
+                looked, waiting = last, b""
                 if reader.ending is not None or not data:
                     return ExchangeEnd(reader.ending or Ending.CLOSED, last, "kernel", count)
         finally:
