@@ -13,6 +13,7 @@ from streaming_operator.probe.http.request import ApiKey
 from streaming_operator.probe.judge.remedies import Names
 from streaming_operator.probe.plan import Plan
 from streaming_operator.probe.verification import verify
+from tests.engines.running import free_port
 from tests.probe import proxies
 from tests.probe.conftest import LIMITS, Engines
 from tests.probe.proxies import Proxy
@@ -107,9 +108,7 @@ async def test_the_key_stays_off_plain_http_to_the_public() -> None:
 
 async def test_a_refused_address_is_not_blamed_on_a_hop_inside() -> None:
     """Nobody listens at the Service just then: it is the name all the same that has to change."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        closed = held.getsockname()[1]
-    targets = (connection.Target(Hop.SERVICE, "127.0.0.1", closed), public("10.1"))
+    targets = (connection.Target(Hop.SERVICE, "127.0.0.1", free_port()), public("10.1"))
     result = await verify(Plan(targets, "tiny", limits=LIMITS, guard=OPERATOR))
     assert (result.verdict, result.hop) == (Verdict.UNREACHABLE, Hop.PUBLIC)
     assert "private address" in result.message
