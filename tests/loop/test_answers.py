@@ -1,6 +1,7 @@
 """What a whole verification says of servers that are very fast, or that only seem to stream. In virtual time."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -132,4 +133,24 @@ async def test_a_control_that_the_probe_came_late_to_is_asked_again(
     asked = plan([ports.listen(pod), ports.listen(edge)], model="m", encodings=("identity",))
     ports.late[ports.listen(pod)] = late
     result = await verify(asked)
+    assert (result.verdict, result.hop) == (verdict, Hop.EXPOSURE), result.message
+
+
+@pytest.mark.parametrize(
+    ("slow", "verdict"),
+    [
+        pytest.param(0, Verdict.STREAMING, id="never slow"),
+        pytest.param(1, Verdict.STREAMING, id="slow once"),
+        pytest.param(9, Verdict.COALESCED, id="faster through the edge each time"),
+    ],
+)
+async def test_a_slow_control_alone_condemns_no_hop(
+    monkeypatch: pytest.MonkeyPatch, slow: int, verdict: Verdict
+) -> None:
+    """An engine that is slow for one stream, and no timing that would say so: another control is asked."""
+    rates = itertools.chain([120.0] * slow, itertools.repeat(200.0))
+    ports = virtual_path.install(monkeypatch)
+    pod = ports.listen(Server(lambda count: at_a_rate(next(rates), 0.2)(count)))
+    edge = ports.listen(Server(at_a_rate(200, 0.2)))
+    result = await verify(plan([pod, edge], model="m", encodings=("identity",), cap_tokens=64))
     assert (result.verdict, result.hop) == (verdict, Hop.EXPOSURE), result.message

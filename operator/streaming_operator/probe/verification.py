@@ -16,19 +16,18 @@ from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe import checks
 from streaming_operator.probe.attempts import Attempts
 from streaming_operator.probe.checks import CheckContext
+from streaming_operator.probe.control import Control
 from streaming_operator.probe.gauges import queues_full
 from streaming_operator.probe.hop_results import hop_result
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import Encoding
 from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
-from streaming_operator.probe.judge.lateness import is_in_time
 from streaming_operator.probe.judge.quotes import without_quotes
 from streaming_operator.probe.judge.remedies import remedy
 from streaming_operator.probe.judge.storing import Measured, measured
 from streaming_operator.probe.judge.verdict import (
     OUTWARDS,
     agree,
-    can_compare,
     is_certain,
     judge,
     same_fault,
@@ -58,8 +57,6 @@ QUEUES_FULL = "requests of users wait in the queue of every replica"
 TIMELINES_KEPT = 2
 """Timelines kept of all the replicas that do not stream: the first of them is shown."""
 _WAITED = (Symptom.NO_TOKEN, Symptom.KEPT_WAITING)
-CONTROLS = 3
-"""Most streams requested as a control: the probe may come late to one of them, which says nothing of the hop."""
 CANCEL_TOKENS = 1024
 """Most tokens of the stream whose client disconnects: long enough to be cancelled."""
 
@@ -93,8 +90,7 @@ class _Verification:
         self._outcomes: dict[Hop, Outcome] = {}
         self._latest: Outcome | None = None
         self._notes: list[str] = []
-        self._control: Timeline | None = None
-        self._controls_left = CONTROLS
+        self._control = Control(self._attempts, order[0] if len(order) > 1 else None)
         self._streams: dict[tuple[connection.Target, Encoding], list[Measured]] = {}
 
     async def run(self) -> ProbeResult:
@@ -315,6 +311,10 @@ class _Verification:
                 control = await self._control_for(target, encoding)
                 if control is not None:
                     finding = await connection.off_loop(partial(judged, tuple(earlier), control=control))
+                    another = await self._control.confirmed(finding, encoding, self._tokens)
+                    if another is not None:
+                        control = another
+                        finding = await connection.off_loop(partial(judged, tuple(earlier), control=control))
             half = self._tokens // 2
             if capped and half >= self._plan.start_tokens and half_would_tell(finding, attempt, earlier):
                 earlier += await _measured(await self._attempts.ask(target, encoding, half))
@@ -362,13 +362,7 @@ class _Verification:
         """A complete stream of the hop next to the engine; None where there is none or it has a fault itself."""
         if not self._inner or target is self._inner[0] or target.hop is Hop.POD:
             return None
-        while self._control is None and self._controls_left > 0:
-            t = (await self._attempts.ask(self._inner[0], encoding, self._tokens)).timeline
-            done = t is not None and t.done
-            if t is not None and done and await connection.off_loop(partial(can_compare, t)):
-                self._control = t
-            self._controls_left -= 1 if t is not None and done and not is_in_time(t) else CONTROLS
-        return self._control
+        return await self._control.get(encoding, self._tokens)
 
     def _message(self, hop: Hop, finding: Finding) -> str:
         names = self._plan.names
