@@ -1,9 +1,12 @@
 """What a new version of the operator puts into pods reaches those that run only when their spec replaces them."""
 
+from functools import partial
+
 import pytest
 
 from streaming_operator import render
 from streaming_operator.api.endpoint import POD_VERSION, StreamingEndpoint
+from streaming_operator.cluster import resources
 from tests.apiserver.control_plane import ControlPlane
 from tests.apiserver.following import an_endpoint, connected, of_kind, versions
 
@@ -30,6 +33,11 @@ async def test_pods_of_an_earlier_version_are_left_alone(
         rendered = await passed(endpoint)
         assert (rendered.pod_version, versions(control_plane, children)) == (1, as_they_were)
         assert "earlier version" in (render.engine_note(rendered) or "")
+
+        control_plane.delete(of_kind(children, "ConfigMap"))
+        maps = partial(here.cluster._caches.of_endpoint, endpoint.key, resources.CONFIG_MAPS)
+        await here.until(lambda: not list(maps()), "the ConfigMap is seen to be gone")
+        assert (await passed(endpoint)).pod_version == 1
 
         scaled = endpoint.model_copy(update={"spec": endpoint.spec.model_copy(update={"replicas": 2})})
         template = control_plane.get(of_kind(children, "Deployment"))["spec"]["template"]

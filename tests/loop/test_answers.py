@@ -154,3 +154,24 @@ async def test_a_slow_control_alone_condemns_no_hop(
     edge = ports.listen(Server(at_a_rate(200, 0.2)))
     result = await verify(plan([pod, edge], model="m", encodings=("identity",), cap_tokens=64))
     assert (result.verdict, result.hop) == (verdict, Hop.EXPOSURE), result.message
+
+
+class Once(Server):
+    """Answers the first request alone."""
+
+    async def answer(self, request: Request) -> AsyncIterator[bytes]:
+        if self.asked:
+            return
+        async for data in super().answer(request):
+            yield data
+
+
+async def test_one_control_whose_pace_nobody_confirms_condemns_no_hop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pod was slow for one stream, and then it is gone."""
+    ports = virtual_path.install(monkeypatch)
+    pod, edge = ports.listen(Once(at_a_rate(120, 0.2))), ports.listen(Server(at_a_rate(200, 0.2)))
+    result = await verify(plan([pod, edge], model="m", encodings=("identity",), cap_tokens=64))
+    assert result.verdict is Verdict.INCONCLUSIVE, result.message
+    assert "no second stream of the pod confirms it" in result.message

@@ -15,7 +15,8 @@ from streaming_operator.cluster.objects import Source, own
 def as_rendered(source: Source, endpoint: StreamingEndpoint) -> StreamingEndpoint:
     """The endpoint with the version by which its children are to be rendered."""
     config_maps = [stored.key[1] for stored in source.of_endpoint(endpoint.key, resources.CONFIG_MAPS)]
-    if all(render.pod_version((name,)) in (None, POD_VERSION) for name in config_maps):
+    # Without any, somebody has deleted them: then the Deployment alone knows.
+    if config_maps and all(render.pod_version((name,)) in (None, POD_VERSION) for name in config_maps):
         return endpoint
     return as_deployed(source, endpoint)
 

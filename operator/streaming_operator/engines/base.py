@@ -92,6 +92,10 @@ class Engine(Protocol):
         """Silence after which the server sends a comment; 0 where it is off or the image may not know it."""
         ...
 
+    def lacks(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
+        """What pods of the endpoint's version do not do, or do, unlike the newest; verbs after "pods which"."""
+        ...
+
     def note(self, endpoint: StreamingEndpoint) -> str | None:
         """One sentence on what could not be switched on for this image, and what to set; else None."""
         ...

@@ -54,11 +54,12 @@ Answered to everybody: the APIs that vLLM guards by its key, and health. What it
 CLOSED_PATHS = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
 """For operators, although below /v1."""
 
-KEPT_IDLE = 3900
+KEEP_IDLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
+KEPT_IDLE = 4200
 """
-Seconds for which the server keeps an idle connection: longer than any edge does (Envoy for an hour, GKE's load balancer
-for 600 s, ingress-nginx for 60). The server's own 5 s are shorter, so an edge now and then sends a request on a
-connection that is being closed, and its user gets a 502: a POST is not sent twice.
+Seconds for which the server keeps an idle connection: longer than edges do (an ALB for 4,000 s at most, Envoy for an
+hour, GKE's load balancer for 600 s, ingress-nginx for 60). The server's own 5 s are shorter, so an edge now and then
+sends a request on a connection that is being closed, and its user gets a 502: a POST is not sent twice.
 """
 
 _LOAD_FORMAT = "--load-format"
@@ -218,6 +219,17 @@ class Vllm:
         known = KEEP_ALIVE in optional_flags(endpoint)
         return endpoint.spec.engine.sse_keep_alive_seconds if known else 0
 
+    def lacks(self, endpoint: StreamingEndpoint) -> tuple[str, ...]:
+        """By the version of the pods; a variable that the user has set is not lacking."""
+        lacks = []
+        if endpoint.pod_version < 2:
+            lacks.append("do not check what is asked for from outside (docs/security.md)")
+        if endpoint.pod_version < 4 and all(given.name != KEEP_IDLE for given in endpoint.spec.engine.env):
+            lacks.append(
+                "close idle connections after 5 s, upon which an edge that just uses one answers 502 or 503"
+            )
+        return tuple(lacks)
+
     def note(self, endpoint: StreamingEndpoint) -> str | None:
         """Flags that the server does not know, then optional ones that are left off."""
         return ". ".join(part for part in (flags_note(endpoint), note(endpoint)) if part) or None
@@ -263,7 +275,7 @@ def _own_env(endpoint: StreamingEndpoint) -> dict[str, Manifest]:
     if endpoint.pod_version >= 3:
         values["XDG_CONFIG_HOME"] = f"{CACHE_PATH}/config"
     if endpoint.pod_version >= 4:
-        values["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] = str(KEPT_IDLE)
+        values[KEEP_IDLE] = str(KEPT_IDLE)
     if endpoint.spec.engine.streaming_headers:
         values[FLAG_VARIABLE] = DRAIN_OVER_FILE
         if endpoint.pod_version >= 2:

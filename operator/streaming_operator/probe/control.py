@@ -5,61 +5,75 @@ One that the probe came late to says nothing and is asked again. An engine may a
 then every stream beside it looks as if its beginning had been held back, so such a verdict needs a second control.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from streaming_operator.api.reasons import Verdict
 from streaming_operator.api.symptoms import Symptom
 from streaming_operator.probe.attempts import Attempts
 from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import Encoding
-from streaming_operator.probe.judge.finding import Finding
+from streaming_operator.probe.judge.finding import Finding, Needs
 from streaming_operator.probe.judge.lateness import is_in_time
-from streaming_operator.probe.judge.verdict import can_compare
+from streaming_operator.probe.judge.verdict import can_compare, pace
 from streaming_operator.probe.stream.timeline import Timeline
 
-CONTROLS = 3
-"""Most streams requested as a control: the probe may come late to one of them, which says nothing of the hop."""
+MOST = 4
+"""Streams requested as controls in one verification: two that count, and two to which the probe came late."""
 _BY_PACE = (Symptom.BLOCK, Symptom.GZIP_BLOCK, Symptom.HELD_HEAD)
 """Of findings that a slow control would be the reason of."""
 
 
 class Control:
-    """Asks *target*, the innermost hop, when a control is first needed; None without such a hop."""
+    """Asks *target*, the innermost hop, when a control is first needed; never without such a hop."""
 
     def __init__(self, attempts: Attempts, target: connection.Target | None) -> None:
         self._attempts, self._target = attempts, target
         self._timeline: Timeline | None = None
-        self._left = CONTROLS if target is not None else 0
+        self._left = MOST
         self._confirmed = False
 
-    async def get(self, encoding: Encoding, tokens: int) -> Timeline | None:
-        """A complete stream; None where there is none or it has a fault itself."""
+    async def compare(
+        self,
+        finding: Finding,
+        judge: Callable[..., Finding],
+        encoding: Encoding,
+        tokens: int,
+    ) -> tuple[Finding, Timeline | None]:
+        """
+        What *judge* finds with a control (`control=`), and that control; the given *finding* where there is none. A
+        verdict by the control's pace stands if a second one confirms it: the faster of both counts.
+        """
         if self._timeline is None:
             self._timeline = await self._ask(encoding, tokens)
-        return self._timeline
-
-    async def confirmed(self, finding: Finding, encoding: Encoding, tokens: int) -> Timeline | None:
-        """A second control, where the pace of the first gave *finding*; None where the first is the faster one."""
-        first = self._timeline
-        if first is None or self._confirmed or finding.symptom not in _BY_PACE:
-            return None
-        self._confirmed, self._left = True, CONTROLS
+        if self._timeline is None:
+            return finding, None
+        found = await connection.off_loop(partial(judge, control=self._timeline))
+        if found.symptom not in _BY_PACE or self._confirmed:
+            return found, self._timeline
         second = await self._ask(encoding, tokens)
-        if second is None or _seconds_per_token(second) >= _seconds_per_token(first):
-            return None
-        self._timeline = second
-        return second
+        if second is None:
+            evidence = f"{found.evidence}; no second stream of the pod confirms it"
+            unclear = replace(
+                found, verdict=Verdict.INCONCLUSIVE, symptom=Symptom.UNCLEAR, needs=Needs.NOTHING
+            )
+            return replace(unclear, evidence=evidence), self._timeline
+        self._confirmed = True
+        if pace(second.of_text) < pace(self._timeline.of_text):
+            self._timeline = second
+            found = await connection.off_loop(partial(judge, control=second))
+        return found, self._timeline
 
     async def _ask(self, encoding: Encoding, tokens: int) -> Timeline | None:
+        """A complete stream without a fault of its own; None where there is none."""
         while self._target is not None and self._left > 0:
+            self._left -= 1
             t = (await self._attempts.ask(self._target, encoding, tokens)).timeline
-            if t is None or not t.done:
-                self._left = 0
-            elif await connection.off_loop(partial(can_compare, t)):
-                return t
-            else:
-                self._left -= 1 if not is_in_time(t) else CONTROLS
+            if t is not None and t.done:
+                if await connection.off_loop(partial(can_compare, t)):
+                    return t
+                if not is_in_time(t):
+                    continue
+            self._left = 0
         return None
-
-
-def _seconds_per_token(t: Timeline) -> float:
-    return t.spread / max((t.tokens or t.events) - 1, 1)

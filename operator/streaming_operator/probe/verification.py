@@ -307,14 +307,10 @@ class _Verification:
             capped = self._tokens >= self._cap or ended_by_itself(attempt, self._tokens)
             judged, control = partial(self._judged, attempt, target, capped=capped), None
             finding = await connection.off_loop(partial(judged, tuple(earlier)))
-            if finding.needs is Needs.CONTROL:
-                control = await self._control_for(target, encoding)
-                if control is not None:
-                    finding = await connection.off_loop(partial(judged, tuple(earlier), control=control))
-                    another = await self._control.confirmed(finding, encoding, self._tokens)
-                    if another is not None:
-                        control = another
-                        finding = await connection.off_loop(partial(judged, tuple(earlier), control=control))
+            if finding.needs is Needs.CONTROL and self._has_control(target):
+                finding, control = await self._control.compare(
+                    finding, partial(judged, tuple(earlier)), encoding, self._tokens
+                )
             half = self._tokens // 2
             if capped and half >= self._plan.start_tokens and half_would_tell(finding, attempt, earlier):
                 earlier += await _measured(await self._attempts.ask(target, encoding, half))
@@ -358,11 +354,9 @@ class _Verification:
         note = checks.missed_keep_alive(attempt.timeline, plan.keep_alive) if attempt.timeline else ""
         return replace(finding, evidence=f"{finding.evidence}; {note}") if note else finding
 
-    async def _control_for(self, target: connection.Target, encoding: Encoding) -> Timeline | None:
-        """A complete stream of the hop next to the engine; None where there is none or it has a fault itself."""
-        if not self._inner or target is self._inner[0] or target.hop is Hop.POD:
-            return None
-        return await self._control.get(encoding, self._tokens)
+    def _has_control(self, target: connection.Target) -> bool:
+        """Whether a hop is nearer to the engine than this one."""
+        return bool(self._inner) and target is not self._inner[0] and target.hop is not Hop.POD
 
     def _message(self, hop: Hop, finding: Finding) -> str:
         names = self._plan.names

@@ -63,9 +63,9 @@ def _first_alone(endpoint: StreamingEndpoint) -> str | None:
 def _older_pods(endpoint: StreamingEndpoint) -> str | None:
     if endpoint.pod_version == POD_VERSION:
         return None
-    lacks = ["close idle connections after 5 s, upon which an edge that just uses one answers 502 or 503"]
-    if endpoint.pod_version < 2:
-        lacks.insert(0, "do not check what is asked for from outside (docs/security.md)")
+    lacks = engines.select(endpoint).lacks(endpoint)
+    if not lacks:
+        return None
     return (
         f"Pods of an earlier version of the operator run, which {' and '.join(lacks)}: the next change of the spec "
         "that replaces them cures it, such as an annotation in spec.podMetadata.annotations"

@@ -273,8 +273,8 @@ def _without_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         return _stored(t, f"{numbers}: faster than any engine generates")
     compared = control is not None and control.spread * 1000 >= FLOOR
     if control is not None and compared:
-        share = _pace(t) / _pace(control)
-        numbers = f"{numbers}; nearer to the engine {_pace(control):.1f} ms a token, here {_pace(t):.1f}"
+        share = pace(t) / pace(control)
+        numbers = f"{numbers}; nearer to the engine {pace(control):.1f} ms a token, here {pace(t):.1f}"
     alike = compared and HELD <= share <= STRETCHED
     suspected = not alike and _may_be_stored(t, context)
     if suspected and not context.capped and not (compared and share < HELD):
@@ -314,12 +314,12 @@ def _bursts(t: Timeline, context: _Context, numbers: str) -> Finding | None:
     """
     control = context.control
     bundle, gap = t.events_per_burst, max(t.gaps, default=0.0) * 1000
-    pace = _pace(t) * max(t.tokens_per_event or 1.0, 1.0)
-    pauses = [pause for pause in t.gaps if pause * 1000 >= max(VISIBLE / 2, 3 * pace)]
+    usual = pace(t) * max(t.tokens_per_event or 1.0, 1.0)
+    pauses = [pause for pause in t.gaps if pause * 1000 >= max(VISIBLE / 2, 3 * usual)]
     # One long pause comes from the network or the engine; a hop that bundles pauses for most of the stream.
     if bundle < 2 or gap < VISIBLE or len(pauses) < 2 or sum(pauses) < t.spread / 2:
         return None
-    obvious = bundle >= 4 and gap >= 5 * pace
+    obvious = bundle >= 4 and gap >= 5 * usual
     verdict, symptom = _shape(t)
     if control is not None:
         return _beside(t, control, numbers, obvious=obvious)
@@ -328,7 +328,7 @@ def _bursts(t: Timeline, context: _Context, numbers: str) -> Finding | None:
     if obvious and context.innermost:
         evidence = f"the engine, or a sidecar of its pod, emits in bursts: {numbers}"
         return Finding(Verdict.ENGINE_BATCHED, Symptom.BUNDLED, evidence, Needs.CONTROL)
-    if not obvious and _pace(t) < MERGEABLE:
+    if not obvious and pace(t) < MERGEABLE:
         return None
     evidence = f"events come in bursts, of a hop on the path or of the engine: {numbers}"
     return Finding(Verdict.INCONCLUSIVE, Symptom.BURSTS, evidence, Needs.CONTROL)
@@ -372,7 +372,7 @@ def _unclear(numbers: str, context: _Context) -> Finding:
     )
 
 
-def _pace(t: Timeline) -> float:
+def pace(t: Timeline) -> float:
     """Milliseconds a token, by the server's timing where there is one, else by the arrivals."""
     if t.metrics and t.metrics.mean_gap is not None:
         return t.metrics.mean_gap
@@ -386,12 +386,12 @@ def describe(t: Timeline) -> str:
     tokens = f"{t.tokens} tokens" if t.tokens else f"{t.events} events"
     longest, p95 = (t.gap_max or 0.0) * 1000, (t.gap_p95 or 0.0) * 1000
     gap = f"longest gap {longest:.0f} ms, p95 {p95:.0f} ms"
-    pace = (
+    pacing = (
         f", pacing {t.pacing:.2f} of {t.metrics.generation:.0f} ms"
         if t.metrics and t.pacing is not None
         else ""
     )
-    return f"{ttft}, {tokens} in {t.token_reads} reads, {gap}{pace}"
+    return f"{ttft}, {tokens} in {t.token_reads} reads, {gap}{pacing}"
 
 
 OUTWARDS = (Hop.POD, Hop.SERVICE, Hop.EXPOSURE, Hop.PUBLIC)
