@@ -26,6 +26,8 @@ SILENCE = 150.0
 
 HELD_BACK = 0.2
 """A body that comes within a smaller share of the answer's time was held back."""
+BEGIN_SECONDS = 30.0
+"""For which `begun` waits for a response before the edge is asked again."""
 FEW_READS = 10
 """Reads of a stream of a hundred tokens and more, on a machine however busy."""
 
@@ -124,6 +126,7 @@ class Stream:
         self._ending: Literal["whole", "cut", "left"] = "cut"
         self._ended_at = 0.0
         self._left = False
+        self._answered = threading.Event()
         self._trouble: Exception | None = None
         self._unpack: Callable[[bytes], bytes] = bytes
         self._connection = self._connect()
@@ -146,15 +149,9 @@ class Stream:
         """How many events have come."""
         return sum(data.count(b"data:") for _, data in tuple(self._reads))
 
-    def await_status(self, seconds: float = 60) -> int:
-        """Wait until the response begins; its status, 0 where the stream has ended without one."""
-        wait_for(
-            lambda: self._status or not self.is_open,
-            f"a response of {self.host}",
-            seconds=seconds,
-            tell=lambda: f"trouble: {self._trouble}",
-        )
-        return self._status
+    def status_within(self, seconds: float) -> int | None:
+        """The status of the response once it begins, 0 where the stream ends without one; None if neither comes."""
+        return self._status if self._answered.wait(seconds) else None
 
     def await_events(self, count: int, seconds: float = 60) -> None:
         """Wait until so many events have come: the stream is under way."""
@@ -199,6 +196,7 @@ class Stream:
             if self._left:
                 self._ending = "left"
             self._connection.close()
+            self._answered.set()
 
     def _talk(self) -> None:
         http = h11.Connection(h11.CLIENT)
@@ -230,6 +228,7 @@ class Stream:
             if isinstance(event, h11.Response):
                 self._status = event.status_code
                 self._answer_headers = {name.decode(): value.decode() for name, value in event.headers}
+                self._answered.set()
                 if self._answer_headers.get("content-encoding") == "gzip":
                     self._unpack = zlib.decompressobj(31).decompress
             elif isinstance(event, h11.Data):
@@ -251,12 +250,19 @@ class Stream:
 
 
 def begun(edge: EdgeAddress, host: str, model: str, **request: Any) -> Stream | None:
-    """A stream whose response has begun with 200; None where the edge does not serve the host yet."""
+    """
+    A stream whose response has begun with 200; None where the edge does not serve the host yet.
+
+    An edge that is reloaded may accept a request and never answer it.
+    """
     try:
         stream = Stream(edge, host, model, **request)
+        status = stream.status_within(BEGIN_SECONDS)
+        if status is None:
+            stream.leave()
     except OSError:
         return None
-    return stream if stream.await_status() == 200 else None
+    return stream if status == 200 else None
 
 
 def serves(edge: EdgeAddress, host: str, model: str, **request: Any) -> bool:
