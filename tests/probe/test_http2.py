@@ -18,7 +18,7 @@ from streaming_operator.probe.verification import Plan, verify
 from tests.engines.running import MODEL
 from tests.probe import proxies
 from tests.probe.certificates import Authority, authority
-from tests.probe.conftest import LIMITS, Engines, at_the_servers_pace, plan
+from tests.probe.conftest import LIMITS, Engines, at_the_servers_pace, begun_in_time, plan
 from tests.probe.http2 import Http2Server
 from tests.probe.proxies import Proxy
 from tests.probe.zoo.running import Running, Setup
@@ -89,7 +89,7 @@ async def test_server_without_http2(ca: Authority, tmp_path: Path) -> None:
 
 async def test_prior_knowledge(plain: Http2Server) -> None:
     """Without TLS nothing is negotiated: HTTP/2 is used by prior knowledge."""
-    t = await ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True))
+    t = await begun_in_time(lambda: ask(Target(Hop.POD, "127.0.0.1", plain.port, http2=True)))
     assert (t.http_version, t.ending, t.events, t.tokens) == ("HTTP/2", Ending.COMPLETE, 64, 64)
     assert at_the_servers_pace(t), (t.pacing, t.merged, t.late)
 
