@@ -46,7 +46,9 @@ class Pod:
         by_kind: dict[str, Manifest] = {child["kind"]: child for child in children}
         for name, content in by_kind["ConfigMap"]["data"].items():
             (folder / name).write_text(content)
-        self.container = by_kind["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+        pod = by_kind["Deployment"]["spec"]["template"]["spec"]
+        self.container = pod["containers"][0]
+        self._grace_seconds: int = pod["terminationGracePeriodSeconds"]
         given = {one["name"]: self.mounted(one["value"]) for one in self.container["env"]}
         self.env = {
             name: text
@@ -62,12 +64,23 @@ class Pod:
             text = text.replace(path, str(self.folder))
         return text
 
+    @property
+    def rest_seconds(self) -> int:
+        """What the kubelet's grace leaves after the hook's two times; then it kills the server."""
+        times = ("--pre-stop-seconds=", "--drain-seconds=")
+        rendered = [word for word in self._hook if word.startswith(times)]
+        return self._grace_seconds - sum(int(word.partition("=")[2]) for word in rendered)
+
     def pre_stop(self, drain_seconds: int) -> subprocess.Popen[str]:
         """What the kubelet runs first; PID 1 is the server's process here."""
-        rendered = self.container["lifecycle"]["preStop"]["exec"]["command"]
-        command = [sys.executable, *map(self.mounted, rendered[1:]), f"--pid={self.engine.pid}"]
+        command = [sys.executable, *map(self.mounted, self._hook[1:]), f"--pid={self.engine.pid}"]
         times = ["--pre-stop-seconds=0", f"--drain-seconds={drain_seconds}"]
         return subprocess.Popen(listed([*command, *times]), env=self.env, stderr=subprocess.PIPE, text=True)
+
+    @property
+    def _hook(self) -> list[str]:
+        command: list[str] = self.container["lifecycle"]["preStop"]["exec"]["command"]
+        return command
 
 
 @contextmanager
