@@ -15,8 +15,9 @@ from streaming_operator import routes
 from streaming_operator.api.reasons import Hop
 from streaming_operator.probe.http.connection import Target
 from streaming_operator.probe.http.guard import Guard
-from streaming_operator.probe.http.request import CHAT_PATH, ApiKey
+from streaming_operator.probe.http.request import CHAT_PATH, ApiKey, Request
 from streaming_operator.probe.judge.remedies import TABLE, Names, Row
+from streaming_operator.probe.stream.timeline import Timeline
 from streaming_operator.probe.verification import Plan, verify
 from streaming_operator.values import ProbeResult
 from tests.engines.running import MODEL, free_port
@@ -158,7 +159,10 @@ class Keeper:
             limits=case.limits,
             guard=Guard(local=not case.address),
         )
-        return replace(plan, on_read=path.reloads().on_read) if case.reloads else plan
+        if not case.reloads:
+            return plan
+        reloads = path.reloads()
+        return replace(plan, on_read=reloads.on_read, on_exchange=reloads.on_exchange)
 
 
 def _ask_once(port: int) -> None:
@@ -191,12 +195,16 @@ async def _watched() -> AsyncIterator[list[float]]:
             await watching
 
 
-class _Reloads:
+class Reloads:
     """Reloads a proxy once in each stream through it, at another age each time."""
 
-    def __init__(self, edge: Running) -> None:
-        self._edge, self._ages = edge, itertools.cycle(RELOAD_AGES)
+    def __init__(self, reload: Callable[[], object]) -> None:
+        self._reload, self._ages = reload, itertools.cycle(RELOAD_AGES)
         self._last, self._due = math.inf, math.inf
+
+    def on_exchange(self, request: Request, timeline: Timeline) -> None:
+        """`Plan.on_exchange`: what is read next is of another stream, however late its first read is."""
+        self._last = math.inf
 
     def on_read(self, hop: Hop, at: float, size: int) -> None:
         """`Plan.on_read`; streams come one after the other."""
@@ -207,7 +215,7 @@ class _Reloads:
         self._last = at
         if at >= self._due:
             self._due = math.inf
-            self._edge.reload()
+            self._reload()
 
 
 class _Path:
@@ -246,10 +254,10 @@ class _Path:
         """Stop it again."""
         self._stack.close()
 
-    def reloads(self) -> "_Reloads":
+    def reloads(self) -> Reloads:
         """Those of one verification."""
         assert self._edge is not None, "only a proxy of its own is reloaded"
-        return _Reloads(self._edge)
+        return Reloads(self._edge.reload)
 
     def _nearest(self) -> int:
         return list(self.ports.values())[-1]

@@ -10,11 +10,14 @@ import os
 
 import pytest
 
+from streaming_operator.api.reasons import Hop
+from streaming_operator.probe.http.request import CHAT_PATH, Request
 from streaming_operator.probe.judge.remedies import TABLE
 from tests.probe.conftest import Engines
 from tests.probe.zoo import keeper, matrix
 from tests.probe.zoo.keeper import Outcome
 from tests.probe.zoo.table import CASES, NOT_HERE
+from tests.unit.probe.streams import record
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -65,6 +68,18 @@ def test_every_row_has_a_case_and_every_case_a_row() -> None:
     rows = {row.name for row in TABLE.values()}
     assert shown & set(NOT_HERE) == set()
     assert shown | set(NOT_HERE) == rows
+
+
+def test_every_stream_is_reloaded_at_its_age() -> None:
+    """Also one whose first read comes later than the last one before it, which was cut early."""
+    ages: list[float] = []
+    at = 0.0
+    reloads = keeper.Reloads(lambda: ages.append(at))
+    for reads in ((0.5, 1.0), (0.1, 0.4), (0.6, 1.0, 1.6), (1.7, 2.0)):
+        for at in reads:
+            reloads.on_read(Hop.EXPOSURE, at, 1)
+        reloads.on_exchange(Request("POST", CHAT_PATH, "llm.example", ()), record(()))
+    assert ages == [1.0, 0.4, 1.6, 1.7]
 
 
 def test_names_are_unique() -> None:
