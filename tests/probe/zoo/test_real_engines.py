@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,8 @@ PATHS = {
 LOAD_SECONDS = 60.0
 LOOKS = 5
 """Verifications at a path: of a healthy one none shows a fault, one of a fault does."""
+DECIDED = 3
+"""Of those at a healthy path, how many at least say that it streams: the probe can judge what it looks at."""
 
 pytestmark = pytest.mark.programs("nginx", "haproxy", "envoy", "caddy")
 
@@ -102,13 +105,13 @@ async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> 
     On a busy machine a server or the probe may be too late for a verdict, and the probe says just that.
     """
     setup, expected = PATHS[path]
-    said: set[Verdict] = set()
+    said: Counter[Verdict] = Counter()
     with Running(setup, engine.port, tmp_path, tmp_path) as edge:
         for look in range(LOOKS):
             result = await verify(plan([engine.port, edge.port], cap_tokens=512))
             # llama.cpp joins bytes until they are text: several tokens an event are its own doing.
             verdict = Verdict.STREAMING if streams(result.verdict) else result.verdict
-            said.add(verdict)
+            said[verdict] += 1
             if expected is Verdict.STREAMING:
                 assert result.hop is Hop.EXPOSURE, result.message
                 assert verdict in (expected, Verdict.INCONCLUSIVE), result.message
@@ -116,7 +119,7 @@ async def test_real_engine(engine: RunningEngine, path: str, tmp_path: Path) -> 
                 # A server without processor time sends at longer intervals than HAProxy holds tokens back.
                 assert (verdict, result.hop) == (expected, Hop.EXPOSURE), result.message
                 break
-    assert expected in said
+    assert said[expected] >= (DECIDED if expected is Verdict.STREAMING else 1), said
 
 
 @pytest.mark.parametrize(
