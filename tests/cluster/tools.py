@@ -122,6 +122,14 @@ BUILDS = {
         tags="remove_all_sd,enable_kubernetes_sd",
         about=f"promtool {VERSIONS.prometheus} (about 1 minute, once)",
     ),
+    # With the one discovery that the example asks for, like Prometheus.
+    "otelcol": Build(
+        module="otelcol",
+        programs={"otelcol": "./collector"},
+        tags="remove_all_sd,enable_kubernetes_sd",
+        extra=("collector",),
+        about="an OpenTelemetry Collector with its Prometheus receiver (about 3 minutes, once)",
+    ),
     "actionlint": Build(
         module="actionlint",
         programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
