@@ -154,6 +154,23 @@ def test_very_fast_model_is_not_blamed() -> None:
     assert verdict(healthy(times, generation=204.6), capped=True) is Verdict.STREAMING
 
 
+@pytest.mark.parametrize(
+    ("held_for", "capped", "expected", "needs"),
+    [
+        (0.09, False, Verdict.INCONCLUSIVE, Needs.MORE_TOKENS),
+        (0.09, True, Verdict.COALESCED, Needs.NOTHING),
+        (0.12, False, Verdict.COALESCED, Needs.NOTHING),
+    ],
+)
+def test_a_beginning_that_is_held_for_less_than_people_notice_is_asked_for_in_more_tokens(
+    held_for: float, capped: bool, expected: Verdict, needs: Needs
+) -> None:
+    """128 tokens of a busy engine in 344 ms, the first of them late by 90 ms: of more tokens that is a smaller part."""
+    times = [max(at, 0.4 + held_for) for at in paced(128, 0.0027, 0.4)]
+    finding = judge(Attempt(healthy(times, generation=344.0)), capped=capped)
+    assert (finding.verdict, finding.needs) == (expected, needs), finding.evidence
+
+
 def test_several_tokens_an_event_is_the_engine() -> None:
     """stream_interval, speculative decoding, overload: K above 1, one read an event."""
     finding = judge(Attempt(healthy(paced(17, 0.08), per_event=4, generation=1280.0)))

@@ -237,6 +237,10 @@ def _with_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
         undecided = bursts is not None and bursts.verdict is Verdict.INCONCLUSIVE
         if undecided and not capped and _may_be_stored(t, context):
             return _unclear(numbers, context)
+        if bursts is None and not capped and (1 - r) * generation < VISIBLE:
+            return _unclear(
+                numbers, context
+            )  # a busy engine or edge is late by as much: of more tokens it is less
         return bursts or Finding(Verdict.COALESCED, Symptom.HELD_HEAD, numbers)
     if HELD <= r <= STRETCHED:
         enough = generation >= max(FLOOR, LOOSE * jitter)
