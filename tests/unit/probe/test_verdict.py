@@ -155,6 +155,22 @@ def test_very_fast_model_is_not_blamed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("capped", "expected", "needs"),
+    [
+        (False, Verdict.INCONCLUSIVE, Needs.MORE_TOKENS),
+        (True, Verdict.BUFFERED, Needs.NOTHING),
+    ],
+)
+def test_two_bursts_of_a_fast_engine_are_not_called_a_block_at_once(
+    capped: bool, expected: Verdict, needs: Needs
+) -> None:
+    """256 tokens in 343 ms, which a timer let go at two moments, 160 ms apart: more of them show its interval."""
+    t = healthy([0.209] * 120 + [0.369] * 136, generation=343.0)
+    finding = judge(Attempt(t), capped=capped)
+    assert (finding.verdict, finding.needs) == (expected, needs), finding.evidence
+
+
+@pytest.mark.parametrize(
     ("held_for", "capped", "expected", "needs"),
     [
         (0.09, False, Verdict.INCONCLUSIVE, Needs.MORE_TOKENS),

@@ -230,6 +230,8 @@ def _with_metrics(t: Timeline, context: _Context, numbers: str) -> Finding:
     jitter, capped = context.jitter, context.capped
     generation, r = t.metrics.generation if t.metrics else 0.0, t.pacing or 0.0
     if r < STORED and generation >= max(FLOOR, LOOSE * jitter):
+        if not capped and max(t.gaps, default=0.0) * 1000 >= VISIBLE:
+            return _unclear(numbers, context)  # no single block: of more tokens a timer shows by its interval
         return _stored(t, numbers)
     held = held_for(t)
     if r < HELD and generation >= max(FLOOR, STRICT * jitter):
