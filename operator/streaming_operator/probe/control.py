@@ -16,7 +16,8 @@ from streaming_operator.probe.http import connection
 from streaming_operator.probe.http.request import Encoding
 from streaming_operator.probe.judge.finding import Finding, Needs
 from streaming_operator.probe.judge.lateness import is_in_time
-from streaming_operator.probe.judge.verdict import can_compare, pace
+from streaming_operator.probe.judge.numbers import pace
+from streaming_operator.probe.judge.verdict import can_compare
 from streaming_operator.probe.stream.timeline import Timeline
 
 MOST = 4

@@ -16,6 +16,7 @@ from streaming_operator.probe.judge.finding import Attempt, Finding, Needs
 from streaming_operator.probe.judge.fingerprint import ProxyMatch, proxy_of
 from streaming_operator.probe.judge.http_errors import http_error, no_head, no_response, not_a_stream
 from streaming_operator.probe.judge.lateness import in_doubt, is_in_time, lateness, spread_out
+from streaming_operator.probe.judge.numbers import describe, pace
 from streaming_operator.probe.judge.remarks import remarks_on
 from streaming_operator.probe.judge.storing import (
     Measured,
@@ -376,28 +377,6 @@ def _unclear(numbers: str, context: _Context) -> Finding:
     return Finding(
         Verdict.INCONCLUSIVE, Symptom.UNCLEAR, f"too short or too uneven to judge: {numbers}{why}", needs
     )
-
-
-def pace(t: Timeline) -> float:
-    """Milliseconds a token, by the server's timing where there is one, else by the arrivals."""
-    if t.metrics and t.metrics.mean_gap is not None:
-        return t.metrics.mean_gap
-    span = t.metrics.generation if t.metrics else t.spread * 1000
-    return span / max((t.tokens or t.events) - 1, 1)
-
-
-def describe(t: Timeline) -> str:
-    """The numbers of one stream in one clause."""
-    ttft = f"first token after {(t.ttft or 0) * 1000:.0f} ms"
-    tokens = f"{t.tokens} tokens" if t.tokens else f"{t.events} events"
-    longest, p95 = (t.gap_max or 0.0) * 1000, (t.gap_p95 or 0.0) * 1000
-    gap = f"longest gap {longest:.0f} ms, p95 {p95:.0f} ms"
-    pacing = (
-        f", pacing {t.pacing:.2f} of {t.metrics.generation:.0f} ms"
-        if t.metrics and t.pacing is not None
-        else ""
-    )
-    return f"{ttft}, {tokens} in {t.token_reads} reads, {gap}{pacing}"
 
 
 OUTWARDS = (Hop.POD, Hop.SERVICE, Hop.EXPOSURE, Hop.PUBLIC)
