@@ -52,7 +52,11 @@ def read_and_leave(edge: EdgeAddress, endpoint: Endpoint, page: Path | None = No
         for client in clients:
             stack.enter_context(client)
         for client in clients:
-            endings = [client.line().get("ending") for _ in range(LEAVES_AFTER + 1)]
-            assert endings == [None] * LEAVES_AFTER + ["left"]
+            # One that is late finds several tokens in a read, and reports those behind its abort, too.
+            read = 0
+            while (ending := client.line().get("ending")) is None:
+                read += 1
+            assert ending == "left"
+            assert LEAVES_AFTER <= read < TOKENS
         wait_for(lambda: endpoint.running_requests(pod) == 0, "the engine to drop the requests", seconds=180)
         assert all(client.alive() for client in clients)
