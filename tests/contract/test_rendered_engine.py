@@ -27,8 +27,8 @@ KINDS = pytest.mark.parametrize("kind", ["double", pytest.param("vllm", marks=py
 KEY = "sesame"
 TOKENS_A_SECOND = 100
 """
-At most, of either server. A stream of as many as fit the rest of the grace, and that still ends with an error, was
-ended before the cluster would have killed the server: a busy machine makes its tokens late as well.
+About as many, of either server. A stream of as many as fit the rest of the grace, and that still ends with an error,
+was ended before the cluster would have killed the server: a busy machine makes its tokens late as well.
 """
 
 
@@ -116,7 +116,7 @@ def test_streams_that_fit_the_drain_end_by_themselves(kind: Kind, tmp_path: Path
 
         assert outlives.end() == ("error", "[DONE]")
         assert hook.communicate()[1].startswith("drain: the drain time is over\n")
-        # A busy machine takes longer than the hook waits for, but has no longer than a cluster gives.
+        # A busy machine takes longer than the hook waits for; about as long as a cluster gives after it.
         until(lambda: running_requests(pod.port) == 0, pod.rest_seconds)
         pod.engine.signal(signal.SIGTERM)
         pod.engine.wait()

@@ -175,3 +175,13 @@ async def test_one_control_whose_pace_nobody_confirms_condemns_no_hop(
     result = await verify(plan([pod, edge], model="m", encodings=("identity",), cap_tokens=64))
     assert result.verdict is Verdict.INCONCLUSIVE, result.message
     assert "no second stream of the pod confirms it" in result.message
+
+
+async def test_a_control_that_nobody_confirms_is_not_used_for_half_the_tokens_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second encoding begins at the limit, where half as many tokens are asked for and judged anew."""
+    ports = virtual_path.install(monkeypatch)
+    pod, edge = ports.listen(Once(at_a_rate(120, 0.2))), ports.listen(Server(at_a_rate(200, 0.2)))
+    result = await verify(plan([pod, edge], model="m", cap_tokens=128))
+    assert result.verdict in (Verdict.INCONCLUSIVE, Verdict.STREAMING), result.message

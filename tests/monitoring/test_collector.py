@@ -75,7 +75,7 @@ def collector(config: Path, folder: Path, sink: str) -> Iterator[Callable[[], st
             env=os.environ | {"OTLP_ENDPOINT": sink},
         )
     try:
-        yield lambda: log.read_text() if process.poll() is not None else ""
+        yield lambda: (log.read_text() or "no output") if process.poll() is not None else ""
     finally:
         process.kill()
         process.wait()

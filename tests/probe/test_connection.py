@@ -129,18 +129,20 @@ async def test_busy_loop_does_not_spoil_the_clock(engines: Engines) -> None:
     read: list[float] = []
 
     def one_after_the_other(upstream: socket.socket, client: socket.socket) -> None:
-        client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
-        heard.acquire(timeout=10)
-        begun.set()
-        busy.wait(10)
-        while len(read) < 64:
-            time.sleep(0.005)  # a server's pace: the interpreter is busy again before each token
-            sent.append(time.monotonic())
-            client.sendall(chunk(token()))
-            if not heard.acquire(timeout=10):
-                break
-            read.append(time.monotonic())
-        over.set()
+        try:
+            client.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+            heard.acquire(timeout=10)
+            begun.set()
+            busy.wait(10)
+            while len(read) < 64:
+                time.sleep(0.005)  # a server's pace: the interpreter is busy again before each token
+                sent.append(time.monotonic())
+                client.sendall(chunk(token()))
+                if not heard.acquire(timeout=10):
+                    break
+                read.append(time.monotonic())
+        finally:
+            over.set()
         client.sendall(LAST)
 
     with Proxy(engines().port, one_after_the_other) as server:

@@ -81,10 +81,15 @@ def summaries(output: str) -> list[str]:
     return [line.strip("= ").partition(" in ")[0] for line in output.splitlines()[-2:]]
 
 
-def test_a_failure_that_is_none_alone_is_told_and_forgiven(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("second", "summary"),
+    [("pass", "1 passed"), ("import warnings; warnings.warn('late')", "1 passed, 1 warning")],
+    ids=["passes", "and warns"],
+)
+def test_a_failure_that_is_none_alone_is_told_and_forgiven(tmp_path: Path, second: str, summary: str) -> None:
     """Both summaries are the last lines, and the test's name stands above the second."""
-    code, output = gate(tmp_path)
-    assert (code, summaries(output)) == (0, ["1 failed, 1 passed", "1 passed"]), output
+    code, output = gate(tmp_path, second=second)
+    assert (code, summaries(output)) == (0, ["1 failed, 1 passed", summary]), output
     assert TOLD in output
 
 

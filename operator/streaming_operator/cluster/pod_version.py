@@ -15,8 +15,8 @@ from streaming_operator.cluster.objects import Source, own
 def as_rendered(source: Source, endpoint: StreamingEndpoint) -> StreamingEndpoint:
     """The endpoint with the version by which its children are to be rendered."""
     config_maps = [stored.key[1] for stored in source.of_endpoint(endpoint.key, resources.CONFIG_MAPS)]
-    # Without any, somebody has deleted them: then the Deployment alone knows.
-    if config_maps and all(render.pod_version((name,)) in (None, POD_VERSION) for name in config_maps):
+    # Without any of ours, somebody has deleted them: then the Deployment alone knows.
+    if {render.pod_version((name,)) for name in config_maps} - {None} == {POD_VERSION}:
         return endpoint
     return as_deployed(source, endpoint)
 

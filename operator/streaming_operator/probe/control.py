@@ -59,7 +59,7 @@ class Control:
             unclear = replace(
                 found, verdict=Verdict.INCONCLUSIVE, symptom=Symptom.UNCLEAR, needs=Needs.NOTHING
             )
-            return replace(unclear, evidence=evidence), self._timeline
+            return replace(unclear, evidence=evidence), None
         self._confirmed = True
         if pace(second.of_text) < pace(self._timeline.of_text):
             self._timeline = second
