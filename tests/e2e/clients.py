@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.endpoints import Endpoint
 from tests.e2e.streams import EdgeAddress
@@ -13,7 +14,7 @@ ANY_ORIGIN = ["--allowed-origins", '["*"]']
 """Flags with which the server lets every page ask."""
 TOKENS = 1900
 SLOW = {"X-Double-Inter-Token-Latency": "200"}
-"""At this pace the answer takes more than six minutes, and nobody here waits for longer than two."""
+"""At this pace the answer takes more than six minutes, and nobody here waits for longer than three."""
 LEAVES_AFTER = 5
 
 
@@ -24,31 +25,16 @@ def read_and_leave(edge: EdgeAddress, endpoint: Endpoint, page: Path | None = No
     """
     base = f"http://{endpoint.host}:{edge.port}/v1"
     pod = endpoint.pod()["metadata"]["name"]
+    asked: dict[str, Any] = {
+        "leave_after": LEAVES_AFTER,
+        "address": edge.address,
+        "model": endpoint.name,
+        "headers": SLOW,
+    }
+    clients: list[Client | Page] = [Client(name, base, TOKENS, **asked) for name in NAMES]
+    if page is not None:
+        clients.append(Page(base, TOKENS, page, **asked))
     with ExitStack() as stack:
-        clients: list[Client | Page] = [
-            Client(
-                name,
-                base,
-                TOKENS,
-                leave_after=LEAVES_AFTER,
-                address=edge.address,
-                model=endpoint.name,
-                headers=SLOW,
-            )
-            for name in NAMES
-        ]
-        if page is not None:
-            clients.append(
-                Page(
-                    base,
-                    TOKENS,
-                    page,
-                    leave_after=LEAVES_AFTER,
-                    address=edge.address,
-                    model=endpoint.name,
-                    headers=SLOW,
-                )
-            )
         for client in clients:
             stack.enter_context(client)
         for client in clients:
